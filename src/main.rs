@@ -1,0 +1,2 @@
+//! pgtwin.
+fn main() {}
