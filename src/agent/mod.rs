@@ -1,0 +1,1 @@
+//! Floor 3: the loop of observe, decide and act.

@@ -1,0 +1,1 @@
+//! Floor 2: clients of PostgreSQL, of its peers and of Pacemaker.

@@ -1,0 +1,3 @@
+//! Floor 0: what a cluster is made of, as values.
+
+pub mod node;

@@ -1,0 +1,1 @@
+//! Floor 1: the decisions, as pure functions. No I/O, no clock.

@@ -1,0 +1,3 @@
+//! Floor 0: PostgreSQL's files, programs' outputs and settings, parsed from `&str`.
+
+pub mod lsn;
