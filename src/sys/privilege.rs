@@ -58,12 +58,11 @@ pub enum PrivilegeError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The guard is already held.
-    #[error("cannot act as user {user:?}: this process acts as another user at the moment")]
-    Nested {
-        /// The name.
-        user: String,
-    },
+    /// The guard is held already; neither another one nor a child may be started under it.
+    #[error(
+        "this process acts as another user at the moment (a mistake in pgtwin: please report it)"
+    )]
+    GuardHeld,
 }
 
 impl User {
@@ -93,10 +92,11 @@ impl User {
     }
 
     /// Whether a switch is needed; an error when it is needed and we are not root.
-    pub(crate) fn needs_switch(&self) -> Result<bool, PrivilegeError> {
+    pub(super) fn needs_switch(&self) -> Result<bool, PrivilegeError> {
         if self.is_caller() {
             return Ok(false);
         }
+        guard_is_free()?;
         if geteuid().is_root() {
             return Ok(true);
         }
@@ -120,6 +120,11 @@ pub fn with_user<T>(user: &User, work: impl FnOnce() -> T) -> Result<T, Privileg
 
 static HELD: AtomicBool = AtomicBool::new(false);
 
+/// An error while the guard is held: a child would inherit root as its real identity.
+pub(super) fn guard_is_free() -> Result<(), PrivilegeError> {
+    if HELD.load(Ordering::SeqCst) { Err(PrivilegeError::GuardHeld) } else { Ok(()) }
+}
+
 /// Another user's effective identity; dropping it restores our own.
 struct AsUser {
     uid: Uid,
@@ -133,7 +138,7 @@ impl AsUser {
             |e: Errno| PrivilegeError::Refused { user: user.name.clone(), source: e.into() };
         let groups = getgroups().map_err(refused)?;
         if HELD.swap(true, Ordering::SeqCst) {
-            return Err(PrivilegeError::Nested { user: user.name.clone() });
+            return Err(PrivilegeError::GuardHeld);
         }
         let theirs: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
         let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));

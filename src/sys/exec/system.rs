@@ -21,7 +21,7 @@ use nix::unistd::{Gid, Pid, Uid, chdir, getppid, setgroups, setresgid, setresuid
 use super::pump::{Pump, Stop};
 use super::{Cmd, Ended, Exec, ExecError, Output, PROGRAM_DIRS, RunAs, find_program};
 use crate::sys::deadline::Deadline;
-use crate::sys::privilege::{PrivilegeError, User};
+use crate::sys::privilege::{PrivilegeError, User, guard_is_free};
 
 /// What a child gets between SIGTERM and SIGKILL when its limit is over.
 const GRACE: Duration = Duration::from_millis(200);
@@ -135,6 +135,8 @@ enum Ties {
 }
 
 fn prepare(cmd: &Cmd, ties: Ties) -> Result<Command, ExecError> {
+    guard_is_free()
+        .map_err(|source| ExecError::Privilege { program: cmd.program.clone(), source })?;
     let program = locate(&cmd.program)?;
     let failed = |source| ExecError::Io { program: describe(cmd), source };
     let switch = match &cmd.run_as {
