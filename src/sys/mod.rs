@@ -1,3 +1,6 @@
 //! Floor 2: processes, privileges, files, deadlines and logs.
 
+pub mod deadline;
 pub mod exec;
+pub mod files;
+pub mod privilege;
