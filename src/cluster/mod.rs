@@ -1,4 +1,8 @@
 //! Floor 0: what a cluster is made of, as values.
 
+pub mod cib;
+pub mod known;
 pub mod ledger;
 pub mod node;
+pub mod topology;
+pub mod xml;
