@@ -194,7 +194,7 @@ fn many_writers_at_once_leave_one_whole_version() {
             let dir = dir.path();
             scope.spawn(move || {
                 for _ in 0..20 {
-                    write_durably(dir, "f", &[writer; 50_000], 0o600).unwrap();
+                    write_durably(dir, "f", &vec![writer; 50_000], 0o600).unwrap();
                 }
             });
         }
@@ -216,7 +216,7 @@ fn a_full_disk_is_an_error_and_the_old_content_stays() {
     };
     assert!(mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"]), "cannot mount a tmpfs");
     let first = write_durably(dir.path(), "f", b"old", 0o600);
-    let second = write_durably(dir.path(), "f", &[b'x'; 1 << 20], 0o600);
+    let second = write_durably(dir.path(), "f", &vec![b'x'; 1 << 20], 0o600);
     let (text, left) = (fs::read_to_string(dir.path().join("f")), names(dir.path()));
     let free = disk_free(dir.path());
     let unmounted = std::process::Command::new("umount").arg(dir.path()).status().unwrap();
@@ -349,7 +349,7 @@ fn a_lock_dies_with_its_holder_and_is_not_inherited_by_its_children() {
 
 #[test]
 #[ignore = "a helper process of another test"]
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, clippy::zombie_processes)]
 fn helper_that_holds_a_lock() {
     let Ok(path) = std::env::var("PGTWIN_TEST_LOCK") else { return };
     let _lock = lock_file(Path::new(&path), Duration::from_secs(5)).unwrap();

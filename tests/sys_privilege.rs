@@ -2,14 +2,15 @@
 //! guard runs in a process of its own, because an effective identity belongs to a process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod account;
+
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,46 +19,8 @@ use nix::unistd::{getegid, geteuid, getgroups, getuid};
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, System};
 use pgtwin::sys::files::{read_root_owned, write_durably};
 use pgtwin::sys::privilege::{PrivilegeError, User, with_user};
-use tempfile::TempDir;
 
-const NAME: &str = "pgtwin-test";
-const EXTRA: &str = "pgtwin-extra";
-
-/// The test user, member of a second group, as Debian's postgres is of ssl-cert.
-fn test_user() -> User {
-    static READY: OnceLock<()> = OnceLock::new();
-    READY.get_or_init(|| {
-        let quiet = |program: &str, args: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().unwrap_or_else(|e| panic!("{program}: {e}"));
-        };
-        // Another test process may be doing the same at this moment.
-        let start = Instant::now();
-        loop {
-            quiet("groupadd", &["--system", EXTRA]);
-            quiet("useradd", &["--system", "--user-group", "--shell", "/bin/sh", NAME]);
-            quiet("usermod", &["--append", "--groups", EXTRA, NAME]);
-            if User::named(NAME).is_ok_and(|user| user.groups.len() == 2) {
-                break;
-            }
-            assert!(start.elapsed() < Duration::from_secs(30), "cannot create {NAME}");
-            thread::sleep(Duration::from_millis(100));
-        }
-    });
-    User::named(NAME).unwrap()
-}
-
-fn is_root() -> bool {
-    getuid().is_root()
-}
-
-fn home_of(user: &User) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
-    dir
-}
+use account::{EXTRA, NAME, home_of, is_root, test_user};
 
 /// Runs one ignored test of this file alone in a process, and wants it to pass.
 fn in_own_process(name: &str) {

@@ -4,3 +4,4 @@ pub mod deadline;
 pub mod exec;
 pub mod files;
 pub mod privilege;
+pub mod process;
