@@ -4,5 +4,6 @@ pub mod cib;
 pub mod known;
 pub mod ledger;
 pub mod node;
+pub mod position;
 pub mod topology;
 pub mod xml;

@@ -5,3 +5,7 @@ pub mod exec;
 pub mod files;
 pub mod privilege;
 pub mod process;
+
+mod chain;
+
+pub use chain::chain;
