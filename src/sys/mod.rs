@@ -6,3 +6,7 @@ pub mod files;
 pub mod log;
 pub mod privilege;
 pub mod process;
+
+mod chain;
+
+pub use chain::chain;

@@ -37,6 +37,21 @@ pub fn write_durably(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<
     sync_dir(dir)
 }
 
+/// Replaces `dir/name` by `bytes` at once and whole, without a sync: for what may be lost.
+pub fn write_volatile(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let target = member(dir, name)?;
+    let (temp_path, mut temp) = create_beside(dir, name)?;
+    let written = temp
+        .write_all(bytes)
+        .and_then(|()| temp.set_permissions(fs::Permissions::from_mode(mode & 0o7777)))
+        .and_then(|()| fs::rename(&temp_path, &target))
+        .map_err(|e| io_error("write", &target, e));
+    if written.is_err() {
+        let _ = fs::remove_file(&temp_path);
+    }
+    written
+}
+
 /// Removes `dir/name`, if it is there, so that it stays removed after a power cut.
 pub fn remove_durably(dir: &Path, name: &str) -> Result<(), FileError> {
     let target = member(dir, name)?;
