@@ -1,1 +1,2 @@
 //! Floor 2: clients of PostgreSQL, of its peers and of Pacemaker.
+pub mod ledger_file;

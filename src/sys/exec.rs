@@ -1,6 +1,15 @@
-//! Commands as values, and the one place that starts a process. Floor 2.
+//! Commands as values, and the one place that starts a process. What a command is stands here;
+//! `system` starts it, `pump` feeds and reads it. Floor 2.
 
+mod pump;
+mod system;
+
+use std::path::PathBuf;
 use std::time::Duration;
+
+use super::privilege::PrivilegeError;
+
+pub use system::System;
 
 /// Whom a child runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,14 +138,36 @@ pub enum ExecError {
         /// Its name.
         user: String,
     },
+    /// We cannot act as that user.
+    #[error("cannot run {program} as another user")]
+    Privilege {
+        /// Its name.
+        program: String,
+        /// What stands in the way.
+        source: PrivilegeError,
+    },
     /// The system refused.
     #[error("cannot run {program}")]
     Io {
-        /// Its name.
+        /// Its name, and whose and where it should have run if that is out of the ordinary.
         program: String,
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+/// Where programs named without a directory are looked for, whatever `PATH` says.
+pub const PROGRAM_DIRS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// The absolute path of a program of the system, if it is installed.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
+    PROGRAM_DIRS
+        .iter()
+        .map(|dir| PathBuf::from(dir).join(name))
+        .find(|path| system::is_program(path))
 }
 
 /// Runs commands. One real implementation; tests script another.

@@ -1,0 +1,371 @@
+//! Pacemaker in the nodes: its state as a value, and what an administrator tells it.
+
+use std::time::Duration;
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+use crate::cluster::Cluster;
+use crate::config::{CLONE, PRIMITIVE, VIP};
+use crate::error::{LabError, Result};
+use crate::options::Agent;
+
+/// The cluster's state as one node sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CrmMon {
+    /// There is a DC, and its partition has quorum.
+    pub quorum: bool,
+    /// All nodes of the configuration.
+    pub nodes: Vec<NodeState>,
+    /// Every instance of every resource.
+    pub resources: Vec<ResourceState>,
+    /// Failed actions, newest results only.
+    pub failures: Vec<Failure>,
+}
+
+/// A node in `crm_mon`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// A member, and its controller has joined.
+    pub online: bool,
+    /// To be fenced.
+    pub unclean: bool,
+    /// In standby.
+    pub standby: bool,
+    /// In maintenance.
+    pub maintenance: bool,
+}
+
+/// An instance of a resource in `crm_mon`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResourceState {
+    /// The primitive's id.
+    pub id: String,
+    /// Promoted, Unpromoted, Started, Stopped, Starting, …
+    pub role: String,
+    /// Its last result was a failure.
+    pub failed: bool,
+    /// Where it runs.
+    pub node: Option<String>,
+}
+
+/// A failed action in `crm_mon`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// `pgtwin_monitor_3000`.
+    pub op: String,
+    /// Where.
+    pub node: String,
+    /// The exit code in words.
+    pub status: String,
+    /// The agent's reason.
+    pub reason: String,
+}
+
+impl CrmMon {
+    /// Reads `crm_mon --output-as=xml`.
+    pub fn parse(xml: &str) -> Result<Self> {
+        let mut reader = Reader::from_str(xml);
+        let mut mon = Self::default();
+        let mut in_nodes = false;
+        let mut path: Vec<String> = Vec::new();
+        loop {
+            let event = reader
+                .read_event()
+                .map_err(|error| LabError::plain(format!("crm_mon's XML is broken: {error}")))?;
+            let (tag, empty) = match &event {
+                Event::Start(tag) => (tag, false),
+                Event::Empty(tag) => (tag, true),
+                Event::End(_) => {
+                    if path.pop().as_deref() == Some("nodes") {
+                        in_nodes = false;
+                    }
+                    continue;
+                }
+                Event::Eof => return Ok(mon),
+                _ => continue,
+            };
+            let name = String::from_utf8_lossy(tag.name().as_ref()).into_owned();
+            match name.as_str() {
+                "current_dc" => mon.quorum = attribute(tag, "with_quorum") == "true",
+                "node" if in_nodes => mon.nodes.push(node_state(tag)),
+                "node" if path.last().is_some_and(|parent| parent == "resource") => {
+                    if let Some(resource) = mon.resources.last_mut() {
+                        resource.node = Some(attribute(tag, "name"));
+                    }
+                }
+                "resource" => mon.resources.push(ResourceState {
+                    id: attribute(tag, "id"),
+                    role: attribute(tag, "role"),
+                    failed: attribute(tag, "failed") == "true",
+                    node: None,
+                }),
+                "failure" => mon.failures.push(Failure {
+                    op: attribute(tag, "op_key"),
+                    node: attribute(tag, "node"),
+                    status: attribute(tag, "exitstatus"),
+                    reason: attribute(tag, "exitreason"),
+                }),
+                _ => {}
+            }
+            if !empty {
+                // The summary has counts in elements of other names; the list is on top.
+                in_nodes = in_nodes || (name == "nodes" && path.len() == 1);
+                path.push(name);
+            }
+        }
+    }
+
+    /// Where the clone is promoted; several names would be a disaster.
+    pub fn promoted(&self) -> Vec<&str> {
+        self.where_is(PRIMITIVE, "Promoted")
+    }
+
+    /// Where the clone runs unpromoted.
+    pub fn unpromoted(&self) -> Vec<&str> {
+        self.where_is(PRIMITIVE, "Unpromoted")
+    }
+
+    /// Where the address is.
+    pub fn vip(&self) -> Vec<&str> {
+        self.where_is(VIP, "Started")
+    }
+
+    /// Where a resource has a role.
+    pub fn where_is(&self, id: &str, role: &str) -> Vec<&str> {
+        let with_id = |one: &&ResourceState| one.id == id || one.id.split(':').next() == Some(id);
+        self.resources
+            .iter()
+            .filter(with_id)
+            .filter(|one| one.role == role)
+            .filter_map(|one| one.node.as_deref())
+            .collect()
+    }
+
+    /// One node's state.
+    pub fn node(&self, name: &str) -> Option<&NodeState> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// Names of the nodes that are online and clean.
+    pub fn online(&self) -> Vec<&str> {
+        let good = |node: &&NodeState| node.online && !node.unclean;
+        self.nodes.iter().filter(good).map(|node| node.name.as_str()).collect()
+    }
+}
+
+fn node_state(tag: &BytesStart<'_>) -> NodeState {
+    NodeState {
+        name: attribute(tag, "name"),
+        online: attribute(tag, "online") == "true",
+        unclean: attribute(tag, "unclean") == "true",
+        standby: attribute(tag, "standby") == "true",
+        maintenance: attribute(tag, "maintenance") == "true",
+    }
+}
+
+fn attribute(tag: &BytesStart<'_>, name: &str) -> String {
+    tag.try_get_attribute(name)
+        .ok()
+        .flatten()
+        .and_then(|attribute| attribute.unescape_value().ok().map(std::borrow::Cow::into_owned))
+        .unwrap_or_default()
+}
+
+impl Cluster {
+    /// The cluster's state as a given node sees it.
+    pub fn crm_mon_on(&self, node: &str) -> Result<CrmMon> {
+        let command = self.command(node, &["crm_mon", "-1", "-r", "--output-as=xml"]);
+        CrmMon::parse(&command.limit(Duration::from_secs(15)).check()?.text())
+    }
+
+    /// The cluster's state as seen by a node that has quorum, else by the first that answers.
+    pub fn crm_mon(&self) -> Result<CrmMon> {
+        let mut without_quorum = None;
+        let mut last = LabError::plain("no node runs");
+        for node in self.running() {
+            match self.crm_mon_on(&node) {
+                Ok(mon) if mon.quorum => return Ok(mon),
+                Ok(mon) => without_quorum = without_quorum.or(Some(mon)),
+                Err(error) => last = error,
+            }
+        }
+        without_quorum.ok_or(last)
+    }
+
+    /// `crm_mon` for people, from the first node that answers.
+    pub fn crm_mon_text(&self) -> Result<String> {
+        let mut last = LabError::plain("no node runs");
+        for node in self.running() {
+            let command = self.command(&node, &["crm_mon", "-1", "-r", "-A", "-f"]);
+            match command.limit(Duration::from_secs(15)).check() {
+                Ok(output) => return Ok(output.text()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The node that Pacemaker shows as promoted, if it shows exactly one.
+    pub fn promoted(&self) -> Option<String> {
+        let mon = self.crm_mon().ok()?;
+        match mon.promoted().as_slice() {
+            [one] => Some((*one).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Everything as it should be: all nodes online, one primary with the address, all others
+    /// standbys that stream and (sync mode) count for commits.
+    pub fn is_healthy(&self) -> bool {
+        let number = self.nodes().len();
+        let Ok(mon) = self.crm_mon() else { return false };
+        let promoted = mon.promoted();
+        let [primary] = promoted.as_slice() else { return false };
+        mon.quorum
+            && mon.online().len() == number
+            && mon.unpromoted().len() == number - 1
+            && mon.vip() == promoted
+            && (self.options.agent == Agent::Stateful || self.has_standbys(primary, number - 1))
+    }
+
+    /// Waits for `is_healthy`.
+    pub fn wait_healthy(&self, limit: Duration) -> Result<()> {
+        let what = "all nodes are online, with one primary and its standbys streaming";
+        self.wait_until(what, limit, || self.is_healthy())
+    }
+
+    /// Waits until another node than the given one is promoted and its instance is writable.
+    pub fn wait_new_primary(&self, old: &str, limit: Duration) -> Result<String> {
+        let what = format!("another node than {old} is the primary");
+        self.wait_for(&what, limit, || {
+            let new = self.promoted().filter(|node| node != old)?;
+            (self.options.agent == Agent::Stateful || self.is_writable(&new)).then_some(new)
+        })
+    }
+
+    /// Starts Corosync and Pacemaker on a node, and has them started when it boots.
+    pub fn start_cluster(&self, node: &str) -> Result<()> {
+        self.check(node, &["/lab/lab-node", "cluster-start"]).map(drop)
+    }
+
+    /// Stops Pacemaker, and with it the node's resources, then Corosync, in an orderly way.
+    pub fn stop_cluster(&self, node: &str) -> Result<()> {
+        self.command(node, &["/lab/lab-node", "cluster-stop"])
+            .limit(Duration::from_mins(4))
+            .check()
+            .map(drop)
+    }
+
+    /// Stops Pacemaker alone, as an upgrade does; Corosync stays.
+    pub fn stop_pacemaker(&self, node: &str) -> Result<()> {
+        self.command(node, &["/lab/lab-node", "pacemaker-stop"])
+            .limit(Duration::from_mins(4))
+            .check()
+            .map(drop)
+    }
+
+    /// Starts the cluster on all nodes at once.
+    pub fn start_all(&self) -> Result<()> {
+        self.each_node(|node| self.start_cluster(node))
+    }
+
+    /// Stops the cluster on all nodes at once.
+    pub fn stop_all(&self) -> Result<()> {
+        self.each_node(|node| self.stop_cluster(node))
+    }
+
+    /// Runs a command on the first node whose Pacemaker answers.
+    pub fn on_any<S: AsRef<str>>(&self, command: &[S]) -> Result<String> {
+        let answers = |node: &String| {
+            let ask = self.command(node, &["crmadmin", "-D"]).limit(Duration::from_secs(10));
+            ask.output().is_ok_and(|output| output.ok())
+        };
+        let node = self
+            .running()
+            .into_iter()
+            .find(answers)
+            .ok_or_else(|| LabError::plain("Pacemaker answers on no node"))?;
+        Ok(self.check(&node, command)?.text())
+    }
+
+    /// Asks Pacemaker to move the primary: away from where it is, or to a node.
+    pub fn move_primary(&self, to: Option<&str>) -> Result<()> {
+        let mut command = vec!["crm_resource", "--move", "--promoted", "--resource", CLONE];
+        command.extend(to.iter().flat_map(|node| ["--node", node]));
+        self.on_any(&command).map(drop)
+    }
+
+    /// Removes the rules that moves have left.
+    pub fn clear_moves(&self) -> Result<()> {
+        self.on_any(&["crm_resource", "--clear", "--resource", CLONE]).map(drop)
+    }
+
+    /// Puts a node into standby, or takes it out.
+    pub fn standby(&self, node: &str, on: bool) -> Result<()> {
+        let value = if on { "on" } else { "off" };
+        let set = ["crm_attribute", "--node", node, "--name", "standby", "--update", value];
+        self.on_any(&set).map(drop)
+    }
+
+    /// Sets a cluster property.
+    pub fn property(&self, name: &str, value: &str) -> Result<()> {
+        self.on_any(&["crm_attribute", "--name", name, "--update", value]).map(drop)
+    }
+
+    /// Sets a parameter of the pgtwin primitive.
+    pub fn parameter(&self, name: &str, value: &str) -> Result<()> {
+        let set = ["crm_resource", "--resource", PRIMITIVE, "--set-parameter", name];
+        let with_value = ["--parameter-value", value];
+        let command: Vec<&str> = set.into_iter().chain(with_value).collect();
+        self.on_any(&command).map(drop)
+    }
+
+    /// Forgets the failures of the clone, so that Pacemaker tries again.
+    pub fn cleanup(&self) -> Result<()> {
+        self.on_any(&["crm_resource", "--cleanup", "--resource", CLONE]).map(drop)
+    }
+
+    /// Waits until Pacemaker has nothing left to do.
+    pub fn settle(&self) -> Result<()> {
+        self.on_any(&["crm_resource", "--wait", "--timeout", "50s"]).map(drop)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const THREE_NODES: &str = r#"<pacemaker-result api-version="2.38" request="crm_mon">
+  <summary><current_dc present="true" name="n2" with_quorum="true"/><nodes_configured number="2"/></summary>
+  <nodes>
+    <node name="n1" id="1" online="true" standby="false" maintenance="false" unclean="false"/>
+    <node name="n2" id="2" online="false" standby="true" maintenance="false" unclean="true"/>
+  </nodes>
+  <resources>
+    <clone id="pgtwin-clone" multi_state="true">
+      <resource id="pgtwin" role="Promoted" failed="false"><node name="n1" id="1" cached="true"/></resource>
+      <resource id="pgtwin" role="Stopped" failed="true"/>
+    </clone>
+    <resource id="vip" role="Started" failed="false"><node name="n1" id="1" cached="true"/></resource>
+  </resources>
+  <failures>
+    <failure op_key="pgtwin_start_0" node="n2" exitstatus="error" exitreason="no &lt;primary>" exitcode="1"/>
+  </failures>
+  <status code="0" message="OK"/>
+</pacemaker-result>"#;
+
+    #[test]
+    fn crm_mon_is_read_into_nodes_resources_and_failures() {
+        let mon = CrmMon::parse(THREE_NODES).unwrap();
+        assert!(mon.quorum);
+        assert_eq!(mon.online(), ["n1"]);
+        assert!(mon.node("n2").unwrap().standby && mon.node("n2").unwrap().unclean);
+        assert_eq!((mon.promoted(), mon.vip()), (vec!["n1"], vec!["n1"]));
+        assert_eq!(mon.resources.iter().filter(|one| one.failed).count(), 1);
+        assert_eq!(mon.failures.first().unwrap().reason, "no <primary>");
+    }
+}
