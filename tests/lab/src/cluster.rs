@@ -60,7 +60,7 @@ impl Cluster {
         if cluster.options.start {
             cluster.start_all()?;
             step("waiting until the cluster is healthy", || {
-                cluster.wait_healthy(Duration::from_secs(120))
+                cluster.wait_healthy(Duration::from_mins(2))
             })?;
         }
         say(format!("{name} is up: {:.1} s", begin.elapsed().as_secs_f64()));
@@ -203,6 +203,11 @@ impl Cluster {
     /// A node's whole system log: the agent, Pacemaker's notices, the fence agent.
     pub fn logs(&self, node: &str) -> Result<String> {
         self.read_file(node, "/var/log/syslog")
+    }
+
+    /// The system logs of all nodes in one text.
+    pub fn all_logs(&self) -> String {
+        self.nodes().iter().filter_map(|node| self.logs(node).ok()).collect()
     }
 
     /// The lines of the agent in a node's system log.

@@ -15,6 +15,9 @@ use crate::boot::ENABLED;
 pub fn start() -> Result<(), String> {
     fs::write(ENABLED, "").map_err(|error| format!("cannot write {ENABLED}: {error}"))?;
     if pid_of("corosync").is_none() {
+        // Without real-time scheduling it gives its process group a nice value of -20; Pacemaker,
+        // started next, inherits that, and Pacemaker gives its agents 0 again. On a machine of
+        // two processors that carries a whole cluster this is as well.
         quiet("corosync", &[])?;
         wait("corosync answers", 20, || {
             Command::new("corosync-cfgtool")

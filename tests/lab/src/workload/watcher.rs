@@ -215,7 +215,7 @@ impl Eye {
 
     /// Until the session ends. A held one is patient: it ends only when the server ends it.
     async fn sample(&self, client: &Client, instance: &Instance) {
-        let limit = if self.held { Duration::from_secs(600) } else { LIMIT };
+        let limit = if self.held { Duration::from_mins(10) } else { LIMIT };
         while !self.stop.load(Ordering::Relaxed) {
             let begin = Instant::now();
             let Ok(answer) = timeout(limit, accepts_write(client, &self.node)).await else {
