@@ -193,7 +193,7 @@ impl Eye {
         while !self.stop.load(Ordering::Relaxed) {
             if let Some((client, instance)) = self.open().await {
                 self.sample(&client, &instance).await;
-                if self.held {
+                if self.held && !self.stop.load(Ordering::Relaxed) {
                     self.locked().held_ended = Some(Instant::now());
                     return;
                 }
