@@ -83,7 +83,16 @@ impl Cluster {
     /// Removes the containers, the network and the lab's directory.
     pub fn down(mut self) -> Result<()> {
         self.keep = true;
+        self.save_wanted_logs();
         remove_lab(&self.options.name)
+    }
+
+    /// Where `LAB_LOGS` names a directory, every lab leaves its logs there when it goes.
+    fn save_wanted_logs(&self) {
+        let Some(dir) = std::env::var_os("LAB_LOGS") else { return };
+        if let Err(error) = self.save_logs(&Path::new(&dir).join(&self.options.name)) {
+            say(format!("could not save the logs: {}", chain(&error)));
+        }
     }
 
     /// Leaves it running when it is dropped.

@@ -72,7 +72,10 @@ fn quiet(program: &str, args: &[&str]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)))
+    let log = fs::read_to_string("/var/log/corosync/corosync.log").unwrap_or_default();
+    let reason: Vec<&str> = log.lines().filter(|line| line.contains(" error ")).collect();
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} does not start: {said}{}", reason.join("; ")))
 }
 
 fn wait(what: &str, seconds: u64, holds: impl Fn() -> bool) -> Result<(), String> {
