@@ -461,9 +461,6 @@ impl Agent<'_> {
                      over",
                 )
             }
-            Cared::Waiting(waiting) => {
-                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
-            }
             Cared::Superseded(entry) => Outcome::because(
                 ExitCode::FailedPromoted,
                 format!(
@@ -473,6 +470,9 @@ impl Agent<'_> {
             ),
             Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
                 Outcome::is(ExitCode::RunningPromoted)
+            }
+            Cared::Waiting(waiting) => {
+                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
             }
             Cared::NotPrimary => Outcome::because(
                 ExitCode::FailedPromoted,

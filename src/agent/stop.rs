@@ -81,7 +81,7 @@ impl Agent<'_> {
             return;
         }
         match self.pacemaker.publish(Attribute::State, state, self.tool_limit()) {
-            Known::Known(()) => self.cache.state = state.to_owned(),
+            Known::Known(()) => state.clone_into(&mut self.cache.state),
             Known::Unknown(why) => warn!("the state could not be published: {why}"),
         }
     }

@@ -50,9 +50,8 @@ impl Agent<'_> {
         for node in candidates {
             match self.ask_primary(&node, view, followed) {
                 Ok(Some(live)) => return Upstream::Live(Box::new(live)),
-                Ok(None) => {}
                 Err(why) if promoted.contains(&node) => silent = Some((node, why)),
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         match silent {
