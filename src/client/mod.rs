@@ -1,2 +1,3 @@
 //! Floor 2: clients of PostgreSQL, of its peers and of Pacemaker.
 pub mod ledger_file;
+pub mod pacemaker;
