@@ -10,7 +10,7 @@ use super::Agent;
 use super::outcome::Outcome;
 use super::postgres::Postgres;
 use crate::client::ledger_file::Home;
-use crate::client::pacemaker::Pacemaker;
+use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::ocf::action::Action;
@@ -73,7 +73,10 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     let standalone = env.standalone();
     let timeout = env.timeout.map(|time| time.as_millis().to_string());
     let deadline = Deadline::of_action(timeout.as_deref(), Duration::from_mins(1));
-    let mut pacemaker = Pacemaker::new(exec, &resource);
+    let passed_on = ENVIRONMENT
+        .iter()
+        .filter_map(|name| vars.get(*name).map(|value| ((*name).to_owned(), value.clone())));
+    let mut pacemaker = Pacemaker::new(exec, &resource).with_env(passed_on);
     let me = match me(&env, standalone, &mut pacemaker) {
         Ok(me) => me,
         Err(why) if action == Action::Stop || probe => {
@@ -150,7 +153,7 @@ fn me(env: &Env, standalone: bool, pacemaker: &mut Pacemaker<'_>) -> Result<Node
         let host = nix::unistd::gethostname().map_err(|error| error.to_string())?;
         return host.to_string_lossy().parse().map_err(|error| format!("{error}"));
     }
-    match pacemaker.local_node(Duration::from_secs(5)) {
+    match pacemaker.local_node(None, Duration::from_secs(5)) {
         Known::Known(node) => Ok(node),
         Known::Unknown(why) => Err(format!("the name of this node is not known: {why}")),
     }

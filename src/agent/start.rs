@@ -159,7 +159,10 @@ impl Agent<'_> {
                 let Some(Upstream::Live(live)) = &facts.upstream else {
                     return Err(Outcome::error("this node's data has diverged"));
                 };
-                let at = facts.position.as_ref().map_or_else(String::new, super::super::cluster::position::Position::short);
+                let at = facts
+                    .position
+                    .as_ref()
+                    .map_or_else(String::new, super::super::cluster::position::Position::short);
                 return Err(Outcome::error(format!(
                     "diverged: {at}, primary {} timeline {} at {}; pg_rewind or pg_basebackup",
                     live.node, live.line, live.lsn
@@ -188,18 +191,21 @@ impl Agent<'_> {
                 break;
             }
             // A standby with an overflowed snapshot opens only with an upstream.
-            if follows && !facts.attached && self.pg.waits_for_upstream(&facts.instance)
-                && let Some(Upstream::Live(live)) = &facts.upstream {
-                    let node = live.node.clone();
-                    let settings = self.standby_settings(Some(&node));
-                    let borrowed: Vec<(&str, Option<&str>)> = settings
-                        .iter()
-                        .map(|(name, value)| (name.as_str(), Some(value.as_str())))
-                        .collect();
-                    if self.pg.set_auto_conf(&borrowed).and_then(|()| self.pg.reload()).is_ok() {
-                        facts.attached = true;
-                    }
+            if follows
+                && !facts.attached
+                && self.pg.waits_for_upstream(&facts.instance)
+                && let Some(Upstream::Live(live)) = &facts.upstream
+            {
+                let node = live.node.clone();
+                let settings = self.standby_settings(Some(&node));
+                let borrowed: Vec<(&str, Option<&str>)> = settings
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Some(value.as_str())))
+                    .collect();
+                if self.pg.set_auto_conf(&borrowed).and_then(|()| self.pg.reload()).is_ok() {
+                    facts.attached = true;
                 }
+            }
             end.sleep(Duration::from_millis(30));
         }
         facts.out_of_time = end.expired();
