@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::config::REPLICATOR;
 use crate::error::{LabError, Result};
+use crate::options::{Agent, Mode};
 
 impl Cluster {
     /// Runs SQL on a node as the superuser; gives the rows, columns separated by `|`.
@@ -57,12 +58,14 @@ impl Cluster {
             .collect())
     }
 
-    /// True if so many standbys stream from this node and, in sync mode, count for commits.
+    /// True if so many standbys stream from this node and, in sync mode, all are in
+    /// `synchronous_standby_names`.
     pub fn has_standbys(&self, node: &str, number: usize) -> bool {
-        let needs_sync = self.options.mode == crate::options::Mode::Sync;
+        // The distribution's agent makes one of them synchronous, not all.
+        let needs_sync = self.options.mode == Mode::Sync && self.options.agent == Agent::Pgtwin;
         self.streaming_from(node).is_ok_and(|standbys| {
             let counts = |(state, sync): &&(String, String)| {
-                state == "streaming" && (!needs_sync || sync == "quorum" || sync == "sync")
+                state == "streaming" && (!needs_sync || sync != "async")
             };
             standbys.values().filter(counts).count() == number
         })
