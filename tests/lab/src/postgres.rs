@@ -58,17 +58,18 @@ impl Cluster {
             .collect())
     }
 
-    /// True if so many standbys stream from this node and, in sync mode, all are in
-    /// `synchronous_standby_names`.
+    /// True if so many standbys stream from this node and, in sync mode, count for commits: all
+    /// of them, or at least one with the distribution's agent, which makes only one synchronous.
     pub fn has_standbys(&self, node: &str, number: usize) -> bool {
-        // The distribution's agent makes one of them synchronous, not all.
-        let needs_sync = self.options.mode == Mode::Sync && self.options.agent == Agent::Pgtwin;
-        self.streaming_from(node).is_ok_and(|standbys| {
-            let counts = |(state, sync): &&(String, String)| {
-                state == "streaming" && (!needs_sync || sync != "async")
-            };
-            standbys.values().filter(counts).count() == number
-        })
+        let Ok(standbys) = self.streaming_from(node) else { return false };
+        let streaming = standbys.values().filter(|(state, _)| state == "streaming");
+        let synchronous = streaming.clone().filter(|(_, sync)| sync != "async").count();
+        let needed = match (self.options.mode, self.options.agent) {
+            (Mode::Async, _) => 0,
+            (Mode::Sync, Agent::Pgsql) => 1,
+            (Mode::Sync, Agent::Pgtwin | Agent::Stateful) => number,
+        };
+        streaming.count() == number && synchronous >= needed
     }
 
     /// Starts a node's instance by hand, as an administrator without Pacemaker would: as the
