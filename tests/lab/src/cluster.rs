@@ -167,7 +167,13 @@ impl Cluster {
 
     /// The nodes whose containers run.
     pub fn running(&self) -> Vec<String> {
-        self.nodes().into_iter().filter(|node| self.is_running(node)).collect()
+        let filter = format!("label={}={}", docker::LABEL, self.options.name);
+        let list = docker(["ps", "--filter", &filter, "--format", "{{.Names}}"])
+            .output()
+            .map(|output| output.text())
+            .unwrap_or_default();
+        let runs = |node: &String| list.lines().any(|name| name == self.container(node));
+        self.nodes().into_iter().filter(runs).collect()
     }
 
     /// Waits until a condition holds. `what` ends the sentence "waited in vain until …".

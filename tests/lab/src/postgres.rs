@@ -2,6 +2,7 @@
 //! hand where a test wants the cluster to find one running.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
@@ -29,8 +30,7 @@ impl Cluster {
 
     /// The one node whose instance is not in recovery, asked from PostgreSQL itself.
     pub fn primary(&self) -> Result<String> {
-        let mut found: Vec<String> =
-            self.running().into_iter().filter(|node| self.is_writable(node)).collect();
+        let mut found = self.writable();
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
             (None, _) => Err(LabError::plain("no node is writable")),
@@ -38,6 +38,16 @@ impl Cluster {
                 Err(LabError::plain(format!("more than one is writable: {found:?} and {last}")))
             }
         }
+    }
+
+    /// All nodes whose instances are not in recovery; all are asked at once.
+    pub fn writable(&self) -> Vec<String> {
+        let running = self.running();
+        thread::scope(|scope| {
+            let ask = |node: String| scope.spawn(move || self.is_writable(&node).then_some(node));
+            let asked: Vec<_> = running.into_iter().map(ask).collect();
+            asked.into_iter().filter_map(|one| one.join().ok().flatten()).collect()
+        })
     }
 
     /// The nodes that are not the primary.
