@@ -15,9 +15,9 @@ use crate::sys::deadline::Deadline;
 use super::Runtime;
 
 /// How long a walsender may lag behind before the shutdown begins, while another one keeps up.
-const TO_CATCH_UP: Duration = Duration::from_millis(1000);
+const TO_CATCH_UP: Duration = Duration::from_secs(1);
 /// How long the others may take once the first standby has everything.
-const AFTER_THE_FIRST: Duration = Duration::from_millis(2000);
+const AFTER_THE_FIRST: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_millis(25);
 
 /// Sends away those that lag, while at least one standby keeps up; with none that does, nobody is
