@@ -20,10 +20,17 @@ pub enum FenceMode {
 }
 
 impl Cluster {
-    /// Cuts a node's power: every process in it is gone at once.
+    /// Cuts a node's power: every process in it is gone at once, and says goodbye to nobody. The
+    /// link goes first, because a killed process's connections would be closed politely.
     pub fn power_cut(&self, node: &str) -> Result<()> {
+        self.check(node, &["ip", "link", "set", "eth0", "down"])?;
         docker(["kill", "--signal", "KILL", &self.container(node)]).check()?;
         self.wait_off(node, Duration::from_secs(30))
+    }
+
+    /// Cuts the power of all nodes at once.
+    pub fn power_cut_all(&self) -> Result<()> {
+        self.each_node(|node| self.power_cut(node))
     }
 
     /// Powers a node on: it boots, and starts the cluster if it was in it.
@@ -164,12 +171,11 @@ impl Fault {
             }
             Self::Heal => cluster.heal().map(|()| "all packets pass again".to_owned()),
             Self::StopStandbyInstance => {
-                let node = match node {
-                    Some(name) => name.to_owned(),
-                    None => {
-                        let list = cluster.standbys()?;
-                        list.into_iter().next().ok_or_else(|| LabError::plain("no standby"))?
-                    }
+                let node = if let Some(name) = node {
+                    name.to_owned()
+                } else {
+                    let list = cluster.standbys()?;
+                    list.into_iter().next().ok_or_else(|| LabError::plain("no standby"))?
                 };
                 cluster.stop_postgres_by_hand(&node, "fast")?;
                 Ok(format!("stopped the instance of {node} by hand"))

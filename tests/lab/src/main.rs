@@ -17,9 +17,9 @@ use lab::{Cluster, Result, cluster, demo, docker, host, image};
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side.
-    #[arg(long, global = true, default_value = "lab")]
-    name: String,
+    /// Name of the lab; several can run side by side. Default: `lab`, for the demo `demo`.
+    #[arg(long, global = true)]
+    name: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -94,9 +94,10 @@ struct Shape {
     /// Replication: sync or async.
     #[arg(long, default_value = "sync")]
     mode: Mode,
-    /// Without pgtwin and PostgreSQL: Pacemaker's own test agent, to try the box itself.
-    #[arg(long)]
-    stateful: bool,
+    /// Another agent than pgtwin: the distribution's own, as a yardstick, or Pacemaker's test agent
+    /// without PostgreSQL.
+    #[arg(long, value_enum, default_value_t = Agent::Pgtwin)]
+    agent: Agent,
     /// This pgtwin binary instead of one that is built.
     #[arg(long)]
     agent_binary: Option<PathBuf>,
@@ -112,7 +113,7 @@ impl Shape {
             nodes: self.nodes,
             release: self.release,
             mode: self.mode,
-            agent: if self.stateful { Agent::Stateful } else { Agent::Pgtwin },
+            agent: self.agent,
             agent_binary: self.agent_binary,
             start: !self.no_start,
             keep,
@@ -121,9 +122,16 @@ impl Shape {
     }
 }
 
+impl Cli {
+    fn name(&self) -> String {
+        let default = if matches!(self.command, Command::Demo { .. }) { "demo" } else { "lab" };
+        self.name.clone().unwrap_or_else(|| default.to_owned())
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let name = cli.name.clone();
+    let name = cli.name();
     clean_up_on_signals(&name, matches!(cli.command, Command::Up(_) | Command::Demo { .. }));
     match run(cli) {
         Ok(code) => code,
@@ -135,7 +143,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let name = cli.name;
+    let name = cli.name();
     match cli.command {
         Command::Up(shape) => {
             let cluster = Cluster::up(shape.options(&name, true)).inspect_err(|_| {
@@ -198,7 +206,7 @@ fn status(cluster: &Cluster) -> Result<()> {
         println!("  {node} {} {state}", cluster.addresses.node(&node));
     }
     println!("{}", cluster.crm_mon_text()?);
-    if options.agent == Agent::Pgtwin {
+    if options.agent.runs_postgres() {
         match cluster.primary() {
             Ok(primary) => {
                 println!("\nprimary: {primary}");
