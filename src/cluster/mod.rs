@@ -1,3 +1,10 @@
 //! Floor 0: what a cluster is made of, as values.
 
+pub mod attributes;
+pub mod cib;
+pub mod known;
+pub mod ledger;
 pub mod node;
+pub mod position;
+pub mod topology;
+pub mod xml;

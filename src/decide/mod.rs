@@ -1,1 +1,9 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
+
+pub mod election;
+pub mod facts;
+pub mod monitor;
+pub mod promote;
+pub mod standby;
+pub mod start;
+pub mod sync;

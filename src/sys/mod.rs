@@ -1,3 +1,12 @@
 //! Floor 2: processes, privileges, files, deadlines and logs.
 
+pub mod deadline;
 pub mod exec;
+pub mod files;
+pub mod log;
+pub mod privilege;
+pub mod process;
+
+mod chain;
+
+pub use chain::chain;

@@ -1,0 +1,160 @@
+//! The member's own ledger file, and the cache beside it. Floor 2.
+//!
+//! The file lies in a root-owned directory on disk and is fsynced before anybody hears of what it
+//! says. The cache lies under /run and may vanish at any time: nothing depends on it but effort.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ledger::{LedgerError, Own};
+use crate::cluster::node::NodeName;
+use crate::sys::files::{self, FileError};
+
+const FILE: &str = "ledger";
+const CACHE: &str = "cache.json";
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// What the own file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnFile {
+    /// It was read.
+    Read(Own),
+    /// There is none: this member has never held a ledger, or has lost it.
+    Missing,
+    /// It could not be read, or is not this member's.
+    Unreadable(String),
+}
+
+/// Where a member keeps what it knows.
+#[derive(Clone, Debug)]
+pub struct Home {
+    resource: String,
+    node: NodeName,
+    state: PathBuf,
+    run: PathBuf,
+}
+
+/// Why the file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The file system refused.
+    #[error("the ledger file could not be written")]
+    Write(#[source] FileError),
+    /// It would not read back.
+    #[error("the ledger would not read back")]
+    Format(#[source] LedgerError),
+}
+
+/// Observations that are cheap to have again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cache {
+    /// The boot in which this was written; another boot's cache is ignored.
+    pub boot: String,
+    /// The names (V) that `names_at` is about.
+    pub names: String,
+    /// The postmaster start that it is about, in microseconds since 1970.
+    pub started: i64,
+    /// The insert position taken when these names were first seen.
+    pub names_at: u64,
+    /// One checkpoint was asked for since.
+    pub checkpoint_requested: bool,
+    /// It is proven that backends wait.
+    pub flag_proven: bool,
+    /// Since when a standby is missing: node to seconds of uptime.
+    pub missing_since: BTreeMap<String, u64>,
+    /// Uptime in seconds when Pacemaker was last asked.
+    pub asked: u64,
+    /// Modification time of Pacemaker's configuration when it was last asked, in nanoseconds.
+    pub cib_changed: i64,
+    /// The node that this standby should stream from.
+    pub upstream: String,
+    /// Its address.
+    pub upstream_host: String,
+    /// The members, as last known.
+    pub members: Vec<String>,
+    /// Monitors in a row that found replication broken.
+    pub broken: u32,
+    /// A position of this node is published.
+    pub published: bool,
+    /// The state attribute as last written.
+    pub state: String,
+    /// The last acknowledgement published.
+    pub ack: String,
+    /// The last thing written to the log about the state, so that it is not written twice.
+    pub said: String,
+}
+
+impl Home {
+    /// The directories of this resource on this node. `state` and `run` are the roots, as a rule
+    /// `/var/lib/pgtwin` and `/run/pgtwin`.
+    pub fn new(state: &str, run: &str, resource: &str, node: &NodeName) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            node: node.clone(),
+            state: PathBuf::from(state).join(resource),
+            run: PathBuf::from(run).join(resource),
+        }
+    }
+
+    /// Reads the own ledger file.
+    pub fn read(&self) -> OwnFile {
+        let path = self.state.join(FILE);
+        match files::look(&path) {
+            files::Seen::Missing => return OwnFile::Missing,
+            files::Seen::Present(_) => {}
+            files::Seen::Unknown(why) => return OwnFile::Unreadable(why),
+        }
+        let text = match files::read_root_owned(&path, MAX_BYTES) {
+            Ok(text) => text,
+            Err(error) => return OwnFile::Unreadable(crate::sys::chain(&error)),
+        };
+        match Own::parse(&text, &self.resource, &self.node) {
+            Ok(own) => OwnFile::Read(own),
+            Err(error) => OwnFile::Unreadable(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// Writes it: when this returns, it is on the disk.
+    pub fn write(&self, own: &Own) -> Result<(), HomeError> {
+        let text = own.to_text();
+        Own::parse(&text, &self.resource, &self.node).map_err(HomeError::Format)?;
+        if let Some(root) = self.state.parent() {
+            files::ensure_root_dir(root, 0o755).map_err(HomeError::Write)?;
+        }
+        files::ensure_root_dir(&self.state, 0o750).map_err(HomeError::Write)?;
+        files::write_durably(&self.state, FILE, text.as_bytes(), 0o640).map_err(HomeError::Write)
+    }
+
+    /// When Pacemaker's configuration on this node was last written, in nanoseconds since 1970: the
+    /// cheapest sign that there is something to ask for. 0 when it cannot be seen.
+    pub fn cib_changed(&self) -> i64 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata("/var/lib/pacemaker/cib/cib.xml").map_or(0, |meta| {
+            meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+        })
+    }
+
+    /// Reads the cache; anything wrong with it is an empty cache.
+    pub fn cache(&self) -> Cache {
+        let boot = files::boot_id().unwrap_or_default();
+        let read = files::read_root_owned(&self.run.join(CACHE), MAX_BYTES)
+            .ok()
+            .and_then(|text| serde_json::from_str::<Cache>(&text).ok())
+            .filter(|cache| cache.boot == boot);
+        read.unwrap_or(Cache { boot, ..Cache::default() })
+    }
+
+    /// Writes the cache; failing to is no error.
+    pub fn keep(&self, cache: &Cache) {
+        let Ok(text) = serde_json::to_string(cache) else { return };
+        if let Some(root) = self.run.parent() {
+            let _ = files::ensure_root_dir(root, 0o755);
+        }
+        if files::ensure_root_dir(&self.run, 0o750).is_ok() {
+            let _ = files::write_volatile(&self.run, CACHE, text.as_bytes(), 0o640);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a member's data is worth, and what it publishes of itself for an election. Floor 0.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ledger::{PromotionId, Slot, Store};
+use crate::postgres::history::{History, Relation};
+use crate::postgres::lsn::{Lsn, Timeline};
+
+/// Whether a position is all that the disk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exactness {
+    /// It is.
+    Exact,
+    /// A standby that still replays WAL which it had already flushed: the disk may hold more.
+    AtLeast,
+}
+
+/// How far a node's data goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The database system's identifier.
+    pub system_id: u64,
+    /// Its timeline, with its ancestors.
+    pub line: History,
+    /// The end of its WAL, in bytes.
+    pub lsn: Lsn,
+    /// Whether that is all.
+    pub exactness: Exactness,
+}
+
+impl Position {
+    /// Its timeline.
+    pub fn timeline(&self) -> Timeline {
+        self.line.timeline()
+    }
+
+    /// How another position lies to this one, by ancestry.
+    pub fn relation_to(&self, other: &Self) -> Relation {
+        History::compare((&self.line, self.lsn), (&other.line, other.lsn))
+    }
+
+    /// `3/0/5000148`: timeline and position, for people.
+    pub fn short(&self) -> String {
+        format!("timeline {} at {}", self.timeline(), self.lsn)
+    }
+}
+
+/// What a member says about itself in an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// It has a database.
+    Data(Box<Member>),
+    /// It was looked at, and there is no database on it (and no mount is missing).
+    NoData,
+}
+
+/// A member with data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// How far its data goes.
+    pub position: Position,
+    /// The last promotion that its data is known to contain.
+    pub followed: Option<PromotionId>,
+    /// The last position that its primary was known to have reached.
+    pub primary_reached: Option<Lsn>,
+    /// Its ledger file, with its own intent resolved.
+    pub store: Store,
+}
+
+/// A text is not a publication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a published position is malformed: {what} in {text:?}")]
+pub struct NotAPublication {
+    what: &'static str,
+    text: String,
+}
+
+impl fmt::Display for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Data(member) = self else {
+            return f.write_str("none");
+        };
+        let Position { system_id, line, lsn, exactness } = &member.position;
+        let exact = match exactness {
+            Exactness::Exact => "exact",
+            Exactness::AtLeast => "at-least",
+        };
+        write!(f, "{exact} system={system_id} line={line} lsn={lsn}")?;
+        if let Some(id) = member.followed {
+            write!(f, " followed={id}")?;
+        }
+        if let Some(lsn) = member.primary_reached {
+            write!(f, " primary={lsn}")?;
+        }
+        for (_, slot) in member.store.slots() {
+            write!(f, " | {slot}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Publication {
+    type Err = NotAPublication;
+
+    fn from_str(text: &str) -> Result<Self, NotAPublication> {
+        let bad = |what| NotAPublication { what, text: text.chars().take(120).collect() };
+        if text == "none" {
+            return Ok(Self::NoData);
+        }
+        let mut sections = text.split('|').map(str::trim);
+        let mut words = sections.next().unwrap_or_default().split_ascii_whitespace();
+        let exactness = match words.next() {
+            Some("exact") => Exactness::Exact,
+            Some("at-least") => Exactness::AtLeast,
+            _ => return Err(bad("it says neither exact nor at-least")),
+        };
+        let (mut system_id, mut line, mut lsn) = (None, None, None);
+        let (mut followed, mut primary_reached) = (None, None);
+        for word in words {
+            let Some((key, value)) = word.split_once('=') else {
+                return Err(bad("a field has no value"));
+            };
+            match key {
+                "system" => system_id = value.parse().ok(),
+                "line" => line = value.parse().ok(),
+                "lsn" => lsn = value.parse().ok(),
+                "followed" => {
+                    followed = Some(value.parse().map_err(|_| bad("followed is malformed"))?);
+                }
+                "primary" => {
+                    primary_reached = Some(value.parse().map_err(|_| bad("primary is malformed"))?);
+                }
+                _ => return Err(bad("a field is unknown")),
+            }
+        }
+        let mut store = Store::default();
+        for section in sections {
+            let slot: Slot = section.parse().map_err(|_| bad("a ledger entry is malformed"))?;
+            let primary = slot.done.as_ref().or(slot.intent.as_ref()).map(|e| e.primary.clone());
+            if let Some(primary) = primary {
+                store.replace_slot(&primary, slot);
+            }
+        }
+        match (system_id, line, lsn) {
+            (Some(system_id), Some(line), Some(lsn)) => Ok(Self::Data(Box::new(Member {
+                position: Position { system_id, line, lsn, exactness },
+                followed,
+                primary_reached,
+                store,
+            }))),
+            _ => Err(bad("system, line or lsn is missing or malformed")),
+        }
+    }
+}
+
+/// The end of the WAL of a primary that was shut down in an orderly way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// The promotion under which it wrote.
+    pub id: PromotionId,
+    /// The timeline it wrote.
+    pub timeline: Timeline,
+    /// The end of its shutdown checkpoint's record.
+    pub end: Lsn,
+}
+
+impl fmt::Display for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.id, self.timeline, self.end)
+    }
+}
+
+impl FromStr for Shutdown {
+    type Err = NotAPublication;
+
+    fn from_str(text: &str) -> Result<Self, NotAPublication> {
+        let bad = || NotAPublication {
+            what: "a shutdown has three parts",
+            text: text.chars().take(120).collect(),
+        };
+        let mut words = text.split_ascii_whitespace();
+        let (Some(id), Some(timeline), Some(end), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(bad());
+        };
+        Ok(Self {
+            id: id.parse().map_err(|_| bad())?,
+            timeline: timeline.parse().map(Timeline).map_err(|_| bad())?,
+            end: end.parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::cluster::ledger::{Entry, Mode};
+
+    fn publication() -> Publication {
+        let mut store = Store::default();
+        for (primary, term) in [("n1", 3), ("n2", 3)] {
+            store.set_done(Entry {
+                system_id: 7,
+                term,
+                seq: 1,
+                id: PromotionId(term),
+                primary: primary.parse().unwrap(),
+                timeline: Timeline(2),
+                mode: Mode::Sync,
+                heirs: ["n3".parse().unwrap()].into(),
+                history: Vec::new(),
+            });
+        }
+        Publication::Data(Box::new(Member {
+            position: Position {
+                system_id: 7,
+                line: "1@0/3000148,2".parse().unwrap(),
+                lsn: Lsn(0x500_0000),
+                exactness: Exactness::Exact,
+            },
+            followed: Some(PromotionId(9)),
+            primary_reached: Some(Lsn(0x500_0100)),
+            store,
+        }))
+    }
+
+    #[test]
+    fn a_publication_reads_back() {
+        assert_eq!(publication().to_string().parse::<Publication>().unwrap(), publication());
+        assert_eq!("none".parse::<Publication>().unwrap(), Publication::NoData);
+    }
+
+    #[test]
+    fn malformed_publications_are_errors() {
+        let good = publication().to_string();
+        for (what, text) in [
+            ("empty", String::new()),
+            ("no exactness", good.replace("exact ", "")),
+            ("another exactness", good.replace("exact ", "perhaps ")),
+            ("no line", good.replace("line=", "lines=")),
+            ("a bad line", good.replace("1@0/3000148,2", "2,1@0/1")),
+            ("a bad position", good.replace("lsn=0/5000000", "lsn=5000000")),
+            ("a bad entry", good.replace("term=3", "term=x")),
+        ] {
+            assert!(text.parse::<Publication>().is_err(), "{what}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_shutdown_reads_back() {
+        let shutdown = Shutdown { id: PromotionId(9), timeline: Timeline(2), end: Lsn(0x500_0000) };
+        assert_eq!(shutdown.to_string().parse::<Shutdown>().unwrap(), shutdown);
+        assert!("1 2".parse::<Shutdown>().is_err());
+    }
+}

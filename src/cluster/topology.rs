@@ -1,0 +1,555 @@
+//! The cluster as Pacemaker sees it at this moment: what `crm_mon --output-as=xml` says. Floor 0.
+//!
+//! Written for Pacemaker 2.1.5, 3.0.0 and 3.0.1 (schema: `crm_mon-*.rng` of Pacemaker's API
+//! schemas). `crm_mon` works its answer out of the local copy of the CIB, so it is what *this* node
+//! believes: within corosync's token timeout a node that is cut off still sees everybody online.
+
+use std::collections::BTreeMap;
+
+use super::node::NodeName;
+use super::xml::{self, Element, XmlError};
+
+/// Why the output of `crm_mon` is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatusError {
+    /// Not an XML document.
+    #[error("crm_mon printed no whole XML document: {0}")]
+    Xml(XmlError),
+    /// `crm_mon` reported a failure of its own.
+    #[error("crm_mon reports error {code}: {message}")]
+    Reported {
+        /// Pacemaker's exit code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// A part is missing that every version prints.
+    #[error("crm_mon printed no {what} (is this Pacemaker newer than 3.0?)")]
+    Missing {
+        /// The part.
+        what: String,
+    },
+    /// A value is not what it should be.
+    #[error("crm_mon printed {what} as {value:?}")]
+    BadValue {
+        /// The part.
+        what: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// Whether this partition has quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// It has.
+    Quorate,
+    /// It has not.
+    Inquorate,
+    /// There is no designated controller yet, so nobody can say.
+    NoController,
+}
+
+/// What kind of node it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A full cluster node.
+    Member,
+    /// A Pacemaker Remote node, a guest node or a bundle's container: not supported by pgtwin.
+    Remote,
+    /// Something this version does not know, in Pacemaker's words.
+    Other(String),
+}
+
+impl NodeKind {
+    /// Reads the value of a node's `type`.
+    pub fn from_text(text: &str) -> Self {
+        match text {
+            "member" | "normal" | "ping_member" => Self::Member,
+            "remote" => Self::Remote,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// One node in `crm_mon`'s list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// Pacemaker's id of it (with corosync: its `nodeid`).
+    pub id: String,
+    /// Full node or not.
+    pub kind: NodeKind,
+    /// In the membership, as far as this node knows.
+    pub online: bool,
+    /// Its state is not known for certain: it may be running anything until it has been fenced.
+    pub unclean: bool,
+    /// Between membership and controller: corosync sees it, its controller has not joined (or has
+    /// left: a node whose Pacemaker was stopped and whose corosync still runs is online *and*
+    /// pending).
+    pub pending: bool,
+    /// Put on standby by an operator.
+    pub standby: bool,
+    /// Put on standby by `on-fail=standby`.
+    pub standby_onfail: bool,
+    /// Itself in maintenance mode (the cluster's own is an option: `ClusterOptions`).
+    pub maintenance: bool,
+    /// It has asked to shut down.
+    pub shutdown: bool,
+    /// `green`, `yellow` or `red`.
+    pub health: Option<String>,
+    /// Its feature set; absent while it is offline.
+    pub feature_set: Option<String>,
+    /// The designated controller.
+    pub is_dc: bool,
+}
+
+/// What a node's state allows us to conclude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Online, its controller has joined, and nothing is wrong with it.
+    OnlineMember,
+    /// Offline, and Pacemaker says that it is clean: it left in an orderly way or was fenced.
+    /// With `startup-fencing=false` or without fencing it says so without knowing:
+    /// ask `FencingFacts::offline_means_down` first.
+    OfflineClean,
+    /// Offline and not fenced (yet): it may be running anything.
+    OfflineUnclean,
+    /// Corosync sees it and its controller has not joined, or has left.
+    Pending,
+    /// Online and unclean (it is about to be fenced), not in the list, or not a full node.
+    Unknown,
+}
+
+impl NodeStatus {
+    /// What can be concluded about it.
+    #[must_use]
+    pub fn state(&self) -> NodeState {
+        if self.kind != NodeKind::Member {
+            return NodeState::Unknown;
+        }
+        match (self.online, self.unclean, self.pending) {
+            (true, false, false) => NodeState::OnlineMember,
+            (false, false, false) => NodeState::OfflineClean,
+            (false, true, _) => NodeState::OfflineUnclean,
+            (true | false, false, true) => NodeState::Pending,
+            (true, true, _) => NodeState::Unknown,
+        }
+    }
+}
+
+/// The role of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Does not run.
+    Stopped,
+    /// Runs; of a resource that knows no roles.
+    Started,
+    /// Runs as a standby (older name: Slave).
+    Unpromoted,
+    /// Runs as the primary (older name: Master).
+    Promoted,
+    /// Something else, in Pacemaker's words.
+    Other(String),
+}
+
+impl Role {
+    /// Reads Pacemaker's word for a role, old or new.
+    pub fn from_text(text: &str) -> Self {
+        match text {
+            "Stopped" => Self::Stopped,
+            "Started" => Self::Started,
+            "Unpromoted" | "Slave" => Self::Unpromoted,
+            "Promoted" | "Master" => Self::Promoted,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// One instance of a primitive resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The primitive's id, without an instance number.
+    pub resource: String,
+    /// The clone that holds it, if any.
+    pub clone: Option<String>,
+    /// `ocf:heartbeat:pgtwin`, `stonith:…`.
+    pub agent: String,
+    /// Its present role.
+    pub role: Role,
+    /// The role the configuration asks for, where it does.
+    pub target_role: Option<String>,
+    /// Whether it runs anywhere.
+    pub active: bool,
+    /// It has failed.
+    pub failed: bool,
+    /// Pacemaker will not touch it until somebody helps.
+    pub blocked: bool,
+    /// Pacemaker manages it.
+    pub managed: bool,
+    /// It is in maintenance mode; 2.1.5 does not say.
+    pub maintenance: Option<bool>,
+    /// Its configuration is gone.
+    pub orphaned: bool,
+    /// What is being done to it now (`Starting`, `Promoting`, `Monitoring`, …).
+    pub pending: Option<String>,
+    /// The nodes it runs on; several after a mishap.
+    pub nodes: Vec<NodeName>,
+}
+
+/// How an attempt to fence ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FenceOutcome {
+    /// The target is down, or was.
+    Success,
+    /// It could not be fenced.
+    Failed,
+    /// Under way.
+    Pending,
+    /// Something else, in Pacemaker's words.
+    Other(String),
+}
+
+/// One line of the fencing history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceEvent {
+    /// The node that was to be fenced.
+    pub target: NodeName,
+    /// `reboot`, `off`, …
+    pub action: String,
+    /// How it ended.
+    pub outcome: FenceOutcome,
+    /// When, in the words of the version: `2026-11-20 12:02:06Z`, 3.0 with a fraction.
+    pub completed: Option<String>,
+    /// The node that did it.
+    pub delegate: Option<String>,
+    /// Who asked.
+    pub client: Option<String>,
+    /// Why it failed.
+    pub exit_reason: Option<String>,
+}
+
+/// A location constraint that forbids a node, as `crm_mon` lists them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The constraint's id.
+    pub id: String,
+    /// The resource it names.
+    pub resource: String,
+    /// The node.
+    pub node: String,
+    /// Only the promoted role is forbidden there.
+    pub promoted_only: bool,
+}
+
+/// The cluster options that `crm_mon` shows, as the scheduler reads them (defaults included).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// `stonith-enabled`, newer name `fencing-enabled`.
+    pub fencing_enabled: bool,
+    /// The whole cluster is in maintenance mode.
+    pub maintenance_mode: bool,
+    /// What a partition without quorum does.
+    pub no_quorum_policy: String,
+}
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// The designated controller.
+    pub dc: Option<NodeName>,
+    /// The version of Pacemaker that the controller runs.
+    pub dc_version: Option<String>,
+    /// Whether this partition has quorum.
+    pub quorum: Quorum,
+    /// The cluster options.
+    pub options: ClusterOptions,
+    /// All nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// All instances of primitives, those in clones and groups included.
+    pub instances: Vec<Instance>,
+    /// Ids of bundles, which pgtwin does not support.
+    pub bundles: Vec<String>,
+    /// Node attributes that are in the CIB, of nodes that are online; permanent and transient ones
+    /// are not told apart. Private attributes are not among them.
+    pub attributes: BTreeMap<NodeName, BTreeMap<String, String>>,
+    /// The fencing history.
+    pub fencing: FenceHistory,
+    /// Location constraints that forbid a node.
+    pub bans: Vec<Ban>,
+}
+
+/// The fencing history, or that it could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FenceHistory {
+    /// The most recent event of each flavour, newest first. Empty: nothing was fenced since the
+    /// fencers of all present nodes were started (the history lives in their memory only).
+    Events(Vec<FenceEvent>),
+    /// The fencer did not answer; with `crm_mon`'s code.
+    Unavailable(String),
+}
+
+impl ClusterStatus {
+    /// Reads what `crm_mon --one-shot --output-as=xml --inactive --fence-history=2` printed.
+    pub fn parse(text: &str) -> Result<Self, StatusError> {
+        let root = xml::parse(text).map_err(StatusError::Xml)?;
+        if !matches!(root.name.as_str(), "pacemaker-result" | "crm_mon") {
+            return Err(missing("<pacemaker-result>"));
+        }
+        // Printed last: without it the answer was cut short.
+        if root.name == "pacemaker-result" {
+            let status = root.child("status").ok_or_else(|| missing("<status>"))?;
+            let code = required(status, "code")?;
+            if code != "0" {
+                return Err(reported(status, code));
+            }
+        }
+        let summary = root.child("summary").ok_or_else(|| missing("<summary>"))?;
+        let nodes = root.child("nodes").ok_or_else(|| missing("<nodes>"))?;
+        let (dc, dc_version, quorum) = controller(summary)?;
+        let mut status = Self {
+            dc,
+            dc_version,
+            quorum,
+            options: options(summary)?,
+            nodes: nodes.children_named("node").map(node).collect::<Result<_, _>>()?,
+            instances: Vec::new(),
+            bundles: Vec::new(),
+            attributes: attributes(&root)?,
+            fencing: fence_history(&root)?,
+            bans: bans(&root)?,
+        };
+        // Without a single resource there is no <resources>.
+        for resources in root.children_named("resources") {
+            collect(resources, None, &mut status.instances, &mut status.bundles)?;
+        }
+        Ok(status)
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &NodeName) -> Option<&NodeStatus> {
+        self.nodes.iter().find(|node| &node.name == name)
+    }
+
+    /// What can be concluded about the node of this name; a node that isn't listed is unknown.
+    pub fn node_state(&self, name: &NodeName) -> NodeState {
+        self.node(name).map_or(NodeState::Unknown, NodeStatus::state)
+    }
+
+    /// The nodes that may hold an instance when `node_list` isn't given: all full cluster nodes.
+    /// Location constraints don't count, for they come and go (`crm_resource --ban` is one).
+    pub fn full_members(&self) -> impl Iterator<Item = &NodeName> {
+        self.nodes.iter().filter(|node| node.kind == NodeKind::Member).map(|node| &node.name)
+    }
+
+    /// The instances of this primitive.
+    pub fn instances_of<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a Instance> {
+        self.instances.iter().filter(move |instance| instance.resource == resource)
+    }
+
+    /// The nodes on which this primitive is promoted; more than one after a mishap.
+    pub fn promoted_on<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a NodeName> {
+        self.instances_of(resource)
+            .filter(|instance| instance.role == Role::Promoted)
+            .flat_map(|instance| instance.nodes.iter())
+    }
+
+    /// The successful fencing events of a node, newest first.
+    pub fn fenced<'a>(&'a self, name: &'a NodeName) -> impl Iterator<Item = &'a FenceEvent> {
+        let events: &[FenceEvent] = match &self.fencing {
+            FenceHistory::Events(events) => events,
+            FenceHistory::Unavailable(_) => &[],
+        };
+        events.iter().filter(move |e| &e.target == name && e.outcome == FenceOutcome::Success)
+    }
+}
+
+fn missing(what: &str) -> StatusError {
+    StatusError::Missing { what: what.to_owned() }
+}
+
+fn bad(what: String, value: &str) -> StatusError {
+    StatusError::BadValue { what, value: value.chars().take(80).collect() }
+}
+
+fn required<'a>(element: &'a Element, name: &str) -> Result<&'a str, StatusError> {
+    element
+        .attr(name)
+        .ok_or_else(|| StatusError::Missing { what: format!("{name} of <{}>", element.name) })
+}
+
+fn flag(element: &Element, name: &str) -> Result<bool, StatusError> {
+    match required(element, name)? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(bad(format!("{name} of <{}>", element.name), other)),
+    }
+}
+
+fn node_name(element: &Element, name: &str) -> Result<NodeName, StatusError> {
+    let text = required(element, name)?;
+    text.parse().map_err(|_| bad(format!("{name} of <{}>", element.name), text))
+}
+
+fn owned(element: &Element, name: &str) -> Option<String> {
+    element.attr(name).map(str::to_owned)
+}
+
+/// An error in the words that a tool with `--output-as=xml` reports it in.
+fn reported(status: &Element, code: &str) -> StatusError {
+    let mut words: Vec<&str> = status.attr("message").into_iter().collect();
+    words.extend(status.walk().filter(|e| e.name == "error").map(|e| e.text.as_str()));
+    StatusError::Reported { code: code.to_owned(), message: words.join("; ") }
+}
+
+fn controller(
+    summary: &Element,
+) -> Result<(Option<NodeName>, Option<String>, Quorum), StatusError> {
+    let dc = summary.child("current_dc").ok_or_else(|| missing("<current_dc>"))?;
+    if !flag(dc, "present")? {
+        return Ok((None, None, Quorum::NoController));
+    }
+    let quorum = if flag(dc, "with_quorum")? { Quorum::Quorate } else { Quorum::Inquorate };
+    Ok((Some(node_name(dc, "name")?), owned(dc, "version"), quorum))
+}
+
+fn options(summary: &Element) -> Result<ClusterOptions, StatusError> {
+    let options = summary.child("cluster_options").ok_or_else(|| missing("<cluster_options>"))?;
+    let fencing = if options.attr("fencing-enabled").is_some() {
+        flag(options, "fencing-enabled")?
+    } else {
+        flag(options, "stonith-enabled")?
+    };
+    Ok(ClusterOptions {
+        fencing_enabled: fencing,
+        maintenance_mode: flag(options, "maintenance-mode")?,
+        no_quorum_policy: required(options, "no-quorum-policy")?.to_owned(),
+    })
+}
+
+fn node(element: &Element) -> Result<NodeStatus, StatusError> {
+    Ok(NodeStatus {
+        name: node_name(element, "name")?,
+        id: required(element, "id")?.to_owned(),
+        kind: NodeKind::from_text(required(element, "type")?),
+        online: flag(element, "online")?,
+        unclean: flag(element, "unclean")?,
+        pending: flag(element, "pending")?,
+        standby: flag(element, "standby")?,
+        standby_onfail: flag(element, "standby_onfail")?,
+        maintenance: flag(element, "maintenance")?,
+        shutdown: flag(element, "shutdown")?,
+        health: owned(element, "health"),
+        feature_set: owned(element, "feature_set"),
+        is_dc: flag(element, "is_dc")?,
+    })
+}
+
+/// Collects the instances below an element, through clones, groups and bundles.
+fn collect(
+    element: &Element,
+    clone: Option<&str>,
+    instances: &mut Vec<Instance>,
+    bundles: &mut Vec<String>,
+) -> Result<(), StatusError> {
+    for child in &element.children {
+        match child.name.as_str() {
+            "resource" => instances.push(instance(child, clone)?),
+            "clone" => collect(child, Some(required(child, "id")?), instances, bundles)?,
+            "bundle" => {
+                bundles.push(required(child, "id")?.to_owned());
+                collect(child, clone, instances, bundles)?;
+            }
+            // group, replica, and what a later version may add around resources
+            _ => collect(child, clone, instances, bundles)?,
+        }
+    }
+    Ok(())
+}
+
+fn instance(element: &Element, clone: Option<&str>) -> Result<Instance, StatusError> {
+    let id = required(element, "id")?;
+    let resource = match id.rsplit_once(':') {
+        Some((base, number)) if number.bytes().all(|b| b.is_ascii_digit()) => base,
+        _ => id,
+    };
+    let maintenance = match element.attr("maintenance") {
+        None => None,
+        Some(_) => Some(flag(element, "maintenance")?),
+    };
+    Ok(Instance {
+        resource: resource.to_owned(),
+        clone: clone.map(str::to_owned),
+        agent: required(element, "resource_agent")?.to_owned(),
+        role: Role::from_text(required(element, "role")?),
+        target_role: owned(element, "target_role"),
+        active: flag(element, "active")?,
+        failed: flag(element, "failed")?,
+        blocked: flag(element, "blocked")?,
+        managed: flag(element, "managed")?,
+        maintenance,
+        orphaned: flag(element, "orphaned")?,
+        pending: owned(element, "pending"),
+        nodes: element
+            .children_named("node")
+            .map(|node| node_name(node, "name"))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn attributes(root: &Element) -> Result<BTreeMap<NodeName, BTreeMap<String, String>>, StatusError> {
+    let mut all: BTreeMap<NodeName, BTreeMap<String, String>> = BTreeMap::new();
+    let lists = root.children_named("node_attributes").flat_map(|list| list.children_named("node"));
+    for list in lists {
+        let of_node = all.entry(node_name(list, "name")?).or_default();
+        for attribute in list.children_named("attribute") {
+            let value = required(attribute, "value")?.to_owned();
+            of_node.insert(required(attribute, "name")?.to_owned(), value);
+        }
+    }
+    Ok(all)
+}
+
+fn fence_history(root: &Element) -> Result<FenceHistory, StatusError> {
+    let Some(list) = root.child("fence_history") else {
+        return Ok(FenceHistory::Events(Vec::new()));
+    };
+    if let Some(code) = list.attr("status").filter(|code| *code != "0") {
+        return Ok(FenceHistory::Unavailable(format!("crm_mon: fence_history status {code}")));
+    }
+    let mut events = Vec::new();
+    for event in list.children_named("fence_event") {
+        events.push(FenceEvent {
+            target: node_name(event, "target")?,
+            action: required(event, "action")?.to_owned(),
+            outcome: match required(event, "status")? {
+                "success" => FenceOutcome::Success,
+                "failed" => FenceOutcome::Failed,
+                "pending" => FenceOutcome::Pending,
+                other => FenceOutcome::Other(other.to_owned()),
+            },
+            completed: owned(event, "completed"),
+            delegate: owned(event, "delegate"),
+            client: owned(event, "client"),
+            exit_reason: owned(event, "exit-reason"),
+        });
+    }
+    Ok(FenceHistory::Events(events))
+}
+
+fn bans(root: &Element) -> Result<Vec<Ban>, StatusError> {
+    let bans = root.children_named("bans").flat_map(|list| list.children_named("ban"));
+    bans.map(|ban| {
+        // Up to 2.1 it also has the older name, and only that in still older ones.
+        let name =
+            if ban.attr("promoted-only").is_some() { "promoted-only" } else { "master_only" };
+        Ok(Ban {
+            id: required(ban, "id")?.to_owned(),
+            resource: required(ban, "resource")?.to_owned(),
+            node: required(ban, "node")?.to_owned(),
+            promoted_only: flag(ban, name)?,
+        })
+    })
+    .collect()
+}

@@ -1,0 +1,248 @@
+//! The steps of a promotion. Floor 1.
+//!
+//! Order is all: the intent is on this node's disk and in the CIB before PostgreSQL is told, the
+//! synchronous names are set before it can accept a write, and the file says *done* before anything
+//! else is written.
+
+use crate::cluster::ledger::{Entry, Mode, PromotionId};
+use crate::cluster::node::NodeName;
+use crate::decide::election::{Obstacle, Plan, Ruling};
+use crate::decide::facts::{Instance, Process, Sql};
+use crate::postgres::lsn::Timeline;
+
+/// What the address of the ledger's primary answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OldPrimary {
+    /// It is this node itself, or there is none.
+    NotApplicable,
+    /// Nobody answers there as a server that accepts writes.
+    NotWritable,
+    /// It accepts writes.
+    Writable(NodeName),
+}
+
+/// What the orderly end of the old primary says about this node's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// It is no planned move, or there is nothing to compare.
+    NotApplicable,
+    /// This node has everything up to the end of the shutdown checkpoint.
+    Complete,
+    /// It lacks WAL that the old primary wrote before its end.
+    Lacking(String),
+    /// The old primary's node is there, its instance ended, and where it ended is not known.
+    Unknown(String),
+}
+
+/// Where an own entry of the ledger stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// No intent of this node is pending.
+    None,
+    /// It has been carried out.
+    CarriedOut,
+    /// It was given up before PostgreSQL was told.
+    Void,
+    /// PostgreSQL has been told and is not through.
+    Pending,
+}
+
+/// What `promote` knows.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The instance now.
+    pub instance: Instance,
+    /// An intent of this node.
+    pub intent: Intent,
+    /// The election; none when it was not held yet.
+    pub ruling: Option<Ruling>,
+    /// The time for waiting for peers is used up.
+    pub out_of_time: bool,
+    /// The old primary's address; none when it was not asked yet.
+    pub old_primary: Option<OldPrimary>,
+    /// The planned-move check; none when it was not made yet.
+    pub planned: Option<Planned>,
+    /// What the operator's `force_promotion` allows in async mode.
+    pub force: bool,
+    /// Sync or async.
+    pub mode: Mode,
+    /// How far this action has come.
+    pub done: Progress,
+}
+
+/// What this action has carried out so far, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Nothing.
+    Nothing,
+    /// The intent is on this node's disk.
+    FileWritten,
+    /// The intent is in the CIB.
+    CibWritten,
+    /// Published positions are withdrawn.
+    PositionsCleared,
+    /// V is set and the receiver is cut off.
+    Configured,
+    /// PostgreSQL was told.
+    Told,
+}
+
+/// One act of `promote`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Mark the own intent done.
+    ResolveDone,
+    /// Remove the own intent.
+    ResolveVoid,
+    /// Hold the election on fresh facts.
+    Elect,
+    /// Wait a little, then elect again.
+    WaitAndElect,
+    /// Ask the old primary's address.
+    AskOldPrimary,
+    /// Compare with the old primary's shutdown checkpoint.
+    CheckPlanned,
+    /// Write the intent to the own file.
+    WriteIntent(Plan),
+    /// Write the intent to the CIB.
+    WriteCib,
+    /// Withdraw all published positions.
+    ClearPositions,
+    /// Set V, cut the receiver off, reload.
+    Configure(Plan),
+    /// `pg_ctl promote`.
+    Tell,
+    /// Wait until it accepts writes.
+    AwaitWritable,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Do this and look again.
+    Do(Step),
+    /// It is the primary, and the ledger says so.
+    Promoted,
+    /// Refused, with the reason; another node that has more, if one is known.
+    Refused {
+        /// Why.
+        reason: String,
+        /// Who should be promoted instead.
+        better: Option<NodeName>,
+    },
+    /// It failed.
+    Failed(String),
+}
+
+/// The next step of `promote`.
+#[must_use]
+pub fn next(facts: &Facts) -> Next {
+    match &facts.instance.process {
+        Process::Running { .. } => {}
+        Process::None | Process::Orphans(_) => {
+            return Next::Failed("PostgreSQL is not running on this node".into());
+        }
+        Process::Unknown(why) => {
+            return Next::Failed(format!("processes could not be looked at: {why}"));
+        }
+    }
+    if let Sql::Primary(_) = &facts.instance.sql {
+        return match facts.intent {
+            Intent::None => Next::Promoted,
+            Intent::CarriedOut | Intent::Pending | Intent::Void => Next::Do(Step::ResolveDone),
+        };
+    }
+    if facts.done >= Progress::Told {
+        return if facts.out_of_time {
+            Next::Failed("PostgreSQL was told to promote and does not accept writes yet".into())
+        } else {
+            Next::Do(Step::AwaitWritable)
+        };
+    }
+    if facts.done == Progress::Nothing {
+        match facts.intent {
+            Intent::None => {}
+            Intent::CarriedOut => return Next::Do(Step::ResolveDone),
+            Intent::Void => return Next::Do(Step::ResolveVoid),
+            Intent::Pending => {
+                return if facts.out_of_time {
+                    Next::Failed("an earlier promotion has not come to its end".into())
+                } else {
+                    Next::Do(Step::AwaitWritable)
+                };
+            }
+        }
+    }
+    let plan = match &facts.ruling {
+        None => return Next::Do(Step::Elect),
+        Some(ruling @ Ruling::Refused(obstacles)) => {
+            if ruling.may_pass() && !facts.out_of_time {
+                return Next::Do(Step::WaitAndElect);
+            }
+            return Next::Refused { reason: words(obstacles), better: ruling.better().cloned() };
+        }
+        Some(Ruling::Permitted(plan)) => plan,
+    };
+    match &facts.old_primary {
+        None => return Next::Do(Step::AskOldPrimary),
+        Some(OldPrimary::Writable(node)) => {
+            return Next::Refused {
+                reason: format!("{node} still accepts writes: two primaries must not be"),
+                better: None,
+            };
+        }
+        Some(OldPrimary::NotApplicable | OldPrimary::NotWritable) => {}
+    }
+    match &facts.planned {
+        None => return Next::Do(Step::CheckPlanned),
+        Some(Planned::Lacking(why)) if !(facts.force && facts.mode == Mode::Async) => {
+            return Next::Refused { reason: why.clone(), better: None };
+        }
+        Some(Planned::Unknown(why)) if facts.mode == Mode::Async && !facts.force => {
+            if !facts.out_of_time {
+                return Next::Do(Step::WaitAndElect);
+            }
+            return Next::Refused { reason: why.clone(), better: None };
+        }
+        // Sync: every acknowledged commit is on a member of E, and all of E was seen.
+        Some(
+            Planned::NotApplicable | Planned::Complete | Planned::Lacking(_) | Planned::Unknown(_),
+        ) => {}
+    }
+    Next::Do(match facts.done {
+        Progress::Nothing => Step::WriteIntent(plan.clone()),
+        Progress::FileWritten => Step::WriteCib,
+        Progress::CibWritten => Step::ClearPositions,
+        Progress::PositionsCleared => Step::Configure(plan.clone()),
+        Progress::Configured => Step::Tell,
+        Progress::Told => Step::AwaitWritable,
+    })
+}
+
+/// Obstacles as one line.
+pub fn words(obstacles: &[Obstacle]) -> String {
+    obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// The intent that a plan leads to.
+#[must_use]
+pub fn intent(
+    plan: &Plan,
+    me: &NodeName,
+    id: PromotionId,
+    system_id: u64,
+    timeline: Timeline,
+    mode: Mode,
+) -> Entry {
+    Entry {
+        system_id,
+        term: plan.term,
+        seq: plan.seq,
+        id,
+        primary: me.clone(),
+        timeline,
+        mode,
+        heirs: plan.heirs.clone(),
+        history: plan.after.as_ref().map(Entry::history_with_self).unwrap_or_default(),
+    }
+}

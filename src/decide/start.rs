@@ -1,0 +1,276 @@
+//! How a node comes up: always as a standby. Floor 1.
+//!
+//! A booting node never writes. With a live primary it follows, if the primary's line contains all
+//! that it has; a node whose data has diverged is refused here, and bringing it back is the plan of
+//! its own that takes the place of [`Next::Refuse`] later. Without a primary it starts and waits for
+//! an election.
+
+use crate::cluster::node::NodeName;
+use crate::cluster::position::Position;
+use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::postgres::control_data::{ControlData, WasWritable};
+use crate::postgres::history::{History, Relation};
+use crate::postgres::lsn::{Lsn, Timeline};
+
+/// The primary, as proven by asking it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// Its node.
+    pub node: NodeName,
+    /// Its system identifier.
+    pub system_id: u64,
+    /// Its line of history.
+    pub line: History,
+    /// How far it is.
+    pub lsn: Lsn,
+    /// Whether its ledger entry descends from the promotion that this node's data contains; none
+    /// when either is not known.
+    pub knows_our_promotion: Option<bool>,
+}
+
+/// Who is primary now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Upstream {
+    /// Pacemaker has none, and nobody answers as one.
+    Nobody,
+    /// This one; it was asked.
+    Live(Box<Live>),
+    /// Pacemaker has one, and it could not be asked.
+    Silent(NodeName, String),
+    /// Pacemaker could not be asked.
+    Unknown(String),
+}
+
+/// What `start` knows.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The instance now.
+    pub instance: Instance,
+    /// The primary; none when nobody has asked yet.
+    pub upstream: Option<Upstream>,
+    /// This node's own ledger file says that nobody but itself can be the primary.
+    pub alone: bool,
+    /// Single-user recovery has been tried in this action; its error if it failed.
+    pub recovered: Option<Result<(), String>>,
+    /// The configuration for starting has been written in this action.
+    pub prepared: bool,
+    /// The postmaster has been started in this action; its error if it failed.
+    pub started: Option<Result<(), String>>,
+    /// The upstream has been set, or set again, after the start.
+    pub attached: bool,
+    /// The position, once the instance answers.
+    pub position: Option<Position>,
+    /// The time for waiting is used up.
+    pub out_of_time: bool,
+}
+
+/// One act of `start`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Ask Pacemaker for the primary, and the primary for its identity.
+    AskUpstream,
+    /// Replay the WAL of a crash in single-user mode.
+    RecoverSingleUser,
+    /// Write standby.signal and our settings; with the upstream if it is safe to attach at once.
+    Prepare {
+        /// Whether primary_conninfo names the upstream already.
+        attach: bool,
+    },
+    /// Start the postmaster.
+    StartPostmaster,
+    /// Measure the position of the running standby.
+    Measure,
+    /// Set primary_conninfo to the upstream and reload.
+    Attach,
+    /// Wait a little and look again.
+    Wait,
+    /// Stop what was started: it must not stay up.
+    StopAgain,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Do this and look again.
+    Do(Step),
+    /// It runs; a remark for the log.
+    Running(Option<String>),
+    /// It must not run, or cannot: soft, for another try may help.
+    Refuse(String),
+    /// It lacks a permission.
+    Perm(String),
+}
+
+/// The next step of `start`.
+#[must_use]
+pub fn next(facts: &Facts) -> Next {
+    match &facts.instance.process {
+        Process::Unknown(why) => {
+            Next::Refuse(format!("processes could not be looked at: {why}; start tries again"))
+        }
+        Process::Orphans(pids) => Next::Refuse(format!(
+            "processes of a dead postmaster still run (first pid {}); a stop clears them",
+            pids.first().copied().unwrap_or_default()
+        )),
+        Process::None => stopped(facts),
+        Process::Running { .. } => running(facts),
+    }
+}
+
+fn stopped(facts: &Facts) -> Next {
+    if let Some(Err(why)) = &facts.started {
+        return Next::Refuse(format!("PostgreSQL did not start: {why}"));
+    }
+    if facts.started.is_some() {
+        return Next::Refuse("PostgreSQL ended right after its start: see its log".into());
+    }
+    let control = match &facts.instance.data {
+        DataDir::Absent => {
+            return Next::Refuse(
+                "there is no data directory at pgdata; create it by pg_basebackup from the primary"
+                    .into(),
+            );
+        }
+        DataDir::Empty => {
+            return Next::Refuse(
+                "pgdata is empty; fill it by pg_basebackup from the primary".into(),
+            );
+        }
+        DataDir::Unusable(why) => return Next::Perm(why.clone()),
+        DataDir::Unknown(why) => return Next::Refuse(format!("pgdata could not be read: {why}")),
+        DataDir::Cluster(control) => control,
+    };
+    let Some(upstream) = &facts.upstream else {
+        return Next::Do(Step::AskUpstream);
+    };
+    if let Upstream::Live(live) = upstream
+        && let Some(why) = refused_by_identity(control, live)
+    {
+        return Next::Refuse(why);
+    }
+    if let Some(Err(why)) = &facts.recovered {
+        return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
+    }
+    if *upstream == Upstream::Nobody
+        && facts.alone
+        && facts.recovered.is_none()
+        && crashed_primary(control)
+    {
+        return Next::Do(Step::RecoverSingleUser);
+    }
+    if !facts.prepared {
+        return Next::Do(Step::Prepare { attach: attach_at_once(control, upstream) });
+    }
+    Next::Do(Step::StartPostmaster)
+}
+
+fn crashed_primary(control: &ControlData) -> bool {
+    control.state.was_writable() == WasWritable::Yes && !control.state.is_clean()
+}
+
+/// Reasons that need no position.
+fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
+    if control.system_id != live.system_id {
+        return Some(format!(
+            "this node's data is of database system {}, the primary {} has {}: it is another \
+             database; replace this node's data by a pg_basebackup of the primary",
+            control.system_id, live.node, live.system_id
+        ));
+    }
+    if live.knows_our_promotion == Some(false) {
+        return Some(format!(
+            "this node's data is of a promotion that the primary {} does not descend from (two \
+             promotions on one timeline number); replace it by a pg_basebackup of the primary",
+            live.node
+        ));
+    }
+    if !live.line.contains(control.timeline, control.checkpoint) {
+        return Some(diverged(live, control.timeline, control.checkpoint));
+    }
+    None
+}
+
+fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
+    format!(
+        "this node's data has diverged: it is on timeline {timeline} at {lsn}, the primary {} is \
+         on timeline {} ({}) at {}; rewind it with pg_rewind or replace it by a pg_basebackup",
+        live.node,
+        live.line.timeline(),
+        live.line,
+        live.lsn
+    )
+}
+
+/// A node that was never writable can attach at once: PostgreSQL itself checks the fork. One that
+/// was is measured first.
+fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
+    match upstream {
+        Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => false,
+        Upstream::Live(_) => control.state.was_writable() == WasWritable::No,
+    }
+}
+
+fn running(facts: &Facts) -> Next {
+    let asked = facts.upstream.as_ref();
+    match &facts.instance.sql {
+        Sql::Primary(_) => Next::Running(Some(
+            "PostgreSQL runs already, and accepts writes: Pacemaker decides".into(),
+        )),
+        Sql::Standby(_) => {
+            let Some(upstream) = asked else { return Next::Do(Step::AskUpstream) };
+            let Upstream::Live(live) = upstream else {
+                return Next::Running(None);
+            };
+            if facts.attached {
+                return Next::Running(None);
+            }
+            let Some(position) = &facts.position else {
+                return if facts.out_of_time {
+                    Next::Running(Some("still replaying; the monitor attaches it later".into()))
+                } else {
+                    Next::Do(Step::Measure)
+                };
+            };
+            let relation = History::compare(
+                (&position.line, position.lsn),
+                (&live.line, live.lsn.max(live.line.begin())),
+            );
+            match relation {
+                Relation::Equal | Relation::BAhead => Next::Do(Step::Attach),
+                // Ahead of what the primary said a moment ago, on its own line: it has gone on.
+                Relation::AAhead if position.timeline() == live.line.timeline() => {
+                    Next::Do(Step::Attach)
+                }
+                Relation::AAhead | Relation::Diverged { .. } => {
+                    if facts.started.is_some() {
+                        Next::Do(Step::StopAgain)
+                    } else {
+                        Next::Refuse(diverged(live, position.timeline(), position.lsn))
+                    }
+                }
+            }
+        }
+        Sql::Starting(_) if asked.is_none() => Next::Do(Step::AskUpstream),
+        Sql::Starting(_) => waiting(facts),
+        Sql::Busy(why) => Next::Running(Some(format!("it runs, and takes no query: {why}"))),
+        Sql::ShuttingDown | Sql::Hung | Sql::Refused(_) | Sql::NotAsked | Sql::Unknown(_) => {
+            if facts.out_of_time {
+                Next::Refuse("PostgreSQL was started and does not answer: see its log".into())
+            } else {
+                Next::Do(Step::Wait)
+            }
+        }
+    }
+}
+
+/// It replays. With an upstream that is not attached yet, attaching may be what it waits for: after a
+/// crash with an overflowed snapshot hot standby never opens without one.
+fn waiting(facts: &Facts) -> Next {
+    if facts.out_of_time {
+        return Next::Running(Some(
+            "PostgreSQL replays WAL and does not answer yet; monitor reports it until it does"
+                .into(),
+        ));
+    }
+    Next::Do(Step::Wait)
+}
