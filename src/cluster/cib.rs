@@ -142,6 +142,16 @@ pub struct NodeStateEntry {
     pub transient: Settings,
 }
 
+impl NodeStateEntry {
+    /// Whether the controller expects the node to be down, and its own controller is gone.
+    pub fn is_down(&self) -> bool {
+        let down = |value: &Option<String>| value.as_deref() == Some("down");
+        down(&self.join)
+            && down(&self.expected)
+            && matches!(self.crmd.as_deref(), Some("offline" | "0"))
+    }
+}
+
 /// What the configuration says about fencing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FencingFacts {
