@@ -6,3 +6,6 @@ pub mod monitor;
 pub mod promote;
 pub mod start;
 pub mod sync;
+
+#[cfg(test)]
+mod support;
