@@ -8,7 +8,7 @@ use pgtwin::cluster::topology::{
     ClusterStatus, FenceHistory, FenceOutcome, NodeState, Quorum, Role,
 };
 
-const RELEASES: &[&str] = &["bookworm", "trixie"];
+const RELEASES: &[&str] = &["bookworm", "trixie", "forky"];
 
 fn read(release: &str, file: &str) -> String {
     let path = format!("{}/tests/fixtures/pacemaker/{release}/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -70,10 +70,11 @@ impl Agent<'_> {
         members: usize,
     ) -> Option<&'a crate::decide::facts::Walsender> {
         let name = self.params.application_name_for(node, members).ok()?;
-        let name = sync_names::name.parse::<StandbyName>().ok()?;
-        primary.walsenders.iter().find(|walsender| {
-            name.matches(&walsender.name) && walsender.state == "streaming"
-        })
+        let name = name.parse::<StandbyName>().ok()?;
+        primary
+            .walsenders
+            .iter()
+            .find(|walsender| name.matches(&walsender.name) && walsender.state == "streaming")
     }
 
     fn name_of(&self, node: &NodeName, members: usize) -> Option<StandbyName> {
@@ -193,7 +194,7 @@ impl Agent<'_> {
         let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
         let (file, _) = self.settle_intent(&instance);
         let view = self.view();
-        let store = match view.as_known().and_then(|view| view.ledger()) {
+        let store = match view.as_known().and_then(super::view::View::ledger) {
             Known::Known(store) => store,
             Known::Unknown(why) => return Cared::Waiting(Waiting::ClusterUnknown(why)),
         };
@@ -208,13 +209,8 @@ impl Agent<'_> {
                 };
             }
         };
-        let mut round = Round {
-            own,
-            view: Some(view),
-            cluster: None,
-            barrier: None,
-            leaving: leaving.clone(),
-        };
+        let mut round =
+            Round { own, view: Some(view), cluster: None, barrier: None, leaving: leaving.clone() };
         let result = self.rounds(&mut round, instance, &deadline);
         self.after_care(&round, &result);
         result
@@ -299,9 +295,11 @@ impl Agent<'_> {
                         return Ok(());
                     }
                     if end.expired() {
-                        return Err("synchronous_standby_names is not in effect yet (a checkpoint \
+                        return Err(
+                            "synchronous_standby_names is not in effect yet (a checkpoint \
                                     is under way)"
-                            .into());
+                                .into(),
+                        );
                     }
                     end.sleep(Duration::from_millis(30));
                 }
@@ -463,11 +461,6 @@ impl Agent<'_> {
                      over",
                 )
             }
-            Cared::Settled(_) => Outcome::is(ExitCode::RunningPromoted),
-            Cared::Waiting(Waiting::ForAcks(_)) => Outcome::is(ExitCode::RunningPromoted),
-            Cared::Waiting(waiting) => {
-                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
-            }
             Cared::Superseded(entry) => Outcome::because(
                 ExitCode::FailedPromoted,
                 format!(
@@ -475,7 +468,12 @@ impl Agent<'_> {
                     entry.primary, entry.term
                 ),
             ),
-            Cared::Failed(_) => Outcome::is(ExitCode::RunningPromoted),
+            Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
+                Outcome::is(ExitCode::RunningPromoted)
+            }
+            Cared::Waiting(waiting) => {
+                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
+            }
             Cared::NotPrimary => Outcome::because(
                 ExitCode::FailedPromoted,
                 "PostgreSQL was the primary a moment ago and does not answer as one now",

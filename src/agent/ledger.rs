@@ -35,10 +35,9 @@ impl Agent<'_> {
                     WasWritable::No => Intent::Void,
                     WasWritable::Unknown => Intent::Pending,
                 },
-                DataDir::Absent
-                | DataDir::Empty
-                | DataDir::Unusable(_)
-                | DataDir::Unknown(_) => Intent::Pending,
+                DataDir::Absent | DataDir::Empty | DataDir::Unusable(_) | DataDir::Unknown(_) => {
+                    Intent::Pending
+                }
             },
             _ => Intent::Pending,
         }
@@ -108,7 +107,7 @@ impl Agent<'_> {
         if wanted != cib {
             for (node, slot) in wanted.slots() {
                 if cib.slot(node) != Some(slot) {
-                    self.write_slot_to_cib(node, slot);
+                    let _ = self.write_slot_to_cib(node, slot);
                 }
             }
         }

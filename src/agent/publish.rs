@@ -26,8 +26,7 @@ impl Agent<'_> {
                 other => format!("PostgreSQL does not answer as a standby: {other:?}"),
             });
         };
-        let exactness =
-            if standby.at_end_of_wal() { Exactness::Exact } else { Exactness::AtLeast };
+        let exactness = if standby.at_end_of_wal() { Exactness::Exact } else { Exactness::AtLeast };
         let identity = match self.pg.identify(&self.deadline) {
             Known::Known(identity) => identity,
             Known::Unknown(why) => return Known::Unknown(why),

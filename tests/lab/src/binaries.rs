@@ -2,6 +2,7 @@
 //! library must not be newer than the oldest release's (Debian 12): a node that cannot start
 //! the agent says so at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,43 +11,43 @@ use crate::error::{LabError, Result};
 use crate::progress::step;
 use crate::run::Run;
 
-/// The two programs.
-#[derive(Debug, Clone)]
-pub struct Binaries {
+/// A program that runs inside the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
     /// The agent.
-    pub agent: PathBuf,
-    /// The lab's own program in a node.
-    pub node: PathBuf,
+    Pgtwin,
+    /// The lab's own.
+    LabNode,
 }
 
-static BUILT: Mutex<Option<Binaries>> = Mutex::new(None);
+static BUILT: Mutex<BTreeMap<Program, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// Builds both, once a process.
-pub fn build() -> Result<Binaries> {
+/// Builds a program, once a process; gives its file.
+pub fn build(program: Program) -> Result<PathBuf> {
     let mut built = BUILT.lock().map_err(|_| LabError::plain("an earlier build panicked"))?;
-    if let Some(binaries) = &*built {
-        return Ok(binaries.clone());
+    if let Some(file) = built.get(&program) {
+        return Ok(file.clone());
     }
-    let binaries = step("building pgtwin and the nodes' helper", cargo_build)?;
-    *built = Some(binaries.clone());
-    Ok(binaries)
+    let (package, name) = match program {
+        Program::Pgtwin => ("pgtwin", "pgtwin"),
+        Program::LabNode => ("lab", "lab-node"),
+    };
+    let file = step(&format!("building {name}"), || cargo_build(package, name))?;
+    built.insert(program, file.clone());
+    Ok(file)
 }
 
-fn cargo_build() -> Result<Binaries> {
+fn cargo_build(package: &str, name: &str) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Run::new(cargo)
         .args(["build", "--profile", "lab", "--message-format", "json-render-diagnostics"])
-        .args(["-p", "pgtwin", "-p", "lab", "--bin", "pgtwin", "--bin", "lab-node"])
+        .args(["-p", package, "--bin", name])
         .dir(root)
         .limit(Duration::from_mins(30))
         .check()?;
-    let messages = output.text();
-    let find = |name: &str| {
-        executable(&messages, name)
-            .ok_or_else(|| LabError::plain(format!("cargo built no program `{name}`")))
-    };
-    Ok(Binaries { agent: find("pgtwin")?, node: find("lab-node")? })
+    executable(&output.text(), name)
+        .ok_or_else(|| LabError::plain(format!("cargo built no program `{name}`")))
 }
 
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {

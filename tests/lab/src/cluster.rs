@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::binaries::Program;
 use crate::config::{self, Addresses, container_prefix};
 use crate::docker::{self, docker};
 use crate::error::{LabError, Result, chain};
@@ -47,20 +48,20 @@ impl Cluster {
         let name = options.name.clone();
         docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
         let image = image::ensure(options.release)?;
-        let (agent, node) = programs(&options)?;
+        let (agent, helper) = programs(&options)?;
         let begin = Instant::now();
         let addresses = create_network(&options)?;
         let keep = options.keep;
         let cluster = Self { options, addresses, keep };
         cluster.save()?;
-        step("starting the nodes", || cluster.create_nodes(&image, &agent, &node))?;
+        step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
         if cluster.options.agent == Agent::Pgtwin {
             step("making the databases", || seed::seed(&cluster))?;
         }
         if cluster.options.start {
             cluster.start_all()?;
             step("waiting until the cluster is healthy", || {
-                cluster.wait_healthy(Duration::from_secs(120))
+                cluster.wait_healthy(Duration::from_mins(2))
             })?;
         }
         say(format!("{name} is up: {:.1} s", begin.elapsed().as_secs_f64()));
@@ -83,7 +84,16 @@ impl Cluster {
     /// Removes the containers, the network and the lab's directory.
     pub fn down(mut self) -> Result<()> {
         self.keep = true;
+        self.save_wanted_logs();
         remove_lab(&self.options.name)
+    }
+
+    /// Where `LAB_LOGS` names a directory, every lab leaves its logs there when it goes.
+    fn save_wanted_logs(&self) {
+        let Some(dir) = std::env::var_os("LAB_LOGS") else { return };
+        if let Err(error) = self.save_logs(&Path::new(&dir).join(&self.options.name)) {
+            say(format!("could not save the logs: {}", chain(&error)));
+        }
     }
 
     /// Leaves it running when it is dropped.
@@ -205,6 +215,11 @@ impl Cluster {
         self.read_file(node, "/var/log/syslog")
     }
 
+    /// The system logs of all nodes in one text.
+    pub fn all_logs(&self) -> String {
+        self.nodes().iter().filter_map(|node| self.logs(node).ok()).collect()
+    }
+
     /// The lines of the agent in a node's system log.
     pub fn agent_log(&self, node: &str) -> Result<String> {
         let log = self.logs(node)?;
@@ -260,7 +275,7 @@ impl Cluster {
         fs::write(dir.join("lab.json"), text).map_err(LabError::io("write lab.json"))
     }
 
-    fn create_nodes(&self, image: &str, agent: &Path, helper: &Path) -> Result<()> {
+    fn create_nodes(&self, image: &str, agent: Option<&Path>, helper: &Path) -> Result<()> {
         let shared = self.shared_dir().join("lab-node");
         fs::copy(helper, &shared).map_err(LabError::io(format!("copy {}", helper.display())))?;
         let tree = Tree::new()?;
@@ -273,7 +288,7 @@ impl Cluster {
         // Kept apart for people; boot gives the first one its owner.
         tree.file("/var/lib/pacemaker/cib/cib.xml", 0o600, &cib)?;
         tree.link("/usr/sbin/fence_lab", "/lab/lab-node")?;
-        if self.options.agent == Agent::Pgtwin {
+        if let Some(agent) = agent {
             tree.copy("/usr/sbin/pgtwin", 0o755, agent)?;
             tree.link("/usr/lib/ocf/resource.d/heartbeat/pgtwin", "/usr/sbin/pgtwin")?;
         }
@@ -285,7 +300,7 @@ impl Cluster {
             docker(["start", &self.container(node)]).check()?;
             self.wait_booted(node)
         })?;
-        if self.options.agent == Agent::Pgtwin {
+        if agent.is_some() {
             self.check_agent_starts()?;
         }
         Ok(())
@@ -361,14 +376,16 @@ pub fn remove_lab(name: &str) -> Result<()> {
     }
 }
 
-fn programs(options: &Options) -> Result<(PathBuf, PathBuf)> {
-    match (&options.agent_binary, &options.node_binary) {
-        (Some(agent), Some(node)) => Ok((agent.clone(), node.clone())),
-        (agent, node) => {
-            let built = binaries::build()?;
-            Ok((agent.clone().unwrap_or(built.agent), node.clone().unwrap_or(built.node)))
-        }
-    }
+/// The agent, where the cluster has one of ours, and the lab's helper.
+fn programs(options: &Options) -> Result<(Option<PathBuf>, PathBuf)> {
+    let given_or_built = |given: &Option<PathBuf>, program| {
+        given.as_ref().map_or_else(|| binaries::build(program), |file| Ok(file.clone()))
+    };
+    let agent = match options.agent {
+        Agent::Pgtwin => Some(given_or_built(&options.agent_binary, Program::Pgtwin)?),
+        Agent::Stateful => None,
+    };
+    Ok((agent, given_or_built(&options.node_binary, Program::LabNode)?))
 }
 
 fn network_name(lab: &str) -> String {

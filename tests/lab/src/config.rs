@@ -77,7 +77,7 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
     for (index, name) in nodes.iter().enumerate() {
         let _ = writeln!(node_lines, "      <node id=\"{}\" uname=\"{name}\"/>", index + 1);
     }
-    let properties = nvpairs("property", &properties(options));
+    let properties = nvpairs("cib-bootstrap-options", &properties(options));
     let fencing = fencing(options);
     let clone = clone(options, addresses);
     let vip_address = addresses.vip();
@@ -85,7 +85,7 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
         r#"<cib validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="1">
   <configuration>
     <crm_config>
-      <cluster_property_set id="property">
+      <cluster_property_set id="cib-bootstrap-options">
 {properties}      </cluster_property_set>
     </crm_config>
     <nodes>

@@ -164,12 +164,11 @@ impl Fault {
             }
             Self::Heal => cluster.heal().map(|()| "all packets pass again".to_owned()),
             Self::StopStandbyInstance => {
-                let node = match node {
-                    Some(name) => name.to_owned(),
-                    None => {
-                        let list = cluster.standbys()?;
-                        list.into_iter().next().ok_or_else(|| LabError::plain("no standby"))?
-                    }
+                let node = if let Some(name) = node {
+                    name.to_owned()
+                } else {
+                    let list = cluster.standbys()?;
+                    list.into_iter().next().ok_or_else(|| LabError::plain("no standby"))?
                 };
                 cluster.stop_postgres_by_hand(&node, "fast")?;
                 Ok(format!("stopped the instance of {node} by hand"))

@@ -17,9 +17,9 @@ use lab::{Cluster, Result, cluster, demo, docker, host, image};
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side.
-    #[arg(long, global = true, default_value = "lab")]
-    name: String,
+    /// Name of the lab; several can run side by side. Default: `lab`, for the demo `demo`.
+    #[arg(long, global = true)]
+    name: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -121,9 +121,16 @@ impl Shape {
     }
 }
 
+impl Cli {
+    fn name(&self) -> String {
+        let default = if matches!(self.command, Command::Demo { .. }) { "demo" } else { "lab" };
+        self.name.clone().unwrap_or_else(|| default.to_owned())
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let name = cli.name.clone();
+    let name = cli.name();
     clean_up_on_signals(&name, matches!(cli.command, Command::Up(_) | Command::Demo { .. }));
     match run(cli) {
         Ok(code) => code,
@@ -135,7 +142,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let name = cli.name;
+    let name = cli.name();
     match cli.command {
         Command::Up(shape) => {
             let cluster = Cluster::up(shape.options(&name, true)).inspect_err(|_| {

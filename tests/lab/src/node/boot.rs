@@ -10,13 +10,15 @@ use nix::unistd::{Group, User};
 
 use crate::{service, syslog};
 
-/// Directories that packages expect under /run: mode, owner, group.
-const DIRECTORIES: [(&str, u32, &str, &str); 6] = [
+/// Directories that packages expect systemd to make: mode, owner, group.
+const DIRECTORIES: [(&str, u32, &str, &str); 8] = [
     ("/run/lab", 0o755, "root", "root"),
     ("/run/lock", 0o1777, "root", "root"),
     ("/run/resource-agents", 0o1755, "root", "root"),
     ("/run/crm", 0o750, "hacluster", "haclient"),
     ("/run/postgresql", 0o2775, "postgres", "postgres"),
+    ("/var/log/corosync", 0o755, "root", "root"),
+    ("/var/lib/corosync", 0o755, "root", "root"),
     ("/run/pcsd", 0o755, "root", "root"),
 ];
 

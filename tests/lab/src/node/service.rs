@@ -15,6 +15,9 @@ use crate::boot::ENABLED;
 pub fn start() -> Result<(), String> {
     fs::write(ENABLED, "").map_err(|error| format!("cannot write {ENABLED}: {error}"))?;
     if pid_of("corosync").is_none() {
+        // Without real-time scheduling it gives its process group a nice value of -20; Pacemaker,
+        // started next, inherits that, and Pacemaker gives its agents 0 again. On a machine of
+        // two processors that carries a whole cluster this is as well.
         quiet("corosync", &[])?;
         wait("corosync answers", 20, || {
             Command::new("corosync-cfgtool")
@@ -69,7 +72,10 @@ fn quiet(program: &str, args: &[&str]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)))
+    let log = fs::read_to_string("/var/log/corosync/corosync.log").unwrap_or_default();
+    let reason: Vec<&str> = log.lines().filter(|line| line.contains(" error ")).collect();
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} does not start: {said}{}", reason.join("; ")))
 }
 
 fn wait(what: &str, seconds: u64, holds: impl Fn() -> bool) -> Result<(), String> {

@@ -8,8 +8,9 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::config::WORKER;
 
-/// How long a connection may take, start-up and password included.
-const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection may take, start-up and password included. Short: a packet sent before
+/// a node was back is not sent again for a second.
+const CONNECT: Duration = Duration::from_millis(500);
 
 /// A connection's configuration. A peer that vanished without a word is noticed by keepalives
 /// within 4 s; mostly its successor at the address answers with a reset before that.

@@ -193,7 +193,7 @@ impl Eye {
         while !self.stop.load(Ordering::Relaxed) {
             if let Some((client, instance)) = self.open().await {
                 self.sample(&client, &instance).await;
-                if self.held {
+                if self.held && !self.stop.load(Ordering::Relaxed) {
                     self.locked().held_ended = Some(Instant::now());
                     return;
                 }
@@ -215,7 +215,7 @@ impl Eye {
 
     /// Until the session ends. A held one is patient: it ends only when the server ends it.
     async fn sample(&self, client: &Client, instance: &Instance) {
-        let limit = if self.held { Duration::from_secs(600) } else { LIMIT };
+        let limit = if self.held { Duration::from_mins(10) } else { LIMIT };
         while !self.stop.load(Ordering::Relaxed) {
             let begin = Instant::now();
             let Ok(answer) = timeout(limit, accepts_write(client, &self.node)).await else {

@@ -201,10 +201,12 @@ struct Work {
     stop: Arc<AtomicBool>,
 }
 
-/// How an attempt ended: not even connected, or with an outcome and perhaps its connection.
-enum Ended {
-    NotConnected,
-    Sent(Attempt, Option<Client>),
+/// How an attempt ended.
+struct Ended {
+    /// None: not even connected.
+    attempt: Option<Attempt>,
+    /// The connection, if it is good for more.
+    client: Option<Client>,
 }
 
 impl Work {
@@ -245,22 +247,18 @@ impl Work {
 
     fn record(&self, ended: Ended, idle: &mut Vec<Client>) -> bool {
         let mut log = self.locked();
-        match ended {
-            Ended::NotConnected => {
-                log.failed_connections += 1;
-                false
-            }
-            Ended::Sent(attempt, client) => {
-                match client {
-                    Some(client) if idle.len() < 2 => idle.push(client),
-                    Some(_) => {}
-                    // Its fellows are connected to the same dead instance.
-                    None => idle.clear(),
-                }
-                log.attempts.push(attempt);
-                true
-            }
+        let Some(attempt) = ended.attempt else {
+            log.failed_connections += 1;
+            return false;
+        };
+        log.attempts.push(attempt);
+        match ended.client {
+            Some(client) if idle.len() < 2 => idle.push(client),
+            Some(_) => {}
+            // Its fellows are connected to the same dead instance.
+            None => idle.clear(),
         }
+        true
     }
 }
 
@@ -269,7 +267,7 @@ async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> E
         Some(client) if !client.is_closed() => client,
         _ => match session::connect(&config).await {
             Some(client) => client,
-            None => return Ended::NotConnected,
+            None => return Ended { attempt: None, client: None },
         },
     };
     let sent = Instant::now();
@@ -281,7 +279,7 @@ async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> E
         Err(_) => Outcome::Unknown(format!("no answer within {GIVE_UP:?}")),
     };
     let usable = matches!(outcome, Outcome::Acknowledged(_));
-    Ended::Sent(Attempt { id, sent, outcome }, usable.then_some(client))
+    Ended { attempt: Some(Attempt { id, sent, outcome }), client: usable.then_some(client) }
 }
 
 /// An ERROR ends the statement and its transaction. FATAL and PANIC may hit after the commit.
