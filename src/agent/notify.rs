@@ -208,7 +208,8 @@ impl Agent<'_> {
                 Known::Known(view) => view,
                 Known::Unknown(_) => return,
             };
-            if !view.promoted().is_empty() || view.scores().contains_key(&self.me) {
+            // Somebody may be promoted already: it is no cold start.
+            if !view.promoted().is_empty() || !view.scores().is_empty() {
                 return;
             }
             let instance = self.pg.look(&end.within(Duration::from_secs(3)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Agent;
 use super::view::View;
@@ -48,7 +48,9 @@ impl Agent<'_> {
         };
         let mut silent = None;
         for node in candidates {
-            match self.ask_primary(&node, view, followed) {
+            let asked = self.ask_primary(&node, view, followed);
+            debug!("asked {node} whether it is the primary: {asked:?}");
+            match asked {
                 Ok(Some(live)) => return Upstream::Live(Box::new(live)),
                 Err(why) if promoted.contains(&node) => silent = Some((node, why)),
                 Ok(None) | Err(_) => {}

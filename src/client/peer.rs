@@ -3,14 +3,14 @@
 
 mod answer;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
-use crate::postgres::identify::Identified;
-use crate::postgres::lsn::Timeline;
+use crate::postgres::lsn::{Lsn, Timeline};
 use crate::postgres::version::Version;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
@@ -35,8 +35,12 @@ pub struct Peer {
 /// Who a server is and how far its WAL reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The system identifier, the timeline that it writes or replays, and its position.
-    pub system: Identified,
+    /// The system identifier.
+    pub system_id: u64,
+    /// The timeline that it writes or replays.
+    pub timeline: Timeline,
+    /// On a primary what is flushed; on a standby what is flushed or replayed, whichever is more.
+    pub lsn: Lsn,
     /// Its version.
     pub version: Version,
 }
@@ -65,6 +69,26 @@ pub enum PeerAnswer {
     NoAnswer,
     /// Anything else.
     Unknown(String),
+}
+
+impl fmt::Display for PeerAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary(is) => write!(f, "a primary on timeline {} at {}", is.timeline, is.lsn),
+            Self::Standby(is) => write!(f, "a standby on timeline {} at {}", is.timeline, is.lsn),
+            Self::Starting(words) => write!(f, "it starts: {words}"),
+            Self::ShuttingDown => f.write_str("it is shutting down"),
+            Self::Busy(words) => write!(f, "it is busy: {words}"),
+            Self::AuthFailed(words) => write!(
+                f,
+                "it does not let us in, look at pg_hba.conf there and the passfile here: {words}"
+            ),
+            Self::Refused => f.write_str("nobody listens there"),
+            Self::Unreachable(words) => write!(f, "it is not reached: {words}"),
+            Self::NoAnswer => f.write_str("it accepts connections and gives no answer"),
+            Self::Unknown(words) => f.write_str(words),
+        }
+    }
 }
 
 /// Asks a peer who it is. `psql` is the command to run libpq's client with: program, user and

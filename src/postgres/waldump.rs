@@ -101,7 +101,8 @@ impl Geometry {
     }
 
     /// The end of a record of `total_len` bytes that begins at `lsn`: the position behind its
-    /// padding. A record that fills its page ends at the beginning of the next one.
+    /// padding. A record that fills its page ends at the beginning of the next one; one that would
+    /// run beyond the largest position ends there.
     pub fn end_of_record(self, lsn: Lsn, total_len: u32) -> Lsn {
         let padded = |length: u64| length.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT);
         let mut at = self.skip_header(lsn.0);
@@ -112,7 +113,10 @@ impl Geometry {
                 return Lsn(at.saturating_add(left));
             }
             left -= room;
-            at = self.skip_header(at.saturating_add(room));
+            match at.checked_add(room) {
+                Some(page) => at = self.skip_header(page),
+                None => return Lsn::MAX,
+            }
         }
     }
 
@@ -245,7 +249,9 @@ mod tests {
         ] {
             assert_eq!(geometry.end_of_record(lsn(from), length), lsn(end), "{from} {length}");
         }
-        assert_eq!(geometry.end_of_record(Lsn::MAX, u32::MAX), Lsn::MAX);
+        for at in [Lsn::MAX, Lsn(u64::MAX - 8191), Lsn(u64::MAX - 20_000)] {
+            assert_eq!(geometry.end_of_record(at, u32::MAX), Lsn::MAX);
+        }
     }
 
     #[test]

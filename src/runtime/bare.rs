@@ -77,6 +77,16 @@ impl<'a> Bare<'a> {
         config_args(&self.place)
     }
 
+    fn proven_children(&self, pids: &[i32]) -> Vec<Proven> {
+        let Located::Postmaster(postmaster) = self.locate() else { return Vec::new() };
+        let expected = self.expectation(None);
+        let children = pids.iter().filter_map(|&pid| match prove(pid, &expected) {
+            Identity::Proven(proven) => Some(proven),
+            Identity::Other(_) | Identity::Gone | Identity::Unknown(_) => None,
+        });
+        children.filter(|child| child.facts().ppid == postmaster.facts().pid).collect()
+    }
+
     fn expectation(&self, started: Option<i64>) -> Expectation {
         Expectation {
             uid: self.place.user.uid,
@@ -169,29 +179,7 @@ impl Runtime for Bare<'_> {
         Ok(Launched { pid: i32::try_from(pid).unwrap_or(i32::MAX), log, log_from })
     }
 
-    fn reload(&self) -> Result<(), RuntimeError> {
-        match self.locate() {
-            Located::Postmaster(postmaster) => postmaster
-                .signal(Signal::Reload)
-                .map(|_| ())
-                .map_err(|error| RuntimeError::Failed {
-                    what: "signal the server",
-                    why: crate::sys::chain(&error),
-                }),
-            Located::None | Located::Orphans(_) => {
-                Err(RuntimeError::Refused("PostgreSQL is not running".to_owned()))
-            }
-            Located::Unknown(why) => Err(RuntimeError::Refused(why)),
-        }
-    }
-
     fn signal(&self, how: Shutdown) -> Result<(), RuntimeError> {
-        let sent = |proven: &Proven, signal| {
-            proven.signal(signal).map(|_| ()).map_err(|error| RuntimeError::Failed {
-                what: "signal the server",
-                why: crate::sys::chain(&error),
-            })
-        };
         match (self.locate(), how) {
             (Located::None, _) => Ok(()),
             (Located::Unknown(why), _) => Err(RuntimeError::Refused(format!(
@@ -227,6 +215,48 @@ impl Runtime for Bare<'_> {
             }
         }
     }
+
+    fn reload(&self) -> Result<(), RuntimeError> {
+        match self.locate() {
+            Located::Postmaster(postmaster) => sent(&postmaster, Signal::Reload),
+            Located::None | Located::Orphans(_) => Ok(()),
+            Located::Unknown(why) => Err(RuntimeError::Refused(why)),
+        }
+    }
+
+    fn terminate(&self, children: &[i32]) -> Result<(), RuntimeError> {
+        for child in self.proven_children(children) {
+            sent(&child, Signal::Terminate)?;
+        }
+        Ok(())
+    }
+
+    fn children_among(&self, pids: &[i32]) -> Vec<i32> {
+        self.proven_children(pids).iter().map(|child| child.facts().pid).collect()
+    }
+
+    fn waits_for_wal(&self) -> bool {
+        let Located::Postmaster(postmaster) = self.locate() else { return false };
+        let ours = find_all(&self.expectation(None));
+        let children = ours.proven.iter().filter(|p| p.facts().ppid == postmaster.facts().pid);
+        let mut titles = children
+            .filter_map(|child| std::fs::read(format!("/proc/{}/cmdline", child.facts().pid)).ok());
+        titles.any(|title| is_waiting_startup(&title))
+    }
+}
+
+/// The title that the startup process shows while WAL is missing: `postgres: startup waiting for
+/// 000000010000000000000003`, perhaps with the name of the cluster before.
+fn is_waiting_startup(title: &[u8]) -> bool {
+    let title = String::from_utf8_lossy(title);
+    title.starts_with("postgres: ") && title.contains("startup waiting for ")
+}
+
+fn sent(proven: &Proven, signal: Signal) -> Result<(), RuntimeError> {
+    proven.signal(signal).map(|_| ()).map_err(|error| RuntimeError::Failed {
+        what: "signal the server",
+        why: crate::sys::chain(&error),
+    })
 }
 
 #[cfg(test)]

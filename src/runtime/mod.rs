@@ -7,8 +7,10 @@ pub mod bare;
 pub mod binaries;
 pub mod data_dir;
 pub mod instance;
+pub mod look;
 pub mod recover;
 pub mod settings;
+pub mod shutdown;
 pub mod start;
 pub mod stop;
 pub mod wal;
@@ -114,12 +116,22 @@ pub trait Runtime {
     /// Starts the postmaster; it lives on when this process ends.
     fn launch(&self) -> Result<Launched, RuntimeError>;
 
-    /// Asks the postmaster, or the orphans of one that is gone, to end. Nothing is waited for, and
-    /// nobody is an error.
+    /// Asks the postmaster, or the orphans of one that is gone, to end. Nothing is waited for; that
+    /// nobody is there is no error.
     fn signal(&self, how: Shutdown) -> Result<(), RuntimeError>;
 
-    /// Makes the postmaster read its configuration again. Needs no SQL; nobody is an error.
+    /// Tells the postmaster to read its configuration again; it needs no session for that. That
+    /// nobody is there is no error.
     fn reload(&self) -> Result<(), RuntimeError>;
+
+    /// Ends these children of the postmaster, if that is what they are.
+    fn terminate(&self, children: &[i32]) -> Result<(), RuntimeError>;
+
+    /// Which of these are still children of the postmaster.
+    fn children_among(&self, pids: &[i32]) -> Vec<i32>;
+
+    /// Whether the startup process waits for WAL that this node does not have.
+    fn waits_for_wal(&self) -> bool;
 }
 
 /// A postmaster that was started a moment ago.

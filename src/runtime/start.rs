@@ -7,7 +7,6 @@ use std::time::Duration;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::decide::facts::Process;
 use crate::postgres::postmaster_pid::PostmasterStatus;
 use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::exec::Exec;
@@ -16,47 +15,28 @@ use super::{Launched, Runtime, RuntimeError, last_words, succeeded};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// How far a postmaster has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It takes sessions (a standby: it is consistent).
-    Ready,
-    /// It lives, and takes no sessions yet: it recovers, or waits for WAL.
-    NotYet,
-}
-
-/// Waits until the postmaster takes sessions, or has died, or the deadline is over. Its pid file
-/// is watched; a connection for each attempt would fill its log.
-pub fn wait_ready(
+/// Waits until the postmaster holds its lock file, so that it is found from now on. An error when
+/// it dies before: its words are in it. Whether it takes sessions is another question.
+pub fn wait_running(
     runtime: &dyn Runtime,
     launched: &Launched,
     deadline: &Deadline,
-) -> Result<Readiness, RuntimeError> {
+) -> Result<(), RuntimeError> {
+    let failed = |how: String| RuntimeError::Failed {
+        what: "start PostgreSQL",
+        why: format!("{} ({how}; see {})", words_since(launched), launched.log.display()),
+    };
     let outcome = poll_until(deadline, INTERVAL, || {
         if let Some(how) = has_died(launched.pid) {
-            return Some(Err(RuntimeError::Failed {
-                what: "start PostgreSQL",
-                why: format!("{} ({how}; see {})", words_since(launched), launched.log.display()),
-            }));
+            return Some(Err(failed(how)));
         }
         let claim = runtime.place().claim()?;
-        let ours = i64::from(claim.pid) == i64::from(launched.pid);
-        (ours && claim.status == PostmasterStatus::Ready).then_some(Ok(Readiness::Ready))
+        // Its status is written when the lock file is complete and its settings are accepted.
+        (i64::from(claim.pid) == i64::from(launched.pid)
+            && claim.status != PostmasterStatus::NotYet)
+            .then_some(Ok(()))
     });
-    match outcome {
-        Some(result) => result,
-        None => match runtime.process() {
-            Process::Running { .. } => Ok(Readiness::NotYet),
-            other => Err(RuntimeError::Failed {
-                what: "start PostgreSQL",
-                why: format!(
-                    "{} ({other:?}; see {})",
-                    words_since(launched),
-                    launched.log.display()
-                ),
-            }),
-        },
-    }
+    outcome.unwrap_or_else(|| Err(failed("it has not opened its data directory in time".into())))
 }
 
 /// How our child ended, if it has. A process that is no child of ours is looked after by others.

@@ -19,7 +19,12 @@ pub(super) fn identity(output: &Output) -> PeerAnswer {
     let (Ok(version), Ok(system)) = (Version::of_number(version), parse_identify(system)) else {
         return failure(output);
     };
-    let identity = Identity { system, version };
+    let identity = Identity {
+        system_id: system.system_id,
+        timeline: system.timeline,
+        lsn: system.lsn,
+        version,
+    };
     let in_hot_standby = rest.first().map(|line| line.trim_end());
     match (in_hot_standby, read_only.trim_end(), default_read_only.trim_end()) {
         (Some("on"), _, _) => PeerAnswer::Standby(identity),
@@ -128,7 +133,6 @@ fn one_line(text: &str) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::postgres::identify::Identified;
     use crate::postgres::lsn::Lsn;
     use crate::sys::exec::Ended;
 
@@ -137,12 +141,12 @@ mod tests {
     }
 
     fn of_version(version: u32) -> Identity {
-        let system = Identified {
+        Identity {
             system_id: 7_710_224_403_141_089_813,
             timeline: Timeline(2),
             lsn: Lsn(0x300_0060),
-        };
-        Identity { system, version: Version { major: version / 10_000, minor: version % 10_000 } }
+            version: Version { major: version / 10_000, minor: version % 10_000 },
+        }
     }
 
     #[test]
