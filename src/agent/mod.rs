@@ -6,7 +6,6 @@ pub mod ledger;
 pub mod monitor;
 pub mod notify;
 pub mod outcome;
-pub mod postgres;
 pub mod promote;
 pub mod publish;
 pub mod run;
@@ -22,7 +21,6 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-use self::postgres::Postgres;
 use crate::client::ledger_file::{Cache, Home};
 use crate::client::pacemaker::Pacemaker;
 use crate::cluster::known::Known;
@@ -30,6 +28,7 @@ use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
 use crate::ocf::env::Env;
 use crate::ocf::params::{Params, RepMode};
+use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 

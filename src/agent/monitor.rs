@@ -172,7 +172,7 @@ impl Agent<'_> {
                         }
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
-                        facts.diagnosis = self.pg.receiver_trouble();
+                        facts.diagnosis = None;
                     }
                     facts.followed = Some(followed.map(|_| ()));
                 }

@@ -8,7 +8,6 @@ use tracing::{error, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
-use super::postgres::Postgres;
 use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::cluster::known::Known;
@@ -18,8 +17,7 @@ use crate::ocf::env::Env;
 use crate::ocf::exit_code::ExitCode;
 use crate::ocf::notify::Notification;
 use crate::ocf::params::Params;
-use crate::runtime::Place;
-use crate::runtime::bare::Bare;
+use crate::runtime::instance::Postgres;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
@@ -92,8 +90,8 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     if let Err(problem) = files::ensure_root_dir(&PathBuf::from(RUN_ROOT), 0o755) {
         warn!("{}", chain(&problem));
     }
-    let mut place = match Place::of(&params, start_log) {
-        Ok(place) => place,
+    let pg = match Postgres::new(exec, &params, start_log) {
+        Ok(pg) => pg,
         // Without its user there can be no process of it.
         Err(problem) if action == Action::Stop => {
             warn!("{}", chain(&problem));
@@ -105,12 +103,8 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         }
         Err(problem) => return Outcome::because(ExitCode::Installed, chain(&problem)),
     };
-    // An address of one node in the cluster's parameters would keep the others from starting.
-    place.listen = None;
-    let runtime = Bare::new(exec, place);
     let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
     let cache = home.cache();
-    let pg = Postgres::new(&runtime, exec, params.repuser.as_deref(), params.pgpassfile.as_deref());
     let mut agent = Agent {
         params,
         env,

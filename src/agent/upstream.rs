@@ -72,9 +72,9 @@ impl Agent<'_> {
         let peer = self.peer(node);
         let limit = self.deadline.bounded(std::time::Duration::from_secs(5));
         let identity = match self.pg.identify_peer(&peer, limit) {
-            PeerAnswer::Primary(identity) => identity.system,
+            PeerAnswer::Primary(identity) => identity,
             PeerAnswer::Standby(_) => return Ok(None),
-            other => return Err(super::postgres::words(&other)),
+            other => return Err(other.to_string()),
         };
         let line = if identity.timeline.0 == 1 {
             History::of_first_line()

@@ -2,8 +2,10 @@
 
 use super::Agent;
 use super::outcome::Outcome;
+use crate::cluster::known::Known;
 use crate::decide::facts::{DataDir, Sql};
 use crate::ocf::exit_code::ExitCode;
+use crate::postgres::hba::Presence;
 
 impl Agent<'_> {
     /// Checks what the parameters name on this node. The parameters themselves were checked before.
@@ -46,20 +48,30 @@ impl Agent<'_> {
 
     /// Whether pg_hba.conf lets the replication user in, for both databases.
     pub fn validate_pghba(&mut self) -> Outcome {
-        match self.pg.missing_hba() {
-            Ok(missing) if missing.is_empty() => Outcome {
+        let rules = match self.pg.hba_rules() {
+            Known::Known(rules) => rules,
+            Known::Unknown(why) => return Outcome::error(why),
+        };
+        let user = self.pg.replication_user();
+        let presence = Presence::find(&rules, &user);
+        let missing = if presence.is_complete() {
+            Vec::new()
+        } else {
+            presence.lines_to_add(&user, &["samenet"])
+        };
+        match missing {
+            missing if missing.is_empty() => Outcome {
                 output: vec![format!(
                     "pg_hba.conf has entries for {} in both databases, replication and postgres",
                     self.pg.replication_user()
                 )],
                 ..Outcome::ok()
             },
-            Ok(missing) => Outcome {
+            missing => Outcome {
                 code: ExitCode::Degraded,
                 reason: Some(format!("pg_hba.conf lacks: {}", missing.join(" | "))),
                 output: missing,
             },
-            Err(why) => Outcome::error(why),
         }
     }
 }

@@ -187,6 +187,8 @@ fn command(
     if let Some(passfile) = &peer.passfile {
         conninfo.set("passfile", passfile);
     }
+    // The name under which a walreceiver looks into the passfile.
+    conninfo.set("dbname", "replication");
     conninfo.set("replication", "true");
     conninfo.set("application_name", "pgtwin_peer");
     conninfo.set("connect_timeout", &limit.as_secs().max(2).to_string());

@@ -8,20 +8,16 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
-/// One usable line.
+/// What libpq would use for a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Counted from 1.
+pub struct Found {
+    /// The line it stands on, counted from 1.
     pub line: usize,
-    host: Field,
-    port: Field,
-    database: Field,
-    user: Field,
     /// What is sent to the server.
     pub password: Password,
 }
 
-/// A line that libpq would pass over, or that cannot work.
+/// A line that libpq passes over, or that can hardly mean what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the password file {problem}")]
 pub struct BadLine {
@@ -38,8 +34,11 @@ pub enum Problem {
     #[error("is not host:port:database:user:password")]
     Fields,
     /// Its port is neither a number nor `*`.
-    #[error("has a port that is neither a number nor *")]
+    #[error("has a port that is neither a number nor *; a colon in a field is written \\:")]
     Port,
+    /// Its password has a colon without a backslash before it; libpq uses what stands before it.
+    #[error("has a password that is cut at a colon: write \\: for a colon in it")]
+    Colon,
     /// A field is empty and therefore matches nothing.
     #[error("has an empty field")]
     Empty,
@@ -48,17 +47,12 @@ pub enum Problem {
 /// A whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passfile {
-    /// Usable lines, in their order: the first that matches counts.
-    pub entries: Vec<Entry>,
-    /// The others, but for comments and empty lines.
+    /// Lines that libpq passes over, but for comments and empty lines, and lines that can hardly
+    /// mean what they say.
     pub bad: Vec<BadLine>,
-}
-
-/// One of the first four fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Field {
-    Any,
-    Is(String),
+    replication_user: Option<String>,
+    /// Lines with their numbers, whole, as libpq matches them.
+    lines: Vec<(usize, Password)>,
 }
 
 impl Password {
@@ -74,79 +68,91 @@ impl fmt::Debug for Password {
     }
 }
 
-impl Field {
-    fn matches(&self, value: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Is(text) => text == value,
-        }
-    }
-
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Any => None,
-            Self::Is(text) => Some(text),
-        }
-    }
-}
-
 impl Passfile {
     /// Reads a file. No text is refused: lines that cannot work are listed in `bad`.
     pub fn parse(text: &str) -> Self {
         let mut file = Self::default();
-        for (index, line) in text.split('\n').enumerate() {
-            let line = line.trim_end_matches('\r');
-            if line.is_empty() || line.starts_with('#') {
+        for (index, text) in text.split('\n').enumerate() {
+            let line = index + 1;
+            let text = text.trim_end_matches('\r');
+            if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            match parse_line(index + 1, line) {
-                Ok(entry) => file.entries.push(entry),
-                Err(problem) => file.bad.push(BadLine { line: index + 1, problem }),
+            if let Err(problem) = check(text) {
+                file.bad.push(BadLine { line, problem });
             }
+            if file.replication_user.is_none() {
+                file.replication_user = replication_user(text);
+            }
+            file.lines.push((line, Password(text.to_owned())));
         }
         file
     }
 
-    /// The entry that libpq would use: the first that matches. A socket in the default directory
-    /// counts as host `localhost`; a walreceiver's database is called `replication`.
-    pub fn lookup(&self, host: &str, port: u16, database: &str, user: &str) -> Option<&Entry> {
+    /// What libpq would use: the first line that matches. A socket in the default directory counts
+    /// as host `localhost`; a walreceiver's database is called `replication`.
+    pub fn lookup(&self, host: &str, port: u16, database: &str, user: &str) -> Option<Found> {
         let port = port.to_string();
-        self.entries.iter().find(|entry| {
-            entry.host.matches(host)
-                && entry.port.matches(&port)
-                && entry.database.matches(database)
-                && entry.user.matches(user)
+        self.lines.iter().find_map(|(line, text)| {
+            let rest = [host, &port, database, user].iter().try_fold(text.reveal(), skip_match)?;
+            let password = take_field(rest).map_or(rest, |(password, _)| password);
+            Some(Found { line: *line, password: Password(unescape(password)) })
         })
     }
 
     /// The user of the first line whose database is `replication` and that names a user.
     pub fn replication_user(&self) -> Option<&str> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.database.name() == Some("replication"))
-            .find_map(|entry| entry.user.name())
+        self.replication_user.as_deref()
     }
 }
 
-fn parse_line(line: usize, text: &str) -> Result<Entry, Problem> {
-    let (host, rest) = take_field(text).ok_or(Problem::Fields)?;
-    let (port, rest) = take_field(rest).ok_or(Problem::Fields)?;
-    let (database, rest) = take_field(rest).ok_or(Problem::Fields)?;
-    let (user, rest) = take_field(rest).ok_or(Problem::Fields)?;
-    // The password goes on to the end of the line, colons or not.
-    let password = unescape(rest);
-    if port.name().is_some_and(|port| port.parse::<u16>().is_err()) {
+/// What follows the field at the beginning of `text`, if that field matches. A colon in the value
+/// matches one in the field with or without a backslash.
+fn skip_match<'a>(text: &'a str, value: &&str) -> Option<&'a str> {
+    if let Some(rest) = text.strip_prefix("*:") {
+        return Some(rest);
+    }
+    let mut rest = text.chars();
+    for wanted in value.chars() {
+        let found = match rest.next()? {
+            '\\' => rest.next()?,
+            other => other,
+        };
+        if found != wanted {
+            return None;
+        }
+    }
+    rest.as_str().strip_prefix(':')
+}
+
+/// The first four fields, raw, and the rest of the line.
+fn split(text: &str) -> Option<([&str; 4], &str)> {
+    let (host, rest) = take_field(text)?;
+    let (port, rest) = take_field(rest)?;
+    let (database, rest) = take_field(rest)?;
+    let (user, rest) = take_field(rest)?;
+    Some(([host, port, database, user], rest))
+}
+
+fn check(text: &str) -> Result<(), Problem> {
+    let ([host, port, database, user], password) = split(text).ok_or(Problem::Fields)?;
+    if port != "*" && port.parse::<u16>().is_err() {
         return Err(Problem::Port);
     }
-    let empty = [&host, &database, &user].iter().any(|field| field.name() == Some(""));
-    if empty || password.is_empty() {
+    if [host, database, user, password].contains(&"") {
         return Err(Problem::Empty);
     }
-    Ok(Entry { line, host, port, database, user, password: Password(password) })
+    if take_field(password).is_some() { Err(Problem::Colon) } else { Ok(()) }
 }
 
-/// The field before the next `:` that is not escaped, and what follows that colon.
-fn take_field(text: &str) -> Option<(Field, &str)> {
+fn replication_user(text: &str) -> Option<String> {
+    let ([_, _, database, user], _) = split(text)?;
+    let names_one = database == "replication" && user != "*" && !user.is_empty();
+    names_one.then(|| unescape(user))
+}
+
+/// The raw field before the next `:` that is not escaped, and what follows that colon.
+fn take_field(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let end = text.find(|c| {
         let ends = c == ':' && !escaped;
@@ -154,8 +160,7 @@ fn take_field(text: &str) -> Option<(Field, &str)> {
         ends
     })?;
     let (raw, rest) = text.split_at_checked(end)?;
-    let field = if raw == "*" { Field::Any } else { Field::Is(unescape(raw)) };
-    Some((field, rest.strip_prefix(':')?))
+    Some((raw, rest.strip_prefix(':')?))
 }
 
 fn unescape(text: &str) -> String {
@@ -177,16 +182,18 @@ mod tests {
         \n\
         n1:5432:replication:repl:geheim1\r\n\
         *:5433:*:repl:geheim\\:2\\\\\n\
-        fe80\\:\\:1:*:postgres:a\\:b:with:colons and spaces \n\
+        fe80\\:\\:1:*:postgres:a\\:b:with\\:colons and spaces \n\
         short:5432:db\n\
         n1:five:db:u:geheim3\n\
         n1:5432:db:u:\n\
         :5432:db:u:geheim4\n\
-        \\*:1:db:\\#u:geheim5";
+        \\*:1:db:\\#u:geheim5\n\
+        n9:1:db:u:geheim:6\n\
+        fe80::2:1:db:u:geheim7";
 
     fn password(host: &str, port: u16, database: &str, user: &str) -> Option<String> {
         let file = Passfile::parse(FILE);
-        file.lookup(host, port, database, user).map(|entry| entry.password.reveal().to_owned())
+        file.lookup(host, port, database, user).map(|found| found.password.reveal().to_owned())
     }
 
     #[test]
@@ -200,6 +207,9 @@ mod tests {
             ("fe80::1", 1, "postgres", "a:b", Some("with:colons and spaces ")),
             ("*", 1, "db", "#u", Some("geheim5")),
             ("n1", 1, "db", "#u", None),
+            ("n9", 1, "db", "u", Some("geheim")),
+            // A colon of the value needs no backslash in the field.
+            ("fe80::2", 1, "db", "u", Some("geheim7")),
         ] {
             let found = password(host, port, database, user);
             assert_eq!(found.as_deref(), expected, "{host}:{port}:{database}:{user}");
@@ -207,18 +217,23 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_work_are_reported_by_number() {
+    fn lines_that_are_not_meant_so_are_reported_by_number() {
         let file = Passfile::parse(FILE);
         let bad: Vec<(usize, Problem)> =
             file.bad.iter().map(|bad| (bad.line, bad.problem)).collect();
         assert_eq!(
             bad,
-            [(6, Problem::Fields), (7, Problem::Port), (8, Problem::Empty), (9, Problem::Empty)]
+            [
+                (6, Problem::Fields),
+                (7, Problem::Port),
+                (8, Problem::Empty),
+                (9, Problem::Empty),
+                (11, Problem::Colon),
+                (12, Problem::Port)
+            ]
         );
         let text = file.bad[0].to_string();
         assert_eq!(text, "line 6 of the password file is not host:port:database:user:password");
-        let lines: Vec<usize> = file.entries.iter().map(|entry| entry.line).collect();
-        assert_eq!(lines, [3, 4, 5, 10]);
     }
 
     #[test]
@@ -238,6 +253,7 @@ mod tests {
     fn no_password_is_ever_shown() {
         let file = Passfile::parse(FILE);
         let shown = format!("{file:?} {}", file.bad[1]);
+        assert_eq!(file.lookup("n1", 5432, "replication", "repl").unwrap().line, 3);
         assert!(!shown.contains("geheim") && shown.contains("****"), "{shown}");
     }
 

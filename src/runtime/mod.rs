@@ -56,7 +56,9 @@ impl Place {
             pgdata: PathBuf::from(&params.pgdata),
             user: User::named(&params.pguser)?,
             port: params.pgport,
-            listen: params.pghost.clone(),
+            // An address of one node in the cluster's parameters would keep the others from
+            // starting: what PostgreSQL listens on is the business of its configuration.
+            listen: None,
             socket_dir: params.socket_dir.as_ref().map(PathBuf::from),
             config_file: params.config_file.as_ref().map(PathBuf::from),
             start_opts: params.start_opts.clone(),

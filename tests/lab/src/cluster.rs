@@ -55,7 +55,7 @@ impl Cluster {
         let cluster = Self { options, addresses, keep };
         cluster.save()?;
         step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
-        if cluster.options.agent == Agent::Pgtwin {
+        if cluster.options.agent.runs_postgres() {
             step("making the databases", || seed::seed(&cluster))?;
         }
         if cluster.options.start {
@@ -167,7 +167,13 @@ impl Cluster {
 
     /// The nodes whose containers run.
     pub fn running(&self) -> Vec<String> {
-        self.nodes().into_iter().filter(|node| self.is_running(node)).collect()
+        let filter = format!("label={}={}", docker::LABEL, self.options.name);
+        let list = docker(["ps", "--filter", &filter, "--format", "{{.Names}}"])
+            .output()
+            .map(|output| output.text())
+            .unwrap_or_default();
+        let runs = |node: &String| list.lines().any(|name| name == self.container(node));
+        self.nodes().into_iter().filter(runs).collect()
     }
 
     /// Waits until a condition holds. `what` ends the sentence "waited in vain until …".
@@ -220,10 +226,11 @@ impl Cluster {
         self.nodes().iter().filter_map(|node| self.logs(node).ok()).collect()
     }
 
-    /// The lines of the agent in a node's system log.
+    /// What a node's system log says of the agent, by itself and by the daemon that runs it.
     pub fn agent_log(&self, node: &str) -> Result<String> {
         let log = self.logs(node)?;
-        let lines: Vec<&str> = log.lines().filter(|line| line.contains(" pgtwin")).collect();
+        let about = |line: &&str| line.contains(" pgtwin") && !line.contains("schedulerd");
+        let lines: Vec<&str> = log.lines().filter(about).collect();
         Ok(lines.join("\n"))
     }
 
@@ -383,7 +390,7 @@ fn programs(options: &Options) -> Result<(Option<PathBuf>, PathBuf)> {
     };
     let agent = match options.agent {
         Agent::Pgtwin => Some(given_or_built(&options.agent_binary, Program::Pgtwin)?),
-        Agent::Stateful => None,
+        Agent::Pgsql | Agent::Stateful => None,
     };
     Ok((agent, given_or_built(&options.node_binary, Program::LabNode)?))
 }

@@ -187,10 +187,12 @@ pub fn container_prefix(lab: &str) -> String {
 fn clone(options: &Options, addresses: &Addresses) -> String {
     let (provider, kind) = match options.agent {
         Agent::Pgtwin => ("heartbeat", "pgtwin"),
+        Agent::Pgsql => ("heartbeat", "pgsql"),
         Agent::Stateful => ("pacemaker", "Stateful"),
     };
     let params = match options.agent {
         Agent::Pgtwin => nvpairs(PRIMITIVE, &params(options, addresses)),
+        Agent::Pgsql => nvpairs(PRIMITIVE, &params_of_pgsql(options, addresses)),
         Agent::Stateful => String::new(),
     };
     let nodes = options.nodes;
@@ -244,6 +246,26 @@ fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> 
     put("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned());
     put("repuser", REPLICATOR.0.to_owned());
     put("vip", addresses.vip());
+    merge(&mut set, &options.params);
+    set
+}
+
+/// The distribution's agent: it streams from the address that follows the primary.
+fn params_of_pgsql(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
+    let bin = options.pg_bindir();
+    let mut set = BTreeMap::new();
+    let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
+    put("pgctl", format!("{bin}/pg_ctl"));
+    put("psql", format!("{bin}/psql"));
+    put("pgdata", options.pgdata());
+    put("config", format!("{}/postgresql.conf", options.pgdata()));
+    put("rep_mode", options.mode.name().to_owned());
+    put("node_list", options.node_names().join(" "));
+    put("master_ip", addresses.vip());
+    put("repuser", REPLICATOR.0.to_owned());
+    put("primary_conninfo_opt", "passfile=/var/lib/postgresql/.pgpass".to_owned());
+    put("socketdir", "/var/run/postgresql".to_owned());
+    put("tmpdir", "/var/lib/postgresql/tmp".to_owned());
     merge(&mut set, &options.params);
     set
 }

@@ -112,13 +112,16 @@ fn start_engine() -> Result<()> {
     let log = File::create(&path).map_err(LabError::io(format!("create {}", path.display())))?;
     let log_too = log.try_clone().map_err(LabError::io("duplicate a file"))?;
     // A session of its own: Ctrl-C on the lab must not kill the engine under the containers.
-    let child = Command::new("setsid")
+    let mut child = Command::new("setsid")
         .arg(which("dockerd").unwrap_or_else(|| "dockerd".into()))
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too)
         .spawn()
         .map_err(LabError::io("start dockerd"))?;
+    let pid = child.id();
+    // Somebody must reap it when it is stopped by this process.
+    thread::spawn(move || child.wait());
     let deadline = Instant::now() + Duration::from_secs(40);
     while !engine_answers() {
         if Instant::now() >= deadline {
@@ -131,7 +134,7 @@ fn start_engine() -> Result<()> {
         }
         thread::sleep(Duration::from_millis(200));
     }
-    fs::write(pid_file(), child.id().to_string()).map_err(LabError::io("note dockerd's pid"))
+    fs::write(pid_file(), pid.to_string()).map_err(LabError::io("note dockerd's pid"))
 }
 
 /// Stops the engine if a lab started it and no lab is left. True if it was stopped.

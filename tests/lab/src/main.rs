@@ -94,9 +94,10 @@ struct Shape {
     /// Replication: sync or async.
     #[arg(long, default_value = "sync")]
     mode: Mode,
-    /// Without pgtwin and PostgreSQL: Pacemaker's own test agent, to try the box itself.
-    #[arg(long)]
-    stateful: bool,
+    /// Another agent than pgtwin: the distribution's own, as a yardstick, or Pacemaker's test agent
+    /// without PostgreSQL.
+    #[arg(long, value_enum, default_value_t = Agent::Pgtwin)]
+    agent: Agent,
     /// This pgtwin binary instead of one that is built.
     #[arg(long)]
     agent_binary: Option<PathBuf>,
@@ -112,7 +113,7 @@ impl Shape {
             nodes: self.nodes,
             release: self.release,
             mode: self.mode,
-            agent: if self.stateful { Agent::Stateful } else { Agent::Pgtwin },
+            agent: self.agent,
             agent_binary: self.agent_binary,
             start: !self.no_start,
             keep,
@@ -205,7 +206,7 @@ fn status(cluster: &Cluster) -> Result<()> {
         println!("  {node} {} {state}", cluster.addresses.node(&node));
     }
     println!("{}", cluster.crm_mon_text()?);
-    if options.agent == Agent::Pgtwin {
+    if options.agent.runs_postgres() {
         match cluster.primary() {
             Ok(primary) => {
                 println!("\nprimary: {primary}");

@@ -92,12 +92,25 @@ impl FromStr for Mode {
 }
 
 /// Which agent the promotable clone runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Agent {
     /// `ocf:heartbeat:pgtwin`.
     Pgtwin,
+    /// `ocf:heartbeat:pgsql`, which Debian ships: tries the lab with an agent that is not ours,
+    /// and is a yardstick.
+    Pgsql,
     /// `ocf:pacemaker:Stateful`: no PostgreSQL, for tests of the box itself.
     Stateful,
+}
+
+impl Agent {
+    /// True if the clone runs PostgreSQL.
+    pub fn runs_postgres(self) -> bool {
+        match self {
+            Self::Pgtwin | Self::Pgsql => true,
+            Self::Stateful => false,
+        }
+    }
 }
 
 /// What `Cluster::up` builds.

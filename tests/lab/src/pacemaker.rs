@@ -8,7 +8,6 @@ use quick_xml::events::{BytesStart, Event};
 use crate::cluster::Cluster;
 use crate::config::{CLONE, PRIMITIVE, VIP};
 use crate::error::{LabError, Result};
-use crate::options::Agent;
 
 /// The cluster's state as one node sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -228,13 +227,20 @@ impl Cluster {
             && mon.online().len() == number
             && mon.unpromoted().len() == number - 1
             && mon.vip() == promoted
-            && (self.options.agent == Agent::Stateful || self.has_standbys(primary, number - 1))
+            && (!self.options.agent.runs_postgres() || self.has_standbys(primary, number - 1))
     }
 
-    /// Waits for `is_healthy`.
+    /// Waits for `is_healthy`. A node that is off will not come by itself: then it fails at once.
     pub fn wait_healthy(&self, limit: Duration) -> Result<()> {
         let what = "all nodes are online, with one primary and its standbys streaming";
-        self.wait_until(what, limit, || self.is_healthy())
+        let mut off = None;
+        self.wait_until(what, limit, || {
+            off = self.nodes().into_iter().find(|node| !self.is_running(node));
+            off.is_some() || self.is_healthy()
+        })?;
+        off.map_or(Ok(()), |node| {
+            Err(LabError::plain(format!("{node} is off: fenced?\n{}", self.dump())))
+        })
     }
 
     /// Waits until another node than the given one is promoted and its instance is writable.
@@ -242,7 +248,7 @@ impl Cluster {
         let what = format!("another node than {old} is the primary");
         self.wait_for(&what, limit, || {
             let new = self.promoted().filter(|node| node != old)?;
-            (self.options.agent == Agent::Stateful || self.is_writable(&new)).then_some(new)
+            (!self.options.agent.runs_postgres() || self.is_writable(&new)).then_some(new)
         })
     }
 

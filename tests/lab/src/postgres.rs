@@ -2,11 +2,13 @@
 //! hand where a test wants the cluster to find one running.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::config::REPLICATOR;
 use crate::error::{LabError, Result};
+use crate::options::{Agent, Mode};
 
 impl Cluster {
     /// Runs SQL on a node as the superuser; gives the rows, columns separated by `|`.
@@ -28,8 +30,7 @@ impl Cluster {
 
     /// The one node whose instance is not in recovery, asked from PostgreSQL itself.
     pub fn primary(&self) -> Result<String> {
-        let mut found: Vec<String> =
-            self.running().into_iter().filter(|node| self.is_writable(node)).collect();
+        let mut found = self.writable();
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
             (None, _) => Err(LabError::plain("no node is writable")),
@@ -37,6 +38,16 @@ impl Cluster {
                 Err(LabError::plain(format!("more than one is writable: {found:?} and {last}")))
             }
         }
+    }
+
+    /// All nodes whose instances are not in recovery; all are asked at once.
+    pub fn writable(&self) -> Vec<String> {
+        let running = self.running();
+        thread::scope(|scope| {
+            let ask = |node: String| scope.spawn(move || self.is_writable(&node).then_some(node));
+            let asked: Vec<_> = running.into_iter().map(ask).collect();
+            asked.into_iter().filter_map(|one| one.join().ok().flatten()).collect()
+        })
     }
 
     /// The nodes that are not the primary.
@@ -57,15 +68,18 @@ impl Cluster {
             .collect())
     }
 
-    /// True if so many standbys stream from this node and, in sync mode, count for commits.
+    /// True if so many standbys stream from this node and, in sync mode, count for commits: all
+    /// of them, or at least one with the distribution's agent, which makes only one synchronous.
     pub fn has_standbys(&self, node: &str, number: usize) -> bool {
-        let needs_sync = self.options.mode == crate::options::Mode::Sync;
-        self.streaming_from(node).is_ok_and(|standbys| {
-            let counts = |(state, sync): &&(String, String)| {
-                state == "streaming" && (!needs_sync || sync == "quorum" || sync == "sync")
-            };
-            standbys.values().filter(counts).count() == number
-        })
+        let Ok(standbys) = self.streaming_from(node) else { return false };
+        let streaming = standbys.values().filter(|(state, _)| state == "streaming");
+        let synchronous = streaming.clone().filter(|(_, sync)| sync != "async").count();
+        let needed = match (self.options.mode, self.options.agent) {
+            (Mode::Async, _) => 0,
+            (Mode::Sync, Agent::Pgsql) => 1,
+            (Mode::Sync, Agent::Pgtwin | Agent::Stateful) => number,
+        };
+        streaming.count() == number && synchronous >= needed
     }
 
     /// Starts a node's instance by hand, as an administrator without Pacemaker would: as the

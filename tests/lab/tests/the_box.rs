@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lab::options::{Agent, Options, Release};
 use lab::workload::checker::Verdict;
+use lab::workload::session::{Crowd, Session};
 use lab::workload::watcher::Watcher;
 use lab::workload::writer::Writer;
 use lab::{Cluster, FenceMode, Result};
@@ -168,6 +169,21 @@ fn the_watcher_finds_two_primaries_and_the_checker_finds_what_the_second_lacks()
     assert!(verdict.lost.len() >= 50, "{verdict}");
     assert!(verdict.require_clean().is_err());
     Ok(())
+}
+
+#[test]
+#[ignore = "starts containers"]
+fn a_crowd_takes_every_connection_and_a_session_stays_open() -> Result<()> {
+    let cluster = by_hand()?;
+    let address = cluster.addresses.node("n1");
+    let session = Session::open(&address)?;
+    session.sql("BEGIN; INSERT INTO watched VALUES ('test')")?;
+    let crowd = Crowd::start(&address);
+    cluster.wait_until("all connections are taken", SOON, || crowd.refused() > 5)?;
+    assert!(Session::open(&address).is_err(), "there was a connection left");
+    assert_eq!(session.sql("SELECT count(*) > 0, 'x' FROM watched")?, ["t|x"]);
+    drop(crowd);
+    cluster.wait_until("connections are free again", SOON, || Session::open(&address).is_ok())
 }
 
 #[test]
