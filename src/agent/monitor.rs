@@ -185,12 +185,26 @@ impl Agent<'_> {
                 Next::Do(Step::GrantSelf) => {
                     info!("cold start: everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    facts.has_score = self.set_score(&me, COLD_SCORE);
+                    let score = self.cold_score();
+                    facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
                         return Outcome::is(ExitCode::Ok);
                     }
                 }
             }
+        }
+    }
+
+    /// The primary of the ledger is preferred among equals, so that a cluster that was stopped comes
+    /// back as it was.
+    pub fn cold_score(&self) -> i32 {
+        match self.home.read() {
+            OwnFile::Read(own)
+                if own.store.newest_done().is_some_and(|entry| entry.primary == self.me) =>
+            {
+                COLD_SCORE + 1_000
+            }
+            OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
         }
     }
 
