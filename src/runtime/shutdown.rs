@@ -14,9 +14,9 @@ use crate::sys::deadline::Deadline;
 use super::Runtime;
 
 /// How long a walsender may lag behind before the shutdown begins, while another one keeps up.
-const TO_CATCH_UP: Duration = Duration::from_millis(1000);
+const TO_CATCH_UP: Duration = Duration::from_secs(1);
 /// How long the others may take once the first standby has everything.
-const AFTER_THE_FIRST: Duration = Duration::from_millis(2000);
+const AFTER_THE_FIRST: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_millis(25);
 const ROUND: Duration = Duration::from_millis(200);
 
@@ -53,13 +53,13 @@ pub fn before(
             return Walsenders { waited_for: pids(&up), sent_away };
         }
         end.sleep(INTERVAL);
-        match sql::look::look(session as &mut dyn Wire, &Deadline::after(TO_CATCH_UP)) {
-            Sql::Primary(facts) => now = *facts,
-            _ => {
-                let all: Vec<&Walsender> = now.walsenders.iter().collect();
-                return Walsenders { waited_for: pids(&all), sent_away: Vec::new() };
-            }
-        }
+        let Sql::Primary(facts) =
+            sql::look::look(session as &mut dyn Wire, &Deadline::after(TO_CATCH_UP))
+        else {
+            let all: Vec<&Walsender> = now.walsenders.iter().collect();
+            return Walsenders { waited_for: pids(&all), sent_away: Vec::new() };
+        };
+        now = *facts;
     }
 }
 
