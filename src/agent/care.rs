@@ -420,7 +420,7 @@ impl Agent<'_> {
             acks,
             quorum: view.quorum(),
             two_and_ignore: view.two_and_ignore(),
-            fencing: view.fencing(self.params.fencing),
+            fencing: view.fencing(),
         })
     }
 
