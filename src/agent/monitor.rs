@@ -50,6 +50,12 @@ impl Agent<'_> {
         if self.standalone {
             return plain;
         }
+        if verdict.code == ExitCode::FailedPromoted {
+            // Without it Pacemaker would first plan to promote this node again, and anew as soon as
+            // demote takes it.
+            let me = self.me.clone();
+            let _ = self.delete_score(&me);
+        }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
                 let primary = primary.clone();
@@ -139,7 +145,9 @@ impl Agent<'_> {
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    self.publish_state(state);
+                    if streams || facts.broken >= standby::PATIENCE {
+                        self.publish_state(state);
+                    }
                     return Outcome { code, reason, output: Vec::new() };
                 }
                 Next::Do(Step::AskUpstream) => {

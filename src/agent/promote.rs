@@ -340,7 +340,6 @@ impl Agent<'_> {
         self.cache.upstream.clear();
         self.cache.upstream_host.clear();
         self.cache.missing_since.clear();
-        self.publish_state("primary");
         if let Some(view) = &round.view {
             let members = self.members(view);
             self.ensure_slots(&members);

@@ -46,7 +46,6 @@ impl Agent<'_> {
                         info!("start: {remark}");
                     }
                     self.cache.broken = 0;
-                    self.publish_state("started");
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
