@@ -13,7 +13,7 @@ use crate::decide::start::{Facts, Next, Step, Upstream, next};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
-const BRIEFLY: Duration = Duration::from_secs(2);
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 impl Agent<'_> {
     /// Starts PostgreSQL as a standby.

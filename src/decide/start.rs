@@ -274,3 +274,7 @@ fn waiting(facts: &Facts) -> Next {
     }
     Next::Do(Step::Wait)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
