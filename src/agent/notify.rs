@@ -123,6 +123,9 @@ impl Agent<'_> {
         // later of two sees both.
         let me = self.me.clone();
         if candidates.contains(&me) {
+            // The others attach to it before it is promoted, each by its slot.
+            let members = self.members(&view);
+            self.ensure_slots(&members);
             let ruling = self.elect(&view, &file, position, Purpose::Promotion);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
