@@ -132,6 +132,7 @@ impl Agent<'_> {
             streams,
             from_the_right_one: right,
             paused: seen.paused,
+            delayed: seen.apply_delay > 0,
             due: self.pacemaker_is_due() || self.cache.published,
             upstream: None,
             followed: None,

@@ -19,6 +19,8 @@ pub enum OldPrimary {
     NotWritable,
     /// It accepts writes.
     Writable(NodeName),
+    /// Its node is away, and nothing proves that it is down.
+    NotProvenDown(NodeName, String),
 }
 
 /// What the orderly end of the old primary says about this node's data.
@@ -188,6 +190,15 @@ pub fn next(facts: &Facts) -> Next {
         Some(OldPrimary::Writable(node)) => {
             return Next::Refused {
                 reason: format!("{node} still accepts writes: two primaries must not be"),
+                better: None,
+            };
+        }
+        Some(OldPrimary::NotProvenDown(node, why)) => {
+            if !facts.out_of_time {
+                return Next::Do(Step::WaitAndElect);
+            }
+            return Next::Refused {
+                reason: format!("{node} is lost and not proven down: {why}"),
                 better: None,
             };
         }
