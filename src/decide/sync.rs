@@ -519,7 +519,7 @@ fn next_async(facts: &Facts) -> Next {
     if own.mode == Mode::Sync {
         return Next::Do(Step::WriteFile(Entry {
             mode: Mode::Async,
-            ..own.with_heirs(own.heirs.clone(), own.seq)
+            ..own.with_heirs(own.heirs.clone(), cluster.cib.as_ref().map_or(0, |cib| cib.seq))
         }));
     }
     if cluster.cib.as_ref() != Some(own) {
