@@ -473,7 +473,9 @@ fn grow(
         if silent.is_empty() {
             return Next::Do(Step::SetNames(own.heirs.clone()));
         }
-        if let Some(node) = ungranted(facts, cluster, names) {
+        if facts.effective
+            && let Some(node) = ungranted(facts, cluster, names)
+        {
             return Next::Do(Step::Grant(node));
         }
         return Next::Wait(Waiting::ForAcks(silent));
