@@ -396,6 +396,15 @@ fn shrink(
         return Next::Do(Step::Revoke(node.clone()));
     }
     if names != keep {
+        // A grow that was begun: whoever confirms commits now may still act on the smaller E.
+        let silent: BTreeSet<NodeName> = names
+            .iter()
+            .filter(|node| !cluster.acked(node, &facts.own) && !cluster.out(node))
+            .cloned()
+            .collect();
+        if !keep.is_subset(names) && !silent.is_empty() {
+            return Next::Wait(Waiting::ForAcks(silent));
+        }
         return Next::Do(Step::SetNames(keep.clone()));
     }
     if let Some(step) = facts.confirmed_by(keep) {
