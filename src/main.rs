@@ -1,2 +1,5 @@
-//! pgtwin.
-fn main() {}
+//! The program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    pgtwin::cli::main()
+}

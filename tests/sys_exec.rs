@@ -82,7 +82,7 @@ fn bytes_that_are_not_text_are_replaced() {
 #[test]
 fn a_limit_kills_the_grandchildren_too_even_those_that_ignore_sigterm() {
     let script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & echo $$; trap '' TERM; while :; do sleep 0.1; done";
-    let out = run(&sh(script).limit(Duration::from_millis(700)));
+    let out = run(&sh(script).limit(Duration::from_secs(2)));
     assert_eq!(out.ended, Ended::TimedOut);
     let pids: Vec<&str> = out.stdout.split_whitespace().collect();
     assert_eq!(pids.len(), 2, "{out:?}");
@@ -95,7 +95,7 @@ fn a_limit_kills_the_grandchildren_too_even_those_that_ignore_sigterm() {
 fn a_limit_gives_sigterm_first() {
     let out =
         run(&sh("trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
-            .limit(Duration::from_millis(500)));
+            .limit(Duration::from_millis(1500)));
     assert_eq!((out.ended, out.stdout.as_str()), (Ended::TimedOut, "ready\ncleaned\n"));
 }
 

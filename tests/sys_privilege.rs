@@ -84,7 +84,7 @@ fn a_limit_kills_another_users_children_too() {
     }
     test_user();
     let script = "trap '' TERM; sleep 300 & echo $!; wait; sleep 300";
-    let cmd = Cmd::new("sh").args(["-c", script]).user(NAME).limit(Duration::from_millis(500));
+    let cmd = Cmd::new("sh").args(["-c", script]).user(NAME).limit(Duration::from_millis(1500));
     let out = System.run(&cmd).unwrap();
     assert_eq!(out.ended, Ended::TimedOut);
     let status = format!("/proc/{}/status", out.stdout.trim());

@@ -1,1 +1,171 @@
-//! Floor 3: the loop of observe, decide and act.
+//! Floor 3: the loop of observe, decide and act; one file an action.
+
+pub mod care;
+pub mod demote;
+pub mod ledger;
+pub mod monitor;
+pub mod notify;
+pub mod outcome;
+pub mod promote;
+pub mod publish;
+pub mod run;
+pub mod start;
+pub mod stop;
+pub mod upstream;
+pub mod validate;
+pub mod view;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+use crate::client::ledger_file::{Cache, Home};
+use crate::client::pacemaker::Pacemaker;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Mode, PromotionId};
+use crate::cluster::node::NodeName;
+use crate::ocf::env::Env;
+use crate::ocf::params::{Params, RepMode};
+use crate::runtime::instance::Postgres;
+use crate::sys::deadline::Deadline;
+use crate::sys::exec::Exec;
+
+use self::view::View;
+
+/// One action of the agent, with all that it works on.
+pub struct Agent<'a> {
+    /// The parameters.
+    pub params: Params,
+    /// What Pacemaker said about this call.
+    pub env: Env,
+    /// The resource, without an instance number.
+    pub resource: String,
+    /// This node.
+    pub me: NodeName,
+    /// No cluster is there (ocf-tester, a call by hand).
+    pub standalone: bool,
+    /// When this action has to be over.
+    pub deadline: Deadline,
+    /// Starts programs.
+    pub exec: &'a dyn Exec,
+    /// Our own instance.
+    pub pg: Postgres<'a>,
+    /// Pacemaker's tools.
+    pub pacemaker: Pacemaker<'a>,
+    /// Our own files.
+    pub home: Home,
+    /// What may be forgotten.
+    pub cache: Cache,
+}
+
+impl Agent<'_> {
+    /// How the owner wants to replicate.
+    pub fn mode(&self) -> Mode {
+        match self.params.rep_mode {
+            RepMode::Sync => Mode::Sync,
+            RepMode::Async => Mode::Async,
+        }
+    }
+
+    /// A bound for one call of a cluster tool.
+    pub fn tool_limit(&self) -> Duration {
+        self.deadline.bounded(Duration::from_secs(10))
+    }
+
+    /// Asks Pacemaker for everything.
+    pub fn view(&mut self) -> Known<View> {
+        if self.standalone {
+            return Known::unknown("there is no cluster here");
+        }
+        let changed = self.home.cib_changed();
+        let status = match self.pacemaker.status(self.tool_limit()) {
+            Known::Known(status) => status,
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        let cib = match self.pacemaker.cib(self.tool_limit()) {
+            Known::Known(cib) => cib,
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        self.cache.asked = uptime();
+        self.cache.cib_changed = changed;
+        let view =
+            View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
+        let members = self.members(&view);
+        self.remember_members(&members);
+        Known::Known(view)
+    }
+
+    /// Whether it is time to ask Pacemaker again although nothing seems to have changed: its
+    /// configuration was written since, or a minute has passed.
+    pub fn pacemaker_is_due(&self) -> bool {
+        const EVERY: u64 = 60;
+        uptime().saturating_sub(self.cache.asked) >= EVERY
+            || self.cache.asked == 0
+            || self.home.cib_changed() != self.cache.cib_changed
+    }
+
+    /// The members, this node included.
+    pub fn members(&self, view: &View) -> BTreeSet<NodeName> {
+        view.members(self.params.node_list.as_deref())
+    }
+
+    /// The members without asking anybody: node_list, or those of the last look.
+    pub fn known_members(&self) -> Option<BTreeSet<NodeName>> {
+        if let Some(list) = &self.params.node_list {
+            return Some(list.iter().cloned().collect());
+        }
+        let members: BTreeSet<NodeName> =
+            self.cache.members.iter().filter_map(|name| name.parse().ok()).collect();
+        members.contains(&self.me).then_some(members)
+    }
+
+    /// Keeps the members for the next quiet monitor.
+    pub fn remember_members(&mut self, members: &BTreeSet<NodeName>) {
+        self.cache.members = members.iter().map(ToString::to_string).collect();
+    }
+
+    /// Sets a promotion score; whether it worked.
+    pub fn set_score(&mut self, node: &NodeName, score: i32) -> bool {
+        match self.pacemaker.set_score(node, score, self.tool_limit()) {
+            Known::Known(()) => true,
+            Known::Unknown(why) => {
+                warn!("the promotion score of {node} could not be set: {why}");
+                false
+            }
+        }
+    }
+
+    /// Removes a promotion score.
+    pub fn delete_score(&mut self, node: &NodeName) -> Known<()> {
+        let deleted = self.pacemaker.delete_score(node, self.tool_limit());
+        if let Known::Unknown(why) = &deleted {
+            warn!("the promotion score of {node} could not be removed: {why}");
+        }
+        deleted
+    }
+
+    /// Where a member is reached.
+    pub fn address(&self, node: &NodeName) -> String {
+        self.params.node_addresses.get(node).cloned().unwrap_or_else(|| node.to_string())
+    }
+}
+
+/// Seconds since this machine was booted; unlike the time of day it never jumps.
+pub fn uptime() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .ok()
+        .and_then(|time| u64::try_from(time.tv_sec()).ok())
+        .unwrap_or(0)
+}
+
+/// A new identity of a promotion, from the kernel's random numbers.
+pub fn random_id() -> Result<PromotionId, String> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| format!("/dev/urandom could not be read: {error}"))?;
+    Ok(PromotionId(u64::from_be_bytes(bytes)))
+}

@@ -73,8 +73,12 @@ pub struct Cache {
     pub upstream: String,
     /// Its address.
     pub upstream_host: String,
+    /// The members, as last known.
+    pub members: Vec<String>,
     /// Monitors in a row that found replication broken.
     pub broken: u32,
+    /// How far this standby had replayed when its slots for the others were last moved.
+    pub slots_at: u64,
     /// A position of this node is published.
     pub published: bool,
     /// The state attribute as last written.
@@ -124,6 +128,15 @@ impl Home {
         }
         files::ensure_root_dir(&self.state, 0o750).map_err(HomeError::Write)?;
         files::write_durably(&self.state, FILE, text.as_bytes(), 0o640).map_err(HomeError::Write)
+    }
+
+    /// When Pacemaker's configuration on this node was last written, in nanoseconds since 1970: the
+    /// cheapest sign that there is something to ask for. 0 when it cannot be seen.
+    pub fn cib_changed(&self) -> i64 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata("/var/lib/pacemaker/cib/cib.xml").map_or(0, |meta| {
+            meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+        })
     }
 
     /// Reads the cache; anything wrong with it is an empty cache.

@@ -1,2 +1,6 @@
 //! Floor 2: clients of PostgreSQL, of its peers and of Pacemaker.
+
 pub mod ledger_file;
+pub mod pacemaker;
+pub mod peer;
+pub mod sql;

@@ -59,6 +59,8 @@ pub enum Obstacle {
     OwnPositionUnknown(String),
     /// It still replays WAL that it has.
     StillReplaying,
+    /// Its own ledger file is missing or damaged, and there is a ledger elsewhere.
+    OwnLedgerUnknown(String),
     /// The ledger's copy in the CIB could not be read.
     CibUnknown(String),
     /// An entry is about another database system.
@@ -120,6 +122,7 @@ impl Obstacle {
             | Self::NotSeen(..)
             | Self::NotExact(_) => true,
             Self::ForeignSystem { .. }
+            | Self::OwnLedgerUnknown(_)
             | Self::NotAnHeir(_)
             | Self::Behind { .. }
             | Self::Diverged { .. }
@@ -498,6 +501,9 @@ impl fmt::Display for Obstacle {
                 write!(f, "how far this node's data goes is unknown: {why}")
             }
             Self::StillReplaying => f.write_str("this node still replays WAL that it already has"),
+            Self::OwnLedgerUnknown(why) => {
+                write!(f, "this node's ledger file is no help ({why}), and unknown permits nothing")
+            }
             Self::CibUnknown(why) => write!(f, "the ledger in the CIB could not be read: {why}"),
             Self::ForeignSystem { theirs, ours, source } => {
                 write!(f, "{source} is about database system {theirs}, this node's is {ours}")

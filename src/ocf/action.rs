@@ -123,6 +123,8 @@ impl Action {
 }
 
 /// The suggestions of the meta-data. Two monitors of one resource must differ in their interval.
+/// What only people ask for (validate-pghba, usage) is not among them: pcs would write it into every
+/// cluster's configuration as an operation of its own.
 pub const SUGGESTIONS: &[Suggestion] = &[
     once(Action::Start, 120),
     once(Action::Stop, 120),
@@ -133,9 +135,7 @@ pub const SUGGESTIONS: &[Suggestion] = &[
     once(Action::Notify, 90),
     once(Action::ReloadAgent, 30),
     once(Action::ValidateAll, 20),
-    once(Action::ValidatePghba, 20),
     once(Action::MetaData, 5),
-    once(Action::Usage, 5),
 ];
 
 const fn once(action: Action, timeout_s: u32) -> Suggestion {
@@ -196,9 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn every_action_has_a_suggestion_and_recurring_intervals_differ() {
+    fn every_action_of_pacemaker_has_a_suggestion_and_recurring_intervals_differ() {
         for action in Action::ALL {
-            assert!(SUGGESTIONS.iter().any(|s| s.action == action), "{action}");
+            let people_only = matches!(action, Action::ValidatePghba | Action::Usage);
+            assert_eq!(SUGGESTIONS.iter().any(|s| s.action == action), !people_only, "{action}");
         }
         let mut intervals: Vec<u32> = SUGGESTIONS.iter().filter_map(|s| s.interval_s).collect();
         let count = intervals.len();

@@ -3,7 +3,14 @@
 pub mod conf;
 pub mod conninfo;
 pub mod control_data;
+pub mod hba;
 pub mod history;
+pub mod identify;
 pub mod lsn;
+pub mod pgpass;
+pub mod postmaster_pid;
 pub mod slot_name;
 pub mod sync_names;
+pub mod units;
+pub mod version;
+pub mod waldump;

@@ -1,1 +1,263 @@
-//! Floor 2: how PostgreSQL is run: on the host, or (later) in a container.
+//! How PostgreSQL is run: on the host (`bare`), or, later, in a container. Floor 2.
+//!
+//! `Runtime` is the border between the two. What is the same for both (looking, stopping within a
+//! deadline, settings, WAL) is written once on top of it, a file a subject.
+
+pub mod bare;
+pub mod binaries;
+pub mod data_dir;
+pub mod instance;
+pub mod look;
+pub mod recover;
+pub mod settings;
+pub mod shutdown;
+pub mod start;
+pub mod startup_process;
+pub mod stop;
+pub mod wal;
+
+use std::path::{Path, PathBuf};
+
+use crate::decide::facts::Process;
+use crate::ocf::params::Params;
+use crate::postgres::postmaster_pid::PostmasterPid;
+use crate::sys::exec::{Cmd, Ended, ExecError, Output};
+use crate::sys::files::{FileError, read_untrusted};
+use crate::sys::privilege::{PrivilegeError, User, with_user};
+
+pub use binaries::BinariesError;
+use startup_process::Activity;
+
+/// Where the instance is and whose, with what it is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The data directory.
+    pub pgdata: PathBuf,
+    /// Whom it belongs to and who runs it.
+    pub user: User,
+    /// Its port.
+    pub port: u16,
+    /// The directory of its socket; none: as its configuration says.
+    pub socket_dir: Option<PathBuf>,
+    /// postgresql.conf, where it is not in the data directory.
+    pub config_file: Option<PathBuf>,
+    /// More arguments for `postgres`.
+    pub start_opts: Vec<String>,
+    /// Where its programs are; none: found.
+    pub bindir: Option<PathBuf>,
+    /// What it prints before its own log begins goes here, to a directory of ours.
+    pub start_log: PathBuf,
+}
+
+impl Place {
+    /// The place that the parameters name. Fails when its user does not exist.
+    ///
+    /// `pghost` is not looked at: one node's address in parameters that all nodes share would keep
+    /// the others from starting, and what PostgreSQL listens on is its configuration's business.
+    pub fn of(params: &Params, start_log: PathBuf) -> Result<Self, PrivilegeError> {
+        Ok(Self {
+            pgdata: PathBuf::from(&params.pgdata),
+            user: User::named(&params.pguser)?,
+            port: params.pgport,
+            socket_dir: params.socket_dir.as_ref().map(PathBuf::from),
+            config_file: params.config_file.as_ref().map(PathBuf::from),
+            start_opts: params.start_opts.clone(),
+            bindir: params.pg_bindir.as_ref().map(PathBuf::from),
+            start_log,
+        })
+    }
+
+    /// What the running instance has written into `postmaster.pid`: a claim, not a proof. None
+    /// when there is no such file, or nothing in it that is understood.
+    pub fn claim(&self) -> Option<PostmasterPid> {
+        let text = self.read("postmaster.pid", 1 << 16).ok()?;
+        PostmasterPid::parse(&text).ok()
+    }
+
+    /// A file below the data directory, read as its user.
+    pub(crate) fn read(&self, name: &str, max: u64) -> Result<String, RuntimeError> {
+        let path = self.pgdata.join(name);
+        self.as_user(|| read_untrusted(&path, max))
+    }
+
+    /// File work as the user, with one kind of error.
+    pub(crate) fn as_user<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, FileError>,
+    ) -> Result<T, RuntimeError> {
+        with_user(&self.user, work).map_err(RuntimeError::Privilege)?.map_err(RuntimeError::File)
+    }
+
+    pub(crate) fn pgdata_text(&self) -> String {
+        self.pgdata.display().to_string()
+    }
+}
+
+/// How urgently an instance is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    /// Sessions are cut off, a shutdown checkpoint is written, standbys receive it.
+    Fast,
+    /// At once; crash recovery follows.
+    Immediate,
+    /// SIGKILL for every process of the instance.
+    Kill,
+}
+
+/// A way to run PostgreSQL.
+pub trait Runtime {
+    /// Where the instance is.
+    fn place(&self) -> &Place;
+
+    /// One of PostgreSQL's own programs, as the PostgreSQL user, where the instance lives.
+    fn command(&self, program: &str) -> Result<Cmd, BinariesError>;
+
+    /// The processes of the instance.
+    fn process(&self) -> Process;
+
+    /// Starts the postmaster; it lives on when this process ends.
+    fn launch(&self) -> Result<Launched, RuntimeError>;
+
+    /// Asks the postmaster, or the orphans of one that is gone, to end. Nothing is waited for; that
+    /// nobody is there is no error.
+    fn signal(&self, how: Shutdown) -> Result<(), RuntimeError>;
+
+    /// Tells the postmaster to read its configuration again; it needs no session for that. That
+    /// nobody is there is no error.
+    fn reload(&self) -> Result<(), RuntimeError>;
+
+    /// Ends these children of the postmaster, if that is what they are.
+    fn terminate(&self, children: &[i32]) -> Result<(), RuntimeError>;
+
+    /// Which of these are still children of the postmaster.
+    fn children_among(&self, pids: &[i32]) -> Vec<i32>;
+
+    /// What the startup process has done so far, if there is one.
+    fn startup_activity(&self) -> Option<Activity>;
+}
+
+/// A postmaster that was started a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// Its process, a child of ours.
+    pub pid: i32,
+    /// Where its first words go.
+    pub log: PathBuf,
+    /// Length of that file before the start.
+    pub log_from: u64,
+}
+
+/// Why something could not be done to the instance. Displays one line; the cause is its source.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Its programs are not there.
+    #[error(transparent)]
+    Binaries(#[from] BinariesError),
+    /// A program could not be run.
+    #[error("cannot {what}")]
+    Exec {
+        /// What was attempted.
+        what: &'static str,
+        /// Why not.
+        source: ExecError,
+    },
+    /// A program failed.
+    #[error("cannot {what}: {why}")]
+    Failed {
+        /// What was attempted.
+        what: &'static str,
+        /// Its words, on one line.
+        why: String,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(FileError),
+    /// We cannot act as the PostgreSQL user.
+    #[error(transparent)]
+    Privilege(PrivilegeError),
+    /// Something must be so before, and is not.
+    #[error("{0}")]
+    Refused(String),
+    /// The deadline came first.
+    #[error("{what} did not end in time: {why}")]
+    TooLate {
+        /// What was waited for.
+        what: &'static str,
+        /// What stands.
+        why: String,
+    },
+}
+
+/// Success, or the program's words.
+pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), RuntimeError> {
+    if output.ok() {
+        return Ok(());
+    }
+    let words = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let words = last_words(words);
+    Err(match output.ended {
+        Ended::TimedOut => RuntimeError::TooLate { what, why: words },
+        Ended::Exited(code) => RuntimeError::Failed { what, why: format!("{words} (exit {code})") },
+        Ended::Signaled(signal) => {
+            RuntimeError::Failed { what, why: format!("{words} (killed by signal {signal})") }
+        }
+    })
+}
+
+/// What matters of a log or of standard error, on one line: the last FATAL, PANIC or error with
+/// what was said just before and after it, else the last lines.
+pub(crate) fn last_words(text: &str) -> String {
+    const GRAVE: [&str; 4] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "];
+    const OTHER: [&str; 5] = ["LOG:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "NOTICE:  "];
+    const USUAL: [&str; 3] =
+        ["LOG:  database system", "LOG:  starting PostgreSQL", "LOG:  listening on"];
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let grave = lines.iter().rposition(|line| GRAVE.iter().any(|word| line.contains(word)));
+    let from = grave.unwrap_or(lines.len()).saturating_sub(if grave.is_some() { 3 } else { 2 });
+    let until = grave.map_or(lines.len(), |at| at + 3);
+    let usual = |line: &str| USUAL.iter().any(|words| line.contains(words));
+    let kept = lines.iter().take(until).skip(from).filter(|line| !usual(line));
+    let said: Vec<&str> = kept
+        .map(|line| {
+            // Without the prefix of the log: a time, a process.
+            let labels = GRAVE.iter().chain(&OTHER);
+            let at = labels.filter_map(|label| line.find(label)).min().unwrap_or(0);
+            let line = line.get(at..).unwrap_or(line);
+            line.strip_prefix("LOG:  ").or(line.strip_prefix("error: ")).unwrap_or(line)
+        })
+        .collect();
+    let line: String = said.join("; ").replace(":  ", ": ");
+    let line: String = line.chars().filter(|c| !c.is_control()).take(500).collect();
+    if line.is_empty() { "it said nothing".to_owned() } else { line }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_the_cause_and_not_what_came_of_it() {
+        for (text, expected) in [
+            ("", "it said nothing"),
+            (
+                "2026-11-20 12:40:24.933 UTC [216] LOG:  starting PostgreSQL 15\n\
+                 2026-11-20 12:40:24.933 UTC [216] LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\n\
+                 2026-11-20 12:40:24.933 UTC [216] HINT:  Is another postmaster already running on port 5432?\n\
+                 2026-11-20 12:40:24.933 UTC [216] FATAL:  could not create any TCP/IP sockets\n\
+                 2026-11-20 12:40:24.934 UTC [216] LOG:  database system is shut down\n",
+                "could not bind IPv4 address \"127.0.0.1\": Address already in use; \
+                 HINT: Is another postmaster already running on port 5432?; \
+                 FATAL: could not create any TCP/IP sockets",
+            ),
+            ("pg_ctl: error: directory \"x\" does not exist\n", "directory \"x\" does not exist"),
+            ("one\ntwo\nthree\n", "two; three"),
+        ] {
+            assert_eq!(last_words(text), expected);
+        }
+    }
+}

@@ -1,177 +1,276 @@
-//! Commands as values, and the one place that starts a process. What a command is stands here;
-//! `system` starts it, `pump` feeds and reads it. Floor 2.
+//! The one place that starts a process: with a clean identity, environment and set of descriptors,
+//! a process group of its own, and a certain end. What a command is stands in `command`; `pump`
+//! feeds and reads it. Floor 2.
 
+mod command;
 mod pump;
-mod system;
 
-use std::path::PathBuf;
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::privilege::PrivilegeError;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Pid, Uid, chdir, getppid, setgroups, setresgid, setresuid, setsid};
 
-pub use system::System;
+use super::deadline::Deadline;
+use super::privilege::{PrivilegeError, User, guard_is_free};
+use pump::{Pump, Stop};
 
-/// Whom a child runs as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunAs {
-    /// The same identity as this process (root, under Pacemaker).
-    Caller,
-    /// Another user, by name, with that user's supplementary groups.
-    User(String),
-}
-
-/// A command, as data. The child gets `env` and nothing else from our environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cmd {
-    /// Program: an absolute path, or a name that is looked up in a fixed list of directories.
-    pub program: String,
-    /// Arguments, without the program's own name.
-    pub args: Vec<String>,
-    /// The whole environment of the child (`LC_ALL=C` and a fixed `PATH` are added by `Cmd::new`).
-    pub env: Vec<(String, String)>,
-    /// Whom it runs as.
-    pub run_as: RunAs,
-    /// Working directory; `/` by default.
-    pub cwd: String,
-    /// What is written to its standard input.
-    pub stdin: Vec<u8>,
-    /// It is killed after this time, with its process group.
-    pub limit: Duration,
-}
-
-impl Cmd {
-    /// A command with a fixed environment, run as the caller, with a limit of ten seconds.
-    pub fn new(program: impl Into<String>) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            env: vec![
-                ("LC_ALL".into(), "C".into()),
-                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
-            ],
-            run_as: RunAs::Caller,
-            cwd: "/".into(),
-            stdin: Vec::new(),
-            limit: Duration::from_secs(10),
-        }
-    }
-
-    /// Adds one argument.
-    #[must_use]
-    pub fn arg(mut self, arg: impl Into<String>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// Adds several arguments.
-    #[must_use]
-    pub fn args<I: IntoIterator<Item = S>, S: Into<String>>(mut self, args: I) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
-        self
-    }
-
-    /// Adds a variable to the child's environment.
-    #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
-    /// Runs it as this user.
-    #[must_use]
-    pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.run_as = RunAs::User(name.into());
-        self
-    }
-
-    /// Bounds its time.
-    #[must_use]
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-}
-
-/// How a child ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// With this exit code.
-    Exited(i32),
-    /// By this signal.
-    Signaled(i32),
-    /// Our limit ran out and it was killed.
-    TimedOut,
-}
-
-/// What a child left behind. Output is bounded and converted to UTF-8 with replacement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// How it ended.
-    pub ended: Ended,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// Whether it exited with 0.
-    pub fn ok(&self) -> bool {
-        self.ended == Ended::Exited(0)
-    }
-}
-
-/// Why a child could not be started or watched.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// The program is not there.
-    #[error("{program} was not found in {searched}")]
-    NotFound {
-        /// Its name.
-        program: String,
-        /// Where it was looked for.
-        searched: String,
-    },
-    /// The user does not exist.
-    #[error("user {user:?} does not exist")]
-    NoUser {
-        /// Its name.
-        user: String,
-    },
-    /// We cannot act as that user.
-    #[error("cannot run {program} as another user")]
-    Privilege {
-        /// Its name.
-        program: String,
-        /// What stands in the way.
-        source: PrivilegeError,
-    },
-    /// The system refused.
-    #[error("cannot run {program}")]
-    Io {
-        /// Its name, and whose and where it should have run if that is out of the ordinary.
-        program: String,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-}
+pub use command::{Cmd, Ended, Exec, ExecError, Output, RunAs};
 
 /// Where programs named without a directory are looked for, whatever `PATH` says.
 pub const PROGRAM_DIRS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// What a child gets between SIGTERM and SIGKILL when its limit is over.
+const GRACE: Duration = Duration::from_millis(200);
+/// How long a killed child may take to vanish; one that hangs in the kernel never does.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Runs commands on this system, as children of this process.
+///
+/// A child gets: `cmd.env` and no other variable, its directory entered as its own user, umask
+/// 077, no descriptor but 0 to 2, default signals, a process group of its own. It is killed when
+/// its limit is over, with its group (SIGTERM, then SIGKILL: up to 0.2 s beyond the limit, 1.2 s if
+/// it hangs in the kernel and is left behind), and when this process dies, alone. What it started in the
+/// background and left behind at a normal end lives on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Exec for System {
+    fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+        let deadline = Deadline::after(cmd.limit);
+        let mut command = prepare(cmd, Ties::Child)?;
+        let stdin = if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let failed = |source| ExecError::Io { program: describe(cmd), source };
+        let mut child = command.spawn().map_err(failed)?;
+        let group = Group(group_of(&child));
+        let pump = Pump::new(&mut child, &cmd.stdin).map_err(failed);
+        let ended = pump.and_then(|mut pump| {
+            let ended = watch(&mut child, &group, &mut pump, &deadline).map_err(failed)?;
+            let (stdout, stderr) = pump.into_output();
+            Ok(Output { ended, stdout, stderr })
+        });
+        if ended.is_err() {
+            // Whatever went wrong while watching, nothing is left unwatched.
+            group.kill(Signal::SIGKILL);
+            let _ = child.try_wait();
+        }
+        ended
+    }
+}
+
+impl System {
+    /// Starts a child that outlives this process, in a session of its own, with its standard
+    /// output and error appended to `log` (created 0600, owned by the caller). Its limit, its
+    /// `stdin` and its end are not looked after. Returns its pid.
+    pub fn spawn_detached(&self, cmd: &Cmd, log: &Path) -> Result<u32, ExecError> {
+        let failed = |source| ExecError::Io { program: describe(cmd), source };
+        let log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
+            .open(log)
+            .map_err(failed)?;
+        let mut command = prepare(cmd, Ties::None)?;
+        let errors = log.try_clone().map_err(failed)?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.spawn().map(|child| child.id()).map_err(failed)
+    }
+}
+
+/// The process group of a child that has not been reaped, so that its number is still its own.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn kill(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // ESRCH: all of them are gone already, which is what was wanted.
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+fn group_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().filter(|&pid| pid > 1).map(Pid::from_raw)
+}
+
+/// Follows the child to its end, or ends it. It is reaped only after its group was dealt with.
+fn watch(
+    child: &mut Child,
+    group: &Group,
+    pump: &mut Pump<'_>,
+    deadline: &Deadline,
+) -> io::Result<Ended> {
+    if pump.until(deadline)? == Stop::Exited {
+        return match child.try_wait()? {
+            Some(status) => Ok(ended(status)),
+            None => Err(io::Error::other("it ended, but its exit status is not there")),
+        };
+    }
+    group.kill(Signal::SIGTERM);
+    pump.until(&Deadline::after(GRACE))?;
+    group.kill(Signal::SIGKILL);
+    pump.until(&Deadline::after(LAST_WAIT))?;
+    child.try_wait()?;
+    Ok(Ended::TimedOut)
+}
+
+fn ended(status: ExitStatus) -> Ended {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Exited(code),
+        (None, Some(signal)) => Ended::Signaled(signal),
+        // wait(2) knows no third way to be over.
+        (None, None) => Ended::Signaled(0),
+    }
+}
+
+/// Whether the child goes down with us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ties {
+    Child,
+    None,
+}
+
+fn prepare(cmd: &Cmd, ties: Ties) -> Result<Command, ExecError> {
+    guard_is_free()
+        .map_err(|source| ExecError::Privilege { program: cmd.program.clone(), source })?;
+    let program = locate(&cmd.program)?;
+    let failed = |source| ExecError::Io { program: describe(cmd), source };
+    let switch = match &cmd.run_as {
+        RunAs::Caller => None,
+        RunAs::User(name) => identity(name, cmd)?,
+    };
+    let cwd = CString::new(cmd.cwd.as_str())
+        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "a NUL in its cwd")))?;
+    let us = Pid::from_raw(i32::try_from(process::id()).unwrap_or(i32::MAX));
+    let mut command = Command::new(program);
+    command.args(&cmd.args).env_clear().envs(cmd.env.iter().map(|(n, v)| (n, v)));
+    if ties == Ties::Child {
+        command.process_group(0);
+    }
+    let in_child = move || -> io::Result<()> {
+        if ties == Ties::None {
+            setsid()?;
+        }
+        default_signals();
+        cloexec_from(3);
+        if let Some((uid, gid, groups)) = &switch {
+            setgroups(groups)?;
+            setresgid(*gid, *gid, *gid)?;
+            setresuid(*uid, *uid, *uid)?;
+        }
+        umask(Mode::from_bits_truncate(0o077));
+        chdir(cwd.as_c_str())?;
+        if ties == Ties::Child {
+            // Only now: a change of identity clears it.
+            set_pdeathsig(Signal::SIGKILL)?;
+            if getppid() != us {
+                return Err(Errno::ECANCELED.into());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed, for another thread
+    // may have held any lock, the allocator's included, at the fork. The closure makes system calls
+    // and nothing else: all it needs was allocated before (`switch` and `cwd` are borrowed, a CStr
+    // reaches the kernel without a copy), its errors are plain numbers, and it cannot panic. glibc's
+    // setgroups and setres*id are what std itself calls here for `Command::uid`, which cannot be
+    // used because it drops the supplementary groups.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(in_child);
+    }
+    Ok(command)
+}
+
+type Identity = (Uid, Gid, Vec<Gid>);
+
+/// What to change to in the child, if anything.
+fn identity(name: &str, cmd: &Cmd) -> Result<Option<Identity>, ExecError> {
+    let refused = |source| match source {
+        PrivilegeError::NoUser { user } => ExecError::NoUser { user },
+        source => ExecError::Privilege { program: cmd.program.clone(), source },
+    };
+    let user = User::named(name).map_err(refused)?;
+    if !user.needs_switch().map_err(refused)? {
+        return Ok(None);
+    }
+    let groups = user.groups.into_iter().map(Gid::from_raw).collect();
+    Ok(Some((Uid::from_raw(user.uid), Gid::from_raw(user.gid), groups)))
+}
+
+/// Signals that our own parent ignored stay ignored through exec. std resets the mask and SIGPIPE.
+fn default_signals() {
+    // The kernel's 64; those that cannot be changed (KILL, STOP, glibc's own two) stay as they are.
+    for signal in 1..=64 {
+        // SAFETY: signal(2) with SIG_DFL installs no code of ours, and is async-signal-safe.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Our own descriptors are closed at exec anyway; those that our parent left open to us are not.
+fn cloexec_from(first: libc::c_uint) {
+    // SAFETY: close_range(2) with CLOEXEC only sets a flag, on descriptors of the child alone (a
+    // fork has a table of its own), and takes no pointer. A kernel without it says so, and then
+    // nothing has changed.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
+fn locate(program: &str) -> Result<PathBuf, ExecError> {
+    let path = PathBuf::from(program);
+    if path.is_absolute() {
+        if is_program(&path) {
+            return Ok(path);
+        }
+        let searched = path.parent().unwrap_or(Path::new("/")).display().to_string();
+        return Err(ExecError::NotFound { program: program.to_owned(), searched });
+    }
+    find_program(program).ok_or_else(|| ExecError::NotFound {
+        program: program.to_owned(),
+        searched: PROGRAM_DIRS.join(", "),
+    })
+}
 
 /// The absolute path of a program of the system, if it is installed.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     if name.is_empty() || name.contains('/') {
         return None;
     }
-    PROGRAM_DIRS
-        .iter()
-        .map(|dir| PathBuf::from(dir).join(name))
-        .find(|path| system::is_program(path))
+    PROGRAM_DIRS.iter().map(|dir| PathBuf::from(dir).join(name)).find(|path| is_program(path))
 }
 
-/// Runs commands. One real implementation; tests script another.
-pub trait Exec {
-    /// Runs it to its end or its limit. A non-zero exit is an `Output`, not an error.
-    fn run(&self, cmd: &Cmd) -> Result<Output, ExecError>;
+/// Whether this is something that exec would take.
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn describe(cmd: &Cmd) -> String {
+    let mut text = cmd.program.clone();
+    if let RunAs::User(user) = &cmd.run_as {
+        text.push_str(" as ");
+        text.push_str(user);
+    }
+    if cmd.cwd != "/" {
+        text.push_str(" in ");
+        text.push_str(&cmd.cwd);
+    }
+    text
 }

@@ -3,6 +3,7 @@
 pub mod deadline;
 pub mod exec;
 pub mod files;
+pub mod log;
 pub mod privilege;
 pub mod process;
 

@@ -13,10 +13,8 @@ const ALONE: &str = "bEeFijlnOPsT";
 
 /// Settings that belong to pgtwin or to another parameter, and what to use instead.
 const OWNED: &[(&str, &str)] = &[
-    ("archive_cleanup_command", "set it in postgresql.conf"),
     ("config_file", "use the parameter config_file"),
     ("data_directory", "use the parameter pgdata"),
-    ("external_pid_file", "set it in postgresql.conf"),
     ("hot_standby", "remove it; a standby must answer queries"),
     ("listen_addresses", "use the parameter pghost"),
     ("max_slot_wal_keep_size", "use the parameter of this name"),
@@ -24,7 +22,6 @@ const OWNED: &[(&str, &str)] = &[
     ("primary_conninfo", "remove it; pgtwin writes it"),
     ("primary_slot_name", "remove it; pgtwin writes it"),
     ("promote_trigger_file", "remove it; only Pacemaker promotes"),
-    ("restart_after_crash", "set it in postgresql.conf"),
     ("synchronous_standby_names", "remove it; pgtwin writes it"),
     ("unix_socket_directories", "use the parameter socket_dir"),
 ];
@@ -113,7 +110,7 @@ fn owned_letter(letter: char) -> Parsed<()> {
         'k' => "use the parameter socket_dir",
         'h' | 'i' => "use the parameter pghost",
         'C' => "remove it; postgres would print a setting and exit",
-        'r' | 'T' | 'n' => "remove it; it is for PostgreSQL's developers",
+        'b' | 'n' | 'r' | 'T' => "remove it; it is for upgrades and for PostgreSQL's developers",
         _ => return Ok(()),
     };
     Err(Problem::new(format!("the option -{letter} is pgtwin's to give"), instead))
@@ -186,6 +183,7 @@ mod tests {
             ("-Fp 5433", "pgport"),
             ("-k /tmp", "socket_dir"),
             ("-i", "pghost"),
+            ("-Fb", "upgrades"),
             ("-h '*'", "pghost"),
             ("-C data_directory", "print a setting"),
             ("-c port=1", "pgport"),

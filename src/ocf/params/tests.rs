@@ -268,6 +268,68 @@ fn no_text_at_all_makes_a_parameter_panic() {
     }
 }
 
+/// Texts made of what means something somewhere, always the same ones.
+fn odd_texts(count: usize) -> impl Iterator<Item = String> {
+    let parts = [
+        "-",
+        "--",
+        "c",
+        "=",
+        "/",
+        "..",
+        ",",
+        " ",
+        "'",
+        "\"",
+        "\\",
+        "$(",
+        ")",
+        "`",
+        "n1",
+        "0",
+        "9",
+        "::",
+        "1.2.3.4",
+        "*",
+        "%",
+        "\u{e9}",
+        "\u{1f418}",
+        "\t",
+        "\n",
+        "\0",
+        "s",
+        "auto",
+        ":",
+        "@",
+        "_",
+        "x",
+    ];
+    let mut state = 0x9e37_79b9_u64;
+    let mut next = move |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    (0..count).map(move |_| (0..=next(9)).map(|_| parts[next(parts.len())]).collect())
+}
+
+#[test]
+fn whatever_is_accepted_has_no_shell_or_line_in_it_and_nothing_panics() {
+    let mut accepted = 0;
+    for text in odd_texts(3000) {
+        for spec in TABLE.iter().filter(|spec| spec.name != "start_opts") {
+            let resolved = with(&[(spec.name, &text)]);
+            if resolved.errors.is_empty() && resolved.params != Params::default() {
+                accepted += 1;
+                let quiet = |c: char| !c.is_control() && !"$`\"\\;|&<>()".contains(c);
+                assert!(text.trim().chars().all(quiet), "{}={text:?}", spec.name);
+            }
+        }
+        let _ = with(&[("start_opts", &text)]);
+    }
+    assert!(accepted > 1000, "only {accepted} were accepted: the test tests little");
+}
+
 #[test]
 fn given_but_empty_is_not_given() {
     let blanks: BTreeMap<String, String> =

@@ -206,20 +206,19 @@ pub(super) fn role(text: &str) -> Parsed<String> {
 
 /// A name for replication connections. Matching is exact but for case, and `*` matches all.
 pub(super) fn application_name(text: &str) -> Parsed<String> {
-    const REMEDY: &str =
-        "use at most 63 printable ASCII characters without blanks and quotes, or leave it unset";
-    let fine = |c: char| c.is_ascii_graphic() && !"\"'`\\,;=$".contains(c);
+    const REMEDY: &str = "use at most 63 ASCII letters, digits and _ . : @ -, or leave it unset";
+    let fine = |c: char| c.is_ascii_alphanumeric() || "_.:@-".contains(c);
     if text.len() > NAME_BYTES {
         return Err(Problem::new(
             "PostgreSQL cuts names after 63 bytes, so it would never match",
             REMEDY,
         ));
     }
-    if !text.chars().all(fine) {
-        return Err(Problem::new("it contains a character that such a name can't have", REMEDY));
-    }
     if text == "*" {
         return Err(Problem::new("it would match every standby", REMEDY));
+    }
+    if !text.chars().all(fine) {
+        return Err(Problem::new("it contains a character that such a name can't have", REMEDY));
     }
     if text.to_ascii_lowercase().starts_with("pgtwin_") {
         return Err(Problem::new(
@@ -363,11 +362,14 @@ pub(super) fn container_image(text: &str) -> Parsed<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
+/// A node's name: those of Pacemaker are host names, as a rule.
 fn node_name(word: &str) -> Parsed<NodeName> {
+    const REMEDY: &str = "write the names that crm_node -l shows, with blanks between them";
+    let fine = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    if word.starts_with('-') || !word.chars().all(fine) {
+        return Err(Problem::new("it contains something that is not a node's name", REMEDY));
+    }
     word.parse().map_err(|error: crate::cluster::node::NotANodeName| {
-        Problem::new(
-            error.to_string(),
-            "write the names that crm_node -l shows, with blanks between them",
-        )
+        Problem::new(error.to_string(), REMEDY)
     })
 }

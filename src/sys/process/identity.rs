@@ -132,6 +132,8 @@ pub enum Signal {
     Immediate,
     /// SIGUSR1 to the postmaster: look at the signal files (promote, logrotate).
     Look,
+    /// SIGTERM to a child of the postmaster: end this session.
+    Terminate,
     /// SIGCONT: go on after a stop.
     Continue,
     /// SIGKILL.
@@ -145,6 +147,7 @@ impl Signal {
             Self::Fast => KernelSignal::INT,
             Self::Immediate => KernelSignal::QUIT,
             Self::Look => KernelSignal::USR1,
+            Self::Terminate => KernelSignal::TERM,
             Self::Continue => KernelSignal::CONT,
             Self::Kill => KernelSignal::KILL,
         }

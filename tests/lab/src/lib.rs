@@ -1,1 +1,28 @@
-//! The cluster in a box.
+//! The cluster in a box: real Pacemaker, Corosync, PostgreSQL and fencing in containers on one
+//! machine, with a writer, a checker and a watcher that say what a failover cost. The `lab`
+//! command and the cluster tests are both built on this library.
+
+pub mod binaries;
+pub mod cluster;
+pub mod config;
+pub mod crm_mon;
+pub mod demo;
+pub mod docker;
+pub mod error;
+pub mod faults;
+pub mod host;
+pub mod image;
+pub mod options;
+pub mod pacemaker;
+pub mod postgres;
+pub mod progress;
+pub mod run;
+pub mod seed;
+mod tree;
+pub mod workload;
+
+pub use cluster::Cluster;
+pub use error::{LabError, Result};
+pub use faults::FenceMode;
+pub use options::{Agent, Mode, Options, Release};
+pub use workload::{checker::Verdict, watcher::Watcher, writer::Writer};

@@ -1,2 +1,300 @@
-//! The command line of the lab.
-fn main() {}
+//! The `lab` command: a Pacemaker cluster in a box, for people.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use lab::error::chain;
+use lab::faults::Fault;
+use lab::options::{Agent, Mode, Options, Release};
+use lab::progress::set_quiet;
+use lab::run::{Run, tail};
+use lab::{Cluster, Result, cluster, demo, docker, host, image};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// A Pacemaker cluster in a box: PostgreSQL, pgtwin, real fencing, in containers.
+#[derive(Parser)]
+#[command(name = "lab")]
+struct Cli {
+    /// Name of the lab; several can run side by side. Default: `lab`, for the demo `demo`.
+    #[arg(long, global = true)]
+    name: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, and leave it running.
+    Up(Shape),
+    /// Remove the cluster, and stop dockerd if the lab had started it.
+    Down {
+        /// Remove every lab of this machine.
+        #[arg(long)]
+        all: bool,
+        /// Leave dockerd running.
+        #[arg(long)]
+        keep_engine: bool,
+    },
+    /// Show the cluster's state, and the primary's replication.
+    Status,
+    /// Open a shell in a node.
+    Shell {
+        /// n1, n2, …
+        node: String,
+        /// A command to run instead of bash.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Break something, or repair it. Without a name: list what there is.
+    Fault {
+        /// What to break.
+        fault: Option<Fault>,
+        /// The node; the primary's where not given.
+        node: Option<String>,
+    },
+    /// Start a cluster, kill the primary under write load, report what it cost, clean up.
+    Demo {
+        #[command(flatten)]
+        shape: Shape,
+        /// What to break.
+        #[arg(long, default_value = "kill-node")]
+        fault: Fault,
+        /// Leave dockerd running if it was started.
+        #[arg(long)]
+        keep_engine: bool,
+    },
+    /// Show the system log of the nodes: the agent, Pacemaker, fencing.
+    Logs {
+        /// One node only.
+        node: Option<String>,
+        /// So many lines of each.
+        #[arg(long, short = 'n', default_value_t = 40)]
+        lines: usize,
+        /// Write all logs of all nodes into a directory.
+        #[arg(long)]
+        save: Option<PathBuf>,
+    },
+    /// Build the images of the given releases, or of all.
+    Image {
+        /// bookworm, trixie, forky.
+        releases: Vec<Release>,
+    },
+}
+
+#[derive(Args)]
+struct Shape {
+    /// Number of nodes, 2 to 5.
+    #[arg(long, default_value_t = 3)]
+    nodes: u32,
+    /// Debian release: bookworm, trixie or forky.
+    #[arg(long, default_value = "trixie")]
+    release: Release,
+    /// Replication: sync or async.
+    #[arg(long, default_value = "sync")]
+    mode: Mode,
+    /// Another agent than pgtwin: the distribution's own, as a yardstick, or Pacemaker's test agent
+    /// without PostgreSQL.
+    #[arg(long, value_enum, default_value_t = Agent::Pgtwin)]
+    agent: Agent,
+    /// This pgtwin binary instead of one that is built.
+    #[arg(long)]
+    agent_binary: Option<PathBuf>,
+    /// Do not start Corosync and Pacemaker.
+    #[arg(long)]
+    no_start: bool,
+}
+
+impl Shape {
+    fn options(self, name: &str, keep: bool) -> Options {
+        Options {
+            name: name.to_owned(),
+            nodes: self.nodes,
+            release: self.release,
+            mode: self.mode,
+            agent: self.agent,
+            agent_binary: self.agent_binary,
+            start: !self.no_start,
+            keep,
+            ..Options::default()
+        }
+    }
+}
+
+impl Cli {
+    fn name(&self) -> String {
+        let default = if matches!(self.command, Command::Demo { .. }) { "demo" } else { "lab" };
+        self.name.clone().unwrap_or_else(|| default.to_owned())
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let name = cli.name();
+    clean_up_on_signals(&name, matches!(cli.command, Command::Up(_) | Command::Demo { .. }));
+    let done = run(cli);
+    if done.is_err() {
+        // Ctrl-C ends the programs that this one waits for, too: let the handler say so.
+        thread::sleep(Duration::from_millis(100));
+    }
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        // What failed, failed because the cluster was taken away; the handler ends the process.
+        thread::sleep(Duration::from_secs(1));
+    }
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lab: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let name = cli.name();
+    match cli.command {
+        Command::Up(shape) => {
+            let cluster = Cluster::up(shape.options(&name, true)).inspect_err(|_| {
+                eprintln!("lab: `lab logs` shows why, `lab down` removes what is there");
+            })?;
+            println!("{}", cluster.crm_mon_text().unwrap_or_default());
+        }
+        Command::Down { all, keep_engine } => down(&name, all, keep_engine)?,
+        Command::Status => status(&Cluster::attach(&name)?)?,
+        Command::Shell { node, command } => return shell(&Cluster::attach(&name)?, &node, command),
+        Command::Fault { fault: None, .. } => {
+            for (_, fault, what) in Fault::ALL {
+                println!("{fault:<24}{what}");
+            }
+        }
+        Command::Fault { fault: Some(fault), node } => {
+            println!("{}", fault.inject(&Cluster::attach(&name)?, node.as_deref())?);
+        }
+        Command::Demo { shape, fault, keep_engine } => {
+            let report = demo::demo(shape.options(&name, false), fault);
+            if !keep_engine {
+                host::stop_engine()?;
+            }
+            println!("{}", report?);
+        }
+        Command::Logs { node, lines, save } => logs(&Cluster::attach(&name)?, node, lines, save)?,
+        Command::Image { releases } => {
+            host::prepare()?;
+            let all = Release::ALL.to_vec();
+            for release in if releases.is_empty() { all } else { releases } {
+                println!("{}", image::ensure(release)?);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn down(name: &str, all: bool, keep_engine: bool) -> Result<()> {
+    host::prepare()?;
+    cluster::remove_lab(name)?;
+    docker::remove(|one| all || !docker::owner_lives(&one.owner))?;
+    if !keep_engine {
+        host::stop_engine()?;
+    }
+    Ok(())
+}
+
+fn status(cluster: &Cluster) -> Result<()> {
+    let options = &cluster.options;
+    println!(
+        "lab {}: {} nodes of {}, {} mode, address {}",
+        options.name,
+        options.nodes,
+        options.release,
+        options.mode.name(),
+        cluster.addresses.vip()
+    );
+    for node in cluster.nodes() {
+        let state = if cluster.is_running(&node) { "on" } else { "off" };
+        println!("  {node} {} {state}", cluster.addresses.node(&node));
+    }
+    println!("{}", cluster.crm_mon_text()?);
+    if options.agent.runs_postgres() {
+        match cluster.primary() {
+            Ok(primary) => {
+                println!("\nprimary: {primary}");
+                for (standby, (state, sync)) in cluster.streaming_from(&primary)? {
+                    println!("  {standby}: {state}, {sync}");
+                }
+            }
+            Err(error) => println!("\n{}", chain(&error)),
+        }
+    }
+    Ok(())
+}
+
+fn shell(cluster: &Cluster, node: &str, command: Vec<String>) -> Result<ExitCode> {
+    use std::io::IsTerminal;
+    let mut args = vec!["exec".to_owned(), "--interactive".to_owned()];
+    if std::io::stdin().is_terminal() {
+        args.push("--tty".to_owned());
+    }
+    args.push(cluster.container(node));
+    args.extend(if command.is_empty() { vec!["bash".to_owned()] } else { command });
+    let code = Run::new("docker").args(args).on_terminal()?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+fn logs(
+    cluster: &Cluster,
+    node: Option<String>,
+    lines: usize,
+    save: Option<PathBuf>,
+) -> Result<()> {
+    if let Some(dir) = save {
+        cluster.save_logs(&dir)?;
+        println!("{}", dir.display());
+        return Ok(());
+    }
+    for node in node.map_or_else(|| cluster.nodes(), |name| vec![name]) {
+        println!("--- {node}");
+        println!("{}", tail(&cluster.logs(&node)?, lines));
+    }
+    Ok(())
+}
+
+/// Ctrl-C while a cluster is built or shown: removes what there is of it, then ends.
+fn clean_up_on_signals(name: &str, removes: bool) {
+    let name = name.to_owned();
+    if !removes {
+        return;
+    }
+    thread::spawn(move || {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async {
+            let kinds = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+            if let (Ok(mut interrupt), Ok(mut terminate)) = kinds {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+        });
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        set_quiet(true);
+        eprintln!("lab: interrupted, removing {name}");
+        // Twice: the first may have overtaken a container that was just being made.
+        for _ in 0..2 {
+            if let Err(error) = cluster::remove_lab(&name) {
+                eprintln!("lab: {}", chain(&error));
+            }
+            let mine = docker::this_process();
+            let _ = docker::remove(|one| one.owner == mine);
+        }
+        std::process::exit(130);
+    });
+}

@@ -590,6 +590,8 @@ fn kind(obstacle: &Obstacle) -> &'static str {
     match obstacle {
         Obstacle::OwnPositionUnknown(_) => "OwnPositionUnknown",
         Obstacle::StillReplaying => "StillReplaying",
+        // Met where the file is read, before there is anything to judge.
+        Obstacle::OwnLedgerUnknown(_) => "OwnLedgerUnknown",
         Obstacle::CibUnknown(_) => "CibUnknown",
         Obstacle::ForeignSystem { .. } => "ForeignSystem",
         Obstacle::NotAnHeir(_) => "NotAnHeir",

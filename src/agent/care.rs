@@ -1,0 +1,488 @@
+//! The primary's care for E, V, scores and slots: the loop around `decide::sync`. Floor 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use super::view::View;
+use crate::client::ledger_file::OwnFile;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Entry, Mode, Own, names as list};
+use crate::cluster::node::NodeName;
+use crate::decide::facts::{Instance, PrimaryFacts, Sql};
+use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
+use crate::ocf::exit_code::ExitCode;
+use crate::postgres::lsn::Lsn;
+use crate::postgres::slot_name::slot_name;
+use crate::postgres::sync_names::{self, StandbyName, SyncNames};
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+
+/// How long a standby may be missing before the primary stops counting on it, in seconds.
+const GONE_FOR_LONG: u64 = 10;
+/// A bound on the steps of one call; each transition needs fewer than ten.
+const STEPS: usize = 60;
+
+/// How a round of care ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cared {
+    /// All is as it should be with these heirs.
+    Settled(BTreeSet<NodeName>),
+    /// Something is awaited.
+    Waiting(Waiting),
+    /// Another node was promoted since.
+    Superseded(Box<Entry>),
+    /// A step failed; the next monitor goes on.
+    Failed(String),
+    /// This node is not a primary that answers.
+    NotPrimary,
+}
+
+/// The state of one round.
+struct Round {
+    own: Own,
+    view: Option<Known<View>>,
+    cluster: Option<Known<Cluster>>,
+    barrier: Option<Lsn>,
+    leaving: BTreeSet<NodeName>,
+}
+
+impl Agent<'_> {
+    /// Whether a monitor of this primary has nothing to do but answer.
+    pub fn primary_is_quiet(&mut self, own: &OwnFile, primary: &PrimaryFacts) -> bool {
+        let OwnFile::Read(own) = own else { return false };
+        let Some(entry) = own.store.done(&self.me).cloned() else { return false };
+        if own.store.intent(&self.me).is_some() || self.pacemaker_is_due() {
+            return false;
+        }
+        let Some(members) = self.known_members() else { return false };
+        let facts = self.facts_of(&entry, primary, &members, None, None);
+        sync::quiet(&facts)
+    }
+
+    fn standby_of<'a>(
+        &self,
+        primary: &'a PrimaryFacts,
+        node: &NodeName,
+        members: usize,
+    ) -> Option<&'a crate::decide::facts::Walsender> {
+        let name = self.params.application_name_for(node, members).ok()?;
+        let name = name.parse::<StandbyName>().ok()?;
+        primary
+            .walsenders
+            .iter()
+            .find(|walsender| name.matches(&walsender.name) && walsender.state == "streaming")
+    }
+
+    fn name_of(&self, node: &NodeName, members: usize) -> Option<StandbyName> {
+        let name = self.params.application_name_for(node, members).ok()?;
+        name.parse::<StandbyName>().ok()
+    }
+
+    /// V as a set of members; none when the setting is not ours.
+    fn parse_names(&self, text: &str, members: &BTreeSet<NodeName>) -> Option<BTreeSet<NodeName>> {
+        match sync_names::parse(text) {
+            SyncNames::Empty => Some(BTreeSet::new()),
+            SyncNames::Foreign(_) => None,
+            SyncNames::Ours(names) => {
+                let mut nodes = BTreeSet::new();
+                for name in &names {
+                    let node = members.iter().filter(|node| **node != self.me).find(|node| {
+                        self.name_of(node, members.len())
+                            .is_some_and(|of_node| of_node.matches(name.as_str()))
+                    })?;
+                    nodes.insert(node.clone());
+                }
+                Some(nodes)
+            }
+        }
+    }
+
+    fn facts_of(
+        &mut self,
+        own: &Entry,
+        primary: &PrimaryFacts,
+        members: &BTreeSet<NodeName>,
+        cluster: Option<Known<Cluster>>,
+        barrier: Option<Lsn>,
+    ) -> sync::Facts {
+        let names = self.parse_names(&primary.names, members);
+        let now = super::uptime();
+        let mut standbys = BTreeMap::new();
+        for node in members.iter().filter(|node| **node != self.me) {
+            let walsender = self.standby_of(primary, node, members.len());
+            let streaming = walsender.map(|walsender| walsender.flush.unwrap_or(Lsn(0)));
+            if streaming.is_some() {
+                self.cache.missing_since.remove(node.as_str());
+            } else {
+                self.cache.missing_since.entry(node.to_string()).or_insert(now);
+            }
+            let since = self.cache.missing_since.get(node.as_str()).copied().unwrap_or(now);
+            standbys.insert(
+                node.clone(),
+                Standby {
+                    streaming,
+                    gone_for_long: streaming.is_none()
+                        && now.saturating_sub(since) >= GONE_FOR_LONG,
+                    eligible: true,
+                },
+            );
+        }
+        let effective = self.effective(primary, names.as_ref(), members);
+        sync::Facts {
+            me: self.me.clone(),
+            mode: self.mode(),
+            strict: self.params.sync_strict,
+            own: own.clone(),
+            names,
+            effective,
+            barrier,
+            standbys,
+            cluster,
+        }
+    }
+
+    /// Whether V is in effect. The wait flag is proven by a checkpoint that began after V was first
+    /// seen: the checkpointer raises it. A name that was removed counts until no walsender of that
+    /// name has a priority.
+    fn effective(
+        &mut self,
+        primary: &PrimaryFacts,
+        names: Option<&BTreeSet<NodeName>>,
+        members: &BTreeSet<NodeName>,
+    ) -> bool {
+        let Some(names) = names else { return false };
+        if self.cache.started != primary.started {
+            self.cache.started = primary.started;
+            self.cache.names.clear();
+            self.cache.flag_proven = false;
+            self.cache.names_at = primary.insert.0;
+            self.cache.checkpoint_requested = false;
+        }
+        if names.is_empty() {
+            self.cache.flag_proven = false;
+            self.cache.names.clear();
+            return true;
+        }
+        if self.cache.names.is_empty() {
+            self.cache.names_at = primary.insert.0;
+            self.cache.checkpoint_requested = false;
+            self.cache.flag_proven = false;
+        }
+        self.cache.names.clone_from(&primary.names);
+        if primary.redo.0 >= self.cache.names_at {
+            self.cache.flag_proven = true;
+        }
+        let old_names_left = primary.walsenders.iter().any(|walsender| {
+            walsender.priority > 0
+                && !names.iter().any(|node| {
+                    self.name_of(node, members.len())
+                        .is_some_and(|name| name.matches(&walsender.name))
+                })
+        });
+        self.cache.flag_proven && !old_names_left
+    }
+
+    /// Does what the primary has to do for its standbys. `leaving` are members whose instance is
+    /// being stopped, or was.
+    pub fn care(&mut self, leaving: &BTreeSet<NodeName>, patience: Duration) -> Cared {
+        let deadline = self.deadline.within(patience);
+        let instance = self.pg.look(&deadline);
+        let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
+        let (file, _) = self.settle_intent(&instance);
+        let view = self.view();
+        let store = match view.as_known().and_then(super::view::View::ledger) {
+            Known::Known(store) => store,
+            Known::Unknown(why) => return Cared::Waiting(Waiting::ClusterUnknown(why)),
+        };
+        let own = match self.entry_as_primary(&file, &store, primary.system_id, primary.timeline) {
+            Ok(own) => own,
+            Err(why) => {
+                return match store.newest_done() {
+                    Some(entry) if entry.primary != self.me => {
+                        Cared::Superseded(Box::new(entry.clone()))
+                    }
+                    _ => Cared::Failed(why),
+                };
+            }
+        };
+        let mut round =
+            Round { own, view: Some(view), cluster: None, barrier: None, leaving: leaving.clone() };
+        let result = self.rounds(&mut round, instance, &deadline);
+        self.after_care(&round, &result);
+        result
+    }
+
+    fn rounds(&mut self, round: &mut Round, first: Instance, deadline: &Deadline) -> Cared {
+        let mut instance = first;
+        for _ in 0..STEPS {
+            let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
+            let primary = primary.clone();
+            let Some(Known::Known(view)) = &round.view else {
+                return Cared::Waiting(Waiting::ClusterUnknown("no view of the cluster".into()));
+            };
+            let members = self.members(view);
+            let Some(entry) = round.own.store.done(&self.me).cloned() else {
+                return Cared::Failed("the own ledger file has no entry of this primary".into());
+            };
+            let facts =
+                self.facts_of(&entry, &primary, &members, round.cluster.clone(), round.barrier);
+            match sync::next(&facts) {
+                Next::Settled => return Cared::Settled(entry.heirs),
+                Next::Wait(waiting) => return Cared::Waiting(waiting),
+                Next::Superseded(entry) => return Cared::Superseded(entry),
+                Next::Do(step) => {
+                    if deadline.expired() {
+                        return Cared::Failed(format!("no time was left for {step:?}"));
+                    }
+                    debug!("care: {step:?}");
+                    if let Err(why) = self.take(round, &step, &primary, &members, deadline) {
+                        return Cared::Failed(why);
+                    }
+                }
+            }
+            instance = self.pg.look(deadline);
+        }
+        Cared::Failed("the care for the standbys came to no end".into())
+    }
+
+    /// One step.
+    fn take(
+        &mut self,
+        round: &mut Round,
+        step: &Step,
+        primary: &PrimaryFacts,
+        members: &BTreeSet<NodeName>,
+        deadline: &Deadline,
+    ) -> Result<(), String> {
+        match step {
+            Step::AskCluster => {
+                round.cluster = Some(self.ask_cluster(round));
+                if let Some(Known::Known(cluster)) = &round.cluster
+                    && cluster.superseded.is_none()
+                    && !cluster.scores.contains_key(&self.me)
+                {
+                    self.set_score(&self.me.clone(), PRIMARY_SCORE);
+                }
+                Ok(())
+            }
+            Step::SetNames(nodes) => {
+                let names: BTreeSet<StandbyName> =
+                    nodes.iter().filter_map(|node| self.name_of(node, members.len())).collect();
+                if names.len() != nodes.len() {
+                    return Err("a member has no valid application_name".into());
+                }
+                let text = sync_names::write(&names);
+                info!("synchronous_standby_names becomes {text:?}");
+                round.barrier = None;
+                self.pg.set_and_reload(&[("synchronous_standby_names", Some(&text))])?;
+                self.pg.await_setting("synchronous_standby_names", &text, deadline)
+            }
+            Step::AwaitEffective => {
+                if !self.cache.flag_proven && !self.cache.checkpoint_requested {
+                    self.pg.request_checkpoint()?;
+                    self.cache.checkpoint_requested = true;
+                }
+                let end = deadline.within(Duration::from_secs(5));
+                let names = self.parse_names(&primary.names, members);
+                loop {
+                    if let Sql::Primary(now) = self.pg.look(&end).sql
+                        && self.effective(&now, names.as_ref(), members)
+                    {
+                        return Ok(());
+                    }
+                    if end.expired() {
+                        return Err(
+                            "synchronous_standby_names is not in effect yet (a checkpoint \
+                                    is under way)"
+                                .into(),
+                        );
+                    }
+                    end.sleep(Duration::from_millis(30));
+                }
+            }
+            Step::TakeBarrier => {
+                round.barrier = Some(primary.insert);
+                Ok(())
+            }
+            Step::AwaitFlush(nodes) => {
+                let barrier = round.barrier.unwrap_or(Lsn(u64::MAX));
+                let end = deadline.within(Duration::from_secs(3));
+                loop {
+                    if let Sql::Primary(now) = self.pg.look(&end).sql
+                        && nodes.iter().any(|node| {
+                            self.standby_of(&now, node, members.len())
+                                .and_then(|walsender| walsender.flush)
+                                .is_some_and(|flush| flush >= barrier)
+                        })
+                    {
+                        return Ok(());
+                    }
+                    if end.expired() {
+                        return Err(format!("{} has not flushed {barrier} yet", list(nodes)));
+                    }
+                    end.sleep(Duration::from_millis(20));
+                }
+            }
+            Step::WriteFile(entry) => {
+                let before = round.own.clone();
+                round.own.store.set_done(entry.clone());
+                if let Err(error) = self.write_own(&round.own) {
+                    round.own = before;
+                    return Err(chain(&error));
+                }
+                info!(
+                    "the ledger: standbys that may take over: {} (term {} seq {})",
+                    list(&entry.heirs),
+                    entry.term,
+                    entry.seq
+                );
+                Ok(())
+            }
+            Step::WriteCib(entry) => {
+                let mut slot = round.own.store.slot(&self.me).cloned().unwrap_or_default();
+                slot.done = Some(entry.clone());
+                self.write_slot_to_cib(&self.me.clone(), &slot).into_result()?;
+                if let Some(Known::Known(cluster)) = &mut round.cluster {
+                    cluster.cib = Some(entry.clone());
+                }
+                Ok(())
+            }
+            Step::Grant(node) => {
+                info!("{node} may take over: score {HEIR_SCORE}");
+                if !self.set_score(node, HEIR_SCORE) {
+                    return Err(format!("the score of {node} could not be set"));
+                }
+                if let Some(Known::Known(cluster)) = &mut round.cluster {
+                    cluster.scores.insert(node.clone(), HEIR_SCORE);
+                }
+                Ok(())
+            }
+            Step::Revoke(node) => {
+                info!("{node} may no longer take over: its score is withdrawn");
+                self.delete_score(node).into_result()?;
+                if let Some(Known::Known(cluster)) = &mut round.cluster {
+                    cluster.scores.remove(node);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn ask_cluster(&mut self, round: &mut Round) -> Known<Cluster> {
+        let view = match round.view.take() {
+            Some(Known::Known(view)) => view,
+            _ => match self.view() {
+                Known::Known(view) => view,
+                Known::Unknown(why) => {
+                    round.view = Some(Known::unknown(why.clone()));
+                    return Known::Unknown(why);
+                }
+            },
+        };
+        let cluster = self.cluster_facts(&view, round);
+        round.view = Some(Known::Known(view));
+        cluster
+    }
+
+    fn cluster_facts(&mut self, view: &View, round: &Round) -> Known<Cluster> {
+        let members = self.members(view);
+        let Some(own) = round.own.store.done(&self.me) else {
+            return Known::unknown("the own ledger file has no entry of this primary");
+        };
+        let superseded = match view.superseding(&self.me, own) {
+            Known::Known(entry) => entry,
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        let cib = match view.ledger() {
+            Known::Known(store) => store.done(&self.me).cloned(),
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        let acks = match self.read_acks() {
+            Known::Known(acks) => acks,
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        let stopped = members
+            .iter()
+            .filter(|node| **node != self.me)
+            .filter(|node| round.leaving.contains(*node) || !view.runs_on(node))
+            .cloned()
+            .collect();
+        Known::Known(Cluster {
+            cib,
+            superseded,
+            nodes: members.iter().map(|node| (node.clone(), view.node(node))).collect(),
+            stopped,
+            scores: view.scores(),
+            acks,
+            quorum: view.quorum(),
+            two_and_ignore: view.two_and_ignore(),
+            fencing: view.fencing(),
+        })
+    }
+
+    /// What does not belong to the protocol, and is done with it: slots for the standbys.
+    fn after_care(&mut self, round: &Round, result: &Cared) {
+        if let Some(Known::Known(view)) = &round.view {
+            let members = self.members(view);
+            self.remember_members(&members);
+            self.ensure_slots(&members);
+        }
+        if let Cared::Failed(why) = result {
+            warn!("{why}");
+        }
+    }
+
+    /// One physical slot for each other member, so that WAL waits for those who are away.
+    pub fn ensure_slots(&mut self, members: &BTreeSet<NodeName>) {
+        let wanted = self.slots_of_others(members);
+        if let Err(why) = self.pg.ensure_slots(&wanted) {
+            warn!("a replication slot could not be made: {why}");
+        }
+    }
+
+    /// The names of the other members' slots.
+    pub fn slots_of_others(&self, members: &BTreeSet<NodeName>) -> Vec<String> {
+        members
+            .iter()
+            .filter(|node| **node != self.me)
+            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
+            .collect()
+    }
+
+    /// What a monitor of a primary answers after a round of care.
+    pub fn primary_outcome(&mut self, cared: &Cared) -> Outcome {
+        match cared {
+            Cared::Settled(heirs) if heirs.is_empty() && self.mode() == Mode::Sync => {
+                if self.known_members().is_some_and(|members| members.len() < 2) {
+                    return Outcome::is(ExitCode::RunningPromoted);
+                }
+                Outcome::because(
+                    ExitCode::DegradedPromoted,
+                    "no standby streams: every commit is on this node only, and nobody can take \
+                     over",
+                )
+            }
+            Cared::Superseded(entry) => Outcome::because(
+                ExitCode::FailedPromoted,
+                format!(
+                    "{} was promoted since (term {}): this node must not accept writes any more",
+                    entry.primary, entry.term
+                ),
+            ),
+            Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
+                Outcome::is(ExitCode::RunningPromoted)
+            }
+            Cared::Waiting(waiting) => {
+                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
+            }
+            Cared::NotPrimary => Outcome::because(
+                ExitCode::FailedPromoted,
+                "PostgreSQL was the primary a moment ago and does not answer as one now",
+            ),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `demote`: a fast shutdown, its end made known, and a start as a standby. Floor 3.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use crate::client::pacemaker::Attribute;
+use crate::decide::facts::{Process, Sql};
+
+impl Agent<'_> {
+    /// Makes the primary a standby. On an instance that isn't running there is nothing to do, and
+    /// no crash recovery either.
+    pub fn demote(&mut self) -> Outcome {
+        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        if !self.standalone {
+            let me = self.me.clone();
+            let _ = self.delete_score(&me);
+        }
+        match (&instance.process, &instance.sql) {
+            (Process::None, _) => {
+                if !self.standalone {
+                    self.forget_shutdown();
+                }
+                return Outcome::ok();
+            }
+            (_, Sql::Standby(_)) => return Outcome::ok(),
+            (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => {
+                return Outcome::error(
+                    "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
+                );
+            }
+            (Process::Orphans(_), _) => {
+                return Outcome::error("the postmaster is gone and processes of it still run");
+            }
+            _ => {}
+        }
+        let _ = self.settle_intent(&instance);
+        if !self.standalone {
+            self.forget_shutdown();
+        }
+        if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
+            return Outcome::error(why);
+        }
+        if !self.standalone {
+            self.publish_shutdown();
+        }
+        let settings = self.standby_settings(None);
+        let borrowed: Vec<(&str, Option<&str>)> =
+            settings.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+        if let Err(why) = self
+            .pg
+            .set_auto_conf(&borrowed)
+            .and_then(|()| self.pg.ensure_standby_signal())
+            .and_then(|()| self.pg.start(&self.deadline))
+        {
+            return Outcome::error(format!("shut down, and not started again: {why}"));
+        }
+        let end = self.deadline.within(Duration::from_mins(1));
+        loop {
+            let now = self.pg.look(&end.within(Duration::from_secs(5)));
+            match now.sql {
+                Sql::Standby(_) => {
+                    info!("demoted");
+                    return Outcome::ok();
+                }
+                _ if now.process == Process::None => {
+                    return Outcome::error("PostgreSQL ended right after its start: see its log");
+                }
+                _ if end.expired() => {
+                    warn!("demoted; it still replays");
+                    return Outcome::ok();
+                }
+                _ => end.sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    fn forget_shutdown(&mut self) {
+        let me = self.me.clone();
+        let _ = self.pacemaker.withdraw(Attribute::Shutdown, &me, self.tool_limit());
+    }
+}

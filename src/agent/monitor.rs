@@ -1,0 +1,262 @@
+//! `monitor`: what runs here, and the small care that keeps the cluster able to act. A quiet monitor
+//! starts no program. Floor 3.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use crate::client::ledger_file::OwnFile;
+use crate::cluster::known::Known;
+use crate::decide::election::{Purpose, Ruling};
+use crate::decide::facts::{Instance, PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::monitor::{Expected, judge};
+use crate::decide::standby::{self, Facts, Next, Step};
+use crate::decide::start::Upstream;
+use crate::decide::sync::PRIMARY_SCORE;
+use crate::ocf::exit_code::ExitCode;
+use crate::postgres::lsn::Lsn;
+
+/// The score that a member gives itself at a cold start: below any heir's.
+pub const COLD_SCORE: i32 = 5_000;
+
+impl Agent<'_> {
+    fn expected(&self) -> Expected {
+        if self.env.is_probe() {
+            Expected::Anything
+        } else if self.env.expects_promoted() {
+            Expected::Promoted
+        } else {
+            Expected::Unpromoted
+        }
+    }
+
+    fn sql_limit(&self) -> Duration {
+        match self.expected() {
+            Expected::Promoted => self.params.monitor_timeout_promoted,
+            Expected::Anything | Expected::Unpromoted => self.params.monitor_timeout_unpromoted,
+        }
+    }
+
+    /// Answers what runs here.
+    pub fn monitor(&mut self) -> Outcome {
+        let expected = self.expected();
+        let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
+        let verdict = judge(expected, &instance);
+        let plain =
+            Outcome { code: verdict.code, reason: verdict.reason.clone(), output: Vec::new() };
+        if self.standalone {
+            return plain;
+        }
+        if verdict.code == ExitCode::FailedPromoted {
+            // Without it Pacemaker would first plan to promote this node again, and anew as soon as
+            // demote takes it.
+            let me = self.me.clone();
+            let _ = self.delete_score(&me);
+        }
+        match &instance.sql {
+            Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
+                let primary = primary.clone();
+                self.monitor_primary(expected, &instance, &primary)
+            }
+            Sql::Standby(facts)
+                if verdict.code == ExitCode::Ok && expected != Expected::Anything =>
+            {
+                let facts = facts.clone();
+                self.monitor_standby(&instance, &facts)
+            }
+            _ => plain,
+        }
+    }
+
+    fn monitor_primary(
+        &mut self,
+        expected: Expected,
+        instance: &Instance,
+        primary: &PrimaryFacts,
+    ) -> Outcome {
+        if expected != Expected::Promoted {
+            self.restore_own_score(primary);
+            return Outcome::is(ExitCode::RunningPromoted);
+        }
+        let (file, _) = self.settle_intent(instance);
+        if self.primary_is_quiet(&file, primary) {
+            return match &file {
+                OwnFile::Read(own) => {
+                    let heirs = own
+                        .store
+                        .done(&self.me)
+                        .map_or_else(BTreeSet::new, |entry| entry.heirs.clone());
+                    self.primary_outcome(&super::care::Cared::Settled(heirs))
+                }
+                OwnFile::Missing | OwnFile::Unreadable(_) => Outcome::is(ExitCode::RunningPromoted),
+            };
+        }
+        let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
+        self.publish_state("primary");
+        self.primary_outcome(&cared)
+    }
+
+    /// A writable instance that the newest entry names gets its score back before anybody decides
+    /// on its score: scores vanish when Pacemaker is restarted under maintenance.
+    fn restore_own_score(&mut self, primary: &PrimaryFacts) {
+        let Known::Known(view) = self.view() else { return };
+        let Known::Known(cib) = view.ledger() else { return };
+        let all = match self.home.read() {
+            OwnFile::Read(own) => own.store.merged(&cib, Some(&self.me)),
+            OwnFile::Missing | OwnFile::Unreadable(_) => cib,
+        };
+        let named = match all.newest_done() {
+            Some(entry) => entry.primary == self.me && entry.system_id == primary.system_id,
+            None => view.promoted().is_empty(),
+        };
+        if named {
+            info!("accepts writes, as the ledger has it: score {PRIMARY_SCORE}");
+            let me = self.me.clone();
+            self.set_score(&me, PRIMARY_SCORE);
+        } else {
+            warn!("accepts writes, and the ledger does not name this node as the primary");
+        }
+    }
+
+    fn monitor_standby(&mut self, instance: &Instance, seen: &StandbyFacts) -> Outcome {
+        let streams = seen.streams();
+        self.cache.broken = if streams { 0 } else { self.cache.broken.saturating_add(1) };
+        let right = seen
+            .receiver
+            .as_ref()
+            .is_some_and(|receiver| receiver.host == self.cache.upstream_host);
+        let mut facts = Facts {
+            streams,
+            from_the_right_one: right,
+            paused: seen.paused,
+            due: self.pacemaker_is_due() || self.cache.published,
+            upstream: None,
+            followed: None,
+            ruling: None,
+            has_score: false,
+            broken: self.cache.broken,
+            diagnosis: None,
+        };
+        let mut view = None;
+        let standby_replay = seen.replay;
+        loop {
+            match standby::next(&facts) {
+                Next::Answer { code, reason, state } => {
+                    if streams || facts.broken >= standby::PATIENCE {
+                        self.publish_state(state);
+                    }
+                    return Outcome { code, reason, output: Vec::new() };
+                }
+                Next::Do(Step::AskUpstream) => {
+                    let (file, _) = self.settle_intent(instance);
+                    facts.upstream = Some(match self.view() {
+                        Known::Known(seen) => {
+                            let file = match self.exchange_ledger(&seen, false) {
+                                OwnFile::Read(own) => {
+                                    self.publish_ack(&own, facts.due);
+                                    OwnFile::Read(own)
+                                }
+                                OwnFile::Missing | OwnFile::Unreadable(_) => file,
+                            };
+                            self.keep_slots(&seen, standby_replay);
+                            facts.has_score = seen.scores().contains_key(&self.me);
+                            let upstream = self.find_upstream(&seen, &file);
+                            view = Some(seen);
+                            upstream
+                        }
+                        Known::Unknown(why) => Upstream::Unknown(why),
+                    });
+                }
+                Next::Do(Step::Follow(node)) => {
+                    let followed = self.follow(&node, &seen.conninfo, &seen.slot);
+                    if let (Ok(_), Some(view), true) = (&followed, &view, streams) {
+                        let view = view.clone();
+                        self.note_followed(&view, &node);
+                        if let OwnFile::Read(own) = self.home.read() {
+                            self.publish_ack(&own, false);
+                        }
+                        if self.cache.published {
+                            self.withdraw_position();
+                        }
+                    }
+                    if !streams && facts.broken >= standby::PATIENCE {
+                        facts.diagnosis = None;
+                    }
+                    facts.followed = Some(followed.map(|_| ()));
+                }
+                Next::Do(Step::ElectForColdStart) => {
+                    let Some(view) = view.clone() else {
+                        return Outcome::is(ExitCode::Ok);
+                    };
+                    facts.ruling = Some(self.cold_election(instance, &view));
+                }
+                Next::Do(Step::GrantSelf) => {
+                    info!("cold start: everybody who counts was seen, and this node has it all");
+                    let me = self.me.clone();
+                    let score = self.cold_score();
+                    facts.has_score = self.set_score(&me, score);
+                    if !facts.has_score {
+                        return Outcome::is(ExitCode::Ok);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A standby keeps a slot for each other member too, so that it has what they need if it is
+    /// promoted. A slot is moved to where this standby had replayed at the last look, about a minute
+    /// ago: the others may lag behind it.
+    fn keep_slots(&mut self, view: &super::view::View, replay: Option<Lsn>) {
+        let members = self.members(view);
+        self.ensure_slots(&members);
+        let Some(replay) = replay else { return };
+        let before = std::mem::replace(&mut self.cache.slots_at, replay.0);
+        if before == 0 || before > replay.0 {
+            return;
+        }
+        let names = self.slots_of_others(&members);
+        if let Err(why) = self.pg.advance_slots(&names, Lsn(before)) {
+            warn!("the slots kept for the other members could not be moved: {why}");
+        }
+    }
+
+    /// The primary of the ledger is preferred among equals, so that a cluster that was stopped comes
+    /// back as it was.
+    pub fn cold_score(&self) -> i32 {
+        match self.home.read() {
+            OwnFile::Read(own)
+                if own.store.newest_done().is_some_and(|entry| entry.primary == self.me) =>
+            {
+                COLD_SCORE + 1_000
+            }
+            OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
+        }
+    }
+
+    /// Publishes the own position and judges whether this node may have a score although there is
+    /// no primary.
+    pub fn cold_election(&mut self, instance: &Instance, view: &super::view::View) -> Ruling {
+        let file = self.exchange_ledger(view, false);
+        let cib = match view.ledger() {
+            Known::Known(store) => store,
+            Known::Unknown(why) => {
+                return Ruling::Refused(vec![crate::decide::election::Obstacle::CibUnknown(why)]);
+            }
+        };
+        let publication = self.publication(instance, &file, &cib);
+        self.publish_position(&publication);
+        let position = match publication {
+            Known::Known(crate::cluster::position::Publication::Data(member)) => {
+                Known::Known(member.position)
+            }
+            Known::Known(crate::cluster::position::Publication::NoData) => {
+                Known::unknown("there is no database here")
+            }
+            Known::Unknown(why) => Known::Unknown(why),
+        };
+        self.elect(view, &file, position, Purpose::ColdStart)
+    }
+}

@@ -1,0 +1,230 @@
+//! `notify`: before and after what the cluster does. Its answer is ignored by Pacemaker, and what it
+//! does is repeated by monitors where it matters. Floor 3.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::Agent;
+use super::monitor::COLD_SCORE;
+use super::outcome::Outcome;
+use super::promote::YIELDING_SCORE;
+use crate::client::ledger_file::OwnFile;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::Mode;
+use crate::cluster::node::NodeName;
+use crate::cluster::position::{Position, Publication};
+use crate::decide::election::{Purpose, Ruling};
+use crate::decide::facts::{Instance, Sql};
+use crate::decide::promote::words;
+use crate::ocf::notify::{Listed, Notification, What, When};
+use crate::postgres::history::Relation;
+
+/// How long a cold start waits for the other members to say how far they are.
+const FOR_COLD_START: Duration = Duration::from_secs(2);
+
+fn nodes(listed: &Listed) -> BTreeSet<NodeName> {
+    listed.known().map(|nodes| nodes.iter().cloned().collect()).unwrap_or_default()
+}
+
+impl Agent<'_> {
+    /// Takes note.
+    pub fn notify(&mut self, notification: &Notification) -> Outcome {
+        debug!("{notification}");
+        if self.standalone {
+            return Outcome::ok();
+        }
+        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        match (&instance.sql, notification.when, notification.what) {
+            (Sql::Primary(_), When::Pre, What::Stop) => {
+                let leaving = nodes(&notification.stop);
+                if !leaving.is_empty() && !leaving.contains(&self.me) {
+                    let _ = self.care(&leaving, Duration::from_secs(10));
+                }
+            }
+            (Sql::Primary(_), When::Post, What::Stop) => {
+                let left = nodes(&notification.stop);
+                if !left.contains(&self.me) {
+                    let _ = self.care(&left, Duration::from_secs(20));
+                }
+            }
+            (Sql::Primary(_), When::Post, What::Start) => {
+                self.await_streaming(&nodes(&notification.start));
+                let _ = self.care(&BTreeSet::new(), Duration::from_secs(20));
+            }
+            (Sql::Primary(_), When::Post, What::Promote) => {
+                let _ = self.care(&BTreeSet::new(), Duration::from_secs(20));
+            }
+            (Sql::Standby(_) | Sql::Starting(_), When::Pre, What::Promote) => {
+                self.before_promotion(&instance, &nodes(&notification.promote));
+            }
+            (Sql::Standby(_), When::Post, What::Promote) => {
+                self.withdraw_position();
+            }
+            (Sql::Standby(_), When::Post, What::Start) => {
+                self.after_start(&nodes(&notification.start));
+            }
+            _ => {}
+        }
+        Outcome::ok()
+    }
+
+    /// Waits a little until the standbys that were just started stream, so that one round of care
+    /// can take them in.
+    fn await_streaming(&mut self, started: &BTreeSet<NodeName>) {
+        let end = self.deadline.within(Duration::from_secs(3));
+        let members = self.known_members().map_or(2, |members| members.len());
+        loop {
+            let Sql::Primary(primary) = self.pg.look(&end.within(Duration::from_secs(3))).sql
+            else {
+                return;
+            };
+            let all = started.iter().filter(|node| **node != self.me).all(|node| {
+                self.params.application_name_for(node, members).is_ok_and(|name| {
+                    primary.walsenders.iter().any(|walsender| {
+                        walsender.state == "streaming" && walsender.name.eq_ignore_ascii_case(&name)
+                    })
+                })
+            });
+            if all || end.expired() {
+                return;
+            }
+            end.sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Every member says how far it is, measured now; the candidate finds out whether it is the
+    /// one; the others point at it.
+    fn before_promotion(&mut self, first: &Instance, candidates: &BTreeSet<NodeName>) {
+        let (_, _) = self.settle_intent(first);
+        let view = match self.view() {
+            Known::Known(view) => view,
+            Known::Unknown(why) => {
+                warn!("Pacemaker could not be asked: {why}");
+                return;
+            }
+        };
+        let file = self.exchange_ledger(&view, false);
+        let cib = match view.ledger() {
+            Known::Known(store) => store,
+            Known::Unknown(why) => {
+                warn!("{why}");
+                return;
+            }
+        };
+        let publication = self.publication(first, &file, &cib);
+        self.publish_position(&publication);
+        let Known::Known(Publication::Data(member)) = publication else { return };
+        let position = Known::Known(member.position);
+        if let OwnFile::Read(own) = &file {
+            self.publish_ack(own, true);
+        }
+        // Nobody is waited for here: Pacemaker may notify one node after the other, and whoever comes
+        // later of two sees both.
+        let me = self.me.clone();
+        if candidates.contains(&me) {
+            // The others attach to it before it is promoted, each by its slot.
+            let members = self.members(&view);
+            self.ensure_slots(&members);
+            let ruling = self.elect(&view, &file, position, Purpose::Promotion);
+            if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
+                self.yield_to(&ruling);
+            }
+            return;
+        }
+        let Some(candidate) = candidates.first() else { return };
+        let mine = position.clone();
+        if let Ruling::Permitted(_) = self.elect(&view, &file, position, Purpose::ColdStart)
+            && let Known::Known(mine) = mine
+            && self.is_preferred_to(candidate, &mine, &view)
+        {
+            info!("this node has more than {candidate}: it gets the higher score");
+            self.set_score(candidate, YIELDING_SCORE);
+            self.set_score(&me, COLD_SCORE);
+            return;
+        }
+        if let Sql::Standby(standby) = &first.sql {
+            let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
+            if let Err(why) = self.follow(candidate, &conninfo, &slot) {
+                warn!("cannot be pointed at {candidate}: {why}");
+            }
+        }
+    }
+
+    /// The candidate is not the one: its score goes down, so that Pacemaker takes another.
+    fn yield_to(&mut self, ruling: &Ruling) {
+        let Ruling::Refused(obstacles) = ruling else { return };
+        warn!("not to be promoted: {}", words(obstacles));
+        let me = self.me.clone();
+        if ruling.better().is_some() {
+            self.set_score(&me, YIELDING_SCORE);
+        } else {
+            let _ = self.delete_score(&me);
+        }
+    }
+
+    /// Whether a candidate has said that it has less than this node.
+    fn is_preferred_to(
+        &mut self,
+        other: &NodeName,
+        mine: &Position,
+        view: &super::view::View,
+    ) -> bool {
+        let newest = match self.home.read() {
+            OwnFile::Read(own) => own.store.newest_done().map(|entry| entry.id),
+            OwnFile::Missing | OwnFile::Unreadable(_) => None,
+        };
+        let members = self.members(view);
+        let peers = self.peers(&members, view, newest);
+        let Some(Known::Known(Publication::Data(theirs))) = peers.get(other) else { return false };
+        match mine.relation_to(&theirs.position) {
+            Relation::AAhead => true,
+            // Async: the primary that comes back has everything, and no data is left behind.
+            Relation::Equal => {
+                self.mode() == Mode::Async
+                    && matches!(self.home.read(), OwnFile::Read(own)
+                        if own.store.newest_done().is_some_and(|e| e.primary == self.me))
+            }
+            Relation::BAhead | Relation::Diverged { .. } => false,
+        }
+    }
+
+    /// After a start without a primary: perhaps it is a cold start.
+    fn after_start(&mut self, started: &BTreeSet<NodeName>) {
+        if started.is_empty() {
+            return;
+        }
+        let end = self.deadline.within(FOR_COLD_START);
+        loop {
+            let view = match self.view() {
+                Known::Known(view) => view,
+                Known::Unknown(_) => return,
+            };
+            // Somebody may be promoted already: it is no cold start.
+            if !view.promoted().is_empty() || !view.scores().is_empty() {
+                return;
+            }
+            let instance = self.pg.look(&end.within(Duration::from_secs(3)));
+            let Sql::Standby(standby) = &instance.sql else { return };
+            if standby.streams() {
+                return;
+            }
+            match self.cold_election(&instance, &view) {
+                Ruling::Permitted(_) => {
+                    info!("cold start: everybody who counts was seen, and this node has it all");
+                    let me = self.me.clone();
+                    let score = self.cold_score();
+                    self.set_score(&me, score);
+                    return;
+                }
+                ruling @ Ruling::Refused(_) => {
+                    if !ruling.may_pass() || end.expired() {
+                        return;
+                    }
+                }
+            }
+            end.sleep(Duration::from_millis(300));
+        }
+    }
+}

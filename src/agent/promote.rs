@@ -1,0 +1,349 @@
+//! `promote`: the loop around `decide::promote`. Floor 3.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use super::view::View;
+use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
+use crate::client::peer::PeerAnswer;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Own, PromotionId};
+use crate::cluster::position::{Position, Shutdown};
+use crate::decide::election::{Plan, Purpose, Ruling};
+use crate::decide::facts::Sql;
+use crate::decide::promote::{
+    Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
+};
+use crate::decide::sync::{NodeState, PRIMARY_SCORE};
+use crate::ocf::exit_code::ExitCode;
+use crate::postgres::sync_names::{self, StandbyName};
+use crate::postgres::waldump::Geometry;
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+
+/// How long a candidate waits for what its peers have to say.
+const FOR_PEERS: Duration = Duration::from_secs(10);
+/// The score of a candidate that found somebody better.
+pub const YIELDING_SCORE: i32 = 1_000;
+
+/// What the loop carries along besides the facts.
+struct Round {
+    id: PromotionId,
+    view: Option<View>,
+    file: OwnFile,
+    position: Option<Position>,
+}
+
+impl Agent<'_> {
+    /// Makes this node the primary.
+    pub fn promote(&mut self) -> Outcome {
+        if self.standalone {
+            return self.promote_alone();
+        }
+        let id = match super::random_id() {
+            Ok(id) => id,
+            Err(why) => return Outcome::error(why),
+        };
+        let peers_until = self.deadline.within(FOR_PEERS);
+        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        let (file, intent) = self.settle_intent(&instance);
+        let mut round = Round { id, view: None, file, position: None };
+        let mut facts = Facts {
+            instance,
+            intent,
+            ruling: None,
+            out_of_time: false,
+            old_primary: None,
+            planned: None,
+            force: self.params.force_promotion,
+            mode: self.mode(),
+            done: Progress::Nothing,
+        };
+        loop {
+            facts.out_of_time =
+                if facts.done < Progress::Told { peers_until } else { self.deadline }.expired();
+            match next(&facts) {
+                Next::Promoted => return self.promoted(&round),
+                Next::Failed(why) => return Outcome::error(why),
+                Next::Refused { reason, better } => {
+                    warn!("promotion refused: {reason}");
+                    let me = self.me.clone();
+                    match better {
+                        Some(node) => {
+                            info!("{node} should be promoted instead");
+                            self.set_score(&me, YIELDING_SCORE);
+                        }
+                        None => {
+                            let _ = self.delete_score(&me);
+                        }
+                    }
+                    return Outcome::error(reason);
+                }
+                Next::Do(step) => {
+                    if let Err(why) = self.promote_step(&step, &mut facts, &mut round, &peers_until)
+                    {
+                        return Outcome::error(why);
+                    }
+                }
+            }
+        }
+    }
+
+    fn promote_alone(&mut self) -> Outcome {
+        let instance = self.pg.look(&self.deadline);
+        match instance.sql {
+            Sql::Primary(_) => return Outcome::ok(),
+            Sql::Standby(_) => {}
+            other => return Outcome::error(format!("PostgreSQL is not a standby: {other:?}")),
+        }
+        if let Err(why) = self.pg.promote(&self.deadline) {
+            return Outcome::error(why);
+        }
+        loop {
+            if let Sql::Primary(_) = self.pg.look(&self.deadline).sql {
+                return Outcome::ok();
+            }
+            if self.deadline.expired() {
+                return Outcome::error("PostgreSQL was told to promote and is not writable yet");
+            }
+            self.deadline.sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn promote_step(
+        &mut self,
+        step: &Step,
+        facts: &mut Facts,
+        round: &mut Round,
+        peers_until: &Deadline,
+    ) -> Result<(), String> {
+        match step {
+            Step::ResolveDone | Step::ResolveVoid => {
+                if let OwnFile::Read(mut own) = self.home.read() {
+                    if *step == Step::ResolveDone {
+                        own.followed = own.store.intent(&self.me).map(|entry| entry.id);
+                        own.store.resolve_done(&self.me);
+                    } else {
+                        own.store.drop_intent(&self.me);
+                    }
+                    self.home.write(&own).map_err(|error| chain(&error))?;
+                    round.file = OwnFile::Read(own);
+                }
+                facts.intent = Intent::None;
+            }
+            Step::Elect | Step::WaitAndElect => {
+                if *step == Step::WaitAndElect {
+                    peers_until.sleep(Duration::from_millis(100));
+                }
+                facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+                self.hold_election(facts, round);
+            }
+            Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts)),
+            Step::CheckPlanned => facts.planned = Some(self.check_planned(facts, round)),
+            Step::WriteIntent(plan) => {
+                self.write_intent(plan, facts, round)?;
+                facts.done = Progress::FileWritten;
+            }
+            Step::WriteCib => {
+                let OwnFile::Read(own) = &round.file else {
+                    return Err("the own ledger file could not be read back".into());
+                };
+                let slot = own.store.slot(&self.me).cloned().unwrap_or_default();
+                let me = self.me.clone();
+                self.write_slot_to_cib(&me, &slot).into_result()?;
+                facts.done = Progress::CibWritten;
+            }
+            Step::ClearPositions => {
+                if let Some(view) = &round.view {
+                    for node in self.members(view) {
+                        let _ =
+                            self.pacemaker.withdraw(Attribute::Position, &node, self.tool_limit());
+                    }
+                }
+                facts.done = Progress::PositionsCleared;
+            }
+            Step::Configure(plan) => {
+                self.configure_as_primary(plan)?;
+                facts.done = Progress::Configured;
+            }
+            Step::Tell => {
+                self.pg.promote(&self.deadline)?;
+                facts.done = Progress::Told;
+                facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+                facts.intent = Intent::Pending;
+            }
+            Step::AwaitWritable => {
+                self.deadline.sleep(Duration::from_millis(10));
+                facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+                if facts.done == Progress::Nothing {
+                    let (file, intent) = self.settle_intent(&facts.instance);
+                    round.file = file;
+                    facts.intent = intent;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hold_election(&mut self, facts: &mut Facts, round: &mut Round) {
+        let view = match self.view() {
+            Known::Known(view) => view,
+            Known::Unknown(why) => {
+                facts.ruling =
+                    Some(Ruling::Refused(vec![crate::decide::election::Obstacle::CibUnknown(why)]));
+                return;
+            }
+        };
+        round.file = self.exchange_ledger(&view, false);
+        let position = self.position(&facts.instance);
+        round.position = position.clone().known();
+        facts.ruling = Some(self.elect(&view, &round.file, position, Purpose::Promotion));
+        round.view = Some(view);
+    }
+
+    /// The address of the ledger's primary must not answer as a server that accepts writes: a node
+    /// in maintenance can be offline, clean and running.
+    fn ask_old_primary(&mut self, facts: &Facts) -> OldPrimary {
+        let Some(Ruling::Permitted(plan)) = &facts.ruling else { return OldPrimary::NotApplicable };
+        let Some(old) = plan.after.as_ref().map(|entry| entry.primary.clone()) else {
+            return OldPrimary::NotApplicable;
+        };
+        if old == self.me {
+            return OldPrimary::NotApplicable;
+        }
+        let peer = self.peer(&old);
+        match self.pg.identify_peer(&peer, self.deadline.bounded(Duration::from_secs(3))) {
+            PeerAnswer::Primary(_) => OldPrimary::Writable(old),
+            _ => OldPrimary::NotWritable,
+        }
+    }
+
+    /// In a planned move this node has to have everything up to the end of the old primary's
+    /// shutdown checkpoint.
+    fn check_planned(&mut self, facts: &Facts, round: &Round) -> Planned {
+        let Some(Ruling::Permitted(plan)) = &facts.ruling else { return Planned::NotApplicable };
+        let Some(entry) = plan.after.as_ref().filter(|entry| entry.primary != self.me) else {
+            return Planned::NotApplicable;
+        };
+        let Some(view) = &round.view else { return Planned::Unknown("no view".into()) };
+        let old = &entry.primary;
+        let Some(mine) = &round.position else {
+            return Planned::Unknown("the own position is not known".into());
+        };
+        let said = self.pacemaker.read_all(Attribute::Shutdown, self.tool_limit());
+        let shutdown = said.and_then(|texts| match texts.get(old) {
+            None => Known::unknown("it has published no shutdown checkpoint"),
+            Some(text) => Known::from(text.parse::<Shutdown>()),
+        });
+        match shutdown {
+            Known::Known(shutdown) if shutdown.id == entry.id => {
+                let reaches = mine.line.contains(shutdown.timeline, shutdown.end)
+                    && (mine.lsn >= shutdown.end
+                        || Geometry::new(16 << 20, 8192)
+                            .is_some_and(|usual| usual.same_end(mine.lsn, shutdown.end)));
+                if reaches {
+                    info!("has everything up to the end of {old}: {}", shutdown.end);
+                    Planned::Complete
+                } else {
+                    Planned::Lacking(format!(
+                        "{old} ended at {} (timeline {}), this node has {} only",
+                        shutdown.end, shutdown.timeline, mine.lsn
+                    ))
+                }
+            }
+            _ if view.node(old) != NodeState::Online => Planned::NotApplicable,
+            // The old primary is there and is counted by its own position.
+            _ if self.is_seen(old, view) => Planned::NotApplicable,
+            _ => Planned::Unknown(format!(
+                "{old} is online, does not run, and where it ended is not known"
+            )),
+        }
+    }
+
+    fn is_seen(&mut self, node: &crate::cluster::node::NodeName, view: &View) -> bool {
+        let members = self.members(view);
+        let newest = match self.home.read() {
+            OwnFile::Read(own) => own.store.newest_done().map(|entry| entry.id),
+            OwnFile::Missing | OwnFile::Unreadable(_) => None,
+        };
+        self.peers(&members, view, newest).get(node).is_some_and(Known::is_known)
+    }
+
+    fn write_intent(
+        &mut self,
+        plan: &Plan,
+        facts: &Facts,
+        round: &mut Round,
+    ) -> Result<(), String> {
+        let (system_id, timeline) = match (&round.position, &facts.instance.data) {
+            (Some(position), _) => (position.system_id, position.timeline()),
+            (None, crate::decide::facts::DataDir::Cluster(control)) => {
+                (control.system_id, control.timeline)
+            }
+            (None, _) => return Err("the database system's identifier is not known".into()),
+        };
+        let mut own = match &round.file {
+            OwnFile::Read(own) => own.clone(),
+            OwnFile::Missing | OwnFile::Unreadable(_) => Own::new(&self.resource, &self.me),
+        };
+        let entry = intent(plan, &self.me, round.id, system_id, timeline, self.mode());
+        info!(
+            "promotion begins: term {} seq {}, commits wait for {}",
+            entry.term,
+            entry.seq,
+            crate::cluster::ledger::names(&plan.names)
+        );
+        own.store.set_intent(entry);
+        self.write_own(&own).map_err(|error| chain(&error))?;
+        round.file = OwnFile::Read(own);
+        Ok(())
+    }
+
+    /// The names are set before the first write can be accepted, and nobody's WAL comes in any more:
+    /// what this node's control file says from now on is about this promotion.
+    fn configure_as_primary(&mut self, plan: &Plan) -> Result<(), String> {
+        let members = self.known_members().map_or(2, |members| members.len());
+        let mut names = std::collections::BTreeSet::new();
+        for node in &plan.names {
+            let name = self
+                .params
+                .application_name_for(node, members)
+                .map_err(|error| error.to_string())?
+                .parse::<StandbyName>()
+                .map_err(|error| error.to_string())?;
+            names.insert(name);
+        }
+        let text = sync_names::write(&names);
+        self.pg.set_auto_conf(&[
+            ("synchronous_standby_names", Some(&text)),
+            ("primary_conninfo", Some("")),
+        ])?;
+        self.pg.reload()
+    }
+
+    /// The end of a promotion: the ledger says so everywhere, and the score holds it here.
+    fn promoted(&mut self, round: &Round) -> Outcome {
+        if let OwnFile::Read(own) = self.home.read()
+            && let Some(slot) = own.store.slot(&self.me).cloned()
+        {
+            let me = self.me.clone();
+            if let Some(entry) = &slot.done {
+                info!("promoted: term {} seq {} ({})", entry.term, entry.seq, entry.id);
+            }
+            let _ = self.write_slot_to_cib(&me, &slot);
+            self.set_score(&me, PRIMARY_SCORE);
+        }
+        self.cache.upstream.clear();
+        self.cache.upstream_host.clear();
+        self.cache.missing_since.clear();
+        if let Some(view) = &round.view {
+            let members = self.members(view);
+            self.ensure_slots(&members);
+        }
+        Outcome::is(ExitCode::Ok)
+    }
+}

@@ -1,0 +1,189 @@
+//! Positions: measuring one's own, publishing it, reading those of the others, and holding the
+//! election on them. Floor 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::{debug, warn};
+
+use super::Agent;
+use super::view::View;
+use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Own, Store};
+use crate::cluster::node::NodeName;
+use crate::cluster::position::{Exactness, Member, Position, Publication};
+use crate::decide::election::{self, Purpose, Ruling};
+use crate::decide::facts::{DataDir, Instance, Process, Sql};
+
+impl Agent<'_> {
+    /// How far this node's data goes, measured now on a running standby.
+    pub fn position(&mut self, instance: &Instance) -> Known<Position> {
+        let Sql::Standby(standby) = &instance.sql else {
+            return Known::unknown(match &instance.sql {
+                Sql::Starting(why) => format!("PostgreSQL does not answer yet: {why}"),
+                Sql::Primary(_) => "it accepts writes".to_owned(),
+                other => format!("PostgreSQL does not answer as a standby: {other:?}"),
+            });
+        };
+        let exactness = if standby.at_end_of_wal() { Exactness::Exact } else { Exactness::AtLeast };
+        let identity = match self.pg.identify(&self.deadline) {
+            Known::Known(identity) => identity,
+            Known::Unknown(why) => return Known::Unknown(why),
+        };
+        self.pg.history_of(identity.timeline).map(|line| Position {
+            system_id: identity.system_id,
+            line,
+            lsn: identity.lsn,
+            exactness,
+        })
+    }
+
+    /// What this node would say about itself in an election.
+    pub fn publication(
+        &mut self,
+        instance: &Instance,
+        file: &OwnFile,
+        cib: &Store,
+    ) -> Known<Publication> {
+        if instance.process == Process::None
+            && matches!(instance.data, DataDir::Absent | DataDir::Empty)
+        {
+            return Known::Known(Publication::NoData);
+        }
+        let own = match file {
+            OwnFile::Read(own) => own.clone(),
+            OwnFile::Missing if cib.is_empty() => Own::new(&self.resource, &self.me),
+            OwnFile::Missing => return Known::unknown("its ledger file is missing"),
+            OwnFile::Unreadable(why) => {
+                return Known::unknown(format!("its ledger file is unreadable: {why}"));
+            }
+        };
+        let primary_reached = match &instance.sql {
+            Sql::Standby(standby) => {
+                standby.receiver.as_ref().and_then(|receiver| receiver.latest_end)
+            }
+            _ => None,
+        };
+        self.position(instance).map(|position| {
+            Publication::Data(Box::new(Member {
+                position,
+                followed: own.followed,
+                primary_reached,
+                store: own.store,
+            }))
+        })
+    }
+
+    /// Publishes it. What cannot be measured is not published: the others then do not see this node.
+    pub fn publish_position(&mut self, publication: &Known<Publication>) {
+        match publication {
+            Known::Known(publication) => {
+                let text = publication.to_string();
+                match self.pacemaker.publish(Attribute::Position, &text, self.tool_limit()) {
+                    Known::Known(()) => {
+                        debug!("published: {text}");
+                        self.cache.published = true;
+                    }
+                    Known::Unknown(why) => warn!("the position could not be published: {why}"),
+                }
+            }
+            Known::Unknown(why) => {
+                warn!("this node publishes no position: {why}");
+                self.withdraw_position();
+            }
+        }
+    }
+
+    /// Takes the own position back.
+    pub fn withdraw_position(&mut self) {
+        match self.pacemaker.withdraw(Attribute::Position, &self.me, self.tool_limit()) {
+            Known::Known(()) => self.cache.published = false,
+            Known::Unknown(why) => warn!("the position could not be withdrawn: {why}"),
+        }
+    }
+
+    /// What the other members say. A publication that does not know the newest promotion that this
+    /// node knows is from before it, and counts as not seen.
+    pub fn peers(
+        &mut self,
+        members: &BTreeSet<NodeName>,
+        view: &View,
+        newest: Option<crate::cluster::ledger::PromotionId>,
+    ) -> BTreeMap<NodeName, Known<Publication>> {
+        let all = self.pacemaker.read_all(Attribute::Position, self.tool_limit());
+        members
+            .iter()
+            .filter(|node| **node != self.me)
+            .map(|node| {
+                let said = match &all {
+                    Known::Unknown(why) => Known::Unknown(why.clone()),
+                    Known::Known(texts) => match texts.get(node) {
+                        None => Known::unknown(match view.node(node) {
+                            crate::decide::sync::NodeState::Online => {
+                                "it is online and has not said yet"
+                            }
+                            crate::decide::sync::NodeState::OfflineClean => "it is offline",
+                            crate::decide::sync::NodeState::Unclean => "it is lost, not fenced",
+                            crate::decide::sync::NodeState::Unknown => "its state is unknown",
+                        }),
+                        Some(text) => Known::from(text.parse::<Publication>()),
+                    },
+                };
+                let said = said.and_then(|publication| match &publication {
+                    Publication::Data(member)
+                        if member.store.newest_done().map(|entry| entry.id) != newest =>
+                    {
+                        Known::unknown("what it said is older than the last promotion")
+                    }
+                    Publication::Data(_) | Publication::NoData => Known::Known(publication),
+                });
+                (node.clone(), said)
+            })
+            .collect()
+    }
+
+    /// Holds the election for this node on what is known now.
+    pub fn elect(
+        &mut self,
+        view: &View,
+        file: &OwnFile,
+        position: Known<Position>,
+        purpose: Purpose,
+    ) -> Ruling {
+        let cib = view.ledger();
+        let members = self.members(view);
+        let own = match file {
+            OwnFile::Read(own) => own.clone(),
+            OwnFile::Missing => match &cib {
+                Known::Known(store) if store.is_empty() => Own::new(&self.resource, &self.me),
+                _ => {
+                    return Ruling::Refused(vec![election::Obstacle::OwnLedgerUnknown(
+                        "it is missing".into(),
+                    )]);
+                }
+            },
+            OwnFile::Unreadable(why) => {
+                return Ruling::Refused(vec![election::Obstacle::OwnLedgerUnknown(why.clone())]);
+            }
+        };
+        let newest = own.store.newest_done().map(|entry| entry.id);
+        let peers = self.peers(&members, view, newest);
+        let mut out = view.out(&members);
+        out.remove(&self.me);
+        election::judge(&election::Facts {
+            me: self.me.clone(),
+            position,
+            own: own.store,
+            followed: own.followed,
+            cib,
+            peers,
+            out,
+            mode: self.mode(),
+            strict: self.params.sync_strict,
+            max_lag: self.params.max_promotion_lag_bytes,
+            force: self.params.force_promotion,
+            purpose,
+        })
+    }
+}

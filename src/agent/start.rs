@@ -1,0 +1,208 @@
+//! `start`: observe, decide, act, until PostgreSQL runs as a standby or must not. Floor 3.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use crate::client::ledger_file::OwnFile;
+use crate::cluster::known::Known;
+use crate::decide::facts::Instance;
+use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
+use crate::ocf::exit_code::ExitCode;
+
+/// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+impl Agent<'_> {
+    /// Starts PostgreSQL as a standby.
+    pub fn start(&mut self) -> Outcome {
+        if let Err(error) = self.pg.check_programs() {
+            return Outcome::because(ExitCode::Installed, error);
+        }
+        if !self.standalone {
+            let me = self.me.clone();
+            let _ = self.delete_score(&me);
+            self.withdraw_position();
+        }
+        let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
+        let (file, _) = self.settle_intent(&first);
+        let mut facts = Facts {
+            instance: first,
+            upstream: self.standalone.then_some(Upstream::Nobody),
+            alone: self.may_only_be_me(&file),
+            recovered: None,
+            prepared: false,
+            started: None,
+            attached: false,
+            position: None,
+            out_of_time: false,
+        };
+        loop {
+            match next(&facts) {
+                Next::Running(remark) => {
+                    if let Some(remark) = remark {
+                        info!("start: {remark}");
+                    }
+                    self.cache.broken = 0;
+                    return Outcome::ok();
+                }
+                Next::Refuse(why) => return Outcome::error(why),
+                Next::Perm(why) => return Outcome::because(ExitCode::Perm, why),
+                Next::Do(step) => {
+                    if let Err(outcome) = self.start_step(&step, &mut facts, &file) {
+                        return outcome;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The own file says that nobody but this node can be the primary.
+    fn may_only_be_me(&self, file: &OwnFile) -> bool {
+        if self.standalone {
+            return true;
+        }
+        match file {
+            OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
+                entry.primary == self.me
+                    && entry.heirs.is_empty()
+                    && own.store.intent(&self.me).is_none()
+            }),
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        }
+    }
+
+    fn start_step(
+        &mut self,
+        step: &Step,
+        facts: &mut Facts,
+        file: &OwnFile,
+    ) -> Result<(), Outcome> {
+        match step {
+            Step::AskUpstream => {
+                facts.upstream = Some(match self.view() {
+                    Known::Known(view) => {
+                        self.exchange_ledger(&view, false);
+                        self.find_upstream(&view, file)
+                    }
+                    Known::Unknown(why) => {
+                        warn!("start: Pacemaker could not be asked: {why}");
+                        Upstream::Unknown(why)
+                    }
+                });
+            }
+            Step::RecoverSingleUser => {
+                info!("start: crash recovery in single-user mode");
+                facts.recovered = Some(self.pg.recover_single_user(&self.deadline));
+                self.look_again(facts);
+            }
+            Step::Prepare { attach } => {
+                let upstream = match (&facts.upstream, attach) {
+                    (Some(Upstream::Live(live)), true) => Some(live.node.clone()),
+                    _ => None,
+                };
+                let settings = self.standby_settings(upstream.as_ref());
+                let borrowed: Vec<(&str, Option<&str>)> = settings
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Some(value.as_str())))
+                    .collect();
+                self.pg
+                    .set_auto_conf(&borrowed)
+                    .and_then(|()| self.pg.ensure_standby_signal())
+                    .map_err(Outcome::error)?;
+                if let Some(node) = upstream {
+                    self.cache.upstream = node.to_string();
+                    self.cache.upstream_host = self.address(&node);
+                    facts.attached = true;
+                }
+                facts.prepared = true;
+            }
+            Step::StartPostmaster => {
+                facts.started = Some(self.pg.start(&self.deadline));
+                self.await_answer(facts);
+            }
+            Step::Measure => match self.position(&facts.instance) {
+                Known::Known(position)
+                    if position.exactness == crate::cluster::position::Exactness::Exact =>
+                {
+                    facts.position = Some(position);
+                }
+                Known::Known(_) | Known::Unknown(_) => {
+                    self.deadline.sleep(Duration::from_millis(100));
+                    self.look_again(facts);
+                }
+            },
+            Step::Attach => {
+                if let Some(Upstream::Live(live)) = &facts.upstream {
+                    let node = live.node.clone();
+                    let (conninfo, slot) = match &facts.instance.sql {
+                        crate::decide::facts::Sql::Standby(standby) => {
+                            (standby.conninfo.clone(), standby.slot.clone())
+                        }
+                        _ => (String::new(), String::new()),
+                    };
+                    self.follow(&node, &conninfo, &slot).map_err(Outcome::error)?;
+                }
+                facts.attached = true;
+            }
+            Step::Wait => {
+                self.deadline.sleep(Duration::from_millis(100));
+                self.look_again(facts);
+            }
+            Step::StopAgain => {
+                warn!("start: this node's data has diverged; PostgreSQL is stopped again");
+                self.pg.stop(&self.deadline).map_err(Outcome::error)?;
+                facts.started = None;
+                let Some(Upstream::Live(live)) = &facts.upstream else {
+                    return Err(Outcome::error("this node's data has diverged"));
+                };
+                return Err(Outcome::error(match &facts.position {
+                    Some(position) => diverged(live, position.timeline(), position.lsn),
+                    None => "this node's data has diverged".to_owned(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_again(&mut self, facts: &mut Facts) {
+        facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        facts.out_of_time = self.deadline.expired();
+    }
+
+    /// After the start: waits for the first answer, briefly if nobody is there to follow.
+    fn await_answer(&mut self, facts: &mut Facts) {
+        use crate::decide::facts::Sql;
+        let follows = matches!(facts.upstream, Some(Upstream::Live(_))) || self.standalone;
+        let end = if follows { self.deadline } else { self.deadline.within(BRIEFLY) };
+        loop {
+            let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
+            let settled = matches!(instance.sql, Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_))
+                || instance.process == crate::decide::facts::Process::None;
+            facts.instance = instance;
+            if settled || end.expired() {
+                break;
+            }
+            // A standby with an overflowed snapshot opens only with an upstream.
+            if follows
+                && !facts.attached
+                && self.pg.waits_for_upstream(&facts.instance)
+                && let Some(Upstream::Live(live)) = &facts.upstream
+            {
+                let node = live.node.clone();
+                let settings = self.standby_settings(Some(&node));
+                let borrowed: Vec<(&str, Option<&str>)> = settings
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Some(value.as_str())))
+                    .collect();
+                if self.pg.set_auto_conf(&borrowed).and_then(|()| self.pg.reload()).is_ok() {
+                    facts.attached = true;
+                }
+            }
+            end.sleep(Duration::from_millis(30));
+        }
+        facts.out_of_time = end.expired();
+    }
+}

@@ -1,0 +1,89 @@
+//! `stop`: it ends PostgreSQL and proves it. It validates nothing, and nothing that it does besides
+//! may make it fail. Floor 3.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
+use crate::cluster::known::Known;
+use crate::cluster::position::Shutdown;
+use crate::decide::facts::{DataDir, Process, Sql};
+
+impl Agent<'_> {
+    /// Stops PostgreSQL.
+    pub fn stop(&mut self) -> Outcome {
+        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(3)));
+        let was_primary = matches!(instance.sql, Sql::Primary(_));
+        if !self.standalone {
+            self.leave_in_order();
+        }
+        if instance.process == Process::None {
+            return Outcome::ok();
+        }
+        if let Err(why) = self.pg.stop(&self.deadline) {
+            return Outcome::error(why);
+        }
+        if was_primary && !self.standalone {
+            self.publish_shutdown();
+        }
+        Outcome::ok()
+    }
+
+    /// A standby that stops in an orderly way drops its score and confirms the entry without itself
+    /// first, so that the primary need not wait for it. All of it is help, none of it a condition.
+    fn leave_in_order(&mut self) {
+        let me = self.me.clone();
+        let _ = self.delete_score(&me);
+        self.withdraw_position();
+        if let Known::Known(view) = self.view()
+            && let OwnFile::Read(own) = self.exchange_ledger(&view, false)
+        {
+            self.publish_ack(&own, true);
+        }
+    }
+
+    /// Publishes where the WAL of a primary ends that was shut down in an orderly way: the end of
+    /// its shutdown checkpoint.
+    pub fn publish_shutdown(&mut self) {
+        let OwnFile::Read(own) = self.home.read() else { return };
+        let Some(entry) = own.store.done(&self.me) else { return };
+        let control = match self.pg.data_dir() {
+            DataDir::Cluster(control) if control.state.is_clean() => control,
+            _ => {
+                warn!("PostgreSQL did not end with a shutdown checkpoint");
+                return;
+            }
+        };
+        let end = match self.pg.end_of_checkpoint(&control, &self.deadline) {
+            Known::Known(end) => end,
+            Known::Unknown(why) => {
+                warn!("the end of the shutdown checkpoint is not known: {why}");
+                return;
+            }
+        };
+        let shutdown = Shutdown { id: entry.id, timeline: control.timeline, end };
+        info!("shut down in order: timeline {} ends at {end}", control.timeline);
+        if let Known::Unknown(why) =
+            self.pacemaker.publish(Attribute::Shutdown, &shutdown.to_string(), self.tool_limit())
+        {
+            warn!("the shutdown checkpoint could not be published: {why}");
+        }
+    }
+
+    /// Tells location rules and people what this node does; only when it changes. Called by
+    /// monitors alone, and not for what may pass: each change makes Pacemaker compute anew, and in the
+    /// middle of a failover it would do so for nothing.
+    pub fn publish_state(&mut self, state: &str) {
+        if self.standalone || self.cache.state == state {
+            return;
+        }
+        match self.pacemaker.publish(Attribute::State, state, self.tool_limit()) {
+            Known::Known(()) => state.clone_into(&mut self.cache.state),
+            Known::Unknown(why) => warn!("the state could not be published: {why}"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Finding the primary, proving it, and streaming from it. Floor 3.
+
+use std::collections::BTreeSet;
+
+use tracing::{debug, info, warn};
+
+use super::Agent;
+use super::view::View;
+use crate::client::ledger_file::OwnFile;
+use crate::client::peer::{Peer, PeerAnswer};
+use crate::cluster::known::Known;
+use crate::cluster::ledger::PromotionId;
+use crate::cluster::node::NodeName;
+use crate::decide::start::{Live, Upstream};
+use crate::postgres::conninfo::Conninfo;
+use crate::postgres::history::History;
+use crate::postgres::slot_name::slot_name;
+
+impl Agent<'_> {
+    /// A member as a server to log in to, as the replication user.
+    pub fn peer(&self, node: &NodeName) -> Peer {
+        Peer {
+            host: self.address(node),
+            port: self.params.pgport,
+            user: self.pg.replication_user(),
+            passfile: self.params.pgpassfile.clone(),
+        }
+    }
+
+    /// The primary of the cluster: whom Pacemaker has promoted, or the primary of the newest ledger
+    /// entry, if it answers as one.
+    pub fn find_upstream(&mut self, view: &View, own: &OwnFile) -> Upstream {
+        let mut candidates: Vec<NodeName> =
+            view.promoted().into_iter().filter(|node| *node != self.me).collect();
+        let promoted: BTreeSet<NodeName> = candidates.iter().cloned().collect();
+        let ledger = view.ledger();
+        if let Known::Known(store) = &ledger
+            && let Some(entry) = store.newest_done()
+            && entry.primary != self.me
+            && !promoted.contains(&entry.primary)
+            && view.node(&entry.primary) == crate::decide::sync::NodeState::Online
+        {
+            candidates.push(entry.primary.clone());
+        }
+        let followed = match own {
+            OwnFile::Read(own) => own.followed,
+            OwnFile::Missing | OwnFile::Unreadable(_) => None,
+        };
+        let mut silent = None;
+        for node in candidates {
+            let asked = self.ask_primary(&node, view, followed);
+            debug!("asked {node} whether it is the primary: {asked:?}");
+            match asked {
+                Ok(Some(live)) => return Upstream::Live(Box::new(live)),
+                Err(why) if promoted.contains(&node) => silent = Some((node, why)),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        match silent {
+            Some((node, why)) => Upstream::Silent(node, why),
+            None => Upstream::Nobody,
+        }
+    }
+
+    /// Asks one node whether it is the primary: `None` if it answers and is not.
+    fn ask_primary(
+        &mut self,
+        node: &NodeName,
+        view: &View,
+        followed: Option<PromotionId>,
+    ) -> Result<Option<Live>, String> {
+        let peer = self.peer(node);
+        let limit = self.deadline.bounded(std::time::Duration::from_secs(5));
+        let identity = match self.pg.identify_peer(&peer, limit) {
+            PeerAnswer::Primary(identity) => identity,
+            PeerAnswer::Standby(_) => return Ok(None),
+            other => return Err(other.to_string()),
+        };
+        let line = if identity.timeline.0 == 1 {
+            History::of_first_line()
+        } else {
+            self.pg.peer_history(&peer, identity.timeline, limit).into_result()?
+        };
+        let knows_our_promotion = match (view.ledger(), followed) {
+            (Known::Known(store), Some(id)) => {
+                store.done(node).map(|entry| entry.descends_from(id))
+            }
+            (Known::Known(_), None) | (Known::Unknown(_), _) => None,
+        };
+        Ok(Some(Live {
+            node: node.clone(),
+            system_id: identity.system_id,
+            line,
+            lsn: identity.lsn,
+            knows_our_promotion,
+        }))
+    }
+
+    /// The settings with which this node streams from `node`. What an administrator added to
+    /// primary_conninfo (sslmode and the like) stays.
+    pub fn conninfo_for(&self, node: &NodeName, present: &str) -> Conninfo {
+        let mut conninfo = Conninfo::parse(present).unwrap_or_default();
+        for (keyword, value) in [
+            ("host", self.address(node)),
+            ("port", self.params.pgport.to_string()),
+            ("user", self.pg.replication_user()),
+            ("application_name", self.standby_name()),
+        ] {
+            conninfo.set(keyword, &value);
+        }
+        conninfo.remove("hostaddr");
+        conninfo.remove("password");
+        if let Some(passfile) = &self.params.pgpassfile {
+            conninfo.set("passfile", passfile);
+        }
+        conninfo
+    }
+
+    fn standby_name(&self) -> String {
+        let members = self.known_members().map_or(2, |members| members.len());
+        self.params.application_name_for(&self.me, members).unwrap_or_else(|_| self.me.to_string())
+    }
+
+    /// The settings of a standby, for postgresql.auto.conf: `upstream` or nobody.
+    pub fn standby_settings(&mut self, upstream: Option<&NodeName>) -> Vec<(String, String)> {
+        let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
+        let conninfo = match upstream {
+            Some(node) => self.conninfo_for(node, &present).to_text(),
+            None => String::new(),
+        };
+        vec![
+            ("primary_conninfo".to_owned(), conninfo),
+            ("primary_slot_name".to_owned(), slot_name(&self.params.slot_name, self.me.as_str())),
+            ("recovery_target_timeline".to_owned(), "latest".to_owned()),
+        ]
+    }
+
+    /// Makes a running standby stream from `node`. Whether anything was changed.
+    pub fn follow(&mut self, node: &NodeName, present: &str, slot: &str) -> Result<bool, String> {
+        let wanted = self.conninfo_for(node, present);
+        let my_slot = slot_name(&self.params.slot_name, self.me.as_str());
+        let same = Conninfo::parse(present).is_ok_and(|now| now.same_meaning(&wanted));
+        self.cache.upstream = node.to_string();
+        self.cache.upstream_host = self.address(node);
+        if same && slot == my_slot {
+            return Ok(false);
+        }
+        info!("streams from {node} ({}) from now on", self.address(node));
+        self.pg.set_and_reload(&[
+            ("primary_conninfo", Some(&wanted.to_text())),
+            ("primary_slot_name", Some(&my_slot)),
+        ])?;
+        Ok(true)
+    }
+
+    /// Notes that this node's data is on the promotion of the primary that it streams from.
+    pub fn note_followed(&mut self, view: &View, primary: &NodeName) {
+        let OwnFile::Read(mut own) = self.exchange_ledger(view, true) else { return };
+        let Some(entry) = own.store.newest_done().filter(|entry| entry.primary == *primary) else {
+            return;
+        };
+        if own.followed == Some(entry.id) {
+            return;
+        }
+        own.followed = Some(entry.id);
+        if let Err(error) = self.home.write(&own) {
+            warn!("{}", crate::sys::chain(&error));
+        }
+    }
+}

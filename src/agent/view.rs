@@ -1,0 +1,133 @@
+//! One look at the cluster: what Pacemaker's tools say, put into the words of the decisions. Floor 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::absence::{Absence, absence};
+use crate::cluster::cib::Cib;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Entry, Slot, Store};
+use crate::cluster::node::NodeName;
+use crate::cluster::topology::{self, ClusterStatus, Quorum};
+use crate::decide::sync::{Fencing, NodeState};
+use crate::ocf::params::FencingPolicy;
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The resource, without an instance number.
+    pub resource: String,
+    /// What an absent node has to prove.
+    pub policy: FencingPolicy,
+    /// crm_mon's answer.
+    pub status: ClusterStatus,
+    /// The CIB.
+    pub cib: Cib,
+}
+
+impl View {
+    /// The members: node_list, or else every full node of the cluster.
+    pub fn members(&self, node_list: Option<&[NodeName]>) -> BTreeSet<NodeName> {
+        match node_list {
+            Some(list) => list.iter().cloned().collect(),
+            None => self.status.full_members().cloned().collect(),
+        }
+    }
+
+    /// A node's state in the words of the decisions. *Offline and clean* is what is proven, or
+    /// what an owner without fencing accepts; crm_mon alone calls more than that clean.
+    pub fn node(&self, node: &NodeName) -> NodeState {
+        match self.status.node_state(node) {
+            topology::NodeState::OnlineMember => return NodeState::Online,
+            topology::NodeState::OfflineUnclean => return NodeState::Unclean,
+            topology::NodeState::OfflineClean
+            | topology::NodeState::Pending
+            | topology::NodeState::Unknown => {}
+        }
+        match absence(&self.status, &self.cib, &self.resource, node) {
+            Absence::Proven => NodeState::OfflineClean,
+            Absence::Assumed(_) => match self.policy {
+                FencingPolicy::Advised => NodeState::OfflineClean,
+                FencingPolicy::Required => NodeState::Unclean,
+            },
+            Absence::Present(_) => NodeState::Unknown,
+        }
+    }
+
+    /// Nodes that Pacemaker has the instance promoted on.
+    pub fn promoted(&self) -> BTreeSet<NodeName> {
+        self.status.promoted_on(&self.resource).cloned().collect()
+    }
+
+    /// Whether Pacemaker has an instance running on this node, in whatever role.
+    pub fn runs_on(&self, node: &NodeName) -> bool {
+        self.status
+            .instances_of(&self.resource)
+            .any(|instance| instance.active && instance.nodes.contains(node))
+    }
+
+    /// Whether this partition has quorum.
+    pub fn quorum(&self) -> Known<bool> {
+        match self.status.quorum {
+            Quorum::Quorate => Known::Known(true),
+            Quorum::Inquorate => Known::Known(false),
+            Quorum::NoController => Known::unknown("there is no designated controller yet"),
+        }
+    }
+
+    /// `no-quorum-policy=ignore` in a cluster of exactly two full nodes.
+    pub fn two_and_ignore(&self) -> bool {
+        self.cib.no_quorum_policy() == Known::Known("ignore".to_owned())
+            && self.status.full_members().count() == 2
+    }
+
+    /// Whether an offline node proves anything.
+    pub fn fencing(&self) -> Fencing {
+        match self.cib.fencing().offline_means_down() {
+            Ok(()) => Fencing::Works,
+            Err(why) => match self.policy {
+                FencingPolicy::Required => Fencing::Off(why),
+                FencingPolicy::Advised => Fencing::OffAccepted(why),
+            },
+        }
+    }
+
+    /// Promotion scores that are set and readable.
+    pub fn scores(&self) -> BTreeMap<NodeName, i32> {
+        self.cib
+            .scores(&self.resource)
+            .into_iter()
+            .map(|(node, score)| (node, score.known().unwrap_or(0)))
+            .collect()
+    }
+
+    /// The ledger's copy in the CIB; unknown if any part of it cannot be read.
+    pub fn ledger(&self) -> Known<Store> {
+        let mut store = Store::default();
+        for (node, text) in self.cib.ledgers(&self.resource) {
+            match text.parse::<Slot>() {
+                Ok(slot) => store.replace_slot(&node, slot),
+                Err(error) => {
+                    return Known::unknown(format!("the entry of {node} in the CIB: {error}"));
+                }
+            }
+        }
+        Known::Known(store)
+    }
+
+    /// An entry of another primary with a higher term than `own`, or as high.
+    pub fn superseding(&self, me: &NodeName, own: &Entry) -> Known<Option<Entry>> {
+        self.ledger().map(|store| {
+            store
+                .slots()
+                .filter(|(node, _)| *node != me)
+                .filter_map(|(_, slot)| slot.done.clone())
+                .filter(|entry| entry.term >= own.term)
+                .max_by_key(Entry::key)
+        })
+    }
+
+    /// Members that are gone, and proven to be.
+    pub fn out(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+        members.iter().filter(|node| self.node(node) == NodeState::OfflineClean).cloned().collect()
+    }
+}

@@ -1,0 +1,370 @@
+//! One connection to our own instance over its unix socket, as the PostgreSQL user. Floor 2.
+//!
+//! `Wire` is the border: a text of SQL goes in, rows of text come out, and every exchange ends by
+//! a deadline. What is asked lives in `look`, what is done in `acts`.
+
+pub mod acts;
+pub mod look;
+
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt,
+};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::decide::facts::Sql;
+use crate::sys::deadline::Deadline;
+use crate::sys::privilege::{PrivilegeError, User, with_user};
+
+/// Columns of one row as text; `None` is NULL.
+pub type Row = Vec<Option<String>>;
+
+/// A PostgreSQL session that understands the simple query protocol.
+pub trait Wire {
+    /// Sends a text of one or more statements; the rows of all of them, in order.
+    fn ask(&mut self, sql: &str, deadline: &Deadline) -> Result<Vec<Row>, SqlError>;
+}
+
+/// Where our own instance listens, and whom it trusts there by peer authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The directory of its socket.
+    pub socket_dir: PathBuf,
+    /// Its port, which names the socket.
+    pub port: u16,
+    /// The user that it runs as, a superuser of the same name in the database.
+    pub user: User,
+}
+
+impl Endpoint {
+    /// The path of the socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket_dir.join(format!(".s.PGSQL.{}", self.port))
+    }
+}
+
+/// Why an exchange gave no rows. Displays one line; says whether the server is alive.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// There is no socket, or nobody listens on it.
+    #[error("nobody listens on {socket}: {why}")]
+    Refused {
+        /// The path of the socket.
+        socket: String,
+        /// In words.
+        why: String,
+    },
+    /// 57P03: not open for connections yet, with the server's words.
+    #[error("{0}")]
+    Starting(String),
+    /// 57P03 while it shuts down.
+    #[error("the database system is shutting down")]
+    ShuttingDown,
+    /// Alive, but out of connections, memory or time for us.
+    #[error("the server is alive but busy: {0}")]
+    Busy(String),
+    /// It should have answered and did not.
+    #[error(
+        "no answer from {socket} within {waited:?}: the postmaster hangs, or the machine is overloaded"
+    )]
+    Hung {
+        /// The path of the socket.
+        socket: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The server refused, with an SQLSTATE.
+    #[error("the server answered {code}: {message}")]
+    Server {
+        /// The SQLSTATE, five characters.
+        code: String,
+        /// Its message, detail and hint.
+        message: String,
+    },
+    /// Something else than our instance listens there.
+    #[error("{socket} belongs to uid {uid}, not to {user:?}: another server listens on this port")]
+    Foreign {
+        /// The path of the socket.
+        socket: String,
+        /// Who listens.
+        uid: u32,
+        /// Who should.
+        user: String,
+    },
+    /// We could not act as the PostgreSQL user.
+    #[error("cannot connect as the PostgreSQL user")]
+    Privilege(#[source] PrivilegeError),
+    /// The exchange broke off, or could not be understood.
+    #[error("the exchange with {socket} broke off: {why}")]
+    Broken {
+        /// The path of the socket.
+        socket: String,
+        /// In words.
+        why: String,
+    },
+    /// An answer arrived that does not have the form it should have.
+    #[error("the server's answer was not understood: {0}")]
+    Answer(String),
+}
+
+impl SqlError {
+    /// Whether this is a server's error with this SQLSTATE.
+    pub fn is_code(&self, sqlstate: &SqlState) -> bool {
+        matches!(self, Self::Server { code, .. } if code == sqlstate.code())
+    }
+}
+
+impl From<SqlError> for Sql {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Refused { .. } => Self::Refused(error.to_string()),
+            SqlError::Starting(message) => Self::Starting(message),
+            SqlError::ShuttingDown => Self::ShuttingDown,
+            SqlError::Busy(message) => Self::Busy(message),
+            SqlError::Hung { .. } => Self::Hung,
+            SqlError::Privilege(source) => Self::Unknown(source.to_string()),
+            SqlError::Server { .. }
+            | SqlError::Foreign { .. }
+            | SqlError::Broken { .. }
+            | SqlError::Answer(_) => Self::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// A session with our own instance, in the database `postgres`.
+pub struct Connection {
+    runtime: Runtime,
+    client: Option<Client>,
+    driver: Option<JoinHandle<Result<(), tokio_postgres::Error>>>,
+    socket: String,
+    postmaster: i32,
+}
+
+impl Connection {
+    /// Connects, logs in and is ready for questions, all before the deadline.
+    ///
+    /// The session's `statement_timeout` is four fifths of what the deadline leaves now.
+    pub fn open(endpoint: &Endpoint, deadline: &Deadline) -> Result<Self, SqlError> {
+        let waited = deadline.left();
+        let socket = endpoint.socket().display().to_string();
+        let broken = |why: String| SqlError::Broken { socket: socket.clone(), why };
+        let stream = connected(endpoint, deadline, waited)?;
+        let peer =
+            getsockopt(&stream, sockopt::PeerCredentials).map_err(|e| broken(e.to_string()))?;
+        if peer.uid() != endpoint.user.uid {
+            let user = endpoint.user.name.clone();
+            return Err(SqlError::Foreign { socket, uid: peer.uid(), user });
+        }
+        let mut config = tokio_postgres::Config::new();
+        let statement_ms = (waited.as_millis() * 4 / 5).max(50);
+        config
+            .user(endpoint.user.name.as_str())
+            .dbname("postgres")
+            .application_name("pgtwin_agent")
+            .options(format!(
+                "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off"
+            ));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|e| broken(e.to_string()))?;
+        let logged_in = runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(stream)
+                .map_err(|e| SqlError::Broken { socket: socket.clone(), why: e.to_string() })?;
+            match tokio::time::timeout(deadline.left(), config.connect_raw(stream, NoTls)).await {
+                Ok(Ok(pair)) => Ok(pair),
+                Ok(Err(error)) => Err(classify(&error, &socket)),
+                Err(_) => Err(SqlError::Hung { socket: socket.clone(), waited }),
+            }
+        });
+        let (client, connection) = logged_in?;
+        let driver = Some(runtime.spawn(connection));
+        Ok(Self { runtime, client: Some(client), driver, socket, postmaster: peer.pid() })
+    }
+
+    /// The process that listens on the socket, as the kernel knows it.
+    pub fn postmaster_pid(&self) -> i32 {
+        self.postmaster
+    }
+}
+
+impl Wire for Connection {
+    fn ask(&mut self, sql: &str, deadline: &Deadline) -> Result<Vec<Row>, SqlError> {
+        let waited = deadline.left();
+        let Some(client) = &self.client else {
+            let why = "it was closed before".to_owned();
+            return Err(SqlError::Broken { socket: self.socket.clone(), why });
+        };
+        let question = client.simple_query(sql);
+        let answer = self.runtime.block_on(async { tokio::time::timeout(waited, question).await });
+        match answer {
+            Ok(Ok(messages)) => Ok(messages.iter().filter_map(row).collect()),
+            Ok(Err(error)) => Err(classify(&error, &self.socket)),
+            Err(_) => Err(SqlError::Hung { socket: self.socket.clone(), waited }),
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Says goodbye, so that the server does not log a client that vanished.
+    fn drop(&mut self) {
+        drop(self.client.take());
+        if let Some(driver) = self.driver.take() {
+            let _ = self
+                .runtime
+                .block_on(async { tokio::time::timeout(Duration::from_millis(50), driver).await });
+        }
+    }
+}
+
+fn row(message: &SimpleQueryMessage) -> Option<Row> {
+    match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect())
+        }
+        _ => None,
+    }
+}
+
+/// The socket, connected as the PostgreSQL user, without ever blocking: `connect` on a unix socket
+/// waits for ever when the queue of a stopped postmaster is full.
+fn connected(
+    endpoint: &Endpoint,
+    deadline: &Deadline,
+    waited: Duration,
+) -> Result<UnixStream, SqlError> {
+    let path = endpoint.socket();
+    let socket_name = path.display().to_string();
+    let refused =
+        |why: &str| SqlError::Refused { socket: socket_name.clone(), why: why.to_owned() };
+    let broken =
+        |e: Errno| SqlError::Broken { socket: socket_name.clone(), why: e.desc().to_owned() };
+    let address = UnixAddr::new(&path).map_err(broken)?;
+    loop {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(broken)?;
+        let attempt = with_user(&endpoint.user, || connect(fd.as_raw_fd(), &address));
+        match attempt.map_err(SqlError::Privilege)? {
+            Ok(()) => return Ok(UnixStream::from(fd)),
+            Err(Errno::ENOENT) => return Err(refused("there is no such socket")),
+            Err(Errno::ECONNREFUSED) => return Err(refused("connection refused")),
+            Err(Errno::EAGAIN | Errno::EINTR) if !deadline.expired() => {
+                deadline.sleep(Duration::from_millis(10));
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => {
+                return Err(SqlError::Hung { socket: socket_name, waited });
+            }
+            Err(other) => return Err(broken(other)),
+        }
+    }
+}
+
+fn classify(error: &tokio_postgres::Error, socket: &str) -> SqlError {
+    let Some(server) = error.as_db_error() else {
+        let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
+        let why = format!("{error}{}", cause.unwrap_or_default());
+        return SqlError::Broken { socket: socket.to_owned(), why };
+    };
+    let mut message = server.message().to_owned();
+    for more in [server.detail(), server.hint()].into_iter().flatten() {
+        message.push_str(" (");
+        message.push_str(more.trim_end_matches('.'));
+        message.push(')');
+    }
+    by_sqlstate(server.code().code(), message)
+}
+
+/// What a server's error says about it. Messages can be translated: a 57P03 whose words are not
+/// known is taken for a start, and whoever has the postmaster's pid file knows better.
+fn by_sqlstate(code: &str, message: String) -> SqlError {
+    match code {
+        "57P03" if message.starts_with("the database system is shutting down") => {
+            SqlError::ShuttingDown
+        }
+        "57P03" => SqlError::Starting(message),
+        // Out of connections, memory, disk; a statement cut short; a backend told to go.
+        "57014" | "57P01" => SqlError::Busy(message),
+        code if code.starts_with("53") => SqlError::Busy(message),
+        code => SqlError::Server { code: code.to_owned(), message },
+    }
+}
+
+/// A string as an SQL literal.
+pub(crate) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn facts(code: &str, message: &str) -> Sql {
+        by_sqlstate(code, message.to_owned()).into()
+    }
+
+    #[test]
+    fn a_server_that_refuses_us_for_now_is_alive() {
+        for (code, message, expected) in [
+            ("57P03", "the database system is shutting down", Sql::ShuttingDown),
+            (
+                "57P03",
+                "the database system is starting up",
+                Sql::Starting("the database system is starting up".into()),
+            ),
+            (
+                "57P03",
+                "the database system is not yet accepting connections (Consistent recovery state has not been yet reached)",
+                Sql::Starting(
+                    "the database system is not yet accepting connections (Consistent recovery state has not been yet reached)".into(),
+                ),
+            ),
+            ("57P03", "das Datenbanksystem startet", Sql::Starting("das Datenbanksystem startet".into())),
+            (
+                "53300",
+                "sorry, too many clients already",
+                Sql::Busy("sorry, too many clients already".into()),
+            ),
+            (
+                "57014",
+                "canceling statement due to statement timeout",
+                Sql::Busy("canceling statement due to statement timeout".into()),
+            ),
+        ] {
+            assert_eq!(facts(code, message), expected, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn any_other_refusal_is_unknown_with_its_code() {
+        let Sql::Unknown(text) = facts("28000", "no pg_hba.conf entry") else { panic!() };
+        assert!(text.contains("28000") && text.contains("no pg_hba.conf entry"), "{text}");
+    }
+
+    #[test]
+    fn literals_cannot_be_left_by_their_content() {
+        for (text, expected) in [
+            ("plain", "'plain'"),
+            ("it's", "'it''s'"),
+            (r"back\slash", r"E'back\\slash'"),
+            (r"\'; DROP", r"E'\\''; DROP'"),
+            ("", "''"),
+        ] {
+            assert_eq!(literal(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is done on our own instance by SQL. Nothing here takes a transaction id, so nothing ever
+//! waits for a standby. Floor 2.
+
+use std::time::Duration;
+
+use crate::postgres::hba::{self, Rule};
+use crate::postgres::lsn::Lsn;
+use crate::sys::deadline::Deadline;
+
+use super::{Row, SqlError, Wire, literal};
+
+/// What an exchange answered in its first column, row by row.
+fn firsts(rows: &[Row]) -> impl Iterator<Item = &str> {
+    rows.iter().filter_map(|row| row.first()?.as_deref())
+}
+
+/// Makes every process of the server read its configuration again.
+pub fn reload(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> {
+    let rows = wire.ask("SELECT pg_catalog.pg_reload_conf()::text", deadline)?;
+    match firsts(&rows).next() {
+        Some("true") => Ok(()),
+        other => Err(SqlError::Answer(format!("pg_reload_conf() said {other:?}"))),
+    }
+}
+
+/// The value of a setting, as this session sees it and as SHOW prints it.
+pub fn show(wire: &mut dyn Wire, name: &str, deadline: &Deadline) -> Result<String, SqlError> {
+    let sql = format!("SELECT pg_catalog.current_setting({})", literal(name));
+    let rows = wire.ask(&sql, deadline)?;
+    firsts(&rows)
+        .next()
+        .map(str::to_owned)
+        .ok_or_else(|| SqlError::Answer(format!("no value of {name}")))
+}
+
+/// Asks for a checkpoint and does not wait for its end.
+///
+/// The request stays with the checkpointer when the statement that made it is cut short, which
+/// happens here on purpose, and without a line in the server's log.
+pub fn request_checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> {
+    let sql = "SET log_min_messages TO fatal; SET statement_timeout TO 50; CHECKPOINT";
+    let cut_short = match wire.ask(sql, deadline) {
+        Ok(_) | Err(SqlError::Busy(_)) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let restored = wire.ask("RESET log_min_messages; RESET statement_timeout", deadline);
+    cut_short.and(restored.map(|_| ()))
+}
+
+/// Makes a physical slot that keeps WAL from now on, unless there is a slot of that name.
+/// Whether one was made.
+pub fn create_physical_slot(
+    wire: &mut dyn Wire,
+    name: &str,
+    deadline: &Deadline,
+) -> Result<bool, SqlError> {
+    let name = literal(name);
+    let sql = format!(
+        "SELECT slot_name FROM pg_catalog.pg_create_physical_replication_slot({name}, true) \
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = {name})"
+    );
+    match wire.ask(&sql, deadline) {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(SqlError::Server { code, .. }) if code == "42710" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Drops a physical slot, unless there is none of that name. An active one is an error (55006).
+/// Whether one was dropped.
+pub fn drop_physical_slot(
+    wire: &mut dyn Wire,
+    name: &str,
+    deadline: &Deadline,
+) -> Result<bool, SqlError> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name)::text \
+         FROM pg_catalog.pg_replication_slots WHERE slot_name = {} AND slot_type = 'physical'",
+        literal(name)
+    );
+    match wire.ask(&sql, deadline) {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(SqlError::Server { code, .. }) if code == "42704" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves the idle ones of these slots of a standby forward, so that it keeps what its own
+/// standbys would need after its promotion, and no more. Never beyond what has been replayed.
+pub fn advance_physical_slots(
+    wire: &mut dyn Wire,
+    names: &[String],
+    to: Lsn,
+    deadline: &Deadline,
+) -> Result<(), SqlError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    let to = literal(&to.to_string());
+    let sql = format!(
+        "SELECT pg_catalog.pg_replication_slot_advance(slot_name, {to}::pg_lsn) \
+         FROM pg_catalog.pg_replication_slots WHERE slot_name IN ({}) AND slot_type = 'physical' \
+         AND NOT active AND restart_lsn < {to}::pg_lsn",
+        names.join(", ")
+    );
+    wire.ask(&sql, deadline).map(|_| ())
+}
+
+/// Ends a walsender, if that process still is one and still serves that name. Whether it was told.
+pub fn terminate_walsender(
+    wire: &mut dyn Wire,
+    pid: i32,
+    name: &str,
+    deadline: &Deadline,
+) -> Result<bool, SqlError> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_replication \
+         WHERE pid = {pid} AND application_name = {}",
+        literal(name)
+    );
+    Ok(firsts(&wire.ask(&sql, deadline)?).any(|answer| answer == "true"))
+}
+
+/// The lines of pg_hba.conf, as the file stands now (it may not have been reloaded).
+pub fn hba_rules(wire: &mut dyn Wire, deadline: &Deadline) -> Result<Vec<Rule>, SqlError> {
+    let rows = wire.ask(hba::QUERY, deadline)?;
+    let rules = rows.iter().enumerate().map(|(index, row)| {
+        let [line, kind, databases, users, address, netmask, method, error] = row.as_slice() else {
+            return Err(SqlError::Answer(format!("a row of pg_hba_file_rules: {row:?}")));
+        };
+        let fields = [line, kind, databases, users, address, netmask, method, error];
+        Rule::of_fields(index + 1, fields.map(Option::as_deref))
+            .map_err(|error| SqlError::Answer(error.to_string()))
+    });
+    rules.collect()
+}
+
+/// Whether a standby has taken a promotion request that it has not finished.
+///
+/// `pg_wal_replay_resume()` refuses exactly then, with the SQLSTATE it also has outside recovery;
+/// so recovery is asked for again. A replay that was paused is left alone: its request waits too.
+pub fn promotion_pending(wire: &mut dyn Wire, deadline: &Deadline) -> Result<bool, SqlError> {
+    let sql = "SELECT pg_catalog.pg_wal_replay_resume()::text \
+         WHERE pg_catalog.pg_is_in_recovery() AND NOT pg_catalog.pg_is_wal_replay_paused()";
+    match wire.ask(sql, deadline) {
+        Ok(_) => Ok(false),
+        Err(SqlError::Server { code, .. }) if code == "55000" => {
+            let rows = wire.ask("SELECT pg_catalog.pg_is_in_recovery()::text", deadline)?;
+            Ok(firsts(&rows).next() == Some("true"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// From now on a commit of this session waits for the local disk only.
+pub fn commit_locally(wire: &mut dyn Wire) -> Result<(), SqlError> {
+    wire.ask("SET synchronous_commit TO local", &Deadline::after(Duration::from_secs(2)))
+        .map(|_| ())
+}

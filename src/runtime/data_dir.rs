@@ -1,0 +1,183 @@
+//! What stands at PGDATA, seen as the PostgreSQL user. Floor 2.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use crate::decide::facts::DataDir;
+use crate::postgres::control_data::{ControlData, ControlDataError};
+use crate::postgres::version::major_of_pg_version;
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+use crate::sys::exec::{Ended, Exec};
+use crate::sys::files::{FileError, Kind, Seen, look_through, remove_durably, write_durably};
+use crate::sys::privilege::with_user;
+
+use super::{Place, Runtime, RuntimeError, last_words, succeeded};
+
+/// Files in PGDATA that tell a start, or a running server, what to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalFile {
+    /// `standby.signal`: a standby.
+    Standby,
+    /// `recovery.signal`: a point-in-time recovery (a standby, if the other is there too).
+    Recovery,
+    /// `promote`: a promotion request that the startup process has not taken yet.
+    Promote,
+}
+
+impl SignalFile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Standby => "standby.signal",
+            Self::Recovery => "recovery.signal",
+            Self::Promote => "promote",
+        }
+    }
+
+    /// Whether it is there.
+    pub fn is_there(self, place: &Place) -> Result<bool, RuntimeError> {
+        let path = place.pgdata.join(self.name());
+        match with_user(&place.user, || look_through(&path)).map_err(RuntimeError::Privilege)? {
+            Seen::Present(_) => Ok(true),
+            Seen::Missing => Ok(false),
+            Seen::Unknown(why) => Err(RuntimeError::Refused(why)),
+        }
+    }
+
+    /// Makes it be there, also after a power cut.
+    pub fn create(self, place: &Place) -> Result<(), RuntimeError> {
+        if self.is_there(place)? {
+            return Ok(());
+        }
+        place.as_user(|| write_durably(&place.pgdata, self.name(), b"", 0o600))
+    }
+
+    /// Makes it not be there, also after a power cut.
+    pub fn remove(self, place: &Place) -> Result<(), RuntimeError> {
+        place.as_user(|| remove_durably(&place.pgdata, self.name()))
+    }
+}
+
+/// What `pg_controldata` says. It reads a file that a running server writes: a checksum that is
+/// wrong is looked at again.
+pub fn control_data(
+    runtime: &dyn Runtime,
+    exec: &dyn Exec,
+    deadline: &Deadline,
+) -> Result<ControlData, RuntimeError> {
+    let what = "read the control file";
+    let mut again = true;
+    loop {
+        let cmd = runtime
+            .command("pg_controldata")?
+            .args(["-D", &runtime.place().pgdata_text()])
+            .limit(deadline.bounded(Duration::from_secs(10)));
+        let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
+        succeeded(what, &output)?;
+        match ControlData::parse(&format!("{}\n{}", output.stdout, output.stderr)) {
+            Ok(control) => return Ok(control),
+            Err(ControlDataError::Damaged) if again => again = false,
+            Err(error) => return Err(RuntimeError::Failed { what, why: error.to_string() }),
+        }
+    }
+}
+
+/// Looks at the data directory: whether it is there, whose it is, and its control file.
+pub fn look(runtime: &dyn Runtime, exec: &dyn Exec, deadline: &Deadline) -> DataDir {
+    match examine(runtime.place()) {
+        Examined::Cluster => {}
+        Examined::Other(answer) => return answer,
+    }
+    let cmd = match runtime.command("pg_controldata") {
+        Ok(cmd) => cmd.args(["-D", &runtime.place().pgdata_text()]),
+        Err(error) => return DataDir::Unusable(error.to_string()),
+    };
+    let limit = deadline.bounded(Duration::from_secs(10));
+    let mut damaged = None;
+    for _ in 0..2 {
+        let output = match exec.run(&cmd.clone().limit(limit)) {
+            Ok(output) => output,
+            Err(error) => return DataDir::Unknown(chain(&error)),
+        };
+        if output.ended == Ended::TimedOut {
+            return DataDir::Unknown(format!("pg_controldata did not end within {limit:?}"));
+        }
+        if !output.ok() {
+            let words = last_words(&output.stderr);
+            let missing = words.contains("No such file or directory");
+            return if missing { DataDir::Unusable(words) } else { DataDir::Unknown(words) };
+        }
+        match ControlData::parse(&format!("{}\n{}", output.stdout, output.stderr)) {
+            Ok(control) => return DataDir::Cluster(Box::new(control)),
+            Err(error @ ControlDataError::Damaged) => damaged = Some(error.to_string()),
+            Err(error) => return DataDir::Unknown(error.to_string()),
+        }
+    }
+    DataDir::Unusable(damaged.unwrap_or_default())
+}
+
+enum Examined {
+    Cluster,
+    Other(DataDir),
+}
+
+/// All that can be seen without a program.
+fn examine(place: &Place) -> Examined {
+    let pgdata = place.pgdata_text();
+    let unusable = |why: String| Examined::Other(DataDir::Unusable(why));
+    let entry = match look_through(&place.pgdata) {
+        Seen::Missing => return Examined::Other(DataDir::Absent),
+        Seen::Unknown(why) => return Examined::Other(DataDir::Unknown(why)),
+        Seen::Present(entry) => entry,
+    };
+    let user = &place.user;
+    if entry.kind != Kind::Directory {
+        return unusable(format!("{pgdata} is a {}, not a directory", entry.kind.name()));
+    }
+    if entry.uid != user.uid {
+        return unusable(format!(
+            "{pgdata} belongs to uid {}, not to {}: chown -R {} {pgdata}",
+            entry.uid, user.name, user.name
+        ));
+    }
+    let names = match with_user(user, || names_in(place)) {
+        Ok(Ok(names)) => names,
+        Ok(Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+            return unusable(format!(
+                "{pgdata} cannot be read by {}: check the modes of it and its parents",
+                user.name
+            ));
+        }
+        Ok(Err(e)) => return Examined::Other(DataDir::Unknown(format!("{pgdata}: {e}"))),
+        Err(error) => return Examined::Other(DataDir::Unknown(chain(&error))),
+    };
+    if !names.iter().any(|name| name == "PG_VERSION") {
+        return match names.iter().find(|name| *name != "lost+found") {
+            None => Examined::Other(DataDir::Empty),
+            Some(name) => unusable(format!(
+                "{pgdata} holds {name} but no PG_VERSION: it is no database, look at what it is"
+            )),
+        };
+    }
+    if entry.mode & 0o027 != 0 {
+        return unusable(format!(
+            "{pgdata} has mode {:04o}, which PostgreSQL refuses: chmod 0700 {pgdata}",
+            entry.mode
+        ));
+    }
+    match place.read("PG_VERSION", 64) {
+        Ok(text) => match major_of_pg_version(&text) {
+            Ok(_) => Examined::Cluster,
+            Err(error) => unusable(format!("{pgdata}: {error}")),
+        },
+        Err(RuntimeError::File(error @ FileError::WrongKind { .. })) => unusable(chain(&error)),
+        Err(error) => Examined::Other(DataDir::Unknown(chain(&error))),
+    }
+}
+
+fn names_in(place: &Place) -> io::Result<Vec<String>> {
+    fs::read_dir(&place.pgdata)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect()
+}

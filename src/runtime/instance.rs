@@ -1,0 +1,397 @@
+//! Our own PostgreSQL as the agent knows it: every look and every act, each with its bound, and
+//! errors in one line. Floor 2.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::client::peer::{self, Identity, Peer, PeerAnswer};
+use crate::client::sql::{Connection, SqlError, acts};
+use crate::cluster::known::Known;
+use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::ocf::params::Params;
+use crate::postgres::conf;
+use crate::postgres::control_data::ControlData;
+use crate::postgres::hba::Rule;
+use crate::postgres::history::History;
+use crate::postgres::lsn::{Lsn, Timeline};
+use crate::postgres::pgpass::Passfile;
+use crate::sys::chain;
+use crate::sys::deadline::{Deadline, poll_until};
+use crate::sys::exec::Exec;
+use crate::sys::files::read_untrusted;
+use crate::sys::privilege::PrivilegeError;
+
+use super::bare::Bare;
+use super::data_dir::{self, SignalFile};
+use super::shutdown::{self, Usher, Walsenders};
+use super::startup_process::Activity;
+use super::stop::{self, Patience, Stopped};
+use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
+
+/// The role for replication where neither a parameter nor the passfile names one.
+const REPLICATION_USER: &str = "replicator";
+/// Bound of a quick question in a session that is open.
+const QUICK: Duration = Duration::from_secs(5);
+/// A startup process that did nothing for so long waits for WAL.
+const IDLE_FOR: Duration = Duration::from_millis(300);
+
+/// Our own instance. It keeps one session open from the first look that got an answer.
+pub struct Postgres<'a> {
+    exec: &'a dyn Exec,
+    runtime: Bare<'a>,
+    session: RefCell<Option<Connection>>,
+    startup: RefCell<Option<(Instant, Activity)>>,
+    repuser: Option<String>,
+    passfile: Option<PathBuf>,
+}
+
+impl<'a> Postgres<'a> {
+    /// The instance that the parameters name. `start_log` gets the postmaster's first words: a file
+    /// in a directory of ours. Fails when its user does not exist, so that nothing of it can run.
+    pub fn new(
+        exec: &'a dyn Exec,
+        params: &Params,
+        start_log: PathBuf,
+    ) -> Result<Self, PrivilegeError> {
+        let place = Place::of(params, start_log)?;
+        Ok(Self {
+            exec,
+            runtime: Bare::new(exec, place),
+            session: RefCell::new(None),
+            startup: RefCell::new(None),
+            repuser: params.repuser.clone(),
+            passfile: params.pgpassfile.as_ref().map(PathBuf::from),
+        })
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        self.runtime.place()
+    }
+
+    /// How it is run.
+    pub fn runtime(&self) -> &dyn Runtime {
+        &self.runtime
+    }
+
+    /// Whether PostgreSQL's programs are there and fit the data.
+    pub fn check_programs(&self) -> Result<(), String> {
+        self.runtime.command("postgres").map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Looks at everything. The directory is looked at only where the server does not answer: an
+    /// answer says more than its control file, and a quiet monitor executes no program.
+    pub fn look(&self, deadline: &Deadline) -> Instance {
+        let session = self.session.borrow_mut().take();
+        let seen = look::look(&self.runtime, session, deadline);
+        let answered = seen.connection.is_some();
+        *self.session.borrow_mut() = seen.connection;
+        let data = if answered {
+            DataDir::Unknown("not looked at, for the server answers".to_owned())
+        } else {
+            data_dir::look(&self.runtime, self.exec, &Deadline::after(QUICK).max(*deadline))
+        };
+        Instance { data, process: seen.process, sql: seen.sql }
+    }
+
+    /// The data directory alone.
+    pub fn data_dir(&self) -> DataDir {
+        data_dir::look(&self.runtime, self.exec, &Deadline::after(Duration::from_secs(10)))
+    }
+
+    /// Its position, as it tells a replication connection over its socket.
+    pub fn identify(&self, deadline: &Deadline) -> Known<Identity> {
+        let endpoint = match look::endpoint(self.place()) {
+            Ok(endpoint) => endpoint,
+            Err(answer) => return Known::unknown(format!("{answer:?}")),
+        };
+        let psql = match self.runtime.command("psql") {
+            Ok(psql) => psql,
+            Err(error) => return Known::unknown(error.to_string()),
+        };
+        let dir = endpoint.socket_dir.display().to_string();
+        let user = &self.place().user.name;
+        let limit = deadline.bounded(QUICK);
+        match peer::local_identify(self.exec, psql, &dir, endpoint.port, user, limit) {
+            PeerAnswer::Primary(identity) | PeerAnswer::Standby(identity) => Known::Known(identity),
+            other => Known::unknown(format!("its position cannot be asked for: {other}")),
+        }
+    }
+
+    /// The line of a timeline of its own.
+    pub fn history_of(&self, timeline: Timeline) -> Known<History> {
+        match wal::history(self.place(), timeline) {
+            Ok(Some(history)) => Known::Known(history),
+            Ok(None) => Known::unknown(format!(
+                "{} is missing in pg_wal, so the line of timeline {timeline} is not known",
+                timeline.history_file()
+            )),
+            Err(error) => Known::unknown(chain(&error)),
+        }
+    }
+
+    /// The highest timeline that its pg_wal has a history file of.
+    pub fn highest_history(&self) -> Known<Option<Timeline>> {
+        wal::highest_history(self.place()).map_err(|error| OneLine(chain(&error))).into()
+    }
+
+    /// Where the shutdown checkpoint ends that a primary wrote last.
+    pub fn end_of_checkpoint(&self, control: &ControlData, deadline: &Deadline) -> Known<Lsn> {
+        wal::end_of_shutdown_checkpoint(&self.runtime, self.exec, control, deadline)
+            .map_err(|error| OneLine(chain(&error)))
+            .into()
+    }
+
+    /// Whether it was told to promote and has not done so yet.
+    pub fn promotion_pending(&self) -> Known<bool> {
+        match SignalFile::Promote.is_there(self.place()) {
+            Ok(true) => return Known::Known(true),
+            Ok(false) => {}
+            Err(error) => return Known::unknown(chain(&error)),
+        }
+        Known::from(self.with_session(acts::promotion_pending).map_err(OneLine))
+    }
+
+    /// Whether it runs, takes no session, and waits for WAL that it has not got: then it opens
+    /// only with an upstream (a hot standby whose snapshot is not known yet). It is asked again and
+    /// again: only two questions some time apart can see that nothing goes on.
+    pub fn waits_for_upstream(&self, instance: &Instance) -> bool {
+        if !matches!(instance.sql, Sql::Starting(_)) {
+            return false;
+        }
+        let Some(now) = self.runtime.startup_activity() else { return false };
+        let mut earlier = self.startup.borrow_mut();
+        match earlier.as_ref() {
+            Some((since, then)) if now.idle_since(then) => since.elapsed() >= IDLE_FOR,
+            Some(_) | None => {
+                *earlier = Some((Instant::now(), now));
+                false
+            }
+        }
+    }
+
+    /// Starts the postmaster and sees it hold its lock file, or die.
+    pub fn start(&self, deadline: &Deadline) -> Result<(), String> {
+        *self.session.borrow_mut() = None;
+        let launched = self.runtime.launch().map_err(|error| chain(&error))?;
+        start::wait_running(&self.runtime, &launched, deadline).map_err(|error| chain(&error))
+    }
+
+    /// Stops it: in order, then at once, then by force. `Ok`: the postmaster and all of its
+    /// children are gone.
+    pub fn stop(&self, deadline: &Deadline) -> Result<(), String> {
+        let patience = Patience::of(deadline.left());
+        self.end(patience, deadline).map(|_| ())
+    }
+
+    /// Shuts a primary down so that it ends with a shutdown checkpoint which its standbys have
+    /// received. Never in a harsher way: if it does not end in time, that is an error.
+    pub fn shut_down_in_order(&self, deadline: &Deadline) -> Result<(), String> {
+        // Phases without any time: what is not gone then is an error.
+        let walsenders = self.walsenders_before(deadline);
+        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
+        *self.session.borrow_mut() = None;
+        let postmaster = match self.runtime.process() {
+            Process::None => return Ok(()),
+            Process::Running { pid, .. } => Some(pid),
+            Process::Orphans(_) | Process::Unknown(_) => None,
+        };
+        self.runtime.signal(Shutdown::Fast).map_err(|error| chain(&error))?;
+        let gone = poll_until(deadline, Duration::from_millis(20), || {
+            usher.help();
+            match self.runtime.process() {
+                Process::None => Some(Ok(())),
+                // The postmaster itself, for a moment: its children and its pid file are gone.
+                Process::Orphans(pids) if pids.iter().all(|pid| Some(*pid) == postmaster) => None,
+                Process::Orphans(pids) => Some(Err(format!(
+                    "the postmaster died in its shutdown and left {pids:?} behind"
+                ))),
+                Process::Running { .. } | Process::Unknown(_) => None,
+            }
+        });
+        gone.unwrap_or_else(|| Err("the fast shutdown did not end in time".to_owned()))
+    }
+
+    fn end(&self, patience: Patience, deadline: &Deadline) -> Result<Stopped, String> {
+        let walsenders = self.walsenders_before(deadline);
+        // The session must not keep the server from ending.
+        *self.session.borrow_mut() = None;
+        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
+        stop::stop(&self.runtime, Shutdown::Fast, patience, deadline, &mut || usher.help())
+            .map_err(|error| chain(&error))
+    }
+
+    /// The walsenders of a primary that answers, after those that lag were sent away.
+    fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
+        let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
+        let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
+        match (seen.sql, seen.connection) {
+            (Sql::Primary(facts), Some(mut session)) => {
+                shutdown::before(&self.runtime, &mut session, &facts, &bound)
+            }
+            _ => Walsenders::default(),
+        }
+    }
+
+    /// Tells a standby to become a primary; does not wait for it.
+    pub fn promote(&self, deadline: &Deadline) -> Result<(), String> {
+        start::promote(&self.runtime, self.exec, deadline).map_err(|error| chain(&error))
+    }
+
+    /// Recovers a crashed primary in single-user mode, and leaves it shut down with standby.signal.
+    pub fn recover_single_user(&self, deadline: &Deadline) -> Result<(), String> {
+        recover::single_user_recover(&self.runtime, self.exec, deadline)
+            .map(|_| ())
+            .map_err(|error| chain(&error))
+    }
+
+    /// Makes its next start one as a standby.
+    pub fn ensure_standby_signal(&self) -> Result<(), String> {
+        SignalFile::Standby.create(self.place()).map_err(|error| chain(&error))
+    }
+
+    /// Sets (or with `None` removes) settings in postgresql.auto.conf.
+    pub fn set_auto_conf(&self, values: &[(&str, Option<&str>)]) -> Result<(), String> {
+        settings::set_auto_conf(self.place(), values).map(|_| ()).map_err(|error| chain(&error))
+    }
+
+    /// The same, and makes the server read them if anything changed.
+    pub fn set_and_reload(&self, values: &[(&str, Option<&str>)]) -> Result<(), String> {
+        match settings::set_auto_conf(self.place(), values) {
+            Ok(true) => self.reload(),
+            Ok(false) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// A setting as postgresql.auto.conf has it.
+    pub fn auto_conf_value(&self, name: &str) -> Option<String> {
+        conf::get(&settings::auto_conf(self.place()).ok()?, name)
+    }
+
+    /// Makes the server, also one that takes no sessions yet, read its configuration again.
+    pub fn reload(&self) -> Result<(), String> {
+        self.runtime.reload().map_err(|error| chain(&error))
+    }
+
+    /// Waits until a session sees this value of a setting: then every session that begins from now
+    /// on sees it.
+    pub fn await_setting(
+        &self,
+        name: &str,
+        value: &str,
+        deadline: &Deadline,
+    ) -> Result<(), String> {
+        let mut last = String::new();
+        poll_until(deadline, Duration::from_millis(10), || {
+            match self.with_session(|wire, bound| acts::show(wire, name, bound)) {
+                Ok(now) if now == value => return Some(()),
+                Ok(now) => last = format!("it is {now:?}"),
+                Err(why) => last = why,
+            }
+            None
+        })
+        .ok_or_else(|| format!("{name} did not become {value:?} in time: {last}"))
+    }
+
+    /// Asks for a checkpoint and does not wait for it.
+    pub fn request_checkpoint(&self) -> Result<(), String> {
+        self.with_session(acts::request_checkpoint)
+    }
+
+    /// Makes the physical slots that are missing.
+    pub fn ensure_slots(&self, names: &[String]) -> Result<(), String> {
+        for name in names {
+            self.with_session(|wire, bound| acts::create_physical_slot(wire, name, bound))?;
+        }
+        Ok(())
+    }
+
+    /// Drops a physical slot, if there is one of that name.
+    pub fn drop_slot(&self, name: &str) -> Result<(), String> {
+        self.with_session(|wire, bound| acts::drop_physical_slot(wire, name, bound)).map(|_| ())
+    }
+
+    /// Moves the idle ones of these slots of a standby forward.
+    pub fn advance_slots(&self, names: &[String], to: Lsn) -> Result<(), String> {
+        self.with_session(|wire, bound| acts::advance_physical_slots(wire, names, to, bound))
+    }
+
+    /// The lines of pg_hba.conf.
+    pub fn hba_rules(&self) -> Known<Vec<Rule>> {
+        Known::from(self.with_session(acts::hba_rules).map_err(OneLine))
+    }
+
+    /// The role for replication connections: of the parameter, of the passfile, or `replicator`.
+    pub fn replication_user(&self) -> String {
+        if let Some(user) = &self.repuser {
+            return user.clone();
+        }
+        let of_passfile = self.passfile.as_ref().and_then(|path| {
+            let text = self.place().as_user(|| read_untrusted(path, 1 << 20)).ok()?;
+            Passfile::parse(&text).replication_user().map(str::to_owned)
+        });
+        of_passfile.unwrap_or_else(|| REPLICATION_USER.to_owned())
+    }
+
+    /// Asks another server who it is.
+    pub fn identify_peer(&self, peer: &Peer, limit: Duration) -> PeerAnswer {
+        match self.runtime.command("psql") {
+            Ok(psql) => peer::identify(self.exec, psql, peer, limit),
+            Err(error) => PeerAnswer::Unknown(error.to_string()),
+        }
+    }
+
+    /// Asks another server for the line of a timeline.
+    pub fn peer_history(&self, peer: &Peer, timeline: Timeline, limit: Duration) -> Known<History> {
+        let psql = match self.runtime.command("psql") {
+            Ok(psql) => psql,
+            Err(error) => return Known::unknown(error.to_string()),
+        };
+        match peer::timeline_history(self.exec, psql, peer, timeline, limit) {
+            Ok(history) => Known::Known(history),
+            Err(answer) => Known::unknown(format!(
+                "{} did not give the history of timeline {timeline}: {answer}",
+                peer.host
+            )),
+        }
+    }
+
+    /// Runs a question in the open session, or in a new one.
+    fn with_session<T>(
+        &self,
+        question: impl FnOnce(&mut dyn crate::client::sql::Wire, &Deadline) -> Result<T, SqlError>,
+    ) -> Result<T, String> {
+        let bound = Deadline::after(QUICK);
+        let mut session = self.session.borrow_mut();
+        if session.is_none() {
+            let pid = match self.runtime.process() {
+                Process::Running { pid, .. } => pid,
+                other => return Err(format!("the server cannot be asked: {other:?}")),
+            };
+            let opened = look::open(self.place(), pid, &bound);
+            *session = Some(opened.map_err(|answer| format!("no session: {answer:?}"))?);
+        }
+        let Some(open) = session.as_mut() else { return Err("no session".to_owned()) };
+        match question(open, &bound) {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                if !matches!(error, SqlError::Server { .. } | SqlError::Answer(_)) {
+                    *session = None;
+                }
+                Err(chain(&error))
+            }
+        }
+    }
+}
+
+/// Half of what is left: until then a standby that says nothing is waited for.
+fn half_of(deadline: &Deadline) -> Deadline {
+    deadline.less(deadline.left() / 2)
+}
+
+/// A text as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OneLine(String);

@@ -1,0 +1,120 @@
+//! One look at the running instance: its processes, and its answers by SQL. Floor 2.
+//!
+//! It executes no program: this is all that a quiet monitor needs.
+
+use std::path::PathBuf;
+
+use crate::client::sql::{self, Connection, Endpoint};
+use crate::decide::facts::{Process, Sql};
+use crate::postgres::postmaster_pid::PostmasterStatus;
+use crate::sys::deadline::Deadline;
+
+use super::{Place, Runtime};
+
+/// What was seen, and the connection that it was asked on, for more.
+pub struct Look {
+    /// The processes.
+    pub process: Process,
+    /// The answers.
+    pub sql: Sql,
+    /// The session, if the instance answered.
+    pub connection: Option<Connection>,
+}
+
+/// Looks at processes and asks by SQL, before `deadline`; on `session`, if that is one of this
+/// postmaster and still good, else on a new one.
+pub fn look(runtime: &dyn Runtime, session: Option<Connection>, deadline: &Deadline) -> Look {
+    let process = runtime.process();
+    let (sql, connection) = match process {
+        Process::None | Process::Orphans(_) => (Sql::NotAsked, None),
+        Process::Running { pid, .. } => ask(runtime.place(), pid, session, deadline),
+        Process::Unknown(_) => {
+            (Sql::Unknown("its process is not known, so nobody was asked".to_owned()), None)
+        }
+    };
+    Look { process, sql, connection }
+}
+
+/// Where the instance listens, by its own word or by ours. `Err` is the answer when it does not.
+pub fn endpoint(place: &Place) -> Result<Endpoint, Sql> {
+    let claim = place.claim();
+    let port = claim.as_ref().map_or(place.port, |claim| claim.port);
+    let socket_dir = match (&place.socket_dir, claim) {
+        (Some(dir), _) => dir.clone(),
+        (None, None) => {
+            return Err(Sql::Starting("it has not written postmaster.pid yet".to_owned()));
+        }
+        (None, Some(claim)) => match claim.socket_dir {
+            Some(dir) => PathBuf::from(dir),
+            None if claim.listen_addr.is_none() && claim.shmem.is_none() => {
+                return Err(Sql::Starting("it has not opened its socket yet".to_owned()));
+            }
+            None => {
+                return Err(Sql::Unknown(
+                    "it has no unix socket: set unix_socket_directories, or socket_dir".to_owned(),
+                ));
+            }
+        },
+    };
+    Ok(Endpoint { socket_dir, port, user: place.user.clone() })
+}
+
+fn ask(
+    place: &Place,
+    pid: i32,
+    session: Option<Connection>,
+    deadline: &Deadline,
+) -> (Sql, Option<Connection>) {
+    if let Some(mut session) = session.filter(|session| session.postmaster_pid() == pid) {
+        let answer = sql::look::look(&mut session, deadline);
+        if matches!(answer, Sql::Primary(_) | Sql::Standby(_)) {
+            return (answer, Some(session));
+        }
+    }
+    match open(place, pid, deadline) {
+        Err(answer) => (answer, None),
+        Ok(mut connection) => match sql::look::look(&mut connection, deadline) {
+            answer @ (Sql::Primary(_) | Sql::Standby(_)) => (answer, Some(connection)),
+            other => (translated(place, other), None),
+        },
+    }
+}
+
+/// A session with the postmaster `pid` of this place. `Err` is its answer where there is none.
+pub fn open(place: &Place, pid: i32, deadline: &Deadline) -> Result<Connection, Sql> {
+    // Each attempt that it refuses would be a line in its log.
+    if let Some(claim) = place.claim().filter(|claim| i64::from(claim.pid) == i64::from(pid)) {
+        match claim.status {
+            PostmasterStatus::NotYet | PostmasterStatus::Starting => {
+                return Err(Sql::Starting(
+                    "it starts up, or replays WAL, and takes no session yet".to_owned(),
+                ));
+            }
+            PostmasterStatus::Stopping => return Err(Sql::ShuttingDown),
+            PostmasterStatus::Ready | PostmasterStatus::Standby | PostmasterStatus::Other(_) => {}
+        }
+    }
+    let endpoint = endpoint(place)?;
+    let connection =
+        Connection::open(&endpoint, deadline).map_err(|error| translated(place, error.into()))?;
+    if connection.postmaster_pid() == pid {
+        return Ok(connection);
+    }
+    Err(Sql::Unknown(format!(
+        "pid {} listens on {}, which is not the postmaster of {} (pid {pid})",
+        connection.postmaster_pid(),
+        endpoint.socket().display(),
+        place.pgdata_text()
+    )))
+}
+
+/// A server may refuse us in its own language; what it does stands in its pid file in one word.
+fn translated(place: &Place, answer: Sql) -> Sql {
+    match answer {
+        Sql::Starting(words) => match place.claim().map(|claim| claim.status) {
+            Some(PostmasterStatus::Stopping) => Sql::ShuttingDown,
+            _ => Sql::Starting(words),
+        },
+        other => other,
+    }
+}

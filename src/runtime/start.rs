@@ -1,0 +1,77 @@
+//! Waiting for a postmaster that was just started, and promoting it later. Floor 2.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::postgres::postmaster_pid::PostmasterStatus;
+use crate::sys::deadline::{Deadline, poll_until};
+use crate::sys::exec::Exec;
+
+use super::{Launched, Runtime, RuntimeError, last_words, succeeded};
+
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Waits until the postmaster holds its lock file, so that it is found from now on. An error when
+/// it dies before: its words are in it. Whether it takes sessions is another question.
+pub fn wait_running(
+    runtime: &dyn Runtime,
+    launched: &Launched,
+    deadline: &Deadline,
+) -> Result<(), RuntimeError> {
+    let failed = |how: String| RuntimeError::Failed {
+        what: "start PostgreSQL",
+        why: format!("{} ({how}; see {})", words_since(launched), launched.log.display()),
+    };
+    let outcome = poll_until(deadline, INTERVAL, || {
+        if let Some(how) = has_died(launched.pid) {
+            return Some(Err(failed(how)));
+        }
+        let claim = runtime.place().claim()?;
+        // Its status is written when the lock file is complete and its settings are accepted.
+        (i64::from(claim.pid) == i64::from(launched.pid)
+            && claim.status != PostmasterStatus::NotYet)
+            .then_some(Ok(()))
+    });
+    outcome.unwrap_or_else(|| Err(failed("it has not opened its data directory in time".into())))
+}
+
+/// How our child ended, if it has. A process that is no child of ours is looked after by others.
+fn has_died(pid: i32) -> Option<String> {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, code)) => Some(format!("exit {code}")),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(format!("killed by {signal}")),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// What the postmaster has said since its start.
+fn words_since(launched: &Launched) -> String {
+    let mut bytes = Vec::new();
+    let read = File::open(&launched.log).and_then(|mut file| {
+        file.seek(SeekFrom::Start(launched.log_from))?;
+        file.take(1 << 16).read_to_end(&mut bytes)
+    });
+    match read {
+        Ok(_) => last_words(&String::from_utf8_lossy(&bytes)),
+        Err(e) => format!("its log cannot be read: {e}"),
+    }
+}
+
+/// Tells a standby to become a primary and returns at once. Needs no SQL.
+pub fn promote(
+    runtime: &dyn Runtime,
+    exec: &dyn Exec,
+    deadline: &Deadline,
+) -> Result<(), RuntimeError> {
+    let what = "promote the standby";
+    let cmd = runtime
+        .command("pg_ctl")?
+        .args(["promote", "-W", "-s", "-D", &runtime.place().pgdata_text()])
+        .limit(deadline.bounded(Duration::from_secs(20)));
+    let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
+    succeeded(what, &output)
+}

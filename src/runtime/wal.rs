@@ -1,0 +1,87 @@
+//! What the instance's own WAL directory tells: histories of timelines, and where a shutdown
+//! checkpoint ends. Floor 2.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use crate::postgres::control_data::{ClusterState, ControlData};
+use crate::postgres::history::History;
+use crate::postgres::lsn::{Lsn, Timeline};
+use crate::postgres::waldump::{Geometry, Record};
+use crate::sys::deadline::Deadline;
+use crate::sys::exec::Exec;
+use crate::sys::files::{FileError, read_untrusted};
+use crate::sys::privilege::with_user;
+
+use super::{Place, Runtime, RuntimeError, succeeded};
+
+/// The history of a timeline from the instance's own files; none when it has no such file (it may
+/// still be fetched from an archive or a primary). Timeline 1 has none and needs none.
+pub fn history(place: &Place, timeline: Timeline) -> Result<Option<History>, RuntimeError> {
+    if timeline == Timeline::FIRST {
+        return Ok(Some(History::of_first_line()));
+    }
+    let path = place.pgdata.join("pg_wal").join(timeline.history_file());
+    let text = match place.as_user(|| read_untrusted(&path, 1 << 20)) {
+        Ok(text) => text,
+        Err(RuntimeError::File(FileError::Missing { .. })) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    History::parse_file(timeline, &text)
+        .map(Some)
+        .map_err(|error| RuntimeError::Refused(format!("{}: {error}", path.display())))
+}
+
+/// The highest timeline that the instance has a history file of; none without any.
+pub fn highest_history(place: &Place) -> Result<Option<Timeline>, RuntimeError> {
+    let dir = place.pgdata.join("pg_wal");
+    let highest = || -> io::Result<Option<Timeline>> {
+        let mut highest = None;
+        for entry in fs::read_dir(&dir)? {
+            let name = entry?.file_name();
+            highest = highest.max(name.to_str().and_then(Timeline::of_history_file));
+        }
+        Ok(highest)
+    };
+    with_user(&place.user, highest).map_err(RuntimeError::Privilege)?.map_err(|source| {
+        RuntimeError::File(FileError::Io { what: "list the directory", path: dir, source })
+    })
+}
+
+/// Where the shutdown checkpoint ends that a cleanly stopped primary has written: what a standby
+/// that received everything reports as its position. The control file names only its start.
+pub fn end_of_shutdown_checkpoint(
+    runtime: &dyn Runtime,
+    exec: &dyn Exec,
+    control: &ControlData,
+    deadline: &Deadline,
+) -> Result<Lsn, RuntimeError> {
+    let what = "find the end of the shutdown checkpoint";
+    let failed = |why: String| RuntimeError::Failed { what, why };
+    if control.state != ClusterState::ShutDown {
+        return Err(failed(format!(
+            "the instance is {}, not shut down as a primary",
+            control.state
+        )));
+    }
+    let geometry = Geometry::of(control).ok_or_else(|| {
+        failed(format!(
+            "sizes of WAL make no sense: {} and {}",
+            control.wal_segment_size, control.wal_block_size
+        ))
+    })?;
+    let wal = runtime.place().pgdata.join("pg_wal").display().to_string();
+    let cmd = runtime
+        .command("pg_waldump")?
+        .args(["-p", &wal, "-t", &control.timeline.to_string()])
+        .args(["-s", &control.checkpoint.to_string(), "-n", "1"])
+        .limit(deadline.bounded(Duration::from_secs(10)));
+    let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
+    succeeded(what, &output)?;
+    let record = Record::parse(&output.stdout).map_err(|error| failed(error.to_string()))?;
+    if record.lsn != control.checkpoint || !record.is_shutdown_checkpoint() {
+        return Err(failed(format!("at {} there is {}", control.checkpoint, record.desc)));
+    }
+    Ok(record.end(geometry))
+}

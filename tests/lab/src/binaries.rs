@@ -1,0 +1,74 @@
+//! The programs that the lab installs into its nodes, built by cargo on the host. The host's C
+//! library must not be newer than the oldest release's (Debian 12): a node that cannot start
+//! the agent says so at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::error::{LabError, Result};
+use crate::progress::step;
+use crate::run::Run;
+
+/// A program that runs inside the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
+    /// The agent.
+    Pgtwin,
+    /// The lab's own.
+    LabNode,
+}
+
+static BUILT: Mutex<BTreeMap<Program, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// Builds a program, once a process; gives its file.
+pub fn build(program: Program) -> Result<PathBuf> {
+    let mut built = BUILT.lock().map_err(|_| LabError::plain("an earlier build panicked"))?;
+    if let Some(file) = built.get(&program) {
+        return Ok(file.clone());
+    }
+    let (package, name) = match program {
+        Program::Pgtwin => ("pgtwin", "pgtwin"),
+        Program::LabNode => ("lab", "lab-node"),
+    };
+    let file = step(&format!("building {name}"), || cargo_build(package, name))?;
+    built.insert(program, file.clone());
+    Ok(file)
+}
+
+fn cargo_build(package: &str, name: &str) -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Run::new(cargo)
+        .args(["build", "--profile", "lab", "--message-format", "json-render-diagnostics"])
+        .args(["-p", package, "--bin", name])
+        .dir(root)
+        .limit(Duration::from_mins(30))
+        .check()?;
+    executable(&output.text(), name)
+        .ok_or_else(|| LabError::plain(format!("cargo built no program `{name}`")))
+}
+
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message.pointer("/target/name").is_some_and(|target| target == name))
+        .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_the_one_of_the_named_target() {
+        let messages = r#"{"target":{"name":"other"},"executable":"/t/other"}
+not json
+{"target":{"name":"pgtwin"},"executable":null}
+{"target":{"name":"pgtwin"},"executable":"/t/pgtwin"}"#;
+        assert_eq!(executable(messages, "pgtwin"), Some(PathBuf::from("/t/pgtwin")));
+        assert_eq!(executable(messages, "absent"), None);
+    }
+}

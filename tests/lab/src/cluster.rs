@@ -1,0 +1,421 @@
+//! A cluster in a box: its containers, from `up` to `down`, and commands in its nodes. What is
+//! asked of PostgreSQL, of Pacemaker, and what is broken on purpose is in files of their own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::binaries::Program;
+use crate::config::{self, Addresses, container_prefix};
+use crate::docker::{self, docker};
+use crate::error::{LabError, Result, chain};
+use crate::options::{Agent, Options};
+use crate::progress::{say, step};
+use crate::run::{Output, Run, tail};
+use crate::tree::Tree;
+use crate::{binaries, host, image, seed};
+
+/// How often a condition is looked at while it is waited for.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A running (or stopped) cluster. Dropping it removes it, unless it was to be kept.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What it was built from.
+    pub options: Options,
+    /// Its addresses.
+    pub addresses: Addresses,
+    keep: bool,
+}
+
+/// What `attach` needs of a lab that another process has built.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    options: Options,
+    prefix: String,
+}
+
+impl Cluster {
+    /// Builds a cluster and, unless told otherwise, waits until it is healthy. A lab of the same
+    /// name is replaced; leftovers of processes that have ended are removed.
+    pub fn up(options: Options) -> Result<Self> {
+        options.check()?;
+        host::prepare()?;
+        let name = options.name.clone();
+        docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
+        let image = image::ensure(options.release)?;
+        let (agent, helper) = programs(&options)?;
+        let begin = Instant::now();
+        let addresses = create_network(&options)?;
+        let keep = options.keep;
+        let cluster = Self { options, addresses, keep };
+        cluster.save()?;
+        step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
+        if cluster.options.agent.runs_postgres() {
+            step("making the databases", || seed::seed(&cluster))?;
+        }
+        if cluster.options.start {
+            cluster.start_all()?;
+            step("waiting until the cluster is healthy", || {
+                cluster.wait_healthy(Duration::from_mins(2))
+            })?;
+        }
+        say(format!("{name} is up: {:.1} s", begin.elapsed().as_secs_f64()));
+        Ok(cluster)
+    }
+
+    /// A lab that `up` has built, perhaps in another process. It is kept when dropped.
+    pub fn attach(name: &str) -> Result<Self> {
+        let path = host::lab_dir(name).join("lab.json");
+        let text = fs::read_to_string(&path).map_err(|_| {
+            LabError::plain(format!("there is no lab `{name}`: start one with `lab up`"))
+        })?;
+        let saved: Saved = serde_json::from_str(&text).map_err(|error| {
+            LabError::plain(format!("{} is not readable: {error}", path.display()))
+        })?;
+        let addresses = Addresses { prefix: saved.prefix };
+        Ok(Self { options: saved.options, addresses, keep: true })
+    }
+
+    /// Removes the containers, the network and the lab's directory.
+    pub fn down(mut self) -> Result<()> {
+        self.keep = true;
+        self.save_wanted_logs();
+        remove_lab(&self.options.name)
+    }
+
+    /// Where `LAB_LOGS` names a directory, every lab leaves its logs there when it goes.
+    fn save_wanted_logs(&self) {
+        let Some(dir) = std::env::var_os("LAB_LOGS") else { return };
+        if let Err(error) = self.save_logs(&Path::new(&dir).join(&self.options.name)) {
+            say(format!("could not save the logs: {}", chain(&error)));
+        }
+    }
+
+    /// Leaves it running when it is dropped.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// The nodes' names.
+    pub fn nodes(&self) -> Vec<String> {
+        self.options.node_names()
+    }
+
+    /// All nodes but one.
+    pub fn others(&self, node: &str) -> Vec<String> {
+        self.nodes().into_iter().filter(|other| other != node).collect()
+    }
+
+    /// Name of a node's container.
+    pub fn container(&self, node: &str) -> String {
+        format!("{}{node}", container_prefix(&self.options.name))
+    }
+
+    /// Directory on the host that the nodes see as /lab.
+    pub fn shared_dir(&self) -> PathBuf {
+        host::lab_dir(&self.options.name).join("shared")
+    }
+
+    /// Runs a command in a node as root, with 60 s to end; its exit code is a result.
+    pub fn exec<S: AsRef<str>>(&self, node: &str, command: &[S]) -> Result<Output> {
+        self.command(node, command).output()
+    }
+
+    /// Like `exec`; a non-zero exit code is an error.
+    pub fn check<S: AsRef<str>>(&self, node: &str, command: &[S]) -> Result<Output> {
+        self.command(node, command).check()
+    }
+
+    /// A command in a node, to be given input, a limit, or to be run.
+    pub fn command<S: AsRef<str>>(&self, node: &str, command: &[S]) -> Run {
+        docker(["exec", "--interactive", &self.container(node)])
+            .args(command.iter().map(AsRef::as_ref))
+            .limit(Duration::from_mins(1))
+    }
+
+    /// A command in a node, as the user postgres.
+    pub fn command_as_postgres<S: AsRef<str>>(&self, node: &str, command: &[S]) -> Run {
+        docker(["exec", "--interactive", "--user", "postgres", &self.container(node)])
+            .args(command.iter().map(AsRef::as_ref))
+            .limit(Duration::from_mins(1))
+    }
+
+    /// Does something for every node at once.
+    pub fn each_node(&self, work: impl Fn(&str) -> Result<()> + Sync) -> Result<()> {
+        let nodes = self.nodes();
+        let work = &work;
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                nodes.iter().map(|node| scope.spawn(move || work(node))).collect();
+            threads.into_iter().try_for_each(|one| {
+                one.join().unwrap_or_else(|_| Err(LabError::plain("a thread panicked")))
+            })
+        })
+    }
+
+    /// True if the node's container runs.
+    pub fn is_running(&self, node: &str) -> bool {
+        docker(["inspect", "--format", "{{.State.Running}}", &self.container(node)])
+            .output()
+            .is_ok_and(|output| output.text() == "true")
+    }
+
+    /// The nodes whose containers run.
+    pub fn running(&self) -> Vec<String> {
+        let filter = format!("label={}={}", docker::LABEL, self.options.name);
+        let list = docker(["ps", "--filter", &filter, "--format", "{{.Names}}"])
+            .output()
+            .map(|output| output.text())
+            .unwrap_or_default();
+        let runs = |node: &String| list.lines().any(|name| name == self.container(node));
+        self.nodes().into_iter().filter(runs).collect()
+    }
+
+    /// Waits until a condition holds. `what` ends the sentence "waited in vain until …".
+    pub fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut holds: impl FnMut() -> bool,
+    ) -> Result<()> {
+        self.wait_for(what, limit, || holds().then_some(()))
+    }
+
+    /// Waits until there is a value, and gives it.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(value) = look() {
+                return Ok(value);
+            }
+            if Instant::now() >= deadline {
+                return Err(LabError::Waited { what: what.to_owned(), limit, state: self.dump() });
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// What a person would look at first: the cluster's state and the end of every agent's log.
+    pub fn dump(&self) -> String {
+        let mut text = self.crm_mon_text().unwrap_or_else(|error| chain(&error));
+        for node in self.nodes() {
+            let log = self.agent_log(&node).unwrap_or_else(|error| chain(&error));
+            let running = if self.is_running(&node) { "" } else { " (off)" };
+            let _ = write!(text, "\n--- agent on {node}{running}\n{}", tail(&log, 20));
+        }
+        text
+    }
+
+    /// A node's whole system log: the agent, Pacemaker's notices, the fence agent.
+    pub fn logs(&self, node: &str) -> Result<String> {
+        self.read_file(node, "/var/log/syslog")
+    }
+
+    /// The system logs of all nodes in one text.
+    pub fn all_logs(&self) -> String {
+        self.nodes().iter().filter_map(|node| self.logs(node).ok()).collect()
+    }
+
+    /// What a node's system log says of the agent, by itself and by the daemon that runs it.
+    pub fn agent_log(&self, node: &str) -> Result<String> {
+        let log = self.logs(node)?;
+        let about = |line: &&str| line.contains(" pgtwin") && !line.contains("schedulerd");
+        let lines: Vec<&str> = log.lines().filter(about).collect();
+        Ok(lines.join("\n"))
+    }
+
+    /// A file of a node, whether the node runs or not.
+    pub fn read_file(&self, node: &str, path: &str) -> Result<String> {
+        let source = format!("{}:{path}", self.container(node));
+        let archive = docker(["cp", &source, "-"]).check()?;
+        let output = Run::new("tar").args(["-x", "-O", "-f", "-"]).stdin(archive.stdout).check()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Writes a file into a node, owned by root, whether the node runs or not.
+    pub fn write_file(&self, node: &str, path: &str, mode: u32, content: &str) -> Result<()> {
+        let tree = Tree::new()?;
+        tree.file(path, mode, content)?;
+        tree.copy_to(&self.container(node))
+    }
+
+    /// Copies every node's logs into a directory of the host.
+    pub fn save_logs(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir).map_err(LabError::io(format!("create {}", dir.display())))?;
+        let pg_log = format!("{}/log/postgresql.log", self.options.pgdata());
+        let files = [
+            ("syslog", "/var/log/syslog"),
+            ("pacemaker.log", "/var/log/pacemaker/pacemaker.log"),
+            ("corosync.log", "/var/log/corosync/corosync.log"),
+            ("postgresql.log", pg_log.as_str()),
+        ];
+        for node in self.nodes() {
+            for (name, path) in files {
+                let text = self.read_file(&node, path).unwrap_or_else(|error| chain(&error));
+                let file = dir.join(format!("{node}-{name}"));
+                fs::write(&file, text)
+                    .map_err(LabError::io(format!("write {}", file.display())))?;
+            }
+        }
+        let state = self.crm_mon_text().unwrap_or_else(|error| chain(&error));
+        fs::write(dir.join("crm_mon"), state).map_err(LabError::io("write crm_mon"))
+    }
+
+    fn save(&self) -> Result<()> {
+        let dir = host::lab_dir(&self.options.name);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("shared"))
+            .map_err(LabError::io("create the lab's directory"))?;
+        let saved = Saved { options: self.options.clone(), prefix: self.addresses.prefix.clone() };
+        let text = serde_json::to_string_pretty(&saved)
+            .map_err(|error| LabError::plain(format!("cannot write the options: {error}")))?;
+        fs::write(dir.join("lab.json"), text).map_err(LabError::io("write lab.json"))
+    }
+
+    fn create_nodes(&self, image: &str, agent: Option<&Path>, helper: &Path) -> Result<()> {
+        let shared = self.shared_dir().join("lab-node");
+        fs::copy(helper, &shared).map_err(LabError::io(format!("copy {}", helper.display())))?;
+        let tree = Tree::new()?;
+        tree.file(
+            "/etc/corosync/corosync.conf",
+            0o644,
+            &config::corosync(&self.options, &self.addresses),
+        )?;
+        let cib = config::cib(&self.options, &self.addresses);
+        // Kept apart for people; boot gives the first one its owner.
+        tree.file("/var/lib/pacemaker/cib/cib.xml", 0o600, &cib)?;
+        tree.link("/usr/sbin/fence_lab", "/lab/lab-node")?;
+        if let Some(agent) = agent {
+            tree.copy("/usr/sbin/pgtwin", 0o755, agent)?;
+            tree.link("/usr/lib/ocf/resource.d/heartbeat/pgtwin", "/usr/sbin/pgtwin")?;
+        }
+        let archive = tree.archive()?;
+        self.each_node(|node| {
+            self.create_node(node, image)?;
+            let target = format!("{}:/", self.container(node));
+            docker(["cp", "-", &target]).stdin(archive.clone()).check()?;
+            docker(["start", &self.container(node)]).check()?;
+            self.wait_booted(node)
+        })?;
+        if agent.is_some() {
+            self.check_agent_starts()?;
+        }
+        Ok(())
+    }
+
+    fn create_node(&self, node: &str, image: &str) -> Result<()> {
+        let shared = format!("{}:/lab:ro", self.shared_dir().display());
+        let owner = if self.options.keep { String::new() } else { docker::this_process() };
+        let mut run = docker(["create", "--init", "--name", &self.container(node)])
+            .args(["--hostname", node])
+            .args(["--label", &format!("{}={}", docker::LABEL, self.options.name)])
+            .args(["--label", &format!("{}={owner}", docker::OWNER)])
+            .args(["--network", &network_name(&self.options.name)])
+            .args(["--ip", &self.addresses.node(node)])
+            .args(["--shm-size", "1g", "--tmpfs", "/run:mode=755,exec", "--ulimit", "core=0"])
+            .args(["--log-opt", "max-size=1m"])
+            .args(["--volume", &shared])
+            .args(["--volume", "/var/run/docker.sock:/lab-engine.sock"]);
+        for capability in ["NET_ADMIN", "NET_RAW", "SYS_NICE", "SYS_PTRACE", "IPC_LOCK"] {
+            run = run.args(["--cap-add", capability]);
+        }
+        for other in self.nodes() {
+            run = run.args(["--add-host", &format!("{other}:{}", self.addresses.node(&other))]);
+        }
+        run.args([image, "/lab/lab-node", "boot"]).check().map(drop)
+    }
+
+    /// Waits until the helper has made what a boot makes: directories under /run, the log socket.
+    pub(crate) fn wait_booted(&self, node: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.exec(node, &["test", "-e", "/run/lab/booted"])?.ok() {
+            if Instant::now() >= deadline || !self.is_running(node) {
+                let log = docker(["logs", "--tail", "20", &self.container(node)]).output()?.all();
+                return Err(LabError::plain(format!("{node} does not boot:\n{log}")));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn check_agent_starts(&self) -> Result<()> {
+        let output = self.exec("n1", &["/usr/sbin/pgtwin", "--version"])?;
+        if matches!(output.code, 126 | 127) || output.all().contains("GLIBC") {
+            return Err(LabError::plain(format!(
+                "the agent does not run on {}: build it on Debian 12 or older: {}",
+                self.options.release,
+                output.all()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = remove_lab(&self.options.name)
+        {
+            say(format!("could not remove {}: {}", self.options.name, chain(&error)));
+        }
+    }
+}
+
+/// Removes a lab by its name, as far as there is something of it.
+pub fn remove_lab(name: &str) -> Result<()> {
+    docker::remove(|one| one.lab == name)?;
+    let dir = host::lab_dir(name);
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::io(format!("remove {}", dir.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The agent, where the cluster has one of ours, and the lab's helper.
+fn programs(options: &Options) -> Result<(Option<PathBuf>, PathBuf)> {
+    let given_or_built = |given: &Option<PathBuf>, program| {
+        given.as_ref().map_or_else(|| binaries::build(program), |file| Ok(file.clone()))
+    };
+    let agent = match options.agent {
+        Agent::Pgtwin => Some(given_or_built(&options.agent_binary, Program::Pgtwin)?),
+        Agent::Pgsql | Agent::Stateful => None,
+    };
+    Ok((agent, given_or_built(&options.node_binary, Program::LabNode)?))
+}
+
+fn network_name(lab: &str) -> String {
+    format!("pgtwin-lab-{lab}")
+}
+
+/// A network that overlaps with none: the first free one after a number made from the name.
+fn create_network(options: &Options) -> Result<Addresses> {
+    let first = options.name.bytes().fold(7_u32, |sum, byte| sum * 31 % 250 + u32::from(byte));
+    let mut last = LabError::plain("no network tried");
+    for attempt in 0..50 {
+        let addresses = Addresses { prefix: format!("10.213.{}", (first + attempt) % 250 + 1) };
+        let owner = if options.keep { String::new() } else { docker::this_process() };
+        let made = docker(["network", "create", "--subnet", &addresses.subnet()])
+            .args(["--label", &format!("{}={}", docker::LABEL, options.name)])
+            .args(["--label", &format!("{}={owner}", docker::OWNER)])
+            .args([&network_name(&options.name)])
+            .check();
+        match made {
+            Ok(_) => return Ok(addresses),
+            Err(error) if chain(&error).contains("overlap") => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}

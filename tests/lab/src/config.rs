@@ -1,0 +1,307 @@
+//! The configuration files of the cluster as text: corosync.conf and the first CIB. A pure
+//! function of the options and the addresses.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::options::{Agent, Options};
+
+/// The primitive that runs PostgreSQL.
+pub const PRIMITIVE: &str = "pgtwin";
+/// Its promotable clone.
+pub const CLONE: &str = "pgtwin-clone";
+/// The address that follows the primary.
+pub const VIP: &str = "vip";
+/// The fence device.
+pub const FENCING: &str = "fencing";
+/// User and password of the replication role.
+pub const REPLICATOR: (&str, &str) = ("replicator", "replicator-password");
+/// User and password of the role that the workload uses.
+pub const WORKER: (&str, &str) = ("lab", "lab-password");
+
+/// Addresses of a lab: one /24, fixed hosts in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// The network's first three bytes: `10.213.7`.
+    pub prefix: String,
+}
+
+impl Addresses {
+    /// The whole network in CIDR notation.
+    pub fn subnet(&self) -> String {
+        format!("{}.0/24", self.prefix)
+    }
+
+    /// Address of a node by its name (`n1`).
+    pub fn node(&self, name: &str) -> String {
+        let number: u32 = name.trim_start_matches('n').parse().unwrap_or(0);
+        format!("{}.{}", self.prefix, 10 + number)
+    }
+
+    /// The address that follows the primary.
+    pub fn vip(&self) -> String {
+        format!("{}.100", self.prefix)
+    }
+}
+
+/// /etc/corosync/corosync.conf.
+pub fn corosync(options: &Options, addresses: &Addresses) -> String {
+    let mut nodes = String::new();
+    for (index, name) in options.node_names().iter().enumerate() {
+        let address = addresses.node(name);
+        let _ = writeln!(
+            nodes,
+            "  node {{\n    ring0_addr: {address}\n    name: {name}\n    nodeid: {}\n  }}",
+            index + 1
+        );
+    }
+    let two_node = if options.nodes == 2 {
+        format!("  two_node: 1\n  wait_for_all: {}\n", u8::from(options.wait_for_all))
+    } else {
+        String::new()
+    };
+    let name = &options.name;
+    format!(
+        "totem {{\n  version: 2\n  cluster_name: {name}\n  transport: knet\n  crypto_cipher: none\n  \
+         crypto_hash: none\n  token: 1000\n}}\nnodelist {{\n{nodes}}}\nquorum {{\n  \
+         provider: corosync_votequorum\n{two_node}}}\nlogging {{\n  to_logfile: yes\n  \
+         logfile: /var/log/corosync/corosync.log\n  to_syslog: no\n  to_stderr: no\n  \
+         timestamp: on\n}}\n"
+    )
+}
+
+/// The CIB that every node starts with.
+pub fn cib(options: &Options, addresses: &Addresses) -> String {
+    let nodes = options.node_names();
+    let mut node_lines = String::new();
+    for (index, name) in nodes.iter().enumerate() {
+        let _ = writeln!(node_lines, "      <node id=\"{}\" uname=\"{name}\"/>", index + 1);
+    }
+    let properties = nvpairs("cib-bootstrap-options", &properties(options));
+    let fencing = fencing(options);
+    let clone = clone(options, addresses);
+    let vip_address = addresses.vip();
+    format!(
+        r#"<cib validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="1">
+  <configuration>
+    <crm_config>
+      <cluster_property_set id="cib-bootstrap-options">
+{properties}      </cluster_property_set>
+    </crm_config>
+    <nodes>
+{node_lines}    </nodes>
+    <resources>
+{fencing}{clone}      <primitive id="{VIP}" class="ocf" provider="heartbeat" type="IPaddr2">
+        <instance_attributes id="{VIP}-params">
+          <nvpair id="{VIP}-ip" name="ip" value="{vip_address}"/>
+          <nvpair id="{VIP}-mask" name="cidr_netmask" value="24"/>
+        </instance_attributes>
+        <operations>
+          <op id="{VIP}-monitor" name="monitor" interval="10s" timeout="20s"/>
+        </operations>
+      </primitive>
+    </resources>
+    <constraints>
+      <rsc_colocation id="{VIP}-with-primary" score="INFINITY" rsc="{VIP}" rsc-role="Started" with-rsc="{CLONE}" with-rsc-role="Promoted"/>
+      <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
+    </constraints>
+    <rsc_defaults>
+      <meta_attributes id="defaults">
+        <nvpair id="defaults-stickiness" name="resource-stickiness" value="100"/>
+      </meta_attributes>
+    </rsc_defaults>
+  </configuration>
+  <status/>
+</cib>
+"#
+    )
+}
+
+fn properties(options: &Options) -> BTreeMap<String, String> {
+    let mut set = BTreeMap::new();
+    let mut put = |name: &str, value: &str| set.insert(name.to_owned(), value.to_owned());
+    put("cluster-name", &options.name);
+    put("stonith-enabled", if options.fencing { "true" } else { "false" });
+    put("stonith-action", if options.fence_reboots { "reboot" } else { "off" });
+    // Nodes boot together here: the usual 20 s in which a DC is looked for are wasted.
+    put("dc-deadtime", "2s");
+    if options.nodes == 2 {
+        put("priority-fencing-delay", "2s");
+    }
+    merge(&mut set, &options.properties);
+    set
+}
+
+fn merge(set: &mut BTreeMap<String, String>, with: &BTreeMap<String, String>) {
+    for (name, value) in with {
+        if value.is_empty() {
+            set.remove(name);
+        } else {
+            set.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn nvpairs(owner: &str, set: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (name, value) in set {
+        let value = escape(value);
+        let _ = writeln!(
+            text,
+            "        <nvpair id=\"{owner}-{name}\" name=\"{name}\" value=\"{value}\"/>"
+        );
+    }
+    text
+}
+
+fn escape(value: &str) -> String {
+    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+fn fencing(options: &Options) -> String {
+    if !options.fencing {
+        return String::new();
+    }
+    let hosts = options.node_names().join(" ");
+    let prefix = container_prefix(&options.name);
+    format!(
+        r#"      <primitive id="{FENCING}" class="stonith" type="fence_lab">
+        <instance_attributes id="{FENCING}-params">
+          <nvpair id="{FENCING}-prefix" name="prefix" value="{prefix}"/>
+          <nvpair id="{FENCING}-hosts" name="pcmk_host_list" value="{hosts}"/>
+          <nvpair id="{FENCING}-check" name="pcmk_host_check" value="static-list"/>
+        </instance_attributes>
+        <operations>
+          <op id="{FENCING}-monitor" name="monitor" interval="120s" timeout="30s"/>
+        </operations>
+      </primitive>
+"#
+    )
+}
+
+/// What a container's name begins with; the node's name follows.
+pub fn container_prefix(lab: &str) -> String {
+    format!("pgtwin-lab-{lab}-")
+}
+
+fn clone(options: &Options, addresses: &Addresses) -> String {
+    let (provider, kind) = match options.agent {
+        Agent::Pgtwin => ("heartbeat", "pgtwin"),
+        Agent::Pgsql => ("heartbeat", "pgsql"),
+        Agent::Stateful => ("pacemaker", "Stateful"),
+    };
+    let params = match options.agent {
+        Agent::Pgtwin => nvpairs(PRIMITIVE, &params(options, addresses)),
+        Agent::Pgsql => nvpairs(PRIMITIVE, &params_of_pgsql(options, addresses)),
+        Agent::Stateful => String::new(),
+    };
+    let nodes = options.nodes;
+    let mut operations = String::new();
+    for name in ["start", "stop", "promote", "demote"] {
+        let _ = writeln!(
+            operations,
+            "            <op id=\"{PRIMITIVE}-{name}\" name=\"{name}\" interval=\"0s\" timeout=\"120s\"/>"
+        );
+    }
+    format!(
+        r#"      <clone id="{CLONE}">
+        <meta_attributes id="{CLONE}-meta">
+          <nvpair id="{CLONE}-promotable" name="promotable" value="true"/>
+          <nvpair id="{CLONE}-notify" name="notify" value="true"/>
+          <nvpair id="{CLONE}-interleave" name="interleave" value="true"/>
+          <nvpair id="{CLONE}-max" name="clone-max" value="{nodes}"/>
+          <nvpair id="{CLONE}-node-max" name="clone-node-max" value="1"/>
+          <nvpair id="{CLONE}-promoted-max" name="promoted-max" value="1"/>
+        </meta_attributes>
+        <primitive id="{PRIMITIVE}" class="ocf" provider="{provider}" type="{kind}">
+          <instance_attributes id="{PRIMITIVE}-params">
+{params}          </instance_attributes>
+          <meta_attributes id="{PRIMITIVE}-meta">
+            <nvpair id="{PRIMITIVE}-threshold" name="migration-threshold" value="5"/>
+            <nvpair id="{PRIMITIVE}-expiry" name="failure-timeout" value="60s"/>
+            <nvpair id="{PRIMITIVE}-priority" name="priority" value="10"/>
+          </meta_attributes>
+          <operations>
+{operations}            <op id="{PRIMITIVE}-notify-op" name="notify" interval="0s" timeout="90s"/>
+            <op id="{PRIMITIVE}-monitor-p" name="monitor" interval="3s" role="Promoted" timeout="120s"/>
+            <op id="{PRIMITIVE}-monitor-u" name="monitor" interval="8s" role="Unpromoted" timeout="120s"/>
+          </operations>
+        </primitive>
+      </clone>
+"#
+    )
+}
+
+fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
+    let nodes = options.node_names();
+    let pairs: Vec<String> =
+        nodes.iter().map(|name| format!("{name}={}", addresses.node(name))).collect();
+    let mut set = BTreeMap::new();
+    let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
+    put("pgdata", options.pgdata());
+    put("pg_bindir", options.pg_bindir());
+    put("rep_mode", options.mode.name().to_owned());
+    put("node_list", nodes.join(" "));
+    put("node_addresses", pairs.join(" "));
+    put("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned());
+    put("repuser", REPLICATOR.0.to_owned());
+    put("vip", addresses.vip());
+    merge(&mut set, &options.params);
+    set
+}
+
+/// The distribution's agent: it streams from the address that follows the primary.
+fn params_of_pgsql(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
+    let bin = options.pg_bindir();
+    let mut set = BTreeMap::new();
+    let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
+    put("pgctl", format!("{bin}/pg_ctl"));
+    put("psql", format!("{bin}/psql"));
+    put("pgdata", options.pgdata());
+    put("config", format!("{}/postgresql.conf", options.pgdata()));
+    put("rep_mode", options.mode.name().to_owned());
+    put("node_list", options.node_names().join(" "));
+    put("master_ip", addresses.vip());
+    put("repuser", REPLICATOR.0.to_owned());
+    put("primary_conninfo_opt", "passfile=/var/lib/postgresql/.pgpass".to_owned());
+    put("socketdir", "/var/run/postgresql".to_owned());
+    put("tmpdir", "/var/lib/postgresql/tmp".to_owned());
+    merge(&mut set, &options.params);
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses() -> Addresses {
+        Addresses { prefix: "10.213.7".to_owned() }
+    }
+
+    #[test]
+    fn two_nodes_are_told_to_votequorum_and_three_are_not() {
+        let two = Options { nodes: 2, wait_for_all: false, ..Options::default() };
+        let text = corosync(&two, &addresses());
+        assert!(text.contains("two_node: 1\n  wait_for_all: 0\n"), "{text}");
+        assert!(!corosync(&Options::default(), &addresses()).contains("two_node"));
+    }
+
+    #[test]
+    fn an_empty_value_removes_a_parameter_and_others_are_added_or_replaced() {
+        let mut options = Options::default();
+        for (name, value) in [("vip", ""), ("rep_mode", "async"), ("start_opts", "-c a=\"<&\"")] {
+            options.params.insert(name.to_owned(), value.to_owned());
+        }
+        let text = cib(&options, &addresses());
+        assert!(!text.contains("name=\"vip\""), "{text}");
+        assert!(text.contains("name=\"rep_mode\" value=\"async\""), "{text}");
+        assert!(text.contains("value=\"-c a=&quot;&lt;&amp;&quot;\""), "{text}");
+    }
+
+    #[test]
+    fn without_fencing_there_is_no_device() {
+        let text = cib(&Options { fencing: false, ..Options::default() }, &addresses());
+        assert!(!text.contains("fence_lab"), "{text}");
+        assert!(text.contains("name=\"stonith-enabled\" value=\"false\""), "{text}");
+    }
+}

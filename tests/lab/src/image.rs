@@ -1,0 +1,193 @@
+//! The image of a node: a Debian release with PostgreSQL, Corosync, Pacemaker and the tools of an
+//! administrator, made by debootstrap because no registry is needed for that. Its tag is a hash
+//! of everything that goes in, so a second build finds the first.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::docker::docker;
+use crate::error::{LabError, Result};
+use crate::host;
+use crate::options::Release;
+use crate::progress::{say, step};
+use crate::run::Run;
+
+/// Name of the images; the tag is the release and a hash.
+const REPOSITORY: &str = "pgtwin-lab";
+
+/// What a node needs, and what tests ask of it: crmsh and pcs must accept the agent's meta-data,
+/// xmllint validates it, ocf-tester comes with resource-agents.
+const PACKAGES: [&str; 13] = [
+    "postgresql",
+    "pacemaker",
+    "pacemaker-cli-utils",
+    "corosync",
+    "resource-agents",
+    "crmsh",
+    "pcs",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "procps",
+    "psmisc",
+    "libxml2-utils",
+];
+
+/// Runs in a container of the bare release. No service is started, no PostgreSQL cluster of the
+/// distribution's own is created: the lab makes its own, and Pacemaker alone starts it.
+const INSTALL: &str = r"set -e
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+mkdir -p /etc/postgresql-common
+echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+printf 'path-exclude=/usr/share/%s/*\n' doc man locale > /etc/dpkg/dpkg.cfg.d/lab
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+apt-get update -q
+apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold $PACKAGES
+rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb
+rm -rf /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log /var/log/bootstrap.log
+rm -f /etc/apt/apt.conf.d/99lab /etc/corosync/corosync.conf
+";
+
+/// The image of a release, built when it is not there yet. Gives its full name.
+pub fn ensure(release: Release) -> Result<String> {
+    let tag = format!("{REPOSITORY}:{release}-{:012x}", content_hash(release) & 0xffff_ffff_ffff);
+    if exists(&tag)? {
+        return Ok(tag);
+    }
+    let _lock = host::lock(&format!("image-{release}"))?;
+    if exists(&tag)? {
+        return Ok(tag);
+    }
+    host::prepare_build()?;
+    say(format!("no image of {release} yet: building it, once (about a minute)"));
+    let base = base(release)?;
+    step(&format!("installing PostgreSQL and Pacemaker on {release}"), || packages(&base, &tag))?;
+    // For people: the newest image of a release by a name that can be typed.
+    docker(["tag", &tag, &format!("{REPOSITORY}:{release}")]).check()?;
+    Ok(tag)
+}
+
+fn exists(tag: &str) -> Result<bool> {
+    Ok(!docker(["images", "--quiet", tag]).check()?.text().is_empty())
+}
+
+/// FNV-1a over all that goes in.
+fn content_hash(release: Release) -> u64 {
+    let content = format!("{release}\n{}\n{INSTALL}", PACKAGES.join(" "));
+    content.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The bare release, by debootstrap.
+fn base(release: Release) -> Result<String> {
+    let tag = format!("{REPOSITORY}-base:{release}");
+    if exists(&tag)? {
+        return Ok(tag);
+    }
+    let work = tempfile::Builder::new()
+        .prefix("pgtwin-lab-")
+        .tempdir_in("/var/tmp")
+        .map_err(LabError::io("create a directory in /var/tmp"))?;
+    let root = work.path().join("root");
+    let archive = work.path().join("root.tar");
+    step(&format!("debootstrap of {release}"), || debootstrap(release, &root))?;
+    Run::new("tar")
+        .args(["--numeric-owner", "-c", "."])
+        .dir(&root)
+        .args([std::ffi::OsStr::new("-f"), archive.as_os_str()])
+        .limit(Duration::from_mins(5))
+        .check()?;
+    docker(["import"]).args([archive.as_os_str()]).args([&tag]).check()?;
+    Ok(tag)
+}
+
+fn debootstrap(release: Release, root: &Path) -> Result<()> {
+    let mut command = Run::new("debootstrap")
+        .args(["--variant=minbase", release.name()])
+        .args([root])
+        .args([mirror()])
+        .limit(Duration::from_mins(15));
+    // A debootstrap older than the release has no script of its name; all are the same script.
+    if !Path::new("/usr/share/debootstrap/scripts").join(release.name()).exists() {
+        command = command.args(["/usr/share/debootstrap/scripts/sid"]);
+    }
+    command.check().map(drop)
+}
+
+/// The mirror that the host's own apt uses for Debian; empty for debootstrap's default.
+fn mirror() -> String {
+    let format = "$(REPO_URI) $(ORIGIN) $(LABEL)";
+    let list = Run::new("apt-get")
+        .args(["indextargets", "--format", format, "Created-By: Packages"])
+        .output()
+        .map(|output| output.text())
+        .unwrap_or_default();
+    pick_mirror(&list)
+}
+
+fn pick_mirror(list: &str) -> String {
+    list.lines()
+        .filter_map(|line| line.strip_suffix(" Debian Debian"))
+        .map(str::to_owned)
+        .next()
+        .unwrap_or_default()
+}
+
+/// What the host's apt is told about proxies and clocks holds in the container too.
+fn apt_settings() -> String {
+    let dump = Run::new("apt-config").args(["dump"]).output().map(|o| o.text()).unwrap_or_default();
+    let wanted = ["Acquire::Check-", "Acquire::http::Proxy", "Acquire::https::Proxy"];
+    dump.lines().filter(|line| wanted.iter().any(|start| line.starts_with(start))).fold(
+        String::new(),
+        |mut text, line| {
+            let _ = writeln!(text, "{line}");
+            text
+        },
+    )
+}
+
+fn packages(base: &str, tag: &str) -> Result<()> {
+    let name = format!("{REPOSITORY}-build-{}", std::process::id());
+    let settings = apt_settings();
+    let script = format!(
+        "cat > /etc/apt/apt.conf.d/99lab <<'END'\n{settings}END\nPACKAGES='{}'\n{INSTALL}",
+        PACKAGES.join(" ")
+    );
+    let owner = format!("{}={}", crate::docker::OWNER, crate::docker::this_process());
+    let label = format!("{}=build", crate::docker::LABEL);
+    let mut run = docker(["run", "--interactive", "--name", &name, "--network", "host"])
+        .args(["--label", &label, "--label", &owner]);
+    for variable in ["http_proxy", "https_proxy", "no_proxy"] {
+        if let Ok(value) = std::env::var(variable) {
+            run = run.args(["--env", &format!("{variable}={value}")]);
+        }
+    }
+    let built = run
+        .args([base, "sh", "-s"])
+        .stdin(script)
+        .limit(Duration::from_mins(20))
+        .check()
+        .and_then(|_| docker(["commit", &name, tag]).limit(Duration::from_mins(5)).check());
+    let removed = docker(["rm", "--force", &name]).check();
+    built.and(removed).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_the_hosts_and_not_that_of_security_updates() {
+        let list = "http://sec/ Debian Debian-Security\nhttp://m/debian/ Debian Debian\n";
+        assert_eq!(pick_mirror(list), "http://m/debian/");
+        assert_eq!(pick_mirror("http://u/ Ubuntu Ubuntu"), "");
+    }
+
+    #[test]
+    fn releases_have_different_contents() {
+        assert_ne!(content_hash(Release::Trixie), content_hash(Release::Forky));
+    }
+}

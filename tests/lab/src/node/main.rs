@@ -1,0 +1,35 @@
+//! The lab's own program inside a node: it boots the node, starts and stops the cluster, keeps
+//! the system log, and is the fence agent when it is called `fence_lab`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod boot;
+mod engine;
+mod fence;
+mod service;
+mod syslog;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args();
+    let called = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    if called.ends_with("fence_lab") {
+        return fence::run(&rest);
+    }
+    let done = match rest.first().map(String::as_str) {
+        Some("boot") => boot::boot(),
+        Some("cluster-start") => service::start(),
+        Some("cluster-stop") => service::stop(),
+        Some("pacemaker-stop") => service::stop_pacemaker(),
+        _ => Err("use boot, cluster-start, cluster-stop or pacemaker-stop".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("lab-node: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

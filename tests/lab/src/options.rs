@@ -1,0 +1,208 @@
+//! What a cluster in a box looks like: the choices of a test or of the command line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::LabError;
+
+/// A Debian release, and with it the versions of Pacemaker and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Release {
+    /// Pacemaker 2.1.5, PostgreSQL 15.
+    Bookworm,
+    /// Pacemaker 3.0.0, PostgreSQL 17.
+    Trixie,
+    /// Pacemaker 3.0.1, PostgreSQL 18.
+    Forky,
+}
+
+impl Release {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bookworm, Self::Trixie, Self::Forky];
+
+    /// The code name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        }
+    }
+
+    /// The major version of PostgreSQL it carries.
+    pub fn postgres(self) -> u32 {
+        match self {
+            Self::Bookworm => 15,
+            Self::Trixie => 17,
+            Self::Forky => 18,
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Release {
+    type Err = LabError;
+
+    fn from_str(text: &str) -> Result<Self, LabError> {
+        Self::ALL.into_iter().find(|release| release.name() == text).ok_or_else(|| {
+            LabError::plain(format!("no release `{text}`: use bookworm, trixie or forky"))
+        })
+    }
+}
+
+/// Synchronous or asynchronous replication: the parameter `rep_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Every commit waits for a standby.
+    Sync,
+    /// No commit waits.
+    Async,
+}
+
+impl Mode {
+    /// The parameter's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = LabError;
+
+    fn from_str(text: &str) -> Result<Self, LabError> {
+        match text {
+            "sync" => Ok(Self::Sync),
+            "async" => Ok(Self::Async),
+            other => Err(LabError::plain(format!("no mode `{other}`: use sync or async"))),
+        }
+    }
+}
+
+/// Which agent the promotable clone runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Agent {
+    /// `ocf:heartbeat:pgtwin`.
+    Pgtwin,
+    /// `ocf:heartbeat:pgsql`, which Debian ships: tries the lab with an agent that is not ours,
+    /// and is a yardstick.
+    Pgsql,
+    /// `ocf:pacemaker:Stateful`: no PostgreSQL, for tests of the box itself.
+    Stateful,
+}
+
+impl Agent {
+    /// True if the clone runs PostgreSQL.
+    pub fn runs_postgres(self) -> bool {
+        match self {
+            Self::Pgtwin | Self::Pgsql => true,
+            Self::Stateful => false,
+        }
+    }
+}
+
+/// What `Cluster::up` builds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Options {
+    /// Name of the cluster: part of every container's and network's name.
+    pub name: String,
+    /// Number of nodes, 2 to 5.
+    pub nodes: u32,
+    /// Debian release of the nodes.
+    pub release: Release,
+    /// Replication mode.
+    pub mode: Mode,
+    /// Agent of the clone.
+    pub agent: Agent,
+    /// The pgtwin binary to install; built when not given.
+    pub agent_binary: Option<PathBuf>,
+    /// The `lab-node` binary to install; built when not given.
+    pub node_binary: Option<PathBuf>,
+    /// More parameters of the pgtwin primitive, or other values of those the lab sets. An empty
+    /// value removes the parameter.
+    pub params: BTreeMap<String, String>,
+    /// More cluster properties, or other values of those the lab sets.
+    pub properties: BTreeMap<String, String>,
+    /// More lines of postgresql.conf.
+    pub settings: BTreeMap<String, String>,
+    /// `stonith-enabled`.
+    pub fencing: bool,
+    /// What fencing does to a node: stays off until `power_on`, or is started again.
+    pub fence_reboots: bool,
+    /// Two nodes only: votequorum's `wait_for_all`.
+    pub wait_for_all: bool,
+    /// Start the cluster and wait until it is healthy. Otherwise the nodes are up with their
+    /// data, and Corosync and Pacemaker are not started.
+    pub start: bool,
+    /// Leave it running when the value is dropped.
+    pub keep: bool,
+}
+
+impl Default for Options {
+    /// Three nodes of trixie in sync mode, with a name of their own.
+    fn default() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            name: format!("t{}-{number}", std::process::id()),
+            nodes: 3,
+            release: Release::Trixie,
+            mode: Mode::Sync,
+            agent: Agent::Pgtwin,
+            agent_binary: None,
+            node_binary: None,
+            params: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            fencing: true,
+            fence_reboots: false,
+            wait_for_all: true,
+            start: true,
+            keep: false,
+        }
+    }
+}
+
+impl Options {
+    /// The nodes' names: n1, n2, …
+    pub fn node_names(&self) -> Vec<String> {
+        (1..=self.nodes).map(|number| format!("n{number}")).collect()
+    }
+
+    /// PostgreSQL's data directory in the nodes.
+    pub fn pgdata(&self) -> String {
+        format!("/var/lib/postgresql/{}/main", self.release.postgres())
+    }
+
+    /// The directory of PostgreSQL's programs in the nodes.
+    pub fn pg_bindir(&self) -> String {
+        format!("/usr/lib/postgresql/{}/bin", self.release.postgres())
+    }
+
+    /// Refuses what the lab cannot build.
+    pub fn check(&self) -> Result<(), LabError> {
+        if !(2..=5).contains(&self.nodes) {
+            return Err(LabError::plain(format!("{} nodes: the lab has 2 to 5", self.nodes)));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(LabError::plain(format!(
+                "name `{}`: use lower-case letters, digits and hyphens",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! What works on the cluster while it is broken, and what judges the result.
+
+pub mod checker;
+pub mod session;
+pub mod watcher;
+pub mod writer;
