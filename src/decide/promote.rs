@@ -235,7 +235,8 @@ pub fn words(obstacles: &[Obstacle]) -> String {
     obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The intent that a plan leads to.
+/// The intent that a plan leads to. A primary that restarts in place under an async entry keeps that
+/// mode, as it keeps E: only [`crate::decide::sync`] makes a promise of it.
 #[must_use]
 pub fn intent(
     plan: &Plan,
@@ -245,6 +246,10 @@ pub fn intent(
     timeline: Timeline,
     mode: Mode,
 ) -> Entry {
+    let mode = match &plan.after {
+        Some(entry) if plan.in_place && entry.mode == Mode::Async => Mode::Async,
+        Some(_) | None => mode,
+    };
     Entry {
         system_id,
         term: plan.term,
