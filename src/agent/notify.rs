@@ -61,6 +61,7 @@ impl Agent<'_> {
             }
             (Sql::Standby(_), When::Post, What::Promote) => {
                 self.withdraw_position();
+                self.join(nodes(&notification.promote).first());
             }
             (Sql::Standby(_), When::Post, What::Start) => {
                 self.after_start(&nodes(&notification.start));
@@ -187,6 +188,32 @@ impl Agent<'_> {
                         if own.store.newest_done().is_some_and(|e| e.primary == self.me))
             }
             Relation::BAhead | Relation::Diverged { .. } => false,
+        }
+    }
+
+    /// After a promotion: streams from the new primary, and confirms that its promotion is known
+    /// here, so that this node may take over from it.
+    fn join(&mut self, primary: Option<&NodeName>) {
+        let Some(primary) = primary else { return };
+        let end = self.deadline.within(FOR_COLD_START);
+        while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {
+            let from_it = standby
+                .receiver
+                .as_ref()
+                .is_some_and(|receiver| receiver.host == self.address(primary));
+            if standby.streams() && from_it {
+                if let Known::Known(view) = self.view() {
+                    self.note_followed(&view, primary);
+                    if let OwnFile::Read(own) = self.home.read() {
+                        self.publish_ack(&own, false);
+                    }
+                }
+                return;
+            }
+            if end.expired() {
+                return;
+            }
+            end.sleep(Duration::from_millis(50));
         }
     }
 

@@ -203,7 +203,14 @@ impl Agent<'_> {
         round.file = self.exchange_ledger(&view, false);
         let position = self.position(&facts.instance);
         round.position = position.clone().known();
-        facts.ruling = Some(self.elect(&view, &round.file, position, Purpose::Promotion));
+        // The score is the token of whoever was primary; without it only the rule of a cold start
+        // permits anything.
+        let purpose = if view.scores().contains_key(&self.me) {
+            Purpose::Promotion
+        } else {
+            Purpose::ColdStart
+        };
+        facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
         round.view = Some(view);
     }
 
