@@ -127,7 +127,7 @@ impl Agent<'_> {
                     streaming,
                     gone_for_long: streaming.is_none()
                         && now.saturating_sub(since) >= GONE_FOR_LONG,
-                    eligible: true,
+                    eligible: !self.cache.delayed.iter().any(|name| *name == node.as_str()),
                 },
             );
         }

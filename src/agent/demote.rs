@@ -63,7 +63,6 @@ impl Agent<'_> {
             match now.sql {
                 Sql::Standby(_) => {
                     info!("demoted");
-                    self.publish_state("started");
                     return Outcome::ok();
                 }
                 _ if now.process == Process::None => {

@@ -50,6 +50,12 @@ impl Agent<'_> {
         if self.standalone {
             return plain;
         }
+        if verdict.code == ExitCode::FailedPromoted {
+            // Without it Pacemaker would first plan to promote this node again, and anew as soon as
+            // demote takes it.
+            let me = self.me.clone();
+            let _ = self.delete_score(&me);
+        }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
                 let primary = primary.clone();
@@ -126,6 +132,7 @@ impl Agent<'_> {
             streams,
             from_the_right_one: right,
             paused: seen.paused,
+            delayed: seen.apply_delay > 0,
             due: self.pacemaker_is_due() || self.cache.published,
             upstream: None,
             followed: None,
@@ -139,7 +146,9 @@ impl Agent<'_> {
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    self.publish_state(state);
+                    if streams || facts.broken >= standby::PATIENCE {
+                        self.publish_state(state);
+                    }
                     return Outcome { code, reason, output: Vec::new() };
                 }
                 Next::Do(Step::AskUpstream) => {

@@ -18,7 +18,7 @@ use crate::decide::facts::Sql;
 use crate::decide::promote::{
     Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
-use crate::decide::sync::{NodeState, PRIMARY_SCORE};
+use crate::decide::sync::{Fencing, NodeState, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::sync_names::{self, StandbyName};
 use crate::postgres::waldump::Geometry;
@@ -140,9 +140,11 @@ impl Agent<'_> {
                     peers_until.sleep(Duration::from_millis(100));
                 }
                 facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+                facts.old_primary = None;
+                facts.planned = None;
                 self.hold_election(facts, round);
             }
-            Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts)),
+            Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts, round)),
             Step::CheckPlanned => facts.planned = Some(self.check_planned(facts, round)),
             Step::WriteIntent(plan) => {
                 self.write_intent(plan, facts, round)?;
@@ -201,19 +203,37 @@ impl Agent<'_> {
         round.file = self.exchange_ledger(&view, false);
         let position = self.position(&facts.instance);
         round.position = position.clone().known();
-        facts.ruling = Some(self.elect(&view, &round.file, position, Purpose::Promotion));
+        // The score is the token of whoever was primary; without it only the rule of a cold start
+        // permits anything.
+        let purpose = if view.scores().contains_key(&self.me) {
+            Purpose::Promotion
+        } else {
+            Purpose::ColdStart
+        };
+        facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
         round.view = Some(view);
     }
 
     /// The address of the ledger's primary must not answer as a server that accepts writes: a node
     /// in maintenance can be offline, clean and running.
-    fn ask_old_primary(&mut self, facts: &Facts) -> OldPrimary {
+    fn ask_old_primary(&mut self, facts: &Facts, round: &Round) -> OldPrimary {
         let Some(Ruling::Permitted(plan)) = &facts.ruling else { return OldPrimary::NotApplicable };
         let Some(old) = plan.after.as_ref().map(|entry| entry.primary.clone()) else {
             return OldPrimary::NotApplicable;
         };
         if old == self.me {
             return OldPrimary::NotApplicable;
+        }
+        match round.view.as_ref().map(|view| (view.node(&old), view.fencing())) {
+            Some((NodeState::Online | NodeState::OfflineClean, _)) => {}
+            Some((NodeState::Unclean | NodeState::Unknown, fencing)) => {
+                let why = match fencing {
+                    Fencing::Works | Fencing::OffAccepted(_) => "it has not been fenced".into(),
+                    Fencing::Off(why) | Fencing::Unknown(why) => why,
+                };
+                return OldPrimary::NotProvenDown(old, why);
+            }
+            None => return OldPrimary::NotProvenDown(old, "no view of the cluster".into()),
         }
         let peer = self.peer(&old);
         match self.pg.identify_peer(&peer, self.deadline.bounded(Duration::from_secs(3))) {
@@ -340,7 +360,6 @@ impl Agent<'_> {
         self.cache.upstream.clear();
         self.cache.upstream_host.clear();
         self.cache.missing_since.clear();
-        self.publish_state("primary");
         if let Some(view) = &round.view {
             let members = self.members(view);
             self.ensure_slots(&members);

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::client::pacemaker::Attribute;
 use crate::cluster::absence::{Absence, absence};
-use crate::cluster::cib::Cib;
+use crate::cluster::cib::{Cib, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Slot, Store};
 use crate::cluster::node::NodeName;
@@ -78,6 +79,17 @@ impl View {
     pub fn two_and_ignore(&self) -> bool {
         self.cib.no_quorum_policy() == Known::Known("ignore".to_owned())
             && self.status.full_members().count() == 2
+    }
+
+    /// Nodes whose state attribute says this.
+    pub fn in_state(&self, state: &str) -> impl Iterator<Item = NodeName> {
+        let name = Attribute::State.name(&self.resource);
+        let is = Setting::Set(state.to_owned());
+        self.cib
+            .transient(&name)
+            .into_iter()
+            .filter(move |(_, value)| *value == is)
+            .map(|(node, _)| node)
     }
 
     /// Whether an offline node proves anything.

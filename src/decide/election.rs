@@ -430,9 +430,9 @@ fn plan(facts: &Facts, cib: &Store, votes: &[Vote]) -> Ruling {
     let mut names: BTreeSet<NodeName> =
         votes.iter().flat_map(|vote| vote.entry.heirs.iter().cloned()).collect();
     names.retain(|node| *node != facts.me && !facts.out.contains(node));
-    let was_async = votes.iter().any(|vote| vote.entry.mode == Mode::Async);
     if let Some(vote) = mine {
         let entry = &vote.entry;
+        let was_async = entry.mode == Mode::Async;
         names.retain(|node| entry.heirs.contains(node));
         for node in &entry.heirs {
             let Some(member) = facts.seen(node) else { continue };

@@ -192,14 +192,18 @@ impl<'a> Postgres<'a> {
         let walsenders = self.walsenders_before(deadline);
         let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
         *self.session.borrow_mut() = None;
-        if self.runtime.process() == Process::None {
-            return Ok(());
-        }
+        let postmaster = match self.runtime.process() {
+            Process::None => return Ok(()),
+            Process::Running { pid, .. } => Some(pid),
+            Process::Orphans(_) | Process::Unknown(_) => None,
+        };
         self.runtime.signal(Shutdown::Fast).map_err(|error| chain(&error))?;
         let gone = poll_until(deadline, Duration::from_millis(20), || {
             usher.help();
             match self.runtime.process() {
                 Process::None => Some(Ok(())),
+                // The postmaster itself, for a moment: its children and its pid file are gone.
+                Process::Orphans(pids) if pids.iter().all(|pid| Some(*pid) == postmaster) => None,
                 Process::Orphans(pids) => Some(Err(format!(
                     "the postmaster died in its shutdown and left {pids:?} behind"
                 ))),
