@@ -260,6 +260,7 @@ pub fn quiet(facts: &Facts) -> bool {
                 && facts.own.heirs == streaming
                 && facts.names.as_ref() == Some(&streaming)
                 && (facts.effective || streaming.is_empty())
+                && !(facts.strict && streaming.is_empty())
         }
         Mode::Async => {
             facts.own.mode == Mode::Async
@@ -358,11 +359,14 @@ fn alone(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Next {
         }
         return Next::Do(Step::WriteFile(own.with_heirs(set(first), own.seq)));
     }
+    if facts.strict && !facts.standbys.is_empty() {
+        if names.is_empty() {
+            return Next::Do(Step::SetNames(facts.standbys.keys().cloned().collect()));
+        }
+        return Next::Wait(Waiting::Strict);
+    }
     if names.is_empty() {
         return Next::Settled;
-    }
-    if facts.strict {
-        return Next::Wait(Waiting::Strict);
     }
     // E = {} is durable, so nothing can be lost by going on; but a second copy is wanted, so those
     // who can still come are waited for.

@@ -294,6 +294,11 @@ fn grow_from_alone() -> Vec<Row> {
             wait(Waiting::Strict),
         ),
         (
+            "strictly, V is never empty: whoever comes first will do",
+            facts().silent("n2 n3").strict(),
+            set_names("n2 n3"),
+        ),
+        (
             "never without quorum",
             facts().v("n2").silent("n2 n3").node("n2", NodeState::OfflineClean).no_quorum(),
             wait(Waiting::NoQuorum),
@@ -640,6 +645,7 @@ fn a_quiet_monitor_asks_nobody_only_when_all_is_in_order() {
         ("V is not in effect", in_order().not_effective(), false),
         ("one is delayed", in_order().delayed("n3"), false),
         ("alone, and nobody streams", in_order().holds(&alone).v("").silent("n2 n3"), true),
+        ("alone, strictly", in_order().holds(&alone).v("").silent("n2 n3").strict(), false),
         ("alone, and V is not empty", in_order().holds(&alone).v("n2").silent("n2 n3"), false),
         ("the entry is async", in_order().holds(&both), false),
         ("async in order", in_order().in_async().holds(&both).v(""), true),
