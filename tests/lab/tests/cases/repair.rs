@@ -50,7 +50,8 @@ pub fn comes_back(cluster: &Cluster, node: &str) -> Result<Back> {
     })?;
     let Some(reason) = refused else { return Ok(Back::Follows) };
     eprintln!("{node} is refused: {reason}");
-    let lsns = reason.split([' ', ',', ';', ':', '@', '(', ')']).filter(|word| is_lsn(word)).count();
+    let lsns =
+        reason.split([' ', ',', ';', ':', '@', '(', ')']).filter(|word| is_lsn(word)).count();
     assert!(lsns >= 2 && reason.contains("timeline"), "no timelines and LSNs: {reason}");
     copy_by_hand(cluster, node)?;
     cluster.wait_healthy(SOON)?;
@@ -81,7 +82,9 @@ pub fn copy_by_hand(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.wait_until(&format!("nothing runs on {node}"), SOON, || {
         let runs = |mon: lab::pacemaker::CrmMon| {
             mon.resources.iter().any(|one| {
-                one.id.starts_with(PRIMITIVE) && one.role != "Stopped" && one.node.as_deref() == Some(node)
+                one.id.starts_with(PRIMITIVE)
+                    && one.role != "Stopped"
+                    && one.node.as_deref() == Some(node)
             })
         };
         cluster.crm_mon().is_ok_and(|mon| !runs(mon))

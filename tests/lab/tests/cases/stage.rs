@@ -38,10 +38,13 @@ pub fn case<F: FnOnce(&Cluster) -> Result<()>>(shape: Options, body: F) {
     if stage.as_ref().is_some_and(|up| up.shape != text_of(&shape)) {
         *stage = None;
     }
-    if let Some(up) = &stage
+    if let Some(up) = &*stage
         && let Err(error) = repair::make_ready(&up.cluster)
     {
-        eprintln!("{name}: the cluster of the case before is of no use any more: {}", chain(&error));
+        eprintln!(
+            "{name}: the cluster of the case before is of no use any more: {}",
+            chain(&error)
+        );
         *stage = None;
     }
     let fresh = stage.is_none();
