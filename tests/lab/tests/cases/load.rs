@@ -1,10 +1,7 @@
 //! The write load of a case, and the two promises that every case ends with: nothing that was
 //! acknowledged is lost, and two nodes were never writable at once.
 
-use std::time::Instant;
-
 use lab::workload::watcher::Seen;
-use lab::workload::writer::WriteLog;
 use lab::{Cluster, Result, Verdict, Watcher, Writer};
 
 use crate::stage::SOON;
@@ -17,14 +14,6 @@ pub struct Load<'a> {
     cluster: &'a Cluster,
     pub writer: Writer,
     watcher: Watcher,
-    begin: Instant,
-}
-
-/// What the load has seen.
-pub struct Done {
-    pub log: WriteLog,
-    pub seen: Seen,
-    pub begin: Instant,
 }
 
 impl<'a> Load<'a> {
@@ -38,7 +27,7 @@ impl<'a> Load<'a> {
     /// Starts it where nobody is writable yet.
     pub fn wait_for_a_primary(cluster: &'a Cluster, held: Option<&str>) -> Self {
         let writer = Writer::start(cluster);
-        Self { cluster, writer, watcher: Watcher::start(cluster, held), begin: Instant::now() }
+        Self { cluster, writer, watcher: Watcher::start(cluster, held) }
     }
 
     /// Waits until more writes are acknowledged.
@@ -46,13 +35,20 @@ impl<'a> Load<'a> {
         self.writer.wait_more(self.cluster, SOME, SOON)
     }
 
-    /// What was seen so far.
-    pub fn seen(&self) -> Seen {
-        self.watcher.seen()
+    /// Ends it where acknowledged writes may be lost: in async mode, when the primary's node is.
+    pub fn end_async(self) -> Result<Seen> {
+        let log = self.writer.stop();
+        let seen = self.watcher.stop();
+        seen.require_one_primary()?;
+        let verdict = Verdict::of(self.cluster, &log)?;
+        eprintln!("{verdict}");
+        assert!(verdict.duplicated.is_empty() && verdict.refused_but_there.is_empty(), "{verdict}");
+        Ok(seen)
     }
 
-    /// Ends it, and compares what was acknowledged with what the primary holds now.
-    pub fn end(self) -> Result<Done> {
+    /// Ends it, and compares what was acknowledged with what the primary holds now. Gives what
+    /// the watcher has seen.
+    pub fn end(self) -> Result<Seen> {
         let log = self.writer.stop();
         let seen = self.watcher.stop();
         seen.require_one_primary()?;
@@ -60,6 +56,6 @@ impl<'a> Load<'a> {
         eprintln!("{verdict}");
         verdict.require_clean()?;
         assert!(verdict.acknowledged >= SOME, "hardly anything was written: {verdict}");
-        Ok(Done { log, seen, begin: self.begin })
+        Ok(seen)
     }
 }

@@ -14,7 +14,13 @@
 
 mod ledger;
 mod load;
+mod look;
 mod repair;
 mod stage;
+mod subtransactions;
 
+mod async_mode;
+mod releases;
+mod stopping;
 mod three_nodes;
+mod two_nodes;

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use lab::config::{PRIMITIVE, REPLICATOR};
-use lab::{Cluster, LabError, Mode, Result};
+use lab::{Cluster, Mode, Result};
 
 use crate::ledger;
+use crate::look::wait_stopped;
 use crate::stage::SOON;
 
 /// Healthy, without failures or rules, and with all standbys in the ledger of the primary.
@@ -79,16 +80,7 @@ fn is_lsn(word: &str) -> bool {
 /// Replaces a node's data by a pg_basebackup of the primary, with the node in standby meanwhile.
 pub fn copy_by_hand(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.standby(node, true)?;
-    cluster.wait_until(&format!("nothing runs on {node}"), SOON, || {
-        let runs = |mon: lab::pacemaker::CrmMon| {
-            mon.resources.iter().any(|one| {
-                one.id.starts_with(PRIMITIVE)
-                    && one.role != "Stopped"
-                    && one.node.as_deref() == Some(node)
-            })
-        };
-        cluster.crm_mon().is_ok_and(|mon| !runs(mon))
-    })?;
+    wait_stopped(cluster, node)?;
     basebackup(cluster, node)?;
     cluster.standby(node, false)?;
     cluster.cleanup()
@@ -121,25 +113,4 @@ pub fn power_on_all(cluster: &Cluster) -> Result<()> {
         cluster.power_on(node)?;
     }
     cluster.wait_healthy(SOON)
-}
-
-/// The reasons that crm_mon shows for a node's results, one a line.
-pub fn reasons(cluster: &Cluster, node: &str) -> String {
-    let Ok(mon) = cluster.crm_mon() else { return String::new() };
-    let of_node = mon.failures.iter().filter(|failure| failure.node == node);
-    of_node.map(|failure| format!("{}\n", failure.reason)).collect()
-}
-
-/// Waits until crm_mon shows a reason with all of these words for a node; gives it.
-pub fn wait_reason(cluster: &Cluster, node: &str, words: &[&str]) -> Result<String> {
-    let what = format!("crm_mon shows a reason for {node} with the words {words:?}");
-    cluster
-        .wait_for(&what, SOON, || {
-            let found = reasons(cluster, node)
-                .lines()
-                .find(|reason| words.iter().all(|word| reason.contains(word)))
-                .map(str::to_owned);
-            found.inspect(|reason| eprintln!("{node}: {reason}"))
-        })
-        .map_err(|error| LabError::plain(format!("{error}\nreasons: {}", reasons(cluster, node))))
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::error::chain;
 use lab::{Cluster, Options, Result, host};
@@ -124,8 +124,12 @@ fn play(
     body: impl FnOnce(&Cluster) -> Result<()>,
 ) {
     let Some(up) = stage.as_ref() else { panic!("no cluster") };
+    let begin = Instant::now();
     let text = match catch_unwind(AssertUnwindSafe(|| body(&up.cluster))) {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => {
+            eprintln!("{name}: {:.0} s", begin.elapsed().as_secs_f64());
+            return;
+        }
         Ok(Err(error)) => chain(&error),
         Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),

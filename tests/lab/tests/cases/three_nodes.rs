@@ -1,39 +1,19 @@
 //! Three nodes in sync mode: what is asked of the usual cluster.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lab::{Cluster, Options, Result};
+use lab::{Options, Result};
 
 use crate::ledger::{self, set};
 use crate::load::Load;
+use crate::look::{
+    assert_no_failures, assert_taken_over, instances, logs_since, marks, wait_reason,
+};
 use crate::repair::{self, comes_back, has_all_heirs};
 use crate::stage::{SOON, case, fresh};
 
 fn three() -> Options {
     Options::default()
-}
-
-/// When each running node's postmaster was started: a restart of an instance changes it.
-pub fn instances(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
-    let ask = |node: String| {
-        let started = cluster.psql(&node, "SELECT pg_postmaster_start_time()")?;
-        Ok((node, started))
-    };
-    cluster.running().into_iter().map(ask).collect()
-}
-
-/// The primary has moved from `old` to an heir of the entry, in the next term, and says so in its
-/// own file and in the CIB.
-pub fn assert_taken_over(cluster: &Cluster, before: &ledger::Entry, new: &str) -> Result<()> {
-    assert!(before.heirs.contains(new), "{new} was no heir: {before:?}");
-    let after = cluster.wait_for("the new primary's entry is in the CIB", SOON, || {
-        let own = ledger::own(cluster, new).ok()?;
-        ledger::in_cib(cluster, new).is_ok_and(|copy| copy == own).then_some(own)
-    })?;
-    assert_eq!(after.term, before.term + 1, "{before:?} {after:?}");
-    assert_ne!(after.id, before.id);
-    Ok(())
 }
 
 #[test]
@@ -60,7 +40,7 @@ fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
             })?;
         }
         assert_eq!(cluster.on_any(&["crm_verify", "-LV"])?, "");
-        let seen = load.end()?.seen;
+        let seen = load.end()?;
         assert_eq!(seen.primaries().len(), 1, "{:?}", seen.primaries());
         Ok(())
     });
@@ -113,7 +93,7 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
         let load = Load::start(cluster)?;
         for target in [cluster.others(&old)[0].clone(), old.clone()] {
             let from = cluster.primary()?;
-            let mark = cluster.logs(&target)?.len();
+            let marks = marks(cluster)?;
             cluster.move_primary(Some(&target))?;
             assert_eq!(cluster.wait_new_primary(&from, SOON)?, target);
             load.goes_on()?;
@@ -121,14 +101,13 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
             // Nobody has anything that the new primary lacks: all follow at once.
             cluster.wait_healthy(SOON)?;
             has_all_heirs(cluster)?;
-            let log = cluster.logs(&target)?.split_off(mark);
+            let log = logs_since(cluster, &marks, &target)?;
             let checked = format!("has everything up to the end of {from}");
             assert!(log.contains(&checked), "the shutdown checkpoint was not checked:\n{log}");
         }
         let after = ledger::own(cluster, &old)?;
         assert_eq!(after.term, before.term + 2);
-        let mon = cluster.crm_mon()?;
-        assert!(mon.failures.is_empty(), "{:?}", mon.failures);
+        assert_no_failures(cluster)?;
         load.end().map(drop)
     });
 }
@@ -140,24 +119,18 @@ fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_no
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
-        let marks: Vec<(String, usize)> = cluster
-            .others(&old)
-            .into_iter()
-            .map(|node| cluster.logs(&node).map(|log| (node, log.len())))
-            .collect::<Result<_>>()?;
+        let marks = marks(cluster)?;
         cluster.standby(&old, true)?;
         let new = cluster.wait_new_primary(&old, SOON)?;
         load.goes_on()?;
         assert_taken_over(cluster, &before, &new)?;
-        let mark = marks.iter().find(|(node, _)| *node == new).map_or(0, |(_, mark)| *mark);
-        let log = cluster.logs(&new)?.split_off(mark);
+        let log = logs_since(cluster, &marks, &new)?;
         let checked = format!("has everything up to the end of {old}");
         assert!(log.contains(&checked), "the shutdown checkpoint was not checked:\n{log}");
         cluster.standby(&old, false)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
-        let mon = cluster.crm_mon()?;
-        assert!(mon.failures.is_empty(), "{:?}", mon.failures);
+        assert_no_failures(cluster)?;
         load.end().map(drop)
     });
 }
@@ -189,7 +162,7 @@ fn case_05_standbys_go_and_come_back_and_the_ledger_shows_each_step() {
         assert!(line.contains(&named), "no ack of {stopped}: {acks}");
         let seq = line.split(&named).nth(1).unwrap().trim_end_matches(['"', ' ']);
         assert!(seq.parse::<u64>().unwrap() <= alone.seq, "{acks}");
-        repair::wait_reason(cluster, &primary, &["no standby streams"])?;
+        wait_reason(cluster, &primary, &["no standby streams"])?;
 
         cluster.standby(stopped, false)?;
         let one_again = ledger::wait_heirs(cluster, &primary, &[stopped])?;
@@ -204,7 +177,7 @@ fn case_05_standbys_go_and_come_back_and_the_ledger_shows_each_step() {
             assert!(pair[0].seq < pair[1].seq, "{steps:?}");
             assert_eq!((pair[0].term, &pair[0].id), (pair[1].term, &pair[1].id), "{steps:?}");
         }
-        let seen = load.end()?.seen;
+        let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "the primary has run all the time");
         Ok(())
     });
@@ -312,7 +285,7 @@ fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
         assert_eq!(cluster.promoted(), Some(primary.clone()));
         assert_eq!(instances(cluster)?, running, "an instance was restarted");
         has_all_heirs(cluster)?;
-        let seen = load.end()?.seen;
+        let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "an open session was ended");
         Ok(())
     });
@@ -367,7 +340,7 @@ fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() 
         assert_eq!(instances(cluster)?, running, "an instance was restarted");
         let after = ledger::wait_heirs(cluster, &primary, &cluster.others(&primary))?;
         assert_eq!((after.term, after.id), (before.term, before.id), "promoted again");
-        let seen = load.end()?.seen;
+        let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "an open session was ended");
         Ok(())
     });
