@@ -1,6 +1,7 @@
 //! Rows over documents that real clusters of all supported versions printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use pgtwin::cluster::absence::{Absence, absence};
 use pgtwin::cluster::cib::{Cib, Setting};
 use pgtwin::cluster::known::Known;
 use pgtwin::cluster::node::NodeName;
@@ -33,7 +34,7 @@ fn node(name: &str) -> NodeName {
 /// but for `standby`, where it is n2.
 #[test]
 fn every_release_tells_the_state_of_every_node_in_every_case() {
-    use NodeState::{OfflineClean, OfflineUnclean, OnlineMember, Pending};
+    use NodeState::{OfflineClean, OfflineUnclean, OnlineMember, Pending, Unknown};
     let rows: &[(&str, [NodeState; 3], Quorum)] = &[
         ("healthy", [OnlineMember, OnlineMember, OnlineMember], Quorum::Quorate),
         ("standby", [OnlineMember, OnlineMember, OnlineMember], Quorum::Quorate),
@@ -47,6 +48,19 @@ fn every_release_tells_the_state_of_every_node_in_every_case() {
         // n1 alone after a power cut: before its controller is elected, and after.
         ("boot-no-controller", [OfflineUnclean; 3], Quorum::NoController),
         ("boot-alone", [OnlineMember, OfflineUnclean, OfflineUnclean], Quorum::Inquorate),
+        // pacemakerd and its children of n3 killed, corosync alive.
+        ("pacemaker-crashed", [OnlineMember, OnlineMember, Unknown], Quorum::Quorate),
+        (
+            "pacemaker-stopped-in-maintenance",
+            [OnlineMember, OnlineMember, Pending],
+            Quorum::Quorate,
+        ),
+        ("left-in-maintenance", [OnlineMember, OnlineMember, OfflineClean], Quorum::Quorate),
+        // Offline and "clean" without any proof.
+        ("no-fencing-lost", [OnlineMember, OnlineMember, OfflineClean], Quorum::Quorate),
+        ("no-startup-fencing", [OnlineMember, OfflineClean, OfflineClean], Quorum::Inquorate),
+        ("banned", [OnlineMember, OnlineMember, OnlineMember], Quorum::Quorate),
+        ("failed", [OnlineMember, OnlineMember, OnlineMember], Quorum::Quorate),
     ];
     for release in RELEASES {
         for (case, expected, quorum) in rows {
@@ -199,4 +213,124 @@ fn a_flag_that_is_gone_or_odd_makes_the_whole_answer_unusable() {
             assert!(ClusterStatus::parse(&changed).is_err(), "{release}: {from} -> {to:?}");
         }
     }
+}
+
+#[test]
+fn a_node_is_proven_gone_only_if_it_was_fenced_or_stopped_its_instance_before_it_left() {
+    let proven = Absence::Proven;
+    let assumed = |why: &str| Absence::Assumed(why.into());
+    let present = |why: &str| Absence::Present(why.into());
+    let unmanaged = "its Pacemaker left while the instance was unmanaged: PostgreSQL may run there";
+    let rows = [
+        ("healthy", present("it is online")),
+        ("fenced", proven.clone()),
+        ("offline-clean", proven.clone()),
+        ("pacemaker-stopped", proven),
+        ("unclean", present("it is lost and has not been fenced")),
+        ("no-quorum", present("it is lost and has not been fenced")),
+        ("boot-alone", present("it is lost and has not been fenced")),
+        ("boot-no-controller", present("it is lost and has not been fenced")),
+        ("pacemaker-crashed", present("its state is not known")),
+        ("left-in-maintenance", present(unmanaged)),
+        ("pacemaker-stopped-in-maintenance", present(unmanaged)),
+        ("no-fencing-lost", assumed("fencing is disabled (stonith-enabled=false)")),
+        ("no-startup-fencing", assumed("startup-fencing=false")),
+    ];
+    for release in RELEASES {
+        for (case, expected) in &rows {
+            let (status, cib) = (status(release, case), cib(release, case));
+            assert_eq!(&absence(&status, &cib, "db", &node("n3")), expected, "{release} {case}");
+        }
+        let (status, cib) = (status(release, "fenced"), cib(release, "fenced"));
+        let stranger = absence(&status, &cib, "db", &node("n4"));
+        assert_eq!(stranger, present("its state is not known"), "{release}");
+    }
+}
+
+#[test]
+fn without_fencing_a_lost_node_is_shown_as_clean_and_that_means_nothing() {
+    for release in RELEASES {
+        let cib = cib(release, "no-fencing-lost");
+        assert_eq!(cib.fencing().enabled, Known::Known(false), "{release}");
+        assert!(cib.fencing().offline_means_down().is_err(), "{release}");
+        assert!(!status(release, "no-fencing-lost").options.fencing_enabled, "{release}");
+    }
+}
+
+#[test]
+fn a_ban_is_listed_by_crm_mon_and_in_the_cib() {
+    for release in RELEASES {
+        let status = status(release, "banned");
+        let ban = &status.bans[0];
+        assert_eq!((ban.resource.as_str(), ban.node.as_str()), ("db-clone", "n2"), "{release}");
+        assert!(!ban.promoted_only);
+        let cib = cib(release, "banned");
+        let location = cib.locations_of(cib.primitive("db").unwrap()).next().unwrap();
+        assert_eq!(location.id, ban.id);
+        assert_eq!(location.node.as_deref(), Some("n2"));
+        assert_eq!(location.score.as_deref(), Some("-INFINITY"));
+    }
+}
+
+#[test]
+fn an_instance_that_could_not_be_stopped_is_failed_and_blocked() {
+    for release in RELEASES {
+        let status = status(release, "failed");
+        let failed: Vec<_> = status.instances_of("db").filter(|i| i.failed).collect();
+        assert_eq!(failed.len(), 1, "{release}");
+        assert!(failed[0].blocked && failed[0].active);
+        assert_eq!(failed[0].nodes, [node("n2")]);
+    }
+}
+
+#[test]
+fn the_ledger_is_read_from_a_set_of_its_own_and_private_attributes_are_not_in_the_cib() {
+    for release in RELEASES {
+        let cib = cib(release, "banned");
+        let ledgers = cib.ledgers("db");
+        assert_eq!(ledgers[&node("n1")], "done term=3 seq=5 primary=n1 heirs=n2,n3", "{release}");
+        assert_eq!(ledgers.len(), 2, "{release}");
+        assert!(cib.ledgers("d").is_empty());
+        assert_eq!(
+            cib.transient("pgtwin-db-state")[&node("n1")],
+            Setting::Set("streaming".into()),
+            "{release}"
+        );
+        assert!(cib.transient("pgtwin-db-ack").is_empty(), "{release}");
+    }
+}
+
+#[test]
+fn no_damage_to_an_answer_makes_the_parsers_panic_or_invent_a_node() {
+    for release in RELEASES {
+        for case in ["fenced", "failed"] {
+            let whole = read(release, &format!("{case}.crm_mon.xml"));
+            for damaged in damages(&whole) {
+                if let Ok(status) = ClusterStatus::parse(&damaged) {
+                    assert!(status.nodes.len() <= 3, "{release} {case}");
+                }
+            }
+            let whole = read(release, &format!("{case}.cib.xml"));
+            for damaged in damages(&whole) {
+                if let Ok(cib) = Cib::parse(&damaged) {
+                    assert!(cib.nodes.len() <= 3, "{release} {case}");
+                }
+            }
+        }
+    }
+}
+
+/// A document with one piece missing, doubled or replaced, at many places.
+fn damages(whole: &str) -> impl Iterator<Item = String> + '_ {
+    (0..whole.len()).step_by(whole.len() / 25).flat_map(move |at| {
+        let (before, after) = whole.split_at(at);
+        let rest = &after[after.len().min(9)..];
+        [
+            format!("{before}{rest}"),
+            format!("{before}{after}{after}"),
+            format!("{before}<x y=\"&#0;\">{after}"),
+            format!("{before}\u{0}\u{fffd}{rest}"),
+            format!("{before}-99999999999999999999{rest}"),
+        ]
+    })
 }

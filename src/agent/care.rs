@@ -420,7 +420,7 @@ impl Agent<'_> {
             acks,
             quorum: view.quorum(),
             two_and_ignore: view.two_and_ignore(),
-            fencing: view.fencing(self.params.fencing),
+            fencing: view.fencing(),
         })
     }
 
@@ -438,14 +438,19 @@ impl Agent<'_> {
 
     /// One physical slot for each other member, so that WAL waits for those who are away.
     pub fn ensure_slots(&mut self, members: &BTreeSet<NodeName>) {
-        let wanted: Vec<String> = members
-            .iter()
-            .filter(|node| **node != self.me)
-            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
-            .collect();
+        let wanted = self.slots_of_others(members);
         if let Err(why) = self.pg.ensure_slots(&wanted) {
             warn!("a replication slot could not be made: {why}");
         }
+    }
+
+    /// The names of the other members' slots.
+    pub fn slots_of_others(&self, members: &BTreeSet<NodeName>) -> Vec<String> {
+        members
+            .iter()
+            .filter(|node| **node != self.me)
+            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
+            .collect()
     }
 
     /// What a monitor of a primary answers after a round of care.

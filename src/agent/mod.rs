@@ -90,7 +90,8 @@ impl Agent<'_> {
         };
         self.cache.asked = uptime();
         self.cache.cib_changed = changed;
-        let view = View { resource: self.resource.clone(), status, cib };
+        let view =
+            View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
         let members = self.members(&view);
         self.remember_members(&members);
         Known::Known(view)

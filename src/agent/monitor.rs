@@ -17,6 +17,7 @@ use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
 use crate::decide::sync::PRIMARY_SCORE;
 use crate::ocf::exit_code::ExitCode;
+use crate::postgres::lsn::Lsn;
 
 /// The score that a member gives itself at a cold start: below any heir's.
 pub const COLD_SCORE: i32 = 5_000;
@@ -134,6 +135,7 @@ impl Agent<'_> {
             diagnosis: None,
         };
         let mut view = None;
+        let standby_replay = seen.replay;
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
@@ -151,6 +153,7 @@ impl Agent<'_> {
                                 }
                                 OwnFile::Missing | OwnFile::Unreadable(_) => file,
                             };
+                            self.keep_slots(&seen, standby_replay);
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
                             view = Some(seen);
@@ -185,12 +188,43 @@ impl Agent<'_> {
                 Next::Do(Step::GrantSelf) => {
                     info!("cold start: everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    facts.has_score = self.set_score(&me, COLD_SCORE);
+                    let score = self.cold_score();
+                    facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
                         return Outcome::is(ExitCode::Ok);
                     }
                 }
             }
+        }
+    }
+
+    /// A standby keeps a slot for each other member too, so that it has what they need if it is
+    /// promoted. A slot is moved to where this standby had replayed at the last look, about a minute
+    /// ago: the others may lag behind it.
+    fn keep_slots(&mut self, view: &super::view::View, replay: Option<Lsn>) {
+        let members = self.members(view);
+        self.ensure_slots(&members);
+        let Some(replay) = replay else { return };
+        let before = std::mem::replace(&mut self.cache.slots_at, replay.0);
+        if before == 0 || before > replay.0 {
+            return;
+        }
+        let names = self.slots_of_others(&members);
+        if let Err(why) = self.pg.advance_slots(&names, Lsn(before)) {
+            warn!("the slots kept for the other members could not be moved: {why}");
+        }
+    }
+
+    /// The primary of the ledger is preferred among equals, so that a cluster that was stopped comes
+    /// back as it was.
+    pub fn cold_score(&self) -> i32 {
+        match self.home.read() {
+            OwnFile::Read(own)
+                if own.store.newest_done().is_some_and(|entry| entry.primary == self.me) =>
+            {
+                COLD_SCORE + 1_000
+            }
+            OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
         }
     }
 

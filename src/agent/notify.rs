@@ -13,16 +13,15 @@ use super::promote::YIELDING_SCORE;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::cluster::position::Publication;
+use crate::cluster::position::{Position, Publication};
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::promote::words;
 use crate::ocf::notify::{Listed, Notification, What, When};
+use crate::postgres::history::Relation;
 
-/// How long a candidate waits for its peers before it is promoted or yields.
-const FOR_PEERS: Duration = Duration::from_secs(4);
 /// How long a cold start waits for the other members to say how far they are.
-const FOR_COLD_START: Duration = Duration::from_secs(6);
+const FOR_COLD_START: Duration = Duration::from_secs(2);
 
 fn nodes(listed: &Listed) -> BTreeSet<NodeName> {
     listed.known().map(|nodes| nodes.iter().cloned().collect()).unwrap_or_default()
@@ -120,42 +119,34 @@ impl Agent<'_> {
         if let OwnFile::Read(own) = &file {
             self.publish_ack(own, true);
         }
-        let end = self.deadline.within(FOR_PEERS);
+        // Nobody is waited for here: Pacemaker may notify one node after the other, and whoever comes
+        // later of two sees both.
         let me = self.me.clone();
         if candidates.contains(&me) {
-            loop {
-                match self.elect(&view, &file, position.clone(), Purpose::Promotion) {
-                    Ruling::Permitted(_) => {
-                        // The old primary, if it is back, may have more than was acknowledged: it
-                        // is heard before it is left behind.
-                        if end.expired() || !self.awaits_old_primary(&view) {
-                            return;
-                        }
-                    }
-                    ruling @ Ruling::Refused(_) => {
-                        if !ruling.may_pass() || end.expired() {
-                            self.yield_to(&ruling);
-                            return;
-                        }
-                    }
-                }
-                end.sleep(Duration::from_millis(100));
+            // The others attach to it before it is promoted, each by its slot.
+            let members = self.members(&view);
+            self.ensure_slots(&members);
+            let ruling = self.elect(&view, &file, position, Purpose::Promotion);
+            if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
+                self.yield_to(&ruling);
             }
+            return;
         }
-        if let Some(candidate) = candidates.first() {
-            let better = self.elect(&view, &file, position, Purpose::ColdStart);
-            if let Ruling::Permitted(_) = better
-                && self.is_ahead_of(candidate, &view)
-            {
-                info!("this node has more than {candidate}: score {COLD_SCORE}");
-                self.set_score(&me, COLD_SCORE);
-                return;
-            }
-            if let Sql::Standby(standby) = &first.sql {
-                let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
-                if let Err(why) = self.follow(candidate, &conninfo, &slot) {
-                    warn!("cannot be pointed at {candidate}: {why}");
-                }
+        let Some(candidate) = candidates.first() else { return };
+        let mine = position.clone();
+        if let Ruling::Permitted(_) = self.elect(&view, &file, position, Purpose::ColdStart)
+            && let Known::Known(mine) = mine
+            && self.is_behind(candidate, &mine, &view)
+        {
+            info!("this node has more than {candidate}: it gets the higher score");
+            self.set_score(candidate, YIELDING_SCORE);
+            self.set_score(&me, COLD_SCORE);
+            return;
+        }
+        if let Sql::Standby(standby) = &first.sql {
+            let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
+            if let Err(why) = self.follow(candidate, &conninfo, &slot) {
+                warn!("cannot be pointed at {candidate}: {why}");
             }
         }
     }
@@ -172,19 +163,8 @@ impl Agent<'_> {
         }
     }
 
-    /// The primary of the ledger is another node, runs, and has not said yet how far it is.
-    fn awaits_old_primary(&mut self, view: &super::view::View) -> bool {
-        let OwnFile::Read(own) = self.home.read() else { return false };
-        let Some(entry) = own.store.newest_done() else { return false };
-        if entry.primary == self.me || !view.runs_on(&entry.primary) {
-            return false;
-        }
-        let members = self.members(view);
-        let peers = self.peers(&members, view, Some(entry.id));
-        !peers.get(&entry.primary).is_some_and(Known::is_known)
-    }
-
-    fn is_ahead_of(&mut self, other: &NodeName, view: &super::view::View) -> bool {
+    /// Whether a member has said that it has less than this node.
+    fn is_behind(&mut self, other: &NodeName, mine: &Position, view: &super::view::View) -> bool {
         let newest = match self.home.read() {
             OwnFile::Read(own) => own.store.newest_done().map(|entry| entry.id),
             OwnFile::Missing | OwnFile::Unreadable(_) => None,
@@ -192,9 +172,7 @@ impl Agent<'_> {
         let members = self.members(view);
         let peers = self.peers(&members, view, newest);
         let Some(Known::Known(Publication::Data(theirs))) = peers.get(other) else { return false };
-        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(3)));
-        let Known::Known(mine) = self.position(&instance) else { return false };
-        mine.relation_to(&theirs.position) == crate::postgres::history::Relation::AAhead
+        mine.relation_to(&theirs.position) == Relation::AAhead
     }
 
     /// After a start without a primary: perhaps it is a cold start.
@@ -221,7 +199,8 @@ impl Agent<'_> {
                 Ruling::Permitted(_) => {
                     info!("cold start: everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    self.set_score(&me, COLD_SCORE);
+                    let score = self.cold_score();
+                    self.set_score(&me, score);
                     return;
                 }
                 ruling @ Ruling::Refused(_) => {

@@ -9,11 +9,11 @@ use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::decide::facts::Instance;
-use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
-const BRIEFLY: Duration = Duration::from_secs(2);
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 impl Agent<'_> {
     /// Starts PostgreSQL as a standby.
@@ -159,14 +159,10 @@ impl Agent<'_> {
                 let Some(Upstream::Live(live)) = &facts.upstream else {
                     return Err(Outcome::error("this node's data has diverged"));
                 };
-                let at = facts
-                    .position
-                    .as_ref()
-                    .map_or_else(String::new, super::super::cluster::position::Position::short);
-                return Err(Outcome::error(format!(
-                    "diverged: {at}, primary {} timeline {} at {}; pg_rewind or pg_basebackup",
-                    live.node, live.line, live.lsn
-                )));
+                return Err(Outcome::error(match &facts.position {
+                    Some(position) => diverged(live, position.timeline(), position.lsn),
+                    None => "this node's data has diverged".to_owned(),
+                }));
             }
         }
         Ok(())

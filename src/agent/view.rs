@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cluster::absence::{Absence, absence};
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Slot, Store};
@@ -15,6 +16,8 @@ use crate::ocf::params::FencingPolicy;
 pub struct View {
     /// The resource, without an instance number.
     pub resource: String,
+    /// What an absent node has to prove.
+    pub policy: FencingPolicy,
     /// crm_mon's answer.
     pub status: ClusterStatus,
     /// The CIB.
@@ -30,13 +33,23 @@ impl View {
         }
     }
 
-    /// A node's state in the words of the decisions.
+    /// A node's state in the words of the decisions. *Offline and clean* is what is proven, or
+    /// what an owner without fencing accepts; crm_mon alone calls more than that clean.
     pub fn node(&self, node: &NodeName) -> NodeState {
         match self.status.node_state(node) {
-            topology::NodeState::OnlineMember => NodeState::Online,
-            topology::NodeState::OfflineClean => NodeState::OfflineClean,
-            topology::NodeState::OfflineUnclean => NodeState::Unclean,
-            topology::NodeState::Pending | topology::NodeState::Unknown => NodeState::Unknown,
+            topology::NodeState::OnlineMember => return NodeState::Online,
+            topology::NodeState::OfflineUnclean => return NodeState::Unclean,
+            topology::NodeState::OfflineClean
+            | topology::NodeState::Pending
+            | topology::NodeState::Unknown => {}
+        }
+        match absence(&self.status, &self.cib, &self.resource, node) {
+            Absence::Proven => NodeState::OfflineClean,
+            Absence::Assumed(_) => match self.policy {
+                FencingPolicy::Advised => NodeState::OfflineClean,
+                FencingPolicy::Required => NodeState::Unclean,
+            },
+            Absence::Present(_) => NodeState::Unknown,
         }
     }
 
@@ -68,10 +81,10 @@ impl View {
     }
 
     /// Whether an offline node proves anything.
-    pub fn fencing(&self, policy: FencingPolicy) -> Fencing {
+    pub fn fencing(&self) -> Fencing {
         match self.cib.fencing().offline_means_down() {
             Ok(()) => Fencing::Works,
-            Err(why) => match policy {
+            Err(why) => match self.policy {
                 FencingPolicy::Required => Fencing::Off(why),
                 FencingPolicy::Advised => Fencing::OffAccepted(why),
             },
@@ -113,24 +126,8 @@ impl View {
         })
     }
 
-    /// Members that are offline and not unclean, as far as fencing lets that prove anything.
-    pub fn out(&self, members: &BTreeSet<NodeName>, policy: FencingPolicy) -> BTreeSet<NodeName> {
-        match self.fencing(policy) {
-            Fencing::Works | Fencing::OffAccepted(_) => members
-                .iter()
-                .filter(|node| self.node(node) == NodeState::OfflineClean)
-                .cloned()
-                .collect(),
-            Fencing::Off(_) | Fencing::Unknown(_) => BTreeSet::new(),
-        }
-    }
-
-    /// Members that are away without Pacemaker knowing that they are down.
-    pub fn unclean(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
-        members
-            .iter()
-            .filter(|node| matches!(self.node(node), NodeState::Unclean | NodeState::Unknown))
-            .cloned()
-            .collect()
+    /// Members that are gone, and proven to be.
+    pub fn out(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+        members.iter().filter(|node| self.node(node) == NodeState::OfflineClean).cloned().collect()
     }
 }

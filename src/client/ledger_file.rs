@@ -77,6 +77,8 @@ pub struct Cache {
     pub members: Vec<String>,
     /// Monitors in a row that found replication broken.
     pub broken: u32,
+    /// How far this standby had replayed when its slots for the others were last moved.
+    pub slots_at: u64,
     /// A position of this node is published.
     pub published: bool,
     /// The state attribute as last written.

@@ -306,6 +306,7 @@ mod tests {
             "port=5432",
             "user=replicator",
             r"passfile='/var/lib/pgsql/it\'s mine'",
+            "dbname=replication",
             "replication=true",
             "application_name=pgtwin_peer",
             "connect_timeout=3",

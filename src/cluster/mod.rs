@@ -1,5 +1,6 @@
 //! Floor 0: what a cluster is made of, as values.
 
+pub mod absence;
 pub mod attributes;
 pub mod cib;
 pub mod known;

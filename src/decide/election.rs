@@ -217,17 +217,26 @@ impl Facts {
     /// spoke, no longer counts. An intent of a member that is not seen binds.
     fn votes(&self, cib: &Store) -> Vec<Vote> {
         let all = self.everything(cib);
+        // Not only those with a slot in `all`: an entry that somebody else holds of a primary may
+        // void there what the files of those who are seen still say.
+        let primaries: BTreeSet<&NodeName> = all
+            .slots()
+            .map(|(primary, _)| primary)
+            .chain(self.peers.keys())
+            .chain([&self.me])
+            .collect();
         let mut votes: Vec<Vote> = Vec::new();
-        for (primary, slot) in all.slots() {
+        for primary in primaries {
             let entry = if *primary == self.me {
                 self.own.done(primary).cloned()
             } else if let Some(member) = self.seen(primary) {
                 member.store.done(primary).cloned()
             } else {
-                match (&slot.done, &slot.intent) {
-                    (Some(done), Some(intent)) if intent.key() > done.key() => Some(intent.clone()),
-                    (Some(done), _) => Some(done.clone()),
-                    (None, intent) => intent.clone(),
+                let slot = all.slot(primary).cloned().unwrap_or_default();
+                match (slot.done, slot.intent) {
+                    (Some(done), Some(intent)) if intent.key() > done.key() => Some(intent),
+                    (Some(done), _) => Some(done),
+                    (None, intent) => intent,
                 }
             };
             votes.extend(entry.map(|entry| Vote { entry }));
@@ -544,3 +553,7 @@ impl fmt::Display for Obstacle {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

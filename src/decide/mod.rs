@@ -7,3 +7,6 @@ pub mod promote;
 pub mod standby;
 pub mod start;
 pub mod sync;
+
+#[cfg(test)]
+mod support;

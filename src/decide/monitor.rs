@@ -138,3 +138,7 @@ fn running(expected: Expected, instance: &Instance, stopped: bool) -> Verdict {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

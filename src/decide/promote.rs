@@ -246,3 +246,7 @@ pub fn intent(
         history: plan.after.as_ref().map(Entry::history_with_self).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

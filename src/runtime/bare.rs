@@ -3,16 +3,18 @@
 //! `postgres` is started directly, not by `pg_ctl start`: that one builds a line for a shell out of
 //! the parameters, and hides the postmaster's end from whoever waits for its start.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 
-use nix::unistd;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{self, Pid};
 
 use crate::decide::facts::Process;
 use crate::postgres::version::major_of_pg_version;
 use crate::sys::exec::{Cmd, Exec, System};
 use crate::sys::process::{Expectation, Identity, Proven, Signal, find_all, prove};
 
+use super::startup_process::Activity;
 use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, text};
 
 /// The first words of an instance that keeps its log elsewhere are few; more than this is an old
@@ -24,6 +26,8 @@ pub struct Bare<'a> {
     exec: &'a dyn Exec,
     place: Place,
     bindir: OnceCell<Result<PathBuf, BinariesError>>,
+    /// A child of ours, to be reaped: as a zombie it would keep the next one from starting.
+    child: Cell<Option<Pid>>,
 }
 
 /// What was found of the instance's processes.
@@ -37,7 +41,7 @@ enum Located {
 impl<'a> Bare<'a> {
     /// The instance at this place. Nothing is looked at yet.
     pub fn new(exec: &'a dyn Exec, place: Place) -> Self {
-        Self { exec, place, bindir: OnceCell::new() }
+        Self { exec, place, bindir: OnceCell::new(), child: Cell::new(None) }
     }
 
     fn bindir(&self) -> Result<&PathBuf, BinariesError> {
@@ -54,9 +58,6 @@ impl<'a> Bare<'a> {
         let place = &self.place;
         let mut cmd = self.command("postgres")?.args(self.config_args());
         cmd = cmd.args(["-p".to_owned(), place.port.to_string()]);
-        if let Some(listen) = &place.listen {
-            cmd = cmd.args(["-c".to_owned(), format!("listen_addresses={listen}")]);
-        }
         if let Some(dir) = &place.socket_dir {
             cmd = cmd.args(["-c".to_owned(), format!("unix_socket_directories={}", text(dir))]);
         }
@@ -75,6 +76,14 @@ impl<'a> Bare<'a> {
     /// elsewhere would win over `-D`, and start another instance.
     pub(crate) fn config_args(&self) -> Vec<String> {
         config_args(&self.place)
+    }
+
+    fn reap(&self) {
+        if let Some(child) = self.child.get()
+            && !matches!(waitpid(child, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+        {
+            self.child.set(None);
+        }
     }
 
     fn proven_children(&self, pids: &[i32]) -> Vec<Proven> {
@@ -98,6 +107,7 @@ impl<'a> Bare<'a> {
 
     /// The postmaster by its pid file, if that is proven; else by looking at all processes.
     fn locate(&self) -> Located {
+        self.reap();
         let claim = self.place.claim().filter(|claim| !claim.single_user);
         let claimed = claim.as_ref().and_then(|claim| i32::try_from(claim.pid).ok());
         if let (Some(claim), Some(pid)) = (&claim, claimed)
@@ -162,6 +172,7 @@ impl Runtime for Bare<'_> {
     }
 
     fn launch(&self) -> Result<Launched, RuntimeError> {
+        self.reap();
         let cmd = self.postmaster()?;
         let log = self.place.start_log.clone();
         let mut log_from = std::fs::metadata(&log).map_or(0, |meta| meta.len());
@@ -176,7 +187,9 @@ impl Runtime for Bare<'_> {
         let pid = System
             .spawn_detached(&cmd, &log)
             .map_err(|source| RuntimeError::Exec { what: "start PostgreSQL", source })?;
-        Ok(Launched { pid: i32::try_from(pid).unwrap_or(i32::MAX), log, log_from })
+        let pid = i32::try_from(pid).unwrap_or(i32::MAX);
+        self.child.set(Some(Pid::from_raw(pid)));
+        Ok(Launched { pid, log, log_from })
     }
 
     fn signal(&self, how: Shutdown) -> Result<(), RuntimeError> {
@@ -235,21 +248,12 @@ impl Runtime for Bare<'_> {
         self.proven_children(pids).iter().map(|child| child.facts().pid).collect()
     }
 
-    fn waits_for_wal(&self) -> bool {
-        let Located::Postmaster(postmaster) = self.locate() else { return false };
+    fn startup_activity(&self) -> Option<Activity> {
+        let Located::Postmaster(postmaster) = self.locate() else { return None };
         let ours = find_all(&self.expectation(None));
         let children = ours.proven.iter().filter(|p| p.facts().ppid == postmaster.facts().pid);
-        let mut titles = children
-            .filter_map(|child| std::fs::read(format!("/proc/{}/cmdline", child.facts().pid)).ok());
-        titles.any(|title| is_waiting_startup(&title))
+        children.map(|child| child.facts().pid).find_map(Activity::of_startup)
     }
-}
-
-/// The title that the startup process shows while WAL is missing: `postgres: startup waiting for
-/// 000000010000000000000003`, perhaps with the name of the cluster before.
-fn is_waiting_startup(title: &[u8]) -> bool {
-    let title = String::from_utf8_lossy(title);
-    title.starts_with("postgres: ") && title.contains("startup waiting for ")
 }
 
 fn sent(proven: &Proven, signal: Signal) -> Result<(), RuntimeError> {
@@ -271,7 +275,6 @@ mod tests {
             pgdata: "/srv/my data".into(),
             user: User { name: "root".into(), uid: 0, gid: 0, groups: vec![0] },
             port: 5433,
-            listen: None,
             socket_dir: None,
             config_file: None,
             start_opts: Vec::new(),
@@ -296,7 +299,6 @@ mod tests {
         assert!(cmd.env.contains(&("USER".into(), "root".into())));
 
         let cmd = bare(Place {
-            listen: Some("10.0.0.1,localhost".into()),
             socket_dir: Some("/run/pg".into()),
             config_file: Some("/etc/postgresql/15/main/postgresql.conf".into()),
             start_opts: vec!["-c".into(), "work_mem=8MB".into()],
@@ -313,8 +315,6 @@ mod tests {
                 "data_directory=/srv/my data",
                 "-p",
                 "5433",
-                "-c",
-                "listen_addresses=10.0.0.1,localhost",
                 "-c",
                 "unix_socket_directories=/run/pg",
                 "-c",

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::peer::{self, Identity, Peer, PeerAnswer};
 use crate::client::sql::{Connection, SqlError, acts};
@@ -24,7 +24,8 @@ use crate::sys::privilege::PrivilegeError;
 
 use super::bare::Bare;
 use super::data_dir::{self, SignalFile};
-use super::shutdown::{self, Usher};
+use super::shutdown::{self, Usher, Walsenders};
+use super::startup_process::Activity;
 use super::stop::{self, Patience, Stopped};
 use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
 
@@ -32,12 +33,15 @@ use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
 const REPLICATION_USER: &str = "replicator";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
+/// A startup process that did nothing for so long waits for WAL.
+const IDLE_FOR: Duration = Duration::from_millis(300);
 
 /// Our own instance. It keeps one session open from the first look that got an answer.
 pub struct Postgres<'a> {
     exec: &'a dyn Exec,
     runtime: Bare<'a>,
     session: RefCell<Option<Connection>>,
+    startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
 }
@@ -55,6 +59,7 @@ impl<'a> Postgres<'a> {
             exec,
             runtime: Bare::new(exec, place),
             session: RefCell::new(None),
+            startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
         })
@@ -149,9 +154,21 @@ impl<'a> Postgres<'a> {
     }
 
     /// Whether it runs, takes no session, and waits for WAL that it has not got: then it opens
-    /// only with an upstream (a hot standby whose snapshot is not known yet).
+    /// only with an upstream (a hot standby whose snapshot is not known yet). It is asked again and
+    /// again: only two questions some time apart can see that nothing goes on.
     pub fn waits_for_upstream(&self, instance: &Instance) -> bool {
-        matches!(instance.sql, Sql::Starting(_)) && self.runtime.waits_for_wal()
+        if !matches!(instance.sql, Sql::Starting(_)) {
+            return false;
+        }
+        let Some(now) = self.runtime.startup_activity() else { return false };
+        let mut earlier = self.startup.borrow_mut();
+        match earlier.as_ref() {
+            Some((since, then)) if now.idle_since(then) => since.elapsed() >= IDLE_FOR,
+            Some(_) | None => {
+                *earlier = Some((Instant::now(), now));
+                false
+            }
+        }
     }
 
     /// Starts the postmaster and sees it hold its lock file, or die.
@@ -202,14 +219,14 @@ impl<'a> Postgres<'a> {
     }
 
     /// The walsenders of a primary that answers, after those that lag were sent away.
-    fn walsenders_before(&self, deadline: &Deadline) -> Vec<i32> {
+    fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
         let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
         let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
         match (seen.sql, seen.connection) {
             (Sql::Primary(facts), Some(mut session)) => {
                 shutdown::before(&self.runtime, &mut session, &facts, &bound)
             }
-            _ => Vec::new(),
+            _ => Walsenders::default(),
         }
     }
 

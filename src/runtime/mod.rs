@@ -12,6 +12,7 @@ pub mod recover;
 pub mod settings;
 pub mod shutdown;
 pub mod start;
+pub mod startup_process;
 pub mod stop;
 pub mod wal;
 
@@ -25,6 +26,7 @@ use crate::sys::files::{FileError, read_untrusted};
 use crate::sys::privilege::{PrivilegeError, User, with_user};
 
 pub use binaries::BinariesError;
+use startup_process::Activity;
 
 /// Where the instance is and whose, with what it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,6 @@ pub struct Place {
     pub user: User,
     /// Its port.
     pub port: u16,
-    /// `listen_addresses` at start; none: as its configuration says.
-    pub listen: Option<String>,
     /// The directory of its socket; none: as its configuration says.
     pub socket_dir: Option<PathBuf>,
     /// postgresql.conf, where it is not in the data directory.
@@ -51,14 +51,14 @@ pub struct Place {
 
 impl Place {
     /// The place that the parameters name. Fails when its user does not exist.
+    ///
+    /// `pghost` is not looked at: one node's address in parameters that all nodes share would keep
+    /// the others from starting, and what PostgreSQL listens on is its configuration's business.
     pub fn of(params: &Params, start_log: PathBuf) -> Result<Self, PrivilegeError> {
         Ok(Self {
             pgdata: PathBuf::from(&params.pgdata),
             user: User::named(&params.pguser)?,
             port: params.pgport,
-            // An address of one node in the cluster's parameters would keep the others from
-            // starting: what PostgreSQL listens on is the business of its configuration.
-            listen: None,
             socket_dir: params.socket_dir.as_ref().map(PathBuf::from),
             config_file: params.config_file.as_ref().map(PathBuf::from),
             start_opts: params.start_opts.clone(),
@@ -132,8 +132,8 @@ pub trait Runtime {
     /// Which of these are still children of the postmaster.
     fn children_among(&self, pids: &[i32]) -> Vec<i32>;
 
-    /// Whether the startup process waits for WAL that this node does not have.
-    fn waits_for_wal(&self) -> bool;
+    /// What the startup process has done so far, if there is one.
+    fn startup_activity(&self) -> Option<Activity>;
 }
 
 /// A postmaster that was started a moment ago.
@@ -205,19 +205,59 @@ pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), Runti
 }
 
 /// What matters of a log or of standard error, on one line: the last FATAL, PANIC or error with
-/// what follows it, else the last lines.
+/// what was said just before and after it, else the last lines.
 pub(crate) fn last_words(text: &str) -> String {
+    const GRAVE: [&str; 4] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "];
+    const OTHER: [&str; 5] = ["LOG:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "NOTICE:  "];
+    const USUAL: [&str; 3] =
+        ["LOG:  database system", "LOG:  starting PostgreSQL", "LOG:  listening on"];
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let grave = lines.iter().rposition(|line| {
-        ["PANIC:", "FATAL:", "error:", "ERROR:"].iter().any(|word| line.contains(word))
-    });
-    let from = grave.unwrap_or(lines.len().saturating_sub(2));
-    let kept: Vec<&str> = lines.into_iter().skip(from).take(4).collect();
-    let line: String = kept.join("; ").chars().filter(|c| !c.is_control()).take(500).collect();
+    let grave = lines.iter().rposition(|line| GRAVE.iter().any(|word| line.contains(word)));
+    let from = grave.unwrap_or(lines.len()).saturating_sub(if grave.is_some() { 3 } else { 2 });
+    let until = grave.map_or(lines.len(), |at| at + 3);
+    let usual = |line: &str| USUAL.iter().any(|words| line.contains(words));
+    let kept = lines.iter().take(until).skip(from).filter(|line| !usual(line));
+    let said: Vec<&str> = kept
+        .map(|line| {
+            // Without the prefix of the log: a time, a process.
+            let labels = GRAVE.iter().chain(&OTHER);
+            let at = labels.filter_map(|label| line.find(label)).min().unwrap_or(0);
+            let line = line.get(at..).unwrap_or(line);
+            line.strip_prefix("LOG:  ").or(line.strip_prefix("error: ")).unwrap_or(line)
+        })
+        .collect();
+    let line: String = said.join("; ").replace(":  ", ": ");
+    let line: String = line.chars().filter(|c| !c.is_control()).take(500).collect();
     if line.is_empty() { "it said nothing".to_owned() } else { line }
 }
 
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_the_cause_and_not_what_came_of_it() {
+        for (text, expected) in [
+            ("", "it said nothing"),
+            (
+                "2026-11-20 12:40:24.933 UTC [216] LOG:  starting PostgreSQL 15\n\
+                 2026-11-20 12:40:24.933 UTC [216] LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\n\
+                 2026-11-20 12:40:24.933 UTC [216] HINT:  Is another postmaster already running on port 5432?\n\
+                 2026-11-20 12:40:24.933 UTC [216] FATAL:  could not create any TCP/IP sockets\n\
+                 2026-11-20 12:40:24.934 UTC [216] LOG:  database system is shut down\n",
+                "could not bind IPv4 address \"127.0.0.1\": Address already in use; \
+                 HINT: Is another postmaster already running on port 5432?; \
+                 FATAL: could not create any TCP/IP sockets",
+            ),
+            ("pg_ctl: error: directory \"x\" does not exist\n", "directory \"x\" does not exist"),
+            ("one\ntwo\nthree\n", "two; three"),
+        ] {
+            assert_eq!(last_words(text), expected);
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub fn failover(cluster: &Cluster, fault: Fault) -> Result<String> {
         return Err(LabError::plain("the writer got nothing through in a healthy cluster"));
     }
     let at = Instant::now();
-    say(fault.inject(cluster, Some(&old))?);
+    say(fault.inject(cluster, None)?);
     writer.wait_more(cluster, 20, Duration::from_mins(2))?;
     say("writes go on");
     thread::sleep(AFTER);

@@ -1,9 +1,10 @@
 //! The container engine, through its command: what the lab creates carries a label with the
 //! lab's name, so that leftovers of a killed process are found and removed.
 
+use std::thread;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{LabError, Result};
 use crate::run::Run;
 
 /// Label with the lab's name, on every container and network.
@@ -56,21 +57,32 @@ fn parse_owned(list: &str) -> Vec<Owned> {
         .collect()
 }
 
-/// Removes the containers and networks that `chosen` picks; gives their number.
-pub fn remove(chosen: impl Fn(&Owned) -> bool) -> Result<usize> {
-    let mut removed = 0;
-    let doomed: Vec<String> =
-        containers()?.into_iter().filter(|one| chosen(one)).map(|one| one.name).collect();
-    if !doomed.is_empty() {
-        let args = ["rm", "--force", "--volumes"].into_iter().map(str::to_owned);
-        docker(args.chain(doomed.iter().cloned())).check()?;
-        removed += doomed.len();
+/// Removes the containers and networks that `chosen` picks. Others may be at it too, a signal's
+/// handler for one: what counts is that nothing is left.
+pub fn remove(chosen: impl Fn(&Owned) -> bool) -> Result<()> {
+    let mut last = None;
+    for _ in 0..20 {
+        let containers = names(containers()?, &chosen);
+        let networks = names(networks()?, &chosen);
+        if containers.is_empty() && networks.is_empty() {
+            return Ok(());
+        }
+        for (command, doomed) in [
+            (["rm", "--force", "--volumes"].as_slice(), containers),
+            (["network", "rm"].as_slice(), networks),
+        ] {
+            if !doomed.is_empty() {
+                let run = docker(command).args(doomed);
+                last = run.check().err().or(last);
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
     }
-    for network in networks()?.into_iter().filter(|one| chosen(one)) {
-        docker(["network", "rm", &network.name]).check()?;
-        removed += 1;
-    }
-    Ok(removed)
+    Err(last.unwrap_or_else(|| LabError::plain("containers appear as fast as they are removed")))
+}
+
+fn names(all: Vec<Owned>, chosen: &impl Fn(&Owned) -> bool) -> Vec<String> {
+    all.into_iter().filter(|one| chosen(one)).map(|one| one.name).collect()
 }
 
 /// How the label of ownership names this process: its id and start time, for ids are reused.

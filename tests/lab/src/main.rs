@@ -4,14 +4,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
+use lab::progress::set_quiet;
 use lab::run::{Run, tail};
 use lab::{Cluster, Result, cluster, demo, docker, host, image};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A Pacemaker cluster in a box: PostgreSQL, pgtwin, real fencing, in containers.
 #[derive(Parser)]
@@ -133,7 +138,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.name();
     clean_up_on_signals(&name, matches!(cli.command, Command::Up(_) | Command::Demo { .. }));
-    match run(cli) {
+    let done = run(cli);
+    if done.is_err() {
+        // Ctrl-C ends the programs that this one waits for, too: let the handler say so.
+        thread::sleep(Duration::from_millis(100));
+    }
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        // What failed, failed because the cluster was taken away; the handler ends the process.
+        thread::sleep(Duration::from_secs(1));
+    }
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lab: {}", chain(&error));
@@ -270,6 +284,8 @@ fn clean_up_on_signals(name: &str, removes: bool) {
                 }
             }
         });
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        set_quiet(true);
         eprintln!("lab: interrupted, removing {name}");
         // Twice: the first may have overtaken a container that was just being made.
         for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! Pacemaker in the nodes: its state as a value, and what an administrator tells it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quick_xml::Reader;
@@ -8,6 +9,7 @@ use quick_xml::events::{BytesStart, Event};
 use crate::cluster::Cluster;
 use crate::config::{CLONE, PRIMITIVE, VIP};
 use crate::error::{LabError, Result};
+use crate::options::Agent;
 
 /// The cluster's state as one node sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct CrmMon {
     pub resources: Vec<ResourceState>,
     /// Failed actions, newest results only.
     pub failures: Vec<Failure>,
+    /// Node attributes that last until reboot: (node, name) → value.
+    pub attributes: BTreeMap<(String, String), String>,
 }
 
 /// A node in `crm_mon`.
@@ -69,6 +73,7 @@ impl CrmMon {
         let mut reader = Reader::from_str(xml);
         let mut mon = Self::default();
         let mut in_nodes = false;
+        let mut attributes_of = String::new();
         let mut path: Vec<String> = Vec::new();
         loop {
             let event = reader
@@ -90,6 +95,13 @@ impl CrmMon {
             match name.as_str() {
                 "current_dc" => mon.quorum = attribute(tag, "with_quorum") == "true",
                 "node" if in_nodes => mon.nodes.push(node_state(tag)),
+                "node" if path.last().is_some_and(|parent| parent == "node_attributes") => {
+                    attributes_of = attribute(tag, "name");
+                }
+                "attribute" => {
+                    let key = (attributes_of.clone(), attribute(tag, "name"));
+                    mon.attributes.insert(key, attribute(tag, "value"));
+                }
                 "node" if path.last().is_some_and(|parent| parent == "resource") => {
                     if let Some(resource) = mon.resources.last_mut() {
                         resource.node = Some(attribute(tag, "name"));
@@ -143,6 +155,16 @@ impl CrmMon {
             .collect()
     }
 
+    /// A node attribute that lasts until reboot.
+    pub fn attribute(&self, node: &str, name: &str) -> Option<&str> {
+        self.attributes.get(&(node.to_owned(), name.to_owned())).map(String::as_str)
+    }
+
+    /// A node's promotion score of the clone; none where it may not be promoted.
+    pub fn score(&self, node: &str) -> Option<i64> {
+        self.attribute(node, &format!("master-{PRIMITIVE}"))?.parse().ok()
+    }
+
     /// One node's state.
     pub fn node(&self, name: &str) -> Option<&NodeState> {
         self.nodes.iter().find(|node| node.name == name)
@@ -176,7 +198,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> String {
 impl Cluster {
     /// The cluster's state as a given node sees it.
     pub fn crm_mon_on(&self, node: &str) -> Result<CrmMon> {
-        let command = self.command(node, &["crm_mon", "-1", "-r", "--output-as=xml"]);
+        let command = self.command(node, &["crm_mon", "-1", "-r", "-A", "--output-as=xml"]);
         CrmMon::parse(&command.limit(Duration::from_secs(15)).check()?.text())
     }
 
@@ -217,13 +239,15 @@ impl Cluster {
     }
 
     /// Everything as it should be: all nodes online, one primary with the address, all others
-    /// standbys that stream and (sync mode) count for commits.
+    /// standbys that stream, (sync mode) count for commits, and may be promoted.
     pub fn is_healthy(&self) -> bool {
         let number = self.nodes().len();
         let Ok(mon) = self.crm_mon() else { return false };
         let promoted = mon.promoted();
         let [primary] = promoted.as_slice() else { return false };
+        let all_scored = || self.nodes().iter().all(|node| mon.score(node).is_some_and(|n| n > 0));
         mon.quorum
+            && (self.options.agent != Agent::Pgtwin || all_scored())
             && mon.online().len() == number
             && mon.unpromoted().len() == number - 1
             && mon.vip() == promoted
@@ -358,6 +382,10 @@ mod tests {
     </clone>
     <resource id="vip" role="Started" failed="false"><node name="n1" id="1" cached="true"/></resource>
   </resources>
+  <node_attributes>
+    <node name="n1"><attribute name="master-pgtwin" value="1000"/></node>
+    <node name="n2"><attribute name="master-pgtwin" value="-INFINITY"/></node>
+  </node_attributes>
   <failures>
     <failure op_key="pgtwin_start_0" node="n2" exitstatus="error" exitreason="no &lt;primary>" exitcode="1"/>
   </failures>
@@ -372,6 +400,8 @@ mod tests {
         assert!(mon.node("n2").unwrap().standby && mon.node("n2").unwrap().unclean);
         assert_eq!((mon.promoted(), mon.vip()), (vec!["n1"], vec!["n1"]));
         assert_eq!(mon.resources.iter().filter(|one| one.failed).count(), 1);
+        assert_eq!((mon.score("n1"), mon.score("n2"), mon.score("n3")), (Some(1000), None, None));
+        assert_eq!(mon.attribute("n2", "master-pgtwin"), Some("-INFINITY"));
         assert_eq!(mon.failures.first().unwrap().reason, "no <primary>");
     }
 }

@@ -1,0 +1,195 @@
+//! What the tests of the decisions share: short ways to write facts, and numbers by chance that are
+//! the same in every run. Floor 1.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use super::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Entry, Mode, Past, PromotionId, Store};
+use crate::cluster::node::NodeName;
+use crate::cluster::position::{Exactness, Member, Position, Publication};
+use crate::postgres::control_data::{ClusterState, ControlData};
+use crate::postgres::lsn::{Lsn, Timeline};
+
+/// The database system of all tests.
+pub const SYSTEM: u64 = 7;
+
+/// A node.
+pub fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+/// Nodes, separated by spaces.
+pub fn nodes(names: &str) -> BTreeSet<NodeName> {
+    names.split_ascii_whitespace().map(node).collect()
+}
+
+/// An entry of the ledger: sync mode, timeline 1.
+pub fn entry(term: u64, seq: u64, id: u64, primary: &str, heirs: &str) -> Entry {
+    Entry {
+        system_id: SYSTEM,
+        term,
+        seq,
+        id: PromotionId(id),
+        primary: node(primary),
+        timeline: Timeline(1),
+        mode: Mode::Sync,
+        heirs: nodes(heirs),
+        history: Vec::new(),
+    }
+}
+
+/// The same entry in async mode.
+pub fn in_async(entry: Entry) -> Entry {
+    Entry { mode: Mode::Async, ..entry }
+}
+
+/// The same entry after these promotions, newest first.
+pub fn after(entry: Entry, ids: &[u64]) -> Entry {
+    let history =
+        ids.iter().map(|id| Past { id: PromotionId(*id), timeline: Timeline(1) }).collect();
+    Entry { history, ..entry }
+}
+
+/// A store of done entries.
+pub fn store(done: &[Entry]) -> Store {
+    let mut store = Store::default();
+    for entry in done {
+        store.set_done(entry.clone());
+    }
+    store
+}
+
+/// A store with an intent.
+pub fn intending(done: &[Entry], intent: &Entry) -> Store {
+    let mut store = store(done);
+    store.set_intent(intent.clone());
+    store
+}
+
+/// A position that is all there is: a line such as `1@0/300,2`, and the end of the WAL.
+pub fn at(line: &str, lsn: &str) -> Position {
+    Position {
+        system_id: SYSTEM,
+        line: line.parse().unwrap(),
+        lsn: lsn.parse().unwrap(),
+        exactness: Exactness::Exact,
+    }
+}
+
+/// The position of a standby that still replays.
+pub fn at_least(line: &str, lsn: &str) -> Position {
+    Position { exactness: Exactness::AtLeast, ..at(line, lsn) }
+}
+
+/// What a member publishes.
+pub fn says(position: Position, store: Store) -> Known<Publication> {
+    Known::Known(Publication::Data(Box::new(Member {
+        position,
+        followed: None,
+        primary_reached: None,
+        store,
+    })))
+}
+
+/// The control file of an instance in this state, on timeline 1 with its checkpoint at 0/300.
+pub fn control(state: ClusterState) -> ControlData {
+    ControlData {
+        control_version: 1700,
+        system_id: SYSTEM,
+        state,
+        checkpoint: Lsn(0x300),
+        redo: Lsn(0x300),
+        timeline: Timeline(1),
+        prev_timeline: Timeline(1),
+        min_recovery_end: Lsn::ZERO,
+        min_recovery_timeline: Timeline(0),
+        backup_start: Lsn::ZERO,
+        backup_end_required: false,
+        wal_level: "replica".into(),
+        wal_log_hints: true,
+        checksums: true,
+        wal_segment_size: 16 << 20,
+        wal_block_size: 8192,
+        max_connections: 100,
+        max_wal_senders: 10,
+        max_worker_processes: 8,
+        max_prepared_xacts: 0,
+        max_locks: 64,
+    }
+}
+
+/// A data directory in this state.
+pub fn data(state: ClusterState) -> DataDir {
+    DataDir::Cluster(Box::new(control(state)))
+}
+
+/// An instance that does not run.
+pub fn at_rest(data: DataDir) -> Instance {
+    Instance { data, process: Process::None, sql: Sql::NotAsked }
+}
+
+/// An instance that runs and answers so.
+pub fn running(state: ClusterState, sql: Sql) -> Instance {
+    Instance { data: data(state), process: Process::Running { pid: 42, stopped: false }, sql }
+}
+
+/// The answer of a server that accepts writes.
+pub fn writable() -> Sql {
+    Sql::Primary(Box::new(PrimaryFacts {
+        names: String::new(),
+        insert: Lsn(0x400),
+        redo: Lsn(0x300),
+        timeline: Timeline(1),
+        started: 1,
+        walsenders: Vec::new(),
+        version: 170_005,
+        weaknesses: Vec::new(),
+        system_id: SYSTEM,
+        slots: Vec::new(),
+    }))
+}
+
+/// The answer of a server in recovery.
+pub fn in_recovery() -> Sql {
+    Sql::Standby(Box::new(StandbyFacts {
+        receive: None,
+        replay: Some(Lsn(0x300)),
+        receiver: None,
+        startup_waits_for: None,
+        conninfo: String::new(),
+        slot: String::new(),
+        paused: false,
+        apply_delay: 0,
+        started: 1,
+        version: 170_005,
+        system_id: SYSTEM,
+        slots: Vec::new(),
+    }))
+}
+
+/// SplitMix64: numbers by chance, the same in every run.
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// True once in `of` times.
+    pub fn once_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+}

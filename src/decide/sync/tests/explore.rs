@@ -1,0 +1,281 @@
+//! All states that the primary's steps, the outcomes of each, and the world around them can lead to,
+//! within bounds.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::agent::{Act, Agent, KINDS};
+use super::safety::{Elections, in_place, invariant};
+use super::world::{Bounds, Ent, Member, Run, World, has};
+
+/// Where it starts: all in order; E = {} with nobody streaming; just taken over.
+fn seeds(bounds: &Bounds) -> Vec<World> {
+    let all = (1u8 << bounds.standbys) - 1;
+    [(all, all), (0, 0), (0, all), (1, 1)]
+        .into_iter()
+        .flat_map(|(e, v)| [true, false].map(|sync| (e, if sync { v } else { 0 }, sync)))
+        .filter(|(_, _, sync)| *sync || bounds.switches > 0)
+        .map(|(e, v, sync)| {
+            let file = Ent { s: 0, e, sync, id: 1 };
+            let member = |i: usize| Member {
+                run: Run::Up,
+                streams: has(e, i),
+                sync: has(v & e, i),
+                file,
+                ack: Some((1, 0)),
+                ack_seen: Some((1, 0)),
+                score: has(e, i),
+                score_seen: has(e, i),
+                ..Member::default()
+            };
+            let mut m = [member(0), member(1)];
+            m[bounds.standbys..].fill(Member::default());
+            World {
+                sync,
+                file,
+                cib: file,
+                cib_others: file,
+                v,
+                flag: v != 0,
+                m,
+                ..World::default()
+            }
+        })
+        .collect()
+}
+
+/// One exploration.
+struct Explorer {
+    agent: Agent,
+    elections: Elections,
+    healed: HashSet<World>,
+    seen: HashSet<World>,
+    states: Vec<(u32, &'static str, World)>,
+    crashes: bool,
+}
+
+impl Explorer {
+    fn new(bounds: Bounds, crashes: bool) -> Self {
+        Self {
+            agent: Agent::new(bounds),
+            elections: Elections::default(),
+            healed: HashSet::new(),
+            seen: HashSet::new(),
+            states: Vec::new(),
+            crashes,
+        }
+    }
+
+    /// How one comes to a state, for people.
+    fn trace(&self, mut at: usize, last: &str) -> String {
+        let mut steps = vec![last.to_owned()];
+        loop {
+            let (from, label, world) = &self.states[at];
+            steps.push(format!("{label}\n      {}", brief(world)));
+            if *from == u32::MAX {
+                break;
+            }
+            at = *from as usize;
+        }
+        steps.reverse();
+        steps.join("\n")
+    }
+
+    fn run(&mut self) {
+        let bounds = self.agent.bounds;
+        for seed in seeds(&bounds) {
+            self.add(u32::MAX, "begin", seed);
+        }
+        let mut at = 0;
+        let mut out = Vec::new();
+        while at < self.states.len() {
+            let world = self.states[at].2;
+            let from = u32::try_from(at).unwrap();
+            out.clear();
+            world.events(&bounds, &mut out);
+            let act = self.agent.next(&world);
+            if let Some(rule) = self.agent.against_the_rules(&world, act) {
+                panic!("{}", self.trace(at, &format!("{act:?} breaks the rule: {rule}")));
+            }
+            if let Some(next) = self.agent.carry_out(&world, act) {
+                // It succeeds and goes on, or it is killed after it. (Before it: an event.)
+                out.push((act.kind(), next));
+                let mut killed = next;
+                killed.forget();
+                out.push(("a step and its action's end", killed));
+            }
+            if self.crashes && world.faults < bounds.faults && !world.superseded {
+                out.extend(
+                    in_place(&world, &bounds).map(|next| ("crash, promoted in place", next)),
+                );
+            }
+            if world.snap.is_none() {
+                self.terminates(at);
+                self.settles(at);
+            }
+            for (label, next) in std::mem::take(&mut out) {
+                self.add(from, label, next);
+            }
+            at += 1;
+        }
+    }
+
+    fn add(&mut self, from: u32, label: &'static str, world: World) {
+        let bounds = self.agent.bounds;
+        if world.file.s > bounds.seqs || world.cib.s > bounds.seqs {
+            return;
+        }
+        let world = world.canonical(&bounds);
+        if !self.seen.insert(world) {
+            return;
+        }
+        self.states.push((from, label, world));
+        let at = self.states.len() - 1;
+        if !invariant(&world) {
+            panic!("{}", self.trace(at, "no member of E has what was promised"));
+        }
+        if let Some(how) = self.elections.loses(&world, &bounds) {
+            panic!("{}", self.trace(at, &format!("a promised commit is lost: {how}")));
+        }
+    }
+
+    /// One action of the agent alone, in a world that stands still but for what it waits for, ends.
+    fn terminates(&mut self, at: usize) {
+        let mut world = self.states[at].2;
+        let mut acts = Vec::new();
+        loop {
+            let act = self.agent.next(&world);
+            acts.push(act);
+            if matches!(act, Act::Wait(_) | Act::Settled | Act::Superseded) {
+                return;
+            }
+            if acts.len() > 20 {
+                panic!("{}", self.trace(at, &format!("the action does not end: {acts:?}")));
+            }
+            let Some(next) = self.succeed(&world, act) else { return };
+            world = next;
+        }
+    }
+
+    /// Carries an act out; what it waits for comes, if it can.
+    fn succeed(&self, world: &World, act: Act) -> Option<World> {
+        let mut w = *world;
+        match act {
+            Act::AwaitEffective => {
+                w.flag = w.v != 0;
+                for (i, m) in w.m.iter_mut().enumerate() {
+                    m.sync = m.streams && has(w.v, i);
+                }
+            }
+            Act::AwaitFlush(who) => {
+                let i = (0..w.m.len()).find(|i| has(who, *i) && w.m[*i].streams)?;
+                w.m[i].flushed = w.wal;
+            }
+            _ => return self.agent.carry_out(world, act),
+        }
+        Some(w)
+    }
+
+    /// When everybody is back and streams, a few actions lead to an E and a V of all of them.
+    fn settles(&mut self, at: usize) {
+        let bounds = self.agent.bounds;
+        let start = self.states[at].2;
+        let mut world = start.healed(&bounds);
+        if start.superseded || !self.healed.insert(world) {
+            return;
+        }
+        let mut acts = Vec::new();
+        for _ in 0..8 {
+            for _ in 0..20 {
+                let act = self.agent.next(&world);
+                acts.push(act);
+                let next = self.succeed(&world, act);
+                if let Some(rule) = self.agent.against_the_rules(&world, act) {
+                    panic!("{}", self.trace(at, &format!("{acts:?} breaks the rule: {rule}")));
+                }
+                let Some(next) = next else { break };
+                world = next;
+                if world.snap.is_none() {
+                    break;
+                }
+            }
+            world.breathe(&bounds);
+        }
+        let all = (1u8 << bounds.standbys) - 1;
+        let scores = (0..bounds.standbys).all(|i| world.m[i].score_seen);
+        let v = if world.sync { all } else { 0 };
+        let file = world.file;
+        let in_order =
+            file.e == all && file.sync == world.sync && world.cib == file && world.v == v && scores;
+        if acts.last() != Some(&Act::Settled) || !in_order {
+            let ends = format!("{acts:?}\n{}\n", brief(&world));
+            panic!("{}", self.trace(at, &format!("all are back, and it does not settle: {ends}")));
+        }
+        assert!(
+            super::super::quiet(&self.agent.facts(&world)),
+            "settled, and not quiet: {world:?}"
+        );
+    }
+}
+
+fn brief(w: &World) -> String {
+    let ent = |e: Ent| format!("{}.{}:{:02b}{}", e.id, e.s, e.e, if e.sync { "" } else { "a" });
+    let members: Vec<String> =
+        w.m.iter()
+            .map(|m| {
+                format!(
+                    "[{:?} {:?} {}{}{} at {} file {} ack {:?}/{:?} score {}/{}]",
+                    m.power,
+                    m.run,
+                    if m.streams { "streams" } else { "-" },
+                    if m.sync { " sync" } else { "" },
+                    if m.long { " long" } else { "" },
+                    m.flushed,
+                    ent(m.file),
+                    m.ack,
+                    m.ack_seen,
+                    m.score,
+                    m.score_seen
+                )
+            })
+            .collect();
+    format!(
+        "wal {} acked {} promised {} file {} cib {}/{} V {:02b} flag {} barrier {:?} cut {:?} snap {} {}",
+        w.wal,
+        w.acked,
+        w.promised,
+        ent(w.file),
+        ent(w.cib),
+        ent(w.cib_others),
+        w.v,
+        w.flag,
+        w.barrier,
+        w.cut,
+        w.snap.is_some(),
+        members.join(" ")
+    )
+}
+
+const TWO_NODES: Bounds = Bounds {
+    standbys: 1,
+    commits: 2,
+    seqs: 3,
+    faults: 2,
+    switches: 0,
+    strict: false,
+    fencing: true,
+};
+
+const THREE_NODES: Bounds = Bounds { standbys: 2, commits: 1, seqs: 2, faults: 1, ..TWO_NODES };
+
+fn explore(bounds: Bounds, crashes: bool) -> (usize, BTreeSet<&'static str>) {
+    let mut explorer = Explorer::new(bounds, crashes);
+    let start = std::time::Instant::now();
+    explorer.run();
+    eprintln!("{bounds:?} {crashes}: {} states {:?}", explorer.states.len(), start.elapsed());
+    (explorer.states.len(), explorer.agent.kinds())
+}
+
+#[test]
+fn two_nodes() {
+    explore(TWO_NODES, false);
+}
