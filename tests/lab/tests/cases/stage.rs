@@ -173,7 +173,7 @@ pub fn merged_agent_log(cluster: &Cluster) -> String {
     let mut lines: Vec<String> = Vec::new();
     for node in cluster.nodes() {
         let log = cluster.agent_log(&node).unwrap_or_default();
-        for line in log.lines() {
+        for line in log.lines().filter(|line| !line.contains("pacemaker-attrd")) {
             let (time, rest) = line.split_once(' ').unwrap_or(("", line));
             lines.push(format!("{time} {node} {rest}"));
         }
