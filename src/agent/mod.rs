@@ -34,6 +34,9 @@ use crate::sys::exec::Exec;
 
 use self::view::View;
 
+/// Pacemaker's minus infinity.
+pub const BARRED: i32 = -1_000_000;
+
 /// The state of a standby that replays with a delay.
 pub const DELAYED: &str = "delayed";
 
@@ -140,6 +143,13 @@ impl Agent<'_> {
                 false
             }
         }
+    }
+
+    /// Takes the right to be promoted from a node that is there. A score of minus infinity does that;
+    /// no score at all would give way to an operator's location rule of plus infinity, and Pacemaker
+    /// would demote the primary for a node that is going to refuse.
+    pub fn bar(&mut self, node: &NodeName) -> bool {
+        self.set_score(node, BARRED)
     }
 
     /// Removes a promotion score.

@@ -15,7 +15,7 @@ use crate::decide::facts::{Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::{Expected, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
-use crate::decide::sync::PRIMARY_SCORE;
+use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
 
@@ -54,7 +54,7 @@ impl Agent<'_> {
             // Without it Pacemaker would first plan to promote this node again, and anew as soon as
             // demote takes it.
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
         }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
@@ -182,6 +182,7 @@ impl Agent<'_> {
                         if self.cache.published {
                             self.withdraw_position();
                         }
+                        self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
                         facts.diagnosis = None;
@@ -192,12 +193,18 @@ impl Agent<'_> {
                     let Some(view) = view.clone() else {
                         return Outcome::is(ExitCode::Ok);
                     };
-                    facts.ruling = Some(self.cold_election(instance, &view));
+                    let mut ruling = self.cold_election(instance, &view);
+                    if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
+                        let file = self.home.read();
+                        let position = self.position(instance);
+                        ruling = self.elect(&view, &file, position, Purpose::Promotion);
+                    }
+                    facts.ruling = Some(ruling);
                 }
                 Next::Do(Step::GrantSelf) => {
-                    info!("cold start: everybody who counts was seen, and this node has it all");
+                    info!("everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    let score = self.cold_score();
+                    let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
                     facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
                         return Outcome::is(ExitCode::Ok);

@@ -7,9 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Agent;
-use super::monitor::COLD_SCORE;
 use super::outcome::Outcome;
-use super::promote::YIELDING_SCORE;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
@@ -21,6 +19,8 @@ use crate::decide::promote::words;
 use crate::ocf::notify::{Listed, Notification, What, When};
 use crate::postgres::history::Relation;
 
+/// The score that a returning primary gives itself when it has more than the candidate.
+const PREFERRED_SCORE: i32 = 12_000;
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -135,14 +135,14 @@ impl Agent<'_> {
             return;
         }
         let Some(candidate) = candidates.first() else { return };
-        let mine = position.clone();
-        if let Ruling::Permitted(_) = self.elect(&view, &file, position, Purpose::ColdStart)
-            && let Known::Known(mine) = mine
-            && self.is_preferred_to(candidate, &mine, &view)
+        if let Known::Known(mine) = &position
+            && self.is_preferred_to(candidate, mine, &view)
         {
-            info!("this node has more than {candidate}: it gets the higher score");
-            self.set_score(candidate, YIELDING_SCORE);
-            self.set_score(&me, COLD_SCORE);
+            info!("this node has more than {candidate}, which is about to be promoted");
+            let cold = self.elect(&view, &file, position, Purpose::ColdStart);
+            if let Ruling::Permitted(_) = cold {
+                self.set_score(&me, PREFERRED_SCORE);
+            }
             return;
         }
         if let Sql::Standby(standby) = &first.sql {
@@ -157,12 +157,7 @@ impl Agent<'_> {
     fn yield_to(&mut self, ruling: &Ruling) {
         let Ruling::Refused(obstacles) = ruling else { return };
         warn!("not to be promoted: {}", words(obstacles));
-        let me = self.me.clone();
-        if ruling.better().is_some() {
-            self.set_score(&me, YIELDING_SCORE);
-        } else {
-            let _ = self.delete_score(&me);
-        }
+        self.give_way();
     }
 
     /// Whether a candidate has said that it has less than this node.

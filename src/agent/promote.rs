@@ -27,8 +27,6 @@ use crate::sys::deadline::Deadline;
 
 /// How long a candidate waits for what its peers have to say.
 const FOR_PEERS: Duration = Duration::from_secs(10);
-/// The score of a candidate that found somebody better.
-pub const YIELDING_SCORE: i32 = 1_000;
 
 /// What the loop carries along besides the facts.
 struct Round {
@@ -71,16 +69,10 @@ impl Agent<'_> {
                 Next::Failed(why) => return Outcome::error(why),
                 Next::Refused { reason, better } => {
                     warn!("promotion refused: {reason}");
-                    let me = self.me.clone();
-                    match better {
-                        Some(node) => {
-                            info!("{node} should be promoted instead");
-                            self.set_score(&me, YIELDING_SCORE);
-                        }
-                        None => {
-                            let _ = self.delete_score(&me);
-                        }
+                    if let Some(node) = better {
+                        info!("{node} should be promoted instead");
                     }
+                    self.give_way();
                     return Outcome::error(reason);
                 }
                 Next::Do(step) => {
@@ -91,6 +83,40 @@ impl Agent<'_> {
                 }
             }
         }
+    }
+
+    /// Whether this node was given the right to take over by whoever was primary, and still has it: a
+    /// score, or one that it laid down for somebody who has more.
+    pub fn has_token(&self, view: &View) -> bool {
+        view.scores().contains_key(&self.me) || self.has_yielded()
+    }
+
+    /// Whether this node laid its score down in this election.
+    pub fn has_yielded(&self) -> bool {
+        match self.home.read() {
+            OwnFile::Read(own) => own
+                .store
+                .newest_done()
+                .is_some_and(|entry| entry.id.to_string() == self.cache.yielded),
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        }
+    }
+
+    /// Lays the score down, so that Pacemaker takes another node, whatever location rules say. The
+    /// right stays: if the better one does not come, this node takes it up again.
+    pub fn give_way(&mut self) {
+        let had = match self.view() {
+            Known::Known(view) => self.has_token(&view),
+            Known::Unknown(_) => false,
+        };
+        if had
+            && let OwnFile::Read(own) = self.home.read()
+            && let Some(entry) = own.store.newest_done()
+        {
+            self.cache.yielded = entry.id.to_string();
+        }
+        let me = self.me.clone();
+        self.bar(&me);
     }
 
     fn promote_alone(&mut self) -> Outcome {
@@ -205,11 +231,7 @@ impl Agent<'_> {
         round.position = position.clone().known();
         // The score is the token of whoever was primary; without it only the rule of a cold start
         // permits anything.
-        let purpose = if view.scores().contains_key(&self.me) {
-            Purpose::Promotion
-        } else {
-            Purpose::ColdStart
-        };
+        let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
         facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
         round.view = Some(view);
     }

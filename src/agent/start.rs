@@ -23,7 +23,8 @@ impl Agent<'_> {
         }
         if !self.standalone {
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
+            self.cache.yielded.clear();
             self.withdraw_position();
         }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));

@@ -103,12 +103,13 @@ impl View {
         }
     }
 
-    /// Promotion scores that are set and readable.
+    /// Promotion scores of those who may be promoted. One that cannot be read may be such a score.
     pub fn scores(&self) -> BTreeMap<NodeName, i32> {
         self.cib
             .scores(&self.resource)
             .into_iter()
-            .map(|(node, score)| (node, score.known().unwrap_or(0)))
+            .map(|(node, score)| (node, score.known().unwrap_or(1)))
+            .filter(|(_, score)| *score > 0)
             .collect()
     }
 

@@ -77,6 +77,8 @@ pub struct Cache {
     pub members: Vec<String>,
     /// Monitors in a row that found replication broken.
     pub broken: u32,
+    /// The promotion under which this node had a score and gave way to one that has more.
+    pub yielded: String,
     /// Members that replay with a delay, and therefore never take over.
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.

@@ -230,9 +230,14 @@ pub fn next(facts: &Facts) -> Next {
     })
 }
 
-/// Obstacles as one line.
+/// Obstacles as one line; of several nodes that have more, one is named.
 pub fn words(obstacles: &[Obstacle]) -> String {
-    obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut first_behind = true;
+    let said = obstacles.iter().filter(|obstacle| match obstacle {
+        Obstacle::Behind { .. } => std::mem::take(&mut first_behind),
+        _ => true,
+    });
+    said.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The intent that a plan leads to. A primary that restarts in place under an async entry keeps that

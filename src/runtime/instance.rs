@@ -222,13 +222,19 @@ impl<'a> Postgres<'a> {
             .map_err(|error| chain(&error))
     }
 
-    /// The walsenders of a primary that answers, after those that lag were sent away.
+    /// The walsenders of a server that answers, after those that are not waited for were sent away.
     fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
         let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
         let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
         match (seen.sql, seen.connection) {
             (Sql::Primary(facts), Some(mut session)) => {
                 shutdown::before(&self.runtime, &mut session, &facts, &bound)
+            }
+            // A standby owes its cascade nothing, and those that are ahead of it never finish.
+            (Sql::Standby(_), Some(mut session)) => {
+                let sent_away = acts::walsenders(&mut session, &bound).unwrap_or_default();
+                let _ = self.runtime.terminate(&sent_away);
+                Walsenders { waited_for: Vec::new(), sent_away }
             }
             _ => Walsenders::default(),
         }

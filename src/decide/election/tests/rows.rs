@@ -617,7 +617,6 @@ fn kind(obstacle: &Obstacle) -> &'static str {
         Obstacle::StillReplaying => "StillReplaying",
         // Met where the file is read, before there is anything to judge.
         Obstacle::OwnLedgerUnknown(_) => "OwnLedgerUnknown",
-        Obstacle::OwnLedgerUnknown(_) => "OwnLedgerUnknown",
         Obstacle::CibUnknown(_) => "CibUnknown",
         Obstacle::ForeignSystem { .. } => "ForeignSystem",
         Obstacle::NotAnHeir(_) => "NotAnHeir",
