@@ -37,9 +37,10 @@ impl Agent<'_> {
             }
         }
         if let Some(size) = self.slot_wal_keep_size()
-            && let Err(why) = self.pg.set_and_reload(&[("max_slot_wal_keep_size", Some(&size))]) {
-                return Outcome::error(why);
-            }
+            && let Err(why) = self.pg.set_and_reload(&[("max_slot_wal_keep_size", Some(&size))])
+        {
+            return Outcome::error(why);
+        }
         self.cache.asked = 0;
         Outcome::ok()
     }
