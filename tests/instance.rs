@@ -369,9 +369,10 @@ fn a_primary_starts_answers_and_stops_cleanly() {
         assert_eq!(facts.timeline, Timeline(1));
         assert_eq!((facts.names.as_str(), facts.walsenders.len()), ("", 0));
         assert!(facts.redo <= facts.insert && facts.redo.is_valid());
-        assert_eq!(facts.weaknesses.len(), 2, "{:?}", facts.weaknesses);
-        assert!(facts.weaknesses[0].contains("fsync"));
-        assert!(facts.weaknesses[1].contains("max_slot_wal_keep_size"));
+        let words: Vec<&String> =
+            facts.weaknesses.iter().filter(|words| !words.contains("skips the wait")).collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert!(words[0].contains("fsync") && words[1].contains("max_slot_wal_keep_size"));
         let started = value(&pg, "SELECT floor(extract(epoch FROM pg_postmaster_start_time()))");
         assert_eq!(facts.started / 1_000_000, started.parse::<i64>().unwrap());
         assert!(matches!(now(&pg).process, Process::Running { stopped: false, .. }));
@@ -572,8 +573,10 @@ fn a_standby_has_everything_of_a_primary_that_was_shut_down_in_order() {
             .unwrap();
         n1.ensure_standby_signal().unwrap();
         n1.start(&soon()).unwrap();
-        let facts = await_standby(&n1, StandbyFacts::streams);
-        assert_eq!(facts.receiver.unwrap().timeline, Timeline(2));
+        // At first it may stream the rest of timeline 1.
+        await_standby(&n1, |facts| {
+            facts.streams() && facts.receiver.as_ref().is_some_and(|r| r.timeline == Timeline(2))
+        });
         assert_eq!(n1.history_of(Timeline(2)).into_result().unwrap(), line);
     });
 }

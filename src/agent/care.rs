@@ -127,7 +127,7 @@ impl Agent<'_> {
                     streaming,
                     gone_for_long: streaming.is_none()
                         && now.saturating_sub(since) >= GONE_FOR_LONG,
-                    eligible: true,
+                    eligible: !self.cache.delayed.iter().any(|name| *name == node.as_str()),
                 },
             );
         }
@@ -363,7 +363,17 @@ impl Agent<'_> {
             }
             Step::Revoke(node) => {
                 info!("{node} may no longer take over: its score is withdrawn");
-                self.delete_score(node).into_result()?;
+                let there = match &round.view {
+                    Some(Known::Known(view)) => view.node(node) == sync::NodeState::Online,
+                    Some(Known::Unknown(_)) | None => false,
+                };
+                if there {
+                    if !self.bar(node) {
+                        return Err(format!("the score of {node} could not be taken away"));
+                    }
+                } else {
+                    self.delete_score(node).into_result()?;
+                }
                 if let Some(Known::Known(cluster)) = &mut round.cluster {
                     cluster.scores.remove(node);
                 }
