@@ -20,7 +20,9 @@ mod stage;
 mod subtransactions;
 
 mod async_mode;
+mod first_start;
 mod releases;
 mod stopping;
 mod three_nodes;
 mod two_nodes;
+mod unfenced;

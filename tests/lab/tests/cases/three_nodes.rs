@@ -11,6 +11,7 @@ use crate::look::{
 };
 use crate::repair::{self, comes_back, has_all_heirs};
 use crate::stage::{SOON, case, fresh};
+use crate::subtransactions::crash_with_many_subtransactions;
 
 fn three() -> Options {
     Options::default()
@@ -206,6 +207,39 @@ fn case_05_without_both_standby_nodes_nothing_is_committed() {
     });
 }
 
+/// With three nodes the quorum may come from a node that knows nothing: it changes nothing.
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
+    case(three(), |cluster| {
+        let primary = cluster.primary()?;
+        let others = cluster.others(&primary);
+        let (stale, witness) = (&others[0], &others[1]);
+        let load = Load::start(cluster)?;
+        cluster.standby(witness, true)?;
+        ledger::wait_heirs(cluster, &primary, &[stale])?;
+        cluster.power_cut(stale)?;
+        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        load.goes_on()?;
+        cluster.power_cut(&primary)?;
+
+        cluster.power_on(stale)?;
+        wait_reason(cluster, stale, &[&primary])?;
+        nobody_is_promoted(cluster, 15)?;
+        cluster.standby(witness, false)?;
+        wait_reason(cluster, witness, &[&primary])?;
+        nobody_is_promoted(cluster, 15)?;
+
+        cluster.power_on(&primary)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary, "who had it all is the primary");
+        load.goes_on()?;
+        let seen = load.end()?;
+        assert!(seen.accepted.keys().all(|one| one.node == primary), "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
@@ -357,5 +391,53 @@ fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() 
         let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "an open session was ended");
         Ok(())
+    });
+}
+
+/// Without a limit on how long a silent standby is waited for, a shutdown that waits for it would
+/// never end: the move succeeds only if the demotion does not wait.
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
+    case(three(), |cluster| {
+        let old = cluster.primary()?;
+        let others = cluster.others(&old);
+        let (target, frozen) = (&others[0], &others[1]);
+        cluster.psql(&old, "ALTER SYSTEM SET wal_sender_timeout = 0")?;
+        cluster.psql(&old, "SELECT pg_reload_conf()")?;
+        let load = Load::start(cluster)?;
+        let receiver = cluster.psql(frozen, "SELECT pid FROM pg_stat_wal_receiver")?;
+        cluster.check(frozen, &["kill", "-s", "STOP", &receiver])?;
+        // Commits go on through the target; the frozen one falls behind.
+        load.goes_on()?;
+        cluster.move_primary(Some(target))?;
+        assert_eq!(cluster.wait_new_primary(&old, SOON)?, *target);
+        load.goes_on()?;
+        cluster.exec(frozen, &["kill", "-s", "CONT", &receiver])?;
+        cluster.clear_moves()?;
+        cluster.wait_healthy(SOON)?;
+        assert_no_failures(cluster)?;
+        cluster.psql(&old, "ALTER SYSTEM RESET wal_sender_timeout")?;
+        cluster.psql(&old, "SELECT pg_reload_conf()")?;
+        assert_eq!(has_all_heirs(cluster)?, *target);
+        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_a_primary_that_crashed_with_many_subtransactions_comes_back_as_a_standby() {
+    case(three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        crash_with_many_subtransactions(cluster, &old)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        load.end().map(drop)
     });
 }
