@@ -133,7 +133,7 @@ impl Agent<'_> {
             from_the_right_one: right,
             paused: seen.paused,
             delayed: seen.apply_delay > 0,
-            due: self.pacemaker_is_due() || self.cache.published,
+            due: self.pacemaker_is_due() || self.cache.published || !self.is_noted(),
             upstream: None,
             followed: None,
             ruling: None,
@@ -241,6 +241,17 @@ impl Agent<'_> {
                 COLD_SCORE + 1_000
             }
             OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
+        }
+    }
+
+    /// Whether the own file says that this node's data is of the newest promotion that it knows.
+    /// Without that it is no help in an election, and its absence would block everybody's.
+    fn is_noted(&self) -> bool {
+        match self.home.read() {
+            OwnFile::Read(own) => {
+                own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
         }
     }
 

@@ -30,6 +30,9 @@ impl Agent<'_> {
         }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
         let (file, _) = self.settle_intent(&first);
+        if !self.standalone && !matches!(file, OwnFile::Read(_)) {
+            self.withdraw_ack();
+        }
         let mut facts = Facts {
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
