@@ -230,6 +230,25 @@ pub struct FenceEvent {
     pub exit_reason: Option<String>,
 }
 
+/// An operation that failed and has not been cleaned up, as `crm_mon` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAction {
+    /// The primitive's id, without an instance number.
+    pub resource: String,
+    /// `monitor`, `start`, …
+    pub operation: String,
+    /// The node it was run on.
+    pub node: NodeName,
+    /// The agent's exit code.
+    pub exit_code: Option<i32>,
+    /// How it ended, in Pacemaker's words: `error`, `Timed Out`.
+    pub words: String,
+    /// The reason that the agent gave; empty if it gave none.
+    pub reason: String,
+    /// When, in the words of the version.
+    pub when: Option<String>,
+}
+
 /// A location constraint that forbids a node, as `crm_mon` lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
@@ -278,6 +297,8 @@ pub struct ClusterStatus {
     pub fencing: FenceHistory,
     /// Location constraints that forbid a node.
     pub bans: Vec<Ban>,
+    /// Operations that failed and have not been cleaned up.
+    pub failures: Vec<FailedAction>,
 }
 
 /// The fencing history, or that it could not be had.
@@ -319,6 +340,7 @@ impl ClusterStatus {
             attributes: attributes(&root)?,
             fencing: fence_history(&root)?,
             bans: bans(&root)?,
+            failures: failures(&root),
         };
         // Without a single resource there is no <resources>.
         for resources in root.children_named("resources") {
@@ -353,6 +375,11 @@ impl ClusterStatus {
         self.instances_of(resource)
             .filter(|instance| instance.role == Role::Promoted)
             .flat_map(|instance| instance.nodes.iter())
+    }
+
+    /// The operations of this primitive that failed and have not been cleaned up.
+    pub fn failures_of<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a FailedAction> {
+        self.failures.iter().filter(move |failure| failure.resource == resource)
     }
 
     /// The successful fencing events of a node, newest first.
@@ -536,6 +563,36 @@ fn fence_history(root: &Element) -> Result<FenceHistory, StatusError> {
         });
     }
     Ok(FenceHistory::Events(events))
+}
+
+/// What is only shown to people never makes the whole answer useless: a failure that cannot be
+/// read is left out.
+fn failures(root: &Element) -> Vec<FailedAction> {
+    root.children_named("failures")
+        .flat_map(|list| list.children_named("failure"))
+        .filter_map(|failure| {
+            // RESOURCE_OPERATION_INTERVAL, where the resource may have underscores of its own.
+            let (rest, _interval) = failure.attr("op_key")?.rsplit_once('_')?;
+            let (resource, operation) = rest.rsplit_once('_')?;
+            let resource = match resource.rsplit_once(':') {
+                Some((base, number)) if number.bytes().all(|b| b.is_ascii_digit()) => base,
+                _ => resource,
+            };
+            let status = failure.attr("status").unwrap_or_default();
+            let exit = failure.attr("exitstatus").unwrap_or_default();
+            // `Done` and `complete` say that the agent's own exit is all there is to know.
+            let finished = ["", "Done", "complete"].contains(&status);
+            Some(FailedAction {
+                resource: resource.to_owned(),
+                operation: operation.to_owned(),
+                node: failure.attr("node")?.parse().ok()?,
+                exit_code: failure.attr("exitcode").and_then(|code| code.parse().ok()),
+                words: if finished { exit } else { status }.to_owned(),
+                reason: failure.attr("exitreason").unwrap_or_default().to_owned(),
+                when: owned(failure, "last-rc-change"),
+            })
+        })
+        .collect()
 }
 
 fn bans(root: &Element) -> Result<Vec<Ban>, StatusError> {

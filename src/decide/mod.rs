@@ -4,6 +4,7 @@ pub mod election;
 pub mod facts;
 pub mod monitor;
 pub mod promote;
+pub mod report;
 pub mod standby;
 pub mod start;
 pub mod sync;

@@ -253,10 +253,7 @@ mod tests {
                  HINT: Is another postmaster already running on port 5432?; \
                  FATAL: could not create any TCP/IP sockets",
             ),
-            (
-                "pg_ctl: error: directory \"x\" does not exist\n",
-                "directory \"x\" does not exist",
-            ),
+            ("pg_ctl: error: directory \"x\" does not exist\n", "directory \"x\" does not exist"),
             ("one\ntwo\nthree\n", "two; three"),
         ] {
             assert_eq!(last_words(text), expected);

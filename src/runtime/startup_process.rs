@@ -106,7 +106,8 @@ mod tests {
         let stat = "12 (a) S) S 7 3 3 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 4711";
         assert_eq!(of_stat(stat), Some(('S', 56)));
         assert_eq!(of_stat("12 (postgres) S 7"), None);
-        let status = "Name:\tpostgres\nvoluntary_ctxt_switches:\t10\nnonvoluntary_ctxt_switches:\t2\n";
+        let status =
+            "Name:\tpostgres\nvoluntary_ctxt_switches:\t10\nnonvoluntary_ctxt_switches:\t2\n";
         assert_eq!(of_status(status), Some(12));
         assert_eq!(of_status("Name:\tpostgres\n"), None);
     }
