@@ -2,6 +2,8 @@
 
 pub mod care;
 pub mod demote;
+pub mod force;
+pub mod forget;
 pub mod ledger;
 pub mod monitor;
 pub mod notify;

@@ -18,7 +18,7 @@ use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, System};
 
-/// How long all members together may take to answer.
+/// How long the other members together may take to answer, and how long our own instance may.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Looks at everything.
@@ -41,12 +41,12 @@ pub fn survey(subject: &Subject) -> Facts {
             names = Known::Unknown(why);
         }
         Ok(pg) => {
-            let others = members.iter().filter(|node| **node != subject.me).cloned().collect();
-            let (answers, mine) = thread::scope(|scope| {
-                let asked = ask_all(subject, &pg, others, scope);
-                let mine = members.contains(&subject.me).then(|| look(&pg));
-                (asked.collect(), mine)
-            });
+            let others: Vec<NodeName> =
+                members.iter().filter(|node| **node != subject.me).cloned().collect();
+            // First our own, and not at the same time: looking at it means to be its user for a
+            // moment, and a process is one user at a time.
+            let mine = members.contains(&subject.me).then(|| look(&pg));
+            let answers = thread::scope(|scope| ask_all(subject, &pg, others, scope).collect());
             for Asked { node, server, sync } in answers {
                 if let Some(sync) = sync {
                     names = sync;

@@ -2,6 +2,8 @@
 
 pub mod election;
 pub mod facts;
+pub mod force;
+pub mod forget;
 pub mod monitor;
 pub mod promote;
 pub mod report;

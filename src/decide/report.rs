@@ -13,6 +13,8 @@ mod warnings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use text::wrapped;
+
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Store};
