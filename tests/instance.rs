@@ -1,6 +1,12 @@
 //! Our own instance and its peers on real PostgreSQL: every installed major version, in a temporary
 //! directory, as a user of the tests' own (as oneself, where the tests don't run as root).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -30,7 +36,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const TEST_USER: &str = "pgtwin-test";
 /// How long something that surely happens may take on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn soon() -> Deadline {
     Deadline::after(LONG)
@@ -363,9 +369,10 @@ fn a_primary_starts_answers_and_stops_cleanly() {
         assert_eq!(facts.timeline, Timeline(1));
         assert_eq!((facts.names.as_str(), facts.walsenders.len()), ("", 0));
         assert!(facts.redo <= facts.insert && facts.redo.is_valid());
-        assert_eq!(facts.weaknesses.len(), 2, "{:?}", facts.weaknesses);
-        assert!(facts.weaknesses[0].contains("fsync"));
-        assert!(facts.weaknesses[1].contains("max_slot_wal_keep_size"));
+        let words: Vec<&String> =
+            facts.weaknesses.iter().filter(|words| !words.contains("skips the wait")).collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert!(words[0].contains("fsync") && words[1].contains("max_slot_wal_keep_size"));
         let started = value(&pg, "SELECT floor(extract(epoch FROM pg_postmaster_start_time()))");
         assert_eq!(facts.started / 1_000_000, started.parse::<i64>().unwrap());
         assert!(matches!(now(&pg).process, Process::Running { stopped: false, .. }));
@@ -421,7 +428,6 @@ fn the_parameters_win_over_a_configuration_that_lies_elsewhere() {
         let params = Params {
             config_file: Some(conf.display().to_string()),
             socket_dir: Some(sockets.display().to_string()),
-            pghost: Some("localhost".into()),
             start_opts: vec!["-c".into(), "work_mem=5MB".into()],
             ..place.params("n1", port)
         };
@@ -433,7 +439,6 @@ fn the_parameters_win_over_a_configuration_that_lies_elsewhere() {
             ("data_directory", place.path("n1").display().to_string()),
             ("config_file", conf.display().to_string()),
             ("unix_socket_directories", sockets.display().to_string()),
-            ("listen_addresses", "localhost".into()),
             ("work_mem", "5MB".into()),
             ("port", port.to_string()),
         ] {
@@ -568,8 +573,10 @@ fn a_standby_has_everything_of_a_primary_that_was_shut_down_in_order() {
             .unwrap();
         n1.ensure_standby_signal().unwrap();
         n1.start(&soon()).unwrap();
-        let facts = await_standby(&n1, StandbyFacts::streams);
-        assert_eq!(facts.receiver.unwrap().timeline, Timeline(2));
+        // At first it may stream the rest of timeline 1.
+        await_standby(&n1, |facts| {
+            facts.streams() && facts.receiver.as_ref().is_some_and(|r| r.timeline == Timeline(2))
+        });
         assert_eq!(n1.history_of(Timeline(2)).into_result().unwrap(), line);
     });
 }
@@ -695,6 +702,35 @@ fn nothing_is_believed_that_only_the_pid_file_says() {
         assert_eq!(pg.runtime().process(), Process::None);
         pg.stop(&soon()).unwrap();
     });
+}
+
+#[test]
+fn a_server_is_stopped_although_its_directory_is_gone() {
+    on_every_version(|place| {
+        let (pg, _) = started_primary(place, "n1");
+        let postmaster = pid(&pg);
+        fs::remove_dir_all(place.path("n1")).unwrap();
+        let later = place.instance("n1", pg.place().port);
+        // It looks after its own lock file once a minute only.
+        assert_eq!(pid(&later), postmaster);
+        later.stop(&soon()).unwrap();
+        let instance = now(&later);
+        assert_eq!((instance.data, instance.process), (DataDir::Absent, Process::None));
+        assert!(
+            matches!(
+                pgtwin::sys::process::process(postmaster),
+                pgtwin::sys::process::Process::Gone
+            ) || is_zombie(postmaster)
+        );
+    });
+}
+
+/// A child of these tests that has ended and was not waited for.
+fn is_zombie(pid: i32) -> bool {
+    match pgtwin::sys::process::process(pid) {
+        pgtwin::sys::process::Process::Present(facts) => facts.is_dead(),
+        _ => false,
+    }
 }
 
 #[test]

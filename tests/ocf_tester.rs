@@ -143,6 +143,7 @@ impl Rig {
     fn forget(&self) {
         for dir in STATE {
             let _ = fs::remove_dir_all(Path::new(dir).join(self.resource));
+            let _ = fs::remove_file(Path::new(dir).join(format!("{}.start.log", self.resource)));
         }
     }
 }

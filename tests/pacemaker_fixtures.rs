@@ -299,3 +299,38 @@ fn the_ledger_is_read_from_a_set_of_its_own_and_private_attributes_are_not_in_th
         assert!(cib.transient("pgtwin-db-ack").is_empty(), "{release}");
     }
 }
+
+#[test]
+fn no_damage_to_an_answer_makes_the_parsers_panic_or_invent_a_node() {
+    for release in RELEASES {
+        for case in ["fenced", "failed"] {
+            let whole = read(release, &format!("{case}.crm_mon.xml"));
+            for damaged in damages(&whole) {
+                if let Ok(status) = ClusterStatus::parse(&damaged) {
+                    assert!(status.nodes.len() <= 3, "{release} {case}");
+                }
+            }
+            let whole = read(release, &format!("{case}.cib.xml"));
+            for damaged in damages(&whole) {
+                if let Ok(cib) = Cib::parse(&damaged) {
+                    assert!(cib.nodes.len() <= 3, "{release} {case}");
+                }
+            }
+        }
+    }
+}
+
+/// A document with one piece missing, doubled or replaced, at many places.
+fn damages(whole: &str) -> impl Iterator<Item = String> + '_ {
+    (0..whole.len()).step_by(whole.len() / 25).flat_map(move |at| {
+        let (before, after) = whole.split_at(at);
+        let rest = &after[after.len().min(9)..];
+        [
+            format!("{before}{rest}"),
+            format!("{before}{after}{after}"),
+            format!("{before}<x y=\"&#0;\">{after}"),
+            format!("{before}\u{0}\u{fffd}{rest}"),
+            format!("{before}-99999999999999999999{rest}"),
+        ]
+    })
+}

@@ -133,7 +133,7 @@ impl Agent<'_> {
                     streaming,
                     gone_for_long: streaming.is_none()
                         && now.saturating_sub(since) >= GONE_FOR_LONG,
-                    eligible: true,
+                    eligible: !self.cache.delayed.iter().any(|name| *name == node.as_str()),
                 },
             );
         }
@@ -347,6 +347,7 @@ impl Agent<'_> {
                         return Ok(());
                     }
                     if end.expired() {
+                        round.barrier = None;
                         return Err(format!("{} has not flushed {barrier} yet", list(nodes)));
                     }
                     end.sleep(Duration::from_millis(20));
@@ -388,7 +389,17 @@ impl Agent<'_> {
             }
             Step::Revoke(node) => {
                 info!("{node} may no longer take over: its score is withdrawn");
-                self.delete_score(node).into_result()?;
+                let there = match &round.view {
+                    Some(Known::Known(view)) => view.node(node) == sync::NodeState::Online,
+                    Some(Known::Unknown(_)) | None => false,
+                };
+                if there {
+                    if !self.bar(node) {
+                        return Err(format!("the score of {node} could not be taken away"));
+                    }
+                } else {
+                    self.delete_score(node).into_result()?;
+                }
                 if let Some(Known::Known(cluster)) = &mut round.cluster {
                     cluster.scores.remove(node);
                 }
@@ -433,7 +444,9 @@ impl Agent<'_> {
         let stopped = members
             .iter()
             .filter(|node| **node != self.me)
-            .filter(|node| round.leaving.contains(*node) || !view.runs_on(node))
+            .filter(|node| {
+                round.leaving.contains(*node) || !view.runs_on(node) || view.is_to_leave(node)
+            })
             .cloned()
             .collect();
         Known::Known(Cluster {
@@ -445,7 +458,7 @@ impl Agent<'_> {
             acks,
             quorum: view.quorum(),
             two_and_ignore: view.two_and_ignore(),
-            fencing: view.fencing(self.params.fencing),
+            fencing: view.fencing(),
         })
     }
 
@@ -463,14 +476,19 @@ impl Agent<'_> {
 
     /// One physical slot for each other member, so that WAL waits for those who are away.
     pub fn ensure_slots(&mut self, members: &BTreeSet<NodeName>) {
-        let wanted: Vec<String> = members
-            .iter()
-            .filter(|node| **node != self.me)
-            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
-            .collect();
+        let wanted = self.slots_of_others(members);
         if let Err(why) = self.pg.ensure_slots(&wanted) {
             warn!("a replication slot could not be made: {why}");
         }
+    }
+
+    /// The names of the other members' slots.
+    pub fn slots_of_others(&self, members: &BTreeSet<NodeName>) -> Vec<String> {
+        members
+            .iter()
+            .filter(|node| **node != self.me)
+            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
+            .collect()
     }
 
     /// What a monitor of a primary answers after a round of care.

@@ -15,8 +15,9 @@ use crate::decide::facts::{Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::{Expected, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
-use crate::decide::sync::PRIMARY_SCORE;
+use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
+use crate::postgres::lsn::Lsn;
 
 /// The score that a member gives itself at a cold start: below any heir's.
 pub const COLD_SCORE: i32 = 5_000;
@@ -48,6 +49,12 @@ impl Agent<'_> {
             Outcome { code: verdict.code, reason: verdict.reason.clone(), output: Vec::new() };
         if self.standalone {
             return plain;
+        }
+        if verdict.code == ExitCode::FailedPromoted {
+            // Without it Pacemaker would first plan to promote this node again, and anew as soon as
+            // demote takes it.
+            let me = self.me.clone();
+            self.bar(&me);
         }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
@@ -125,6 +132,7 @@ impl Agent<'_> {
             streams,
             from_the_right_one: right,
             paused: seen.paused,
+            delayed: seen.apply_delay > 0,
             due: self.pacemaker_is_due() || self.cache.published,
             upstream: None,
             followed: None,
@@ -134,10 +142,13 @@ impl Agent<'_> {
             diagnosis: None,
         };
         let mut view = None;
+        let standby_replay = seen.replay;
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    self.publish_state(state);
+                    if streams || facts.broken >= standby::PATIENCE {
+                        self.publish_state(state);
+                    }
                     return Outcome { code, reason, output: Vec::new() };
                 }
                 Next::Do(Step::AskUpstream) => {
@@ -151,6 +162,7 @@ impl Agent<'_> {
                                 }
                                 OwnFile::Missing | OwnFile::Unreadable(_) => file,
                             };
+                            self.keep_slots(&seen, standby_replay);
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
                             view = Some(seen);
@@ -170,6 +182,7 @@ impl Agent<'_> {
                         if self.cache.published {
                             self.withdraw_position();
                         }
+                        self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
                         facts.diagnosis = None;
@@ -180,18 +193,41 @@ impl Agent<'_> {
                     let Some(view) = view.clone() else {
                         return Outcome::is(ExitCode::Ok);
                     };
-                    facts.ruling = Some(self.cold_election(instance, &view));
+                    let mut ruling = self.cold_election(instance, &view);
+                    if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
+                        let file = self.home.read();
+                        let position = self.position(instance);
+                        ruling = self.elect(&view, &file, position, Purpose::Promotion);
+                    }
+                    facts.ruling = Some(ruling);
                 }
                 Next::Do(Step::GrantSelf) => {
-                    info!("cold start: everybody who counts was seen, and this node has it all");
+                    info!("everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    let score = self.cold_score();
+                    let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
                     facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
                         return Outcome::is(ExitCode::Ok);
                     }
                 }
             }
+        }
+    }
+
+    /// A standby keeps a slot for each other member too, so that it has what they need if it is
+    /// promoted. A slot is moved to where this standby had replayed at the last look, about a minute
+    /// ago: the others may lag behind it.
+    fn keep_slots(&mut self, view: &super::view::View, replay: Option<Lsn>) {
+        let members = self.members(view);
+        self.ensure_slots(&members);
+        let Some(replay) = replay else { return };
+        let before = std::mem::replace(&mut self.cache.slots_at, replay.0);
+        if before == 0 || before > replay.0 {
+            return;
+        }
+        let names = self.slots_of_others(&members);
+        if let Err(why) = self.pg.advance_slots(&names, Lsn(before)) {
+            warn!("the slots kept for the other members could not be moved: {why}");
         }
     }
 

@@ -82,7 +82,8 @@ impl Subject {
         let (attributes, mut problems) = plain(&primitive);
         let resolved = Params::resolve_attributes(&attributes);
         problems.extend(resolved.errors.iter().map(ToString::to_string));
-        let view = View { resource: primitive.id, status, cib };
+        let policy = resolved.params.fencing;
+        let view = View { resource: primitive.id, policy, status, cib };
         Ok(Self { me, view, params: resolved.params, problems, attributes })
     }
 

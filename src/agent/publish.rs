@@ -169,7 +169,7 @@ impl Agent<'_> {
         };
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);
-        let mut out = view.out(&members, self.params.fencing);
+        let mut out = view.out(&members);
         out.remove(&self.me);
         election::judge(&election::Facts {
             me: self.me.clone(),

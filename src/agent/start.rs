@@ -8,8 +8,9 @@ use super::Agent;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
-use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
@@ -23,7 +24,8 @@ impl Agent<'_> {
         }
         if !self.standalone {
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
+            self.cache.yielded.clear();
             self.withdraw_position();
         }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
@@ -46,7 +48,6 @@ impl Agent<'_> {
                         info!("start: {remark}");
                     }
                     self.cache.broken = 0;
-                    self.publish_state("started");
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
@@ -75,6 +76,32 @@ impl Agent<'_> {
         }
     }
 
+    /// This node is the primary of the ledger, and none of those who may replace it runs (whatever
+    /// comes, they will follow it), or the mode is async, where it is preferred to them.
+    fn no_heir_runs(&self, file: &OwnFile, view: &super::view::View) -> bool {
+        match file {
+            OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
+                entry.primary == self.me
+                    && own.store.intent(&self.me).is_none()
+                    && (entry.mode == Mode::Async
+                        || entry.heirs.iter().all(|node| !view.runs_on(node)))
+            }),
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        }
+    }
+
+    /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely
+    /// becomes it again. One that waits for a snapshot opens by what it gets there.
+    fn primary_of_ledger(&self) -> Option<crate::cluster::node::NodeName> {
+        match self.home.read() {
+            OwnFile::Read(own) => {
+                let primary = own.store.newest_done()?.primary.clone();
+                (primary != self.me).then_some(primary)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => None,
+        }
+    }
+
     fn start_step(
         &mut self,
         step: &Step,
@@ -86,6 +113,7 @@ impl Agent<'_> {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
                         self.exchange_ledger(&view, false);
+                        facts.alone = facts.alone || self.no_heir_runs(file, &view);
                         self.find_upstream(&view, file)
                     }
                     Known::Unknown(why) => {
@@ -102,8 +130,10 @@ impl Agent<'_> {
             Step::Prepare { attach } => {
                 let upstream = match (&facts.upstream, attach) {
                     (Some(Upstream::Live(live)), true) => Some(live.node.clone()),
+                    (Some(Upstream::Nobody), _) => self.primary_of_ledger(),
                     _ => None,
                 };
+                let attached = upstream.is_some() && *attach;
                 let settings = self.standby_settings(upstream.as_ref());
                 let borrowed: Vec<(&str, Option<&str>)> = settings
                     .iter()
@@ -116,7 +146,7 @@ impl Agent<'_> {
                 if let Some(node) = upstream {
                     self.cache.upstream = node.to_string();
                     self.cache.upstream_host = self.address(&node);
-                    facts.attached = true;
+                    facts.attached = attached;
                 }
                 facts.prepared = true;
             }
@@ -159,14 +189,10 @@ impl Agent<'_> {
                 let Some(Upstream::Live(live)) = &facts.upstream else {
                     return Err(Outcome::error("this node's data has diverged"));
                 };
-                let at = facts
-                    .position
-                    .as_ref()
-                    .map_or_else(String::new, super::super::cluster::position::Position::short);
-                return Err(Outcome::error(format!(
-                    "diverged: {at}, primary {} timeline {} at {}; pg_rewind or pg_basebackup",
-                    live.node, live.line, live.lsn
-                )));
+                return Err(Outcome::error(match &facts.position {
+                    Some(position) => diverged(live, position.timeline(), position.lsn),
+                    None => "this node's data has diverged".to_owned(),
+                }));
             }
         }
         Ok(())

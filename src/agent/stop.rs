@@ -38,13 +38,13 @@ impl Agent<'_> {
     fn leave_in_order(&mut self) {
         let me = self.me.clone();
         let _ = self.delete_score(&me);
+        self.cache.yielded.clear();
         self.withdraw_position();
         if let Known::Known(view) = self.view()
             && let OwnFile::Read(own) = self.exchange_ledger(&view, false)
         {
             self.publish_ack(&own, true);
         }
-        self.publish_state("stopped");
     }
 
     /// Publishes where the WAL of a primary ends that was shut down in an orderly way: the end of
@@ -75,7 +75,9 @@ impl Agent<'_> {
         }
     }
 
-    /// Tells location rules and people what this node does; only when it changes.
+    /// Tells location rules and people what this node does; only when it changes. Called by
+    /// monitors alone, and not for what may pass: each change makes Pacemaker compute anew, and in the
+    /// middle of a failover it would do so for nothing.
     pub fn publish_state(&mut self, state: &str) {
         if self.standalone || self.cache.state == state {
             return;

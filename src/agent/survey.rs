@@ -28,6 +28,12 @@ pub fn survey(subject: &Subject) -> Facts {
     if !nix::unistd::geteuid().is_root() {
         problems.push("not run by root: PostgreSQL can hardly be asked".to_owned());
     }
+    // Early, because it is compared with the CIB, which was read a moment ago.
+    let own = match subject.home().read() {
+        OwnFile::Read(own) => OwnLedger::Read(own.store),
+        OwnFile::Missing => OwnLedger::Missing,
+        OwnFile::Unreadable(why) => OwnLedger::Unreadable(why),
+    };
     let mut servers = BTreeMap::new();
     let mut local = None;
     let mut names = Known::unknown("no primary answers");
@@ -81,11 +87,7 @@ pub fn survey(subject: &Subject) -> Facts {
         status: subject.view.status.clone(),
         cib: subject.view.cib.clone(),
         ledger: subject.view.ledger(),
-        own: match subject.home().read() {
-            OwnFile::Read(own) => OwnLedger::Read(own.store),
-            OwnFile::Missing => OwnLedger::Missing,
-            OwnFile::Unreadable(why) => OwnLedger::Unreadable(why),
-        },
+        own,
         members,
         servers,
         local,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::cib::Cib;
+use crate::client::pacemaker::Attribute;
+use crate::cluster::absence::{Absence, absence};
+use crate::cluster::cib::{Cib, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Slot, Store};
 use crate::cluster::node::NodeName;
@@ -15,6 +17,8 @@ use crate::ocf::params::FencingPolicy;
 pub struct View {
     /// The resource, without an instance number.
     pub resource: String,
+    /// What an absent node has to prove.
+    pub policy: FencingPolicy,
     /// crm_mon's answer.
     pub status: ClusterStatus,
     /// The CIB.
@@ -30,13 +34,23 @@ impl View {
         }
     }
 
-    /// A node's state in the words of the decisions.
+    /// A node's state in the words of the decisions. *Offline and clean* is what is proven, or
+    /// what an owner without fencing accepts; crm_mon alone calls more than that clean.
     pub fn node(&self, node: &NodeName) -> NodeState {
         match self.status.node_state(node) {
-            topology::NodeState::OnlineMember => NodeState::Online,
-            topology::NodeState::OfflineClean => NodeState::OfflineClean,
-            topology::NodeState::OfflineUnclean => NodeState::Unclean,
-            topology::NodeState::Pending | topology::NodeState::Unknown => NodeState::Unknown,
+            topology::NodeState::OnlineMember => return NodeState::Online,
+            topology::NodeState::OfflineUnclean => return NodeState::Unclean,
+            topology::NodeState::OfflineClean
+            | topology::NodeState::Pending
+            | topology::NodeState::Unknown => {}
+        }
+        match absence(&self.status, &self.cib, &self.resource, node) {
+            Absence::Proven => NodeState::OfflineClean,
+            Absence::Assumed(_) => match self.policy {
+                FencingPolicy::Advised => NodeState::OfflineClean,
+                FencingPolicy::Required => NodeState::Unclean,
+            },
+            Absence::Present(_) => NodeState::Unknown,
         }
     }
 
@@ -50,6 +64,14 @@ impl View {
         self.status
             .instances_of(&self.resource)
             .any(|instance| instance.active && instance.nodes.contains(node))
+    }
+
+    /// Whether Pacemaker is about to take the instance away from this node: it is in standby, or
+    /// shutting down.
+    pub fn is_to_leave(&self, node: &NodeName) -> bool {
+        self.status
+            .node(node)
+            .is_some_and(|status| status.standby || status.standby_onfail || status.shutdown)
     }
 
     /// Whether this partition has quorum.
@@ -67,23 +89,35 @@ impl View {
             && self.status.full_members().count() == 2
     }
 
+    /// Nodes whose state attribute says this.
+    pub fn in_state(&self, state: &str) -> impl Iterator<Item = NodeName> {
+        let name = Attribute::State.name(&self.resource);
+        let is = Setting::Set(state.to_owned());
+        self.cib
+            .transient(&name)
+            .into_iter()
+            .filter(move |(_, value)| *value == is)
+            .map(|(node, _)| node)
+    }
+
     /// Whether an offline node proves anything.
-    pub fn fencing(&self, policy: FencingPolicy) -> Fencing {
+    pub fn fencing(&self) -> Fencing {
         match self.cib.fencing().offline_means_down() {
             Ok(()) => Fencing::Works,
-            Err(why) => match policy {
+            Err(why) => match self.policy {
                 FencingPolicy::Required => Fencing::Off(why),
                 FencingPolicy::Advised => Fencing::OffAccepted(why),
             },
         }
     }
 
-    /// Promotion scores that are set and readable.
+    /// Promotion scores of those who may be promoted. One that cannot be read may be such a score.
     pub fn scores(&self) -> BTreeMap<NodeName, i32> {
         self.cib
             .scores(&self.resource)
             .into_iter()
-            .map(|(node, score)| (node, score.known().unwrap_or(0)))
+            .map(|(node, score)| (node, score.known().unwrap_or(1)))
+            .filter(|(_, score)| *score > 0)
             .collect()
     }
 
@@ -113,24 +147,8 @@ impl View {
         })
     }
 
-    /// Members that are offline and not unclean, as far as fencing lets that prove anything.
-    pub fn out(&self, members: &BTreeSet<NodeName>, policy: FencingPolicy) -> BTreeSet<NodeName> {
-        match self.fencing(policy) {
-            Fencing::Works | Fencing::OffAccepted(_) => members
-                .iter()
-                .filter(|node| self.node(node) == NodeState::OfflineClean)
-                .cloned()
-                .collect(),
-            Fencing::Off(_) | Fencing::Unknown(_) => BTreeSet::new(),
-        }
-    }
-
-    /// Members that are away without Pacemaker knowing that they are down.
-    pub fn unclean(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
-        members
-            .iter()
-            .filter(|node| matches!(self.node(node), NodeState::Unclean | NodeState::Unknown))
-            .cloned()
-            .collect()
+    /// Members that are gone, and proven to be.
+    pub fn out(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+        members.iter().filter(|node| self.node(node) == NodeState::OfflineClean).cloned().collect()
     }
 }

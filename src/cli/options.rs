@@ -8,7 +8,7 @@ use super::{force_promote, forget, status};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
-Actions of the resource agent (Pacemaker calls them, parameters in OCF_RESKEY_*):
+Actions of the resource agent (Pacemaker calls them, with OCF_RESKEY_* set):
   start, stop, promote, demote, monitor, notify, reload-agent, validate-all,
   validate-pghba, meta-data, usage
 
@@ -33,13 +33,11 @@ struct Options {
     command: Command,
 }
 
+/// Their words stand with their options.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the nodes, who may take over, and what needs attention
     Status(status::Options),
-    /// Stop counting on a node that is gone for good
     Forget(forget::Options),
-    /// Make a node the primary although commits may be lost
     ForcePromote(force_promote::Options),
 }
 

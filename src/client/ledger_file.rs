@@ -79,6 +79,12 @@ pub struct Cache {
     pub members: Vec<String>,
     /// Monitors in a row that found replication broken.
     pub broken: u32,
+    /// The promotion under which this node had a score and gave way to one that has more.
+    pub yielded: String,
+    /// Members that replay with a delay, and therefore never take over.
+    pub delayed: Vec<String>,
+    /// How far this standby had replayed when its slots for the others were last moved.
+    pub slots_at: u64,
     /// A position of this node is published.
     pub published: bool,
     /// The state attribute as last written.

@@ -182,7 +182,9 @@ impl<'a> Pacemaker<'a> {
         }))
     }
 
-    /// Sets the promotion score of a node, until its Pacemaker stops.
+    /// Sets the promotion score of a node, until its Pacemaker stops. Only for nodes that are online:
+    /// one set for a node that is offline may be waiting for it when it returns. `scores` shows the
+    /// change a moment later.
     pub fn set_score(&self, node: &NodeName, score: i32, limit: Duration) -> Known<()> {
         self.tell(commands::set_score(&self.resource, node, score, limit))
     }
@@ -233,7 +235,9 @@ impl<'a> Pacemaker<'a> {
         self.read(&attribute.name(&self.resource), limit)
     }
 
-    /// Writes a node's part of the ledger to the CIB.
+    /// Writes a node's part of the ledger to the CIB. This waits while the membership is changing
+    /// (corosync's token timeout and consensus); if the limit cuts that short, the write may still
+    /// be made.
     pub fn write_ledger(&self, node: &NodeName, text: &str, limit: Duration) -> Known<()> {
         let (set, name) = self.ledger_name(node);
         match storable(text) {

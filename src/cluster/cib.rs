@@ -5,12 +5,16 @@
 //! fact: it is `Setting::Conditional`. Source: Pacemaker's `pacemaker-*.rng` and "Pacemaker
 //! Explained".
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::known::Known;
 use super::node::NodeName;
 use super::topology::NodeKind;
-use super::xml::{self, Element, XmlError};
+use super::xml::XmlError;
 
 /// Why the output of `cibadmin --query` is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +43,8 @@ pub enum CibError {
 pub enum Setting {
     /// It is set to this, always.
     Set(String),
-    /// A rule decides whether it is set: its value here and now is not known to us.
+    /// A rule decides, or two sets of the same score disagree (the later one wins on Pacemaker 2.1.5
+    /// to 3.0.1, which is nowhere promised): its value here and now is not known to us.
     Conditional,
 }
 
@@ -155,13 +160,13 @@ impl NodeStateEntry {
 /// What the configuration says about fencing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FencingFacts {
-    /// `stonith-enabled` (newer name `fencing-enabled`); true where it isn't set.
+    /// `stonith-enabled`, and `fencing-enabled`, its name to come; true where they aren't set.
     pub enabled: Known<bool>,
     /// `startup-fencing`: whether a node never seen counts as unclean; true where it isn't set.
     pub startup: Known<bool>,
     /// Ids of the fence devices that are configured and not switched off.
     pub devices: Vec<String>,
-    /// Nodes are believed to reset themselves by watchdog (`stonith-watchdog-timeout` not 0).
+    /// Nodes reset themselves by watchdog (`have-watchdog`, `stonith-watchdog-timeout` not 0).
     pub watchdog: bool,
 }
 
@@ -212,46 +217,16 @@ pub struct Cib {
 impl Cib {
     /// Reads what `cibadmin --query` printed.
     pub fn parse(text: &str) -> Result<Self, CibError> {
-        let root = xml::parse(text).map_err(CibError::Xml)?;
-        if root.name != "cib" {
-            return Err(CibError::NotACib(root.name));
-        }
-        let ids = Ids::of(&root);
-        let configuration = part(&root, "configuration")?;
-        let crm_config = part(configuration, "crm_config")?;
-        let sets = || crm_config.children_named("cluster_property_set");
-        let mut primitives = Vec::new();
-        let around = Around { clone: None, group: None, bundle: None };
-        collect(part(configuration, "resources")?, &around, &ids, &mut primitives)?;
-        let status = part(&root, "status")?;
-        Ok(Self {
-            version: (
-                number(&root, "admin_epoch")?,
-                number(&root, "epoch")?,
-                number(&root, "num_updates")?,
-            ),
-            have_quorum: root.attr("have-quorum").and_then(truth),
-            dc_uuid: root.attr("dc-uuid").filter(|id| !id.is_empty()).map(str::to_owned),
-            options: combine(sets(), &ids),
-            own_sets: sets().filter_map(own_set).collect(),
-            nodes: part(configuration, "nodes")?
-                .children_named("node")
-                .map(|node| cib_node(node, &ids))
-                .collect::<Result<_, _>>()?,
-            primitives,
-            locations: part(configuration, "constraints")?
-                .children_named("rsc_location")
-                .map(location)
-                .collect::<Result<_, _>>()?,
-            node_states: node_states(status)?,
-        })
+        read::cib(text)
     }
 
     /// A cluster option as text, `default` where it isn't set.
     pub fn option(&self, name: &str, default: &str) -> Known<String> {
         match self.options.get(name) {
             Some(Setting::Set(value)) => Known::Known(value.clone()),
-            Some(Setting::Conditional) => Known::unknown(format!("a rule decides {name}")),
+            Some(Setting::Conditional) => {
+                Known::unknown(format!("{name} is set by a rule, or twice"))
+            }
             None => Known::Known(default.to_owned()),
         }
     }
@@ -273,19 +248,19 @@ impl Cib {
 
     /// What the configuration says about fencing.
     pub fn fencing(&self) -> FencingFacts {
-        let newer = self.options.contains_key("fencing-enabled");
-        let watchdog_name = if self.options.contains_key("fencing-watchdog-timeout") {
-            "fencing-watchdog-timeout"
-        } else {
-            "stonith-watchdog-timeout"
-        };
-        let watchdog = match self.option(watchdog_name, "0") {
-            // "0", "0s", "0ms": anything without another digit
-            Known::Known(value) => value.bytes().any(|b| (b'1'..=b'9').contains(&b)),
-            Known::Unknown(_) => false,
-        };
+        // The newer name is announced and not known to any version up to 3.0.1, so it cannot be
+        // what enables fencing: both names have to.
+        let enabled = self
+            .switch("stonith-enabled", true)
+            .and_then(|old| self.switch("fencing-enabled", true).map(|new| old && new));
+        // "0", "0s", "0ms" switch it off: anything without another digit.
+        let timeout = ["fencing-watchdog-timeout", "stonith-watchdog-timeout"]
+            .iter()
+            .filter_map(|name| self.option(name, "0").known())
+            .any(|value| value.bytes().any(|b| (b'1'..=b'9').contains(&b)));
+        let watchdog = timeout && self.switch("have-watchdog", false) == Known::Known(true);
         FencingFacts {
-            enabled: self.switch(if newer { "fencing-enabled" } else { "stonith-enabled" }, true),
+            enabled,
             startup: self.switch("startup-fencing", true),
             devices: self
                 .primitives
@@ -352,7 +327,7 @@ impl Cib {
                         Known::Known,
                     ),
                     Setting::Conditional => {
-                        Known::unknown(format!("a rule decides the score of {node}"))
+                        Known::unknown(format!("the score of {node} is set by a rule, or twice"))
                     }
                 };
                 (node, score)
@@ -375,7 +350,7 @@ impl Cib {
     }
 
     /// The ledger entries that the CIB holds for this primitive, by the node that wrote them, as
-    /// text. A name that is no node name is reported by itself.
+    /// text. What belongs to no node name is left out.
     pub fn ledgers(&self, resource: &str) -> BTreeMap<NodeName, String> {
         self.own_entries(resource)
             .into_iter()
@@ -431,227 +406,4 @@ pub fn score(text: &str) -> Option<i32> {
     }
     let value = text.parse::<i128>().ok()?;
     i32::try_from(value.clamp(-i128::from(INFINITY), i128::from(INFINITY))).ok()
-}
-
-fn part<'a>(element: &'a Element, name: &str) -> Result<&'a Element, CibError> {
-    element.child(name).ok_or_else(|| CibError::Missing(format!("<{name}>")))
-}
-
-fn required<'a>(element: &'a Element, name: &str) -> Result<&'a str, CibError> {
-    element.attr(name).ok_or_else(|| CibError::Missing(format!("{name} of <{}>", element.name)))
-}
-
-fn number(element: &Element, name: &str) -> Result<u64, CibError> {
-    let text = required(element, name)?;
-    text.parse().map_err(|_| CibError::BadValue { what: name.to_owned(), value: text.to_owned() })
-}
-
-fn node_name(element: &Element, name: &str) -> Result<NodeName, CibError> {
-    let text = required(element, name)?;
-    text.parse().map_err(|_| CibError::BadValue {
-        what: format!("{name} of <{}>", element.name),
-        value: text.chars().take(80).collect(),
-    })
-}
-
-fn owned(element: &Element, name: &str) -> Option<String> {
-    element.attr(name).map(str::to_owned)
-}
-
-/// Elements by id, for `id-ref`.
-struct Ids<'a>(BTreeMap<&'a str, &'a Element>);
-
-impl<'a> Ids<'a> {
-    fn of(root: &'a Element) -> Self {
-        // The status section refers to nothing, and repeats ids.
-        let configuration = root.child("configuration").into_iter().flat_map(Element::walk);
-        Self(configuration.filter_map(|e| Some((e.attr("id")?, e))).collect())
-    }
-
-    /// The element itself, or the one it refers to, if that exists.
-    fn resolve(&self, element: &'a Element) -> Option<&'a Element> {
-        match element.attr("id-ref") {
-            None => Some(element),
-            Some(id) => self.0.get(id).copied(),
-        }
-    }
-}
-
-/// Combines sets of name-value pairs as Pacemaker does: highest score first, cluster options'
-/// `cib-bootstrap-options` before all others, and the first one to name something wins. Whether a
-/// set with a rule counts is not decided here: what it names is conditional, unless a set before it
-/// has settled it.
-fn combine<'a>(sets: impl IntoIterator<Item = &'a Element>, ids: &Ids<'a>) -> Settings {
-    let mut sets: Vec<&Element> = sets.into_iter().filter_map(|set| ids.resolve(set)).collect();
-    sets.sort_by_key(|set| {
-        let first = set.attr("id") == Some("cib-bootstrap-options");
-        let score = set.attr("score").and_then(score).unwrap_or(0);
-        (std::cmp::Reverse(first), std::cmp::Reverse(score))
-    });
-    let mut found = Settings::new();
-    for set in sets {
-        let conditional = set.child("rule").is_some();
-        // Up to 2.1, <attributes> may wrap the pairs.
-        let wrapped = set.child("attributes").unwrap_or(set);
-        for pair in wrapped.children_named("nvpair") {
-            let Some(target) = ids.resolve(pair) else { continue };
-            let Some(name) = pair.attr("name").or_else(|| target.attr("name")) else { continue };
-            let setting = match target.attr("value") {
-                _ if conditional => Setting::Conditional,
-                Some(value) => Setting::Set(value.to_owned()),
-                None => continue,
-            };
-            found.entry(name.to_owned()).or_insert(setting);
-        }
-    }
-    found
-}
-
-fn own_set(set: &Element) -> Option<(String, BTreeMap<String, String>)> {
-    let id = owned(set, "id").filter(|id| id.starts_with(OWN_PREFIX))?;
-    let pairs = set
-        .children_named("nvpair")
-        .filter_map(|pair| Some((owned(pair, "name")?, owned(pair, "value")?)))
-        .collect();
-    Some((id, pairs))
-}
-
-fn cib_node<'a>(node: &'a Element, ids: &Ids<'a>) -> Result<CibNode, CibError> {
-    Ok(CibNode {
-        id: required(node, "id")?.to_owned(),
-        name: node_name(node, "uname")?,
-        kind: node.attr("type").map_or(NodeKind::Member, NodeKind::from_text),
-        attributes: combine(node.children_named("instance_attributes"), ids),
-    })
-}
-
-/// What a primitive is inside of.
-#[derive(Clone)]
-struct Around {
-    clone: Option<CloneOf>,
-    group: Option<String>,
-    bundle: Option<String>,
-}
-
-fn collect<'a>(
-    element: &'a Element,
-    around: &Around,
-    ids: &Ids<'a>,
-    found: &mut Vec<Primitive>,
-) -> Result<(), CibError> {
-    for child in &element.children {
-        match child.name.as_str() {
-            "primitive" => found.push(primitive(child, around, ids)?),
-            "clone" | "master" => {
-                let meta = combine(child.children_named("meta_attributes"), ids);
-                let promotable = child.name == "master"
-                    || matches!(meta.get("promotable"),
-                        Some(Setting::Set(value)) if truth(value) == Some(true));
-                let clone =
-                    Some(CloneOf { id: required(child, "id")?.to_owned(), meta, promotable });
-                collect(child, &Around { clone, ..around.clone() }, ids, found)?;
-            }
-            "group" => {
-                let group = Some(required(child, "id")?.to_owned());
-                collect(child, &Around { group, ..around.clone() }, ids, found)?;
-            }
-            "bundle" => {
-                let bundle = Some(required(child, "id")?.to_owned());
-                collect(child, &Around { bundle, ..around.clone() }, ids, found)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn primitive<'a>(
-    element: &'a Element,
-    around: &Around,
-    ids: &Ids<'a>,
-) -> Result<Primitive, CibError> {
-    let template = match element.attr("template") {
-        None => None,
-        Some(id) => Some(
-            *ids.0.get(id).ok_or_else(|| CibError::Missing(format!("resource template {id:?}")))?,
-        ),
-    };
-    let either = |name: &str| element.attr(name).or_else(|| template.and_then(|t| t.attr(name)));
-    let needed = |name: &str| {
-        either(name)
-            .map(str::to_owned)
-            .ok_or_else(|| CibError::Missing(format!("{name} of a <primitive>")))
-    };
-    // The primitive's own settings win over its template's.
-    let settings = |tag: &str| {
-        let own: Vec<_> = element.children.iter().filter(|c| c.name == tag).collect();
-        let mut all = combine(own, ids);
-        if let Some(template) = template {
-            let inherited: Vec<_> = template.children.iter().filter(|c| c.name == tag).collect();
-            for (name, setting) in combine(inherited, ids) {
-                all.entry(name).or_insert(setting);
-            }
-        }
-        all
-    };
-    let operations = |from: &'a Element| {
-        from.children_named("operations")
-            .filter_map(|list| ids.resolve(list))
-            .flat_map(|list| list.children_named("op"))
-            .map(|op| Operation {
-                name: op.attr("name").unwrap_or_default().to_owned(),
-                interval: owned(op, "interval"),
-                timeout: owned(op, "timeout"),
-                role: owned(op, "role"),
-            })
-            .collect::<Vec<_>>()
-    };
-    let mut ops = operations(element);
-    if let (true, Some(template)) = (ops.is_empty(), template) {
-        ops = operations(template);
-    }
-    Ok(Primitive {
-        id: required(element, "id")?.to_owned(),
-        class: needed("class")?,
-        provider: either("provider").map(str::to_owned),
-        agent: needed("type")?,
-        parameters: settings("instance_attributes"),
-        meta: settings("meta_attributes"),
-        operations: ops,
-        clone: around.clone.clone(),
-        group: around.group.clone(),
-        bundle: around.bundle.clone(),
-    })
-}
-
-fn location(element: &Element) -> Result<Location, CibError> {
-    Ok(Location {
-        id: required(element, "id")?.to_owned(),
-        resource: owned(element, "rsc"),
-        node: owned(element, "node"),
-        score: owned(element, "score"),
-        role: owned(element, "role"),
-        complex: element.attr("rsc-pattern").is_some()
-            || element.children.iter().any(|c| c.name == "rule" || c.name == "resource_set"),
-    })
-}
-
-fn node_states(status: &Element) -> Result<Vec<NodeStateEntry>, CibError> {
-    let no_references = Ids(BTreeMap::new());
-    status
-        .children_named("node_state")
-        .map(|state| {
-            let sets = state
-                .children_named("transient_attributes")
-                .flat_map(|list| list.children_named("instance_attributes"));
-            Ok(NodeStateEntry {
-                name: node_name(state, "uname")?,
-                in_ccm: owned(state, "in_ccm"),
-                crmd: owned(state, "crmd"),
-                join: owned(state, "join"),
-                expected: owned(state, "expected"),
-                transient: combine(sets, &no_references),
-            })
-        })
-        .collect()
 }

@@ -315,6 +315,11 @@ impl Facts {
         }
     }
 
+    /// V when no standby is left that could confirm: nobody, or, strictly, whoever comes first.
+    fn when_nobody_is_left(&self) -> BTreeSet<NodeName> {
+        if self.strict { self.peers.keys().cloned().collect() } else { BTreeSet::new() }
+    }
+
     /// No ledger anywhere: every member that has data is seen, and this one has it all.
     fn first_start(&self) -> Ruling {
         let mine = match &self.position {
@@ -344,13 +349,14 @@ impl Facts {
         if !obstacles.is_empty() {
             return Ruling::Refused(obstacles);
         }
-        let names = match self.mode {
-            Mode::Async => BTreeSet::new(),
-            Mode::Sync => {
-                let with_data = |node: &&NodeName| self.seen(node).is_some();
-                self.peers.keys().filter(with_data).cloned().collect()
+        let mut names = BTreeSet::new();
+        if self.mode == Mode::Sync {
+            let with_data = |node: &&NodeName| self.seen(node).is_some();
+            names.extend(self.peers.keys().filter(with_data).cloned());
+            if names.is_empty() {
+                names = self.when_nobody_is_left();
             }
-        };
+        }
         Ruling::Permitted(Plan {
             term: 1,
             seq: 0,
@@ -430,9 +436,9 @@ fn plan(facts: &Facts, cib: &Store, votes: &[Vote]) -> Ruling {
     let mut names: BTreeSet<NodeName> =
         votes.iter().flat_map(|vote| vote.entry.heirs.iter().cloned()).collect();
     names.retain(|node| *node != facts.me && !facts.out.contains(node));
-    let was_async = votes.iter().any(|vote| vote.entry.mode == Mode::Async);
     if let Some(vote) = mine {
         let entry = &vote.entry;
+        let was_async = entry.mode == Mode::Async;
         names.retain(|node| entry.heirs.contains(node));
         for node in &entry.heirs {
             let Some(member) = facts.seen(node) else { continue };
@@ -461,6 +467,7 @@ fn plan(facts: &Facts, cib: &Store, votes: &[Vote]) -> Ruling {
             .unwrap_or(entry.seq);
         // E is kept, unless all of it is proven out and nobody has to confirm.
         let heirs = if names.is_empty() && facts.mode == Mode::Sync && !was_async {
+            names = facts.when_nobody_is_left();
             BTreeSet::new()
         } else {
             entry.heirs.clone()
@@ -477,9 +484,8 @@ fn plan(facts: &Facts, cib: &Store, votes: &[Vote]) -> Ruling {
     let after = votes.iter().map(|vote| &vote.entry).max_by_key(|entry| entry.key()).cloned();
     if facts.mode == Mode::Async {
         names.clear();
-    } else if names.is_empty() && facts.strict {
-        let members = facts.peers.keys().cloned().collect();
-        return Ruling::Refused(vec![Obstacle::NobodyToConfirm(members)]);
+    } else if names.is_empty() {
+        names = facts.when_nobody_is_left();
     }
     Ruling::Permitted(Plan {
         term: all.max_term().max(facts.own.max_term()) + 1,

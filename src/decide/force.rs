@@ -341,6 +341,9 @@ fn compared(
 fn remarks(facts: &Facts) -> Vec<String> {
     let node = &facts.node;
     let mut remarks = Vec::new();
+    if let Known::Known(position) = &facts.position {
+        remarks.push(format!("{node} is on {}", position.short()));
+    }
     if let election::Ruling::Refused(obstacles) = &facts.ruling {
         remarks.push(format!("the election refuses {node}: {}", words(obstacles)));
     }

@@ -204,8 +204,8 @@ pub fn with_word(facts: &sync::Facts, gone: &BTreeSet<NodeName>) -> sync::Facts 
         for node in gone {
             cluster.nodes.insert(node.clone(), NodeState::OfflineClean);
             cluster.stopped.insert(node.clone());
-            // As if the node itself had confirmed that it is out.
-            if let Some(entry) = cluster.cib.as_ref().filter(|e| !e.heirs.contains(node)) {
+            // As if the node itself had confirmed the entry, and so could act on no older one.
+            if let Some(entry) = &cluster.cib {
                 let ack = entry.ack();
                 cluster.acks.insert(node.clone(), ack);
             }

@@ -112,7 +112,7 @@ pub struct Facts {
 pub struct Row {
     /// The node.
     pub node: String,
-    /// primary, standby, stopped.
+    /// primary or standby.
     pub role: String,
     /// What it is doing.
     pub state: String,

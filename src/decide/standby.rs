@@ -21,6 +21,8 @@ pub struct Facts {
     pub from_the_right_one: bool,
     /// Replay is paused by an administrator.
     pub paused: bool,
+    /// Replay is delayed (recovery_min_apply_delay).
+    pub delayed: bool,
     /// It is time to ask Pacemaker.
     pub due: bool,
     /// The primary; none when nobody has asked.
@@ -128,6 +130,9 @@ fn healthy(facts: &Facts) -> Next {
             "replay is paused: SELECT pg_wal_replay_resume()".to_owned(),
         );
     }
+    if facts.delayed {
+        return answer(ExitCode::Ok, "delayed", None);
+    }
     answer(ExitCode::Ok, "streaming", None)
 }
 
@@ -138,3 +143,7 @@ fn broken(facts: &Facts, primary: &NodeName) -> Next {
     let why = facts.diagnosis.as_deref().unwrap_or("see PostgreSQL's log");
     answer(ExitCode::Degraded, "not-streaming", format!("does not stream from {primary}: {why}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

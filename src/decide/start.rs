@@ -190,14 +190,15 @@ fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
     None
 }
 
-fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
+/// Pacemaker shows the first 128 bytes of a reason: both positions stand before the remedy.
+pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
     format!(
-        "this node's data has diverged: it is on timeline {timeline} at {lsn}, the primary {} is \
-         on timeline {} ({}) at {}; rewind it with pg_rewind or replace it by a pg_basebackup",
+        "data diverged: timeline {timeline} at {lsn}, primary {} timeline {} at {}; pg_rewind or \
+         pg_basebackup it (the primary's line: {})",
         live.node,
         live.line.timeline(),
-        live.line,
-        live.lsn
+        live.lsn,
+        live.line
     )
 }
 

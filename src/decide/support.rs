@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
 use crate::cluster::known::Known;
@@ -191,5 +192,40 @@ impl Chance {
     /// True once in `of` times.
     pub fn once_in(&mut self, of: u64) -> bool {
         self.below(of) == 0
+    }
+}
+
+/// A hasher for small values that we make ourselves: the explorations live from its speed.
+#[derive(Default)]
+pub struct Mix(u64);
+
+/// For `HashSet` and `HashMap`.
+pub type Fast = BuildHasherDefault<Mix>;
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((*byte).into());
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value as u64);
     }
 }

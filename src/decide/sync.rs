@@ -214,6 +214,11 @@ impl Cluster {
             .is_some_and(|ack| ack.id == entry.id && ack.term == entry.term && ack.seq == entry.seq)
     }
 
+    /// Its file holds an entry of this promotion.
+    fn knows(&self, node: &NodeName, entry: &Entry) -> bool {
+        self.acks.get(node).is_some_and(|ack| ack.id == entry.id)
+    }
+
     /// Offline and not unclean, with fencing that proves it (or an owner who accepts that it does not).
     fn out(&self, node: &NodeName) -> bool {
         let proves = match self.fencing {
@@ -255,6 +260,7 @@ pub fn quiet(facts: &Facts) -> bool {
                 && facts.own.heirs == streaming
                 && facts.names.as_ref() == Some(&streaming)
                 && (facts.effective || streaming.is_empty())
+                && !(facts.strict && streaming.is_empty())
         }
         Mode::Async => {
             facts.own.mode == Mode::Async
@@ -285,17 +291,8 @@ fn next_sync(facts: &Facts) -> Next {
         Ok(cluster) => cluster,
         Err(next) => return next,
     };
-    // The owner has switched from async: nobody is known to have every commit.
     if own.mode == Mode::Async {
-        return Next::Do(match &cluster.cib {
-            Some(cib) if cib.mode == Mode::Sync && cib.seq > own.seq && cib.id == own.id => {
-                Step::WriteFile(cib.clone())
-            }
-            _ => Step::WriteCib(Entry {
-                mode: Mode::Sync,
-                ..own.with_heirs(BTreeSet::new(), own.seq)
-            }),
-        });
+        return to_sync(facts, cluster);
     }
     let Some(names) = &facts.names else {
         // Names of somebody else: ours instead. An empty V is safe only with E = {}.
@@ -362,11 +359,14 @@ fn alone(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Next {
         }
         return Next::Do(Step::WriteFile(own.with_heirs(set(first), own.seq)));
     }
+    if facts.strict && !facts.standbys.is_empty() {
+        if names.is_empty() {
+            return Next::Do(Step::SetNames(facts.standbys.keys().cloned().collect()));
+        }
+        return Next::Wait(Waiting::Strict);
+    }
     if names.is_empty() {
         return Next::Settled;
-    }
-    if facts.strict {
-        return Next::Wait(Waiting::Strict);
     }
     // E = {} is durable, so nothing can be lost by going on; but a second copy is wanted, so those
     // who can still come are waited for.
@@ -396,6 +396,15 @@ fn shrink(
         return Next::Do(Step::Revoke(node.clone()));
     }
     if names != keep {
+        // A grow that was begun: whoever confirms commits now may still act on the smaller E.
+        let silent: BTreeSet<NodeName> = names
+            .iter()
+            .filter(|node| !cluster.acked(node, &facts.own) && !cluster.out(node))
+            .cloned()
+            .collect();
+        if !keep.is_subset(names) && !silent.is_empty() {
+            return Next::Wait(Waiting::ForAcks(silent));
+        }
         return Next::Do(Step::SetNames(keep.clone()));
     }
     if let Some(step) = facts.confirmed_by(keep) {
@@ -433,12 +442,21 @@ fn relaxing(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
     if facts.strict || (own.heirs.is_subset(&streaming) && !leaving) {
         return Next::Do(Step::WriteFile(own.with_heirs(own.heirs.clone(), cib.seq)));
     }
+    alone_when_proven(facts, cluster, cib)
+}
+
+/// Once the CIB says E = {}: the own file does, when nobody can act on an older entry any more.
+fn alone_when_proven(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
+    let own = &facts.own;
     if let Some(node) = own.heirs.iter().find(|node| cluster.has_score(node)) {
         return Next::Do(Step::Revoke(node.clone()));
     }
+    // Async lets members go without proof: then all of them have to know.
+    let let_go = facts.standbys.keys().filter(|_| own.mode == Mode::Async);
     let unproven: BTreeSet<NodeName> = own
         .heirs
         .iter()
+        .chain(let_go)
         .filter(|node| !cluster.out(node) && !cluster.acked(node, cib))
         .cloned()
         .collect();
@@ -458,6 +476,22 @@ fn relaxing(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
     Next::Do(Step::WriteFile(cib.clone()))
 }
 
+/// The owner has switched from async. Nobody is known to have every commit, so E = {} comes first; and
+/// nothing is promised before all who may act on an async entry are proven out of it.
+fn to_sync(facts: &Facts, cluster: &Cluster) -> Next {
+    let own = &facts.own;
+    let mine = cluster.cib.as_ref().filter(|cib| cib.id == own.id && cib.seq > own.seq);
+    match mine {
+        Some(cib) if cib.mode == Mode::Sync && cib.heirs.is_empty() => {
+            alone_when_proven(facts, cluster, cib)
+        }
+        Some(_) | None => Next::Do(Step::WriteCib(Entry {
+            mode: Mode::Sync,
+            ..own.with_heirs(BTreeSet::new(), mine.map_or(0, |cib| cib.seq))
+        })),
+    }
+}
+
 /// Take in more standbys, then let V follow, then give scores.
 fn grow(
     facts: &Facts,
@@ -473,7 +507,9 @@ fn grow(
         if silent.is_empty() {
             return Next::Do(Step::SetNames(own.heirs.clone()));
         }
-        if let Some(node) = ungranted(facts, cluster, names) {
+        if facts.effective
+            && let Some(node) = ungranted(facts, cluster, names)
+        {
             return Next::Do(Step::Grant(node));
         }
         return Next::Wait(Waiting::ForAcks(silent));
@@ -484,10 +520,12 @@ fn grow(
     if let Some(node) = ungranted(facts, cluster, names) {
         return Next::Do(Step::Grant(node));
     }
-    let new = streaming
-        .difference(&own.heirs)
-        .find(|node| !cluster.away(node) && cluster.node(node) == NodeState::Online);
+    let new = streaming.difference(&own.heirs).find(|node| !cluster.away(node));
     if let Some(new) = new {
+        // Not one that only seems to stream: it has to confirm something that it is sent now.
+        if let Some(step) = facts.confirmed_by(&set(new)) {
+            return Next::Do(step);
+        }
         let mut heirs = own.heirs.clone();
         heirs.insert(new.clone());
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
@@ -495,7 +533,8 @@ fn grow(
     Next::Settled
 }
 
-/// An heir in V that streams and has no score yet.
+/// An heir in V that streams, has no score yet, and has this promotion in its own ledger file: a
+/// member whose file knows nothing of it could not be promoted.
 fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Option<NodeName> {
     let streaming = facts.streaming();
     names
@@ -505,6 +544,7 @@ fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Op
                 && streaming.contains(*node)
                 && !cluster.has_score(node)
                 && !cluster.away(node)
+                && cluster.knows(node, &facts.own)
         })
         .cloned()
 }
@@ -519,7 +559,7 @@ fn next_async(facts: &Facts) -> Next {
     if own.mode == Mode::Sync {
         return Next::Do(Step::WriteFile(Entry {
             mode: Mode::Async,
-            ..own.with_heirs(own.heirs.clone(), own.seq)
+            ..own.with_heirs(own.heirs.clone(), cluster.cib.as_ref().map_or(0, |cib| cib.seq))
         }));
     }
     if cluster.cib.as_ref() != Some(own) {

@@ -58,9 +58,6 @@ impl<'a> Bare<'a> {
         let place = &self.place;
         let mut cmd = self.command("postgres")?.args(self.config_args());
         cmd = cmd.args(["-p".to_owned(), place.port.to_string()]);
-        if let Some(listen) = &place.listen {
-            cmd = cmd.args(["-c".to_owned(), format!("listen_addresses={listen}")]);
-        }
         if let Some(dir) = &place.socket_dir {
             cmd = cmd.args(["-c".to_owned(), format!("unix_socket_directories={}", text(dir))]);
         }
@@ -278,7 +275,6 @@ mod tests {
             pgdata: "/srv/my data".into(),
             user: User { name: "root".into(), uid: 0, gid: 0, groups: vec![0] },
             port: 5433,
-            listen: None,
             socket_dir: None,
             config_file: None,
             start_opts: Vec::new(),
@@ -303,7 +299,6 @@ mod tests {
         assert!(cmd.env.contains(&("USER".into(), "root".into())));
 
         let cmd = bare(Place {
-            listen: Some("10.0.0.1,localhost".into()),
             socket_dir: Some("/run/pg".into()),
             config_file: Some("/etc/postgresql/15/main/postgresql.conf".into()),
             start_opts: vec!["-c".into(), "work_mem=8MB".into()],
@@ -320,8 +315,6 @@ mod tests {
                 "data_directory=/srv/my data",
                 "-p",
                 "5433",
-                "-c",
-                "listen_addresses=10.0.0.1,localhost",
                 "-c",
                 "unix_socket_directories=/run/pg",
                 "-c",

@@ -192,14 +192,18 @@ impl<'a> Postgres<'a> {
         let walsenders = self.walsenders_before(deadline);
         let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
         *self.session.borrow_mut() = None;
-        if self.runtime.process() == Process::None {
-            return Ok(());
-        }
+        let postmaster = match self.runtime.process() {
+            Process::None => return Ok(()),
+            Process::Running { pid, .. } => Some(pid),
+            Process::Orphans(_) | Process::Unknown(_) => None,
+        };
         self.runtime.signal(Shutdown::Fast).map_err(|error| chain(&error))?;
         let gone = poll_until(deadline, Duration::from_millis(20), || {
             usher.help();
             match self.runtime.process() {
                 Process::None => Some(Ok(())),
+                // The postmaster itself, for a moment: its children and its pid file are gone.
+                Process::Orphans(pids) if pids.iter().all(|pid| Some(*pid) == postmaster) => None,
                 Process::Orphans(pids) => Some(Err(format!(
                     "the postmaster died in its shutdown and left {pids:?} behind"
                 ))),
@@ -218,13 +222,19 @@ impl<'a> Postgres<'a> {
             .map_err(|error| chain(&error))
     }
 
-    /// The walsenders of a primary that answers, after those that lag were sent away.
+    /// The walsenders of a server that answers, after those that are not waited for were sent away.
     fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
         let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
         let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
         match (seen.sql, seen.connection) {
             (Sql::Primary(facts), Some(mut session)) => {
                 shutdown::before(&self.runtime, &mut session, &facts, &bound)
+            }
+            // A standby owes its cascade nothing, and those that are ahead of it never finish.
+            (Sql::Standby(_), Some(mut session)) => {
+                let sent_away = acts::walsenders(&mut session, &bound).unwrap_or_default();
+                let _ = self.runtime.terminate(&sent_away);
+                Walsenders { waited_for: Vec::new(), sent_away }
             }
             _ => Walsenders::default(),
         }

@@ -37,8 +37,6 @@ pub struct Place {
     pub user: User,
     /// Its port.
     pub port: u16,
-    /// `listen_addresses` at start; none: as its configuration says.
-    pub listen: Option<String>,
     /// The directory of its socket; none: as its configuration says.
     pub socket_dir: Option<PathBuf>,
     /// postgresql.conf, where it is not in the data directory.
@@ -53,14 +51,14 @@ pub struct Place {
 
 impl Place {
     /// The place that the parameters name. Fails when its user does not exist.
+    ///
+    /// `pghost` is not looked at: one node's address in parameters that all nodes share would keep
+    /// the others from starting, and what PostgreSQL listens on is its configuration's business.
     pub fn of(params: &Params, start_log: PathBuf) -> Result<Self, PrivilegeError> {
         Ok(Self {
             pgdata: PathBuf::from(&params.pgdata),
             user: User::named(&params.pguser)?,
             port: params.pgport,
-            // An address of one node in the cluster's parameters would keep the others from
-            // starting: what PostgreSQL listens on is the business of its configuration.
-            listen: None,
             socket_dir: params.socket_dir.as_ref().map(PathBuf::from),
             config_file: params.config_file.as_ref().map(PathBuf::from),
             start_opts: params.start_opts.clone(),
@@ -211,11 +209,14 @@ pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), Runti
 pub(crate) fn last_words(text: &str) -> String {
     const GRAVE: [&str; 4] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "];
     const OTHER: [&str; 5] = ["LOG:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "NOTICE:  "];
+    const USUAL: [&str; 3] =
+        ["LOG:  database system", "LOG:  starting PostgreSQL", "LOG:  listening on"];
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let grave = lines.iter().rposition(|line| GRAVE.iter().any(|word| line.contains(word)));
     let from = grave.unwrap_or(lines.len()).saturating_sub(if grave.is_some() { 3 } else { 2 });
     let until = grave.map_or(lines.len(), |at| at + 3);
-    let kept = lines.iter().take(until).skip(from).filter(|l| !l.contains("LOG:  database system"));
+    let usual = |line: &str| USUAL.iter().any(|words| line.contains(words));
+    let kept = lines.iter().take(until).skip(from).filter(|line| !usual(line));
     let said: Vec<&str> = kept
         .map(|line| {
             // Without the prefix of the log: a time, a process.

@@ -53,13 +53,13 @@ pub fn before(
             return Walsenders { waited_for: pids(&up), sent_away };
         }
         end.sleep(INTERVAL);
-        match sql::look::look(session as &mut dyn Wire, &Deadline::after(TO_CATCH_UP)) {
-            Sql::Primary(facts) => now = *facts,
-            _ => {
-                let all: Vec<&Walsender> = now.walsenders.iter().collect();
-                return Walsenders { waited_for: pids(&all), sent_away: Vec::new() };
-            }
-        }
+        let Sql::Primary(facts) =
+            sql::look::look(session as &mut dyn Wire, &Deadline::after(TO_CATCH_UP))
+        else {
+            let all: Vec<&Walsender> = now.walsenders.iter().collect();
+            return Walsenders { waited_for: pids(&all), sent_away: Vec::new() };
+        };
+        now = *facts;
     }
 }
 

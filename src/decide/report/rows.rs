@@ -11,6 +11,8 @@ use crate::postgres::lsn::{Lsn, Timeline};
 
 const UNKNOWN: &str = "?";
 const NONE: &str = "-";
+/// Pacemaker's.
+const INFINITY: i32 = 1_000_000;
 
 /// One row a member.
 pub(super) fn rows(facts: &Facts, warnings: &mut Vec<String>) -> Vec<Row> {
@@ -50,7 +52,7 @@ fn role(facts: &Facts, node: &NodeName) -> &'static str {
         NodeState::OnlineMember => match facts.role(node) {
             Some(Role::Promoted) => "primary",
             Some(Role::Unpromoted | Role::Started) => "standby",
-            Some(Role::Stopped) | None => "stopped",
+            Some(Role::Stopped) | None => NONE,
             Some(Role::Other(_)) => UNKNOWN,
         },
         NodeState::OfflineClean => NONE,
@@ -109,7 +111,8 @@ fn position(
 }
 
 fn lag(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
-    if is_primary(facts, node) || runs_not(facts, node) {
+    let nobody = facts.primary().is_none() && facts.writable().is_empty();
+    if nobody || is_primary(facts, node) || runs_not(facts, node) {
         return NONE.to_owned();
     }
     // The primary's own view of it is of one moment.
@@ -155,6 +158,8 @@ fn sync(facts: &Facts, node: &NodeName, names: &Known<BTreeSet<NodeName>>) -> St
 fn score(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
     match facts.cib.scores(&facts.resource).remove(node) {
         None => NONE.to_owned(),
+        Some(Known::Known(score)) if score >= INFINITY => "INF".to_owned(),
+        Some(Known::Known(score)) if score <= -INFINITY => "-INF".to_owned(),
         Some(Known::Known(score)) => score.to_string(),
         Some(Known::Unknown(why)) => {
             warnings.push(why);

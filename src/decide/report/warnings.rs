@@ -194,12 +194,14 @@ fn online(facts: &Facts, node: &crate::cluster::node::NodeName, warnings: &mut V
 pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
     for failure in facts.status.failures_of(&facts.resource) {
         let reason = if failure.reason.is_empty() { &failure.words } else { &failure.reason };
-        // Both are shown by Pacemaker as failures, and count as success.
+        // Pacemaker keeps the reason of the first of several results with the same code.
+        let when = failure.when.as_ref().map(|when| format!(" at {when}")).unwrap_or_default();
+        // These two are shown by Pacemaker as failures, and count as success.
         let how = match failure.exit_code {
-            Some(190 | 191) => "is degraded",
+            Some(190 | 191) => "reported",
             Some(_) | None => "failed",
         };
-        warnings.push(format!("{} on {} {how}: {reason}", failure.operation, failure.node));
+        warnings.push(format!("{} on {} {how}{when}: {reason}", failure.operation, failure.node));
     }
 }
 

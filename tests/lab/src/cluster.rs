@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::error::{LabError, Result, chain};
 use crate::options::{Agent, Options};
 use crate::progress::{say, step};
 use crate::run::{Output, Run, tail};
+use crate::tree::Tree;
 use crate::{binaries, host, image, seed};
 
 /// How often a condition is looked at while it is waited for.
@@ -418,54 +418,4 @@ fn create_network(options: &Options) -> Result<Addresses> {
         }
     }
     Err(last)
-}
-
-/// Files on their way into a container. Directories are left out of the archive, so those of the
-/// image keep their owners and modes.
-struct Tree {
-    root: tempfile::TempDir,
-}
-
-impl Tree {
-    fn new() -> Result<Self> {
-        let root = tempfile::tempdir().map_err(LabError::io("create a temporary directory"))?;
-        Ok(Self { root })
-    }
-
-    fn place(&self, path: &str) -> Result<PathBuf> {
-        let file = self.root.path().join(path.trim_start_matches('/'));
-        if let Some(parent) = file.parent() {
-            fs::create_dir_all(parent).map_err(LabError::io(format!("stage {path}")))?;
-        }
-        Ok(file)
-    }
-
-    fn file(&self, path: &str, mode: u32, content: &str) -> Result<()> {
-        let file = self.place(path)?;
-        fs::write(&file, content).map_err(LabError::io(format!("stage {path}")))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode))
-            .map_err(LabError::io(format!("stage {path}")))
-    }
-
-    fn copy(&self, path: &str, mode: u32, source: &Path) -> Result<()> {
-        let file = self.place(path)?;
-        fs::copy(source, &file).map_err(LabError::io(format!("copy {}", source.display())))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode))
-            .map_err(LabError::io(format!("stage {path}")))
-    }
-
-    fn link(&self, path: &str, target: &str) -> Result<()> {
-        symlink(target, self.place(path)?).map_err(LabError::io(format!("stage {path}")))
-    }
-
-    fn archive(&self) -> Result<Vec<u8>> {
-        let list = Run::new("find").args([".", "!", "-type", "d"]).dir(self.root.path()).check()?;
-        let tar = ["--owner=0", "--group=0", "--numeric-owner", "--create", "--files-from=-"];
-        Ok(Run::new("tar").args(tar).dir(self.root.path()).stdin(list.stdout).check()?.stdout)
-    }
-
-    fn copy_to(&self, container: &str) -> Result<()> {
-        let target = format!("{container}:/");
-        docker(["cp", "-", &target]).stdin(self.archive()?).check().map(drop)
-    }
 }

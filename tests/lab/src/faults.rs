@@ -149,6 +149,13 @@ impl Fault {
         (Self::FencingWorks, "fencing-works", "fencing works again"),
     ];
 
+    /// True if another node must be the primary afterwards. A killed postmaster may be started
+    /// again where it was.
+    pub fn moves_the_primary(self) -> bool {
+        use Fault::{CutNode, FreezePostmaster, KillNode, Move, Standby};
+        matches!(self, KillNode | FreezePostmaster | CutNode | Move | Standby)
+    }
+
     /// Does it, to the given node or to the one the fault is meant for; says what it did.
     pub fn inject(self, cluster: &Cluster, node: Option<&str>) -> Result<String> {
         let primary = || node.map_or_else(|| cluster.primary(), |name| Ok(name.to_owned()));

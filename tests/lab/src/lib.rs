@@ -5,6 +5,7 @@
 pub mod binaries;
 pub mod cluster;
 pub mod config;
+pub mod crm_mon;
 pub mod demo;
 pub mod docker;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod postgres;
 pub mod progress;
 pub mod run;
 pub mod seed;
+mod tree;
 pub mod workload;
 
 pub use cluster::Cluster;

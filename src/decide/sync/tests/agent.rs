@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::{Cluster, Facts, Fencing, Next, NodeState, Standby, Step, Waiting, next};
-use super::world::{Bounds, Cut, Ent, MAX, Power, Run, Snap, World, has};
+use super::world::{Bounds, Ent, MAX, Power, Run, Snap, World, has};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Ack, Entry, Mode, PromotionId};
 use crate::cluster::node::NodeName;
-use crate::decide::support::{SYSTEM, node};
+use crate::decide::support::{Fast, SYSTEM, node};
 use crate::postgres::lsn::{Lsn, Timeline};
 
 pub const NAMES: [&str; MAX] = ["n2", "n3"];
@@ -17,7 +17,7 @@ pub fn set(mask: u8) -> BTreeSet<NodeName> {
     (0..MAX).filter(|i| has(mask, *i)).map(|i| node(NAMES[i])).collect()
 }
 
-fn bits(nodes: &BTreeSet<NodeName>) -> u8 {
+pub fn bits(nodes: &BTreeSet<NodeName>) -> u8 {
     nodes.iter().map(|name| 1 << index(name)).sum()
 }
 
@@ -39,7 +39,7 @@ pub fn real(entry: Ent) -> Entry {
     }
 }
 
-fn small(entry: &Entry) -> Ent {
+pub fn small(entry: &Entry) -> Ent {
     Ent {
         s: entry.seq.try_into().unwrap(),
         e: bits(&entry.heirs),
@@ -145,12 +145,12 @@ struct Key {
 /// The agent, which remembers what `next` has answered before.
 pub struct Agent {
     pub bounds: Bounds,
-    known: HashMap<Key, Act>,
+    known: HashMap<Key, Act, Fast>,
 }
 
 impl Agent {
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, known: HashMap::new() }
+        Self { bounds, known: HashMap::default() }
     }
 
     /// The kinds of all answers so far.
@@ -276,13 +276,16 @@ impl Agent {
         let acked = |i: usize, entry: Ent| {
             snap.is_some_and(|snap| snap.acks[i] == Some((entry.id, entry.s)))
         };
+        let fenced = |i: usize| {
+            self.bounds.fencing && snap.is_some_and(|snap| snap.power[i] == Power::Fenced)
+        };
         let broken = |kept: bool, rule| (!kept).then_some(rule);
         match act {
             Act::SetNames(new) if world.sync && old.sync => {
                 broken(new & !old.e == 0 || old.e == 0, "V names nobody outside E")
                     .or(broken(new != 0 || old.e == 0, "V is empty only when E is"))
                     .or(broken(
-                        old.e == 0 || new & !v == 0 || all(v, &|i| acked(i, old)),
+                        old.e == 0 || new & !v == 0 || all(v, &|i| acked(i, old) || fenced(i)),
                         "V grows only when all of the old V have acknowledged the larger E",
                     ))
             }
@@ -333,15 +336,10 @@ impl Agent {
                 !world.sync || has(v, i) && world.effective(),
                 "a score is for one that confirms commits",
             )),
-            Act::Wait("ForStandby" | "ForProof" | "NoQuorum" | "Strict") => {
+            Act::Wait("ForStandby" | "ForProof" | "NoQuorum" | "Strict") if old.sync => {
                 broken(v != 0, "one waits only while commits do")
             }
             _ => None,
         }
-    }
-
-    /// Whether the cut has been noticed matters for nothing but the view.
-    pub fn blind(world: &World) -> bool {
-        world.cut == Cut::Unnoticed
     }
 }

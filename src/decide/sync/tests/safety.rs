@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::agent::{NAMES, real};
+use super::agent::{NAMES, bits, real, small};
 use super::world::{Bounds, Cut, Ent, MAX, Power, Run, World, has};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId, Store};
 use crate::cluster::position::Publication;
-use crate::decide::election::{Facts, Plan, Purpose, Ruling, judge};
-use crate::decide::support::{at, node, says, store};
+use crate::decide::election::{Facts, Purpose, Ruling, judge};
+use crate::decide::promote::intent;
+use crate::decide::support::{Fast, SYSTEM, at, node, says, store};
+use crate::postgres::lsn::Timeline;
 
 /// What an election of one standby depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +30,7 @@ struct Key {
 /// The elections that were held before.
 #[derive(Default)]
 pub struct Elections {
-    known: HashMap<Key, bool>,
+    known: HashMap<Key, bool, Fast>,
 }
 
 fn position(records: u8) -> crate::cluster::position::Position {
@@ -158,16 +160,13 @@ pub fn in_place(w: &World, bounds: &Bounds) -> Option<World> {
         force: false,
         purpose: Purpose::Promotion,
     };
-    let Ruling::Permitted(Plan { seq, names, heirs, .. }) = judge(&facts) else { return None };
-    let mask = |nodes: &BTreeSet<_>| {
-        (0..MAX).filter(|i| nodes.contains(&node(NAMES[*i]))).map(|i| 1 << i).sum()
-    };
+    let Ruling::Permitted(plan) = judge(&facts) else { return None };
+    let id = PromotionId((w.file.id + 1).into());
     let mut next = *w;
-    next.file =
-        Ent { s: seq.try_into().unwrap(), e: mask(&heirs), sync: w.sync, id: w.file.id + 1 };
+    next.file = small(&intent(&plan, &node("n1"), id, SYSTEM, Timeline(1), facts.mode));
     next.forget();
     next.write_cib(next.file);
-    next.v = mask(&names);
+    next.v = bits(&plan.names);
     next.flag = next.v != 0;
     next.faults += 1;
     for m in &mut next.m {

@@ -343,10 +343,12 @@ impl World {
                 w.forget();
             });
         }
-        if self.switches < bounds.switches {
+        // Not in the second or two before a break is noticed: async lets members go without proof.
+        if self.switches < bounds.switches && self.cut != Cut::Unnoticed {
             push("the owner changes the mode", &|w| {
                 w.sync = !w.sync;
                 w.switches += 1;
+                w.promised = 0; // Async promises nothing, of what was before neither.
                 w.forget();
             });
         }
