@@ -725,6 +725,19 @@ fn a_server_is_stopped_although_its_directory_is_gone() {
     });
 }
 
+#[test]
+fn a_server_is_stopped_although_its_directory_was_renamed() {
+    on_every_version(|place| {
+        let (pg, _) = started_primary(place, "n1");
+        let postmaster = pid(&pg);
+        fs::rename(place.path("n1"), place.path("away")).unwrap();
+        let later = place.instance("n1", pg.place().port);
+        assert_eq!(pid(&later), postmaster);
+        later.stop(&soon()).unwrap();
+        assert_eq!(now(&later).process, Process::None);
+    });
+}
+
 /// A child of these tests that has ended and was not waited for.
 fn is_zombie(pid: i32) -> bool {
     match pgtwin::sys::process::process(pid) {
