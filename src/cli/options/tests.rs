@@ -1,8 +1,8 @@
 use super::*;
 
 /// The help as it is printed on a terminal of 80 columns.
-fn help_of(mut command: clap::Command) -> String {
-    command.render_long_help().to_string()
+fn help_of(command: clap::Command) -> String {
+    command.term_width(80).render_long_help().to_string()
 }
 
 #[test]
