@@ -52,8 +52,8 @@ pub fn logs_since(
 /// The reasons that crm_mon shows for a node's results, one a line.
 pub fn reasons(cluster: &Cluster, node: &str) -> String {
     let Ok(mon) = cluster.crm_mon() else { return String::new() };
-    let of_node = mon.failures.iter().filter(|failure| failure.node == node);
-    of_node.map(|failure| format!("{}\n", failure.reason)).collect()
+    let of_node = mon.failures.into_iter().filter(|failure| failure.node == node);
+    of_node.map(|failure| failure.reason).collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until crm_mon shows a reason with all of these words for a node; gives it.
