@@ -29,6 +29,7 @@ fn names() -> BTreeSet<NodeName> {
     BTreeSet::from([name()])
 }
 
+#[allow(clippy::unnecessary_box_returns)] // obstacles hold it so
 fn entry(heirs: BTreeSet<NodeName>) -> Box<Entry> {
     Box::new(Entry {
         system_id: NUMBER,

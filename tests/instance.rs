@@ -705,6 +705,48 @@ fn nothing_is_believed_that_only_the_pid_file_says() {
 }
 
 #[test]
+fn a_server_is_stopped_although_its_directory_is_gone() {
+    on_every_version(|place| {
+        let (pg, _) = started_primary(place, "n1");
+        let postmaster = pid(&pg);
+        fs::remove_dir_all(place.path("n1")).unwrap();
+        let later = place.instance("n1", pg.place().port);
+        // It looks after its own lock file once a minute only.
+        assert_eq!(pid(&later), postmaster);
+        later.stop(&soon()).unwrap();
+        let instance = now(&later);
+        assert_eq!((instance.data, instance.process), (DataDir::Absent, Process::None));
+        assert!(
+            matches!(
+                pgtwin::sys::process::process(postmaster),
+                pgtwin::sys::process::Process::Gone
+            ) || is_zombie(postmaster)
+        );
+    });
+}
+
+#[test]
+fn a_server_is_stopped_although_its_directory_was_renamed() {
+    on_every_version(|place| {
+        let (pg, _) = started_primary(place, "n1");
+        let postmaster = pid(&pg);
+        fs::rename(place.path("n1"), place.path("away")).unwrap();
+        let later = place.instance("n1", pg.place().port);
+        assert_eq!(pid(&later), postmaster);
+        later.stop(&soon()).unwrap();
+        assert_eq!(now(&later).process, Process::None);
+    });
+}
+
+/// A child of these tests that has ended and was not waited for.
+fn is_zombie(pid: i32) -> bool {
+    match pgtwin::sys::process::process(pid) {
+        pgtwin::sys::process::Process::Present(facts) => facts.is_dead(),
+        _ => false,
+    }
+}
+
+#[test]
 fn a_server_without_a_free_connection_is_busy_and_alive() {
     on_every_version(|place| {
         let (pg, _) = place.initdb("n1");

@@ -322,6 +322,7 @@ impl Agent<'_> {
                         return Ok(());
                     }
                     if end.expired() {
+                        round.barrier = None;
                         return Err(format!("{} has not flushed {barrier} yet", list(nodes)));
                     }
                     end.sleep(Duration::from_millis(20));
@@ -418,7 +419,9 @@ impl Agent<'_> {
         let stopped = members
             .iter()
             .filter(|node| **node != self.me)
-            .filter(|node| round.leaving.contains(*node) || !view.runs_on(node))
+            .filter(|node| {
+                round.leaving.contains(*node) || !view.runs_on(node) || view.is_to_leave(node)
+            })
             .cloned()
             .collect();
         Known::Known(Cluster {

@@ -131,6 +131,10 @@ impl Agent<'_> {
             let ruling = self.elect(&view, &file, position, Purpose::Promotion);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
+            } else if self.mode() == Mode::Async && self.old_primary_is_silent(&view) {
+                // Refusing here costs nothing; a promotion that fails would restart this standby.
+                info!("gives way: the old primary runs and has not said yet how far it is");
+                self.give_way();
             }
             return;
         }
@@ -151,6 +155,18 @@ impl Agent<'_> {
                 warn!("cannot be pointed at {candidate}: {why}");
             }
         }
+    }
+
+    /// The primary of the ledger is another node, runs, and has not said how far it is.
+    fn old_primary_is_silent(&mut self, view: &super::view::View) -> bool {
+        let OwnFile::Read(own) = self.home.read() else { return false };
+        let Some(entry) = own.store.newest_done() else { return false };
+        if entry.primary == self.me || !view.runs_on(&entry.primary) {
+            return false;
+        }
+        let members = self.members(view);
+        let peers = self.peers(&members, view, Some(entry.id));
+        !peers.get(&entry.primary).is_some_and(Known::is_known)
     }
 
     /// The candidate is not the one: its score goes down, so that Pacemaker takes another.

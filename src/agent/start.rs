@@ -8,6 +8,7 @@ use super::Agent;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
 use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
 use crate::ocf::exit_code::ExitCode;
@@ -75,14 +76,15 @@ impl Agent<'_> {
         }
     }
 
-    /// This node is the primary of the ledger, and none of those who may replace it runs: whatever
-    /// comes, they will follow it.
+    /// This node is the primary of the ledger, and none of those who may replace it runs (whatever
+    /// comes, they will follow it), or the mode is async, where it is preferred to them.
     fn no_heir_runs(&self, file: &OwnFile, view: &super::view::View) -> bool {
         match file {
             OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
                 entry.primary == self.me
                     && own.store.intent(&self.me).is_none()
-                    && entry.heirs.iter().all(|node| !view.runs_on(node))
+                    && (entry.mode == Mode::Async
+                        || entry.heirs.iter().all(|node| !view.runs_on(node)))
             }),
             OwnFile::Missing | OwnFile::Unreadable(_) => false,
         }

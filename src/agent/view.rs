@@ -66,6 +66,14 @@ impl View {
             .any(|instance| instance.active && instance.nodes.contains(node))
     }
 
+    /// Whether Pacemaker is about to take the instance away from this node: it is in standby, or
+    /// shutting down.
+    pub fn is_to_leave(&self, node: &NodeName) -> bool {
+        self.status
+            .node(node)
+            .is_some_and(|status| status.standby || status.standby_onfail || status.shutdown)
+    }
+
     /// Whether this partition has quorum.
     pub fn quorum(&self) -> Known<bool> {
         match self.status.quorum {

@@ -143,3 +143,7 @@ fn broken(facts: &Facts, primary: &NodeName) -> Next {
     let why = facts.diagnosis.as_deref().unwrap_or("see PostgreSQL's log");
     answer(ExitCode::Degraded, "not-streaming", format!("does not stream from {primary}: {why}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

@@ -520,10 +520,12 @@ fn grow(
     if let Some(node) = ungranted(facts, cluster, names) {
         return Next::Do(Step::Grant(node));
     }
-    let new = streaming
-        .difference(&own.heirs)
-        .find(|node| !cluster.away(node) && cluster.node(node) == NodeState::Online);
+    let new = streaming.difference(&own.heirs).find(|node| !cluster.away(node));
     if let Some(new) = new {
+        // Not one that only seems to stream: it has to confirm something that it is sent now.
+        if let Some(step) = facts.confirmed_by(&set(new)) {
+            return Next::Do(step);
+        }
         let mut heirs = own.heirs.clone();
         heirs.insert(new.clone());
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));

@@ -1,1 +1,4 @@
+//! Rows of `start`, and every way through it.
 
+mod explore;
+mod rows;

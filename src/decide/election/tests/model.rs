@@ -1,6 +1,9 @@
 //! The election against the model checker's own words: the same functions written anew over small
 //! bit sets, and compared on a great many ledgers, positions and memberships that chance made up.
 
+// A transcription: its names and numbers are the model's.
+#![allow(clippy::pedantic, clippy::needless_range_loop)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Facts, Obstacle, Purpose, Ruling, judge};
@@ -273,7 +276,7 @@ fn some_entry(chance: &mut Chance, world: u64, n: usize, p: usize, terms: u64) -
     }
     let (t, s) = (1 + chance.below(terms), chance.below(3));
     let mut said = Chance(world ^ (p as u64) << 16 ^ t << 8 ^ s);
-    let mask = (1u64 << n) - 1 & !(1 << p);
+    let mask = ((1u64 << n) - 1) & !(1 << p);
     let e = if said.once_in(4) { 0 } else { said.next() & mask };
     // A change of E keeps the promotion; some changes are promotions in place.
     let u = 1 + p as u64 + 4 * t + if said.once_in(8) { 32 * (s + 1) } else { 0 };

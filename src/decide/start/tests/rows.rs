@@ -1,0 +1,290 @@
+//! One row for each answer, and the traps.
+
+use super::super::{Facts, Live, Next, Step, Upstream, next};
+use crate::cluster::position::Position;
+use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::support::{
+    SYSTEM, at, at_rest, control, data, in_recovery, node, running, writable,
+};
+use crate::postgres::control_data::{ClusterState, ControlData};
+use crate::postgres::lsn::{Lsn, Timeline};
+
+/// The primary n1 on this line, at 0/500.
+pub fn live(line: &str) -> Live {
+    Live {
+        node: node("n1"),
+        system_id: SYSTEM,
+        line: line.parse().unwrap(),
+        lsn: Lsn(0x500),
+        knows_our_promotion: None,
+    }
+}
+
+pub fn follows(line: &str) -> Option<Upstream> {
+    Some(Upstream::Live(Box::new(live(line))))
+}
+
+/// Nothing was done yet.
+pub fn begin(instance: Instance) -> Facts {
+    Facts {
+        instance,
+        upstream: None,
+        alone: false,
+        recovered: None,
+        prepared: false,
+        started: None,
+        attached: false,
+        position: None,
+        out_of_time: false,
+    }
+}
+
+fn ended(state: ClusterState) -> Facts {
+    begin(at_rest(data(state)))
+}
+
+fn up(sql: Sql) -> Facts {
+    Facts {
+        started: Some(Ok(())),
+        prepared: true,
+        upstream: follows("1"),
+        ..begin(running(ClusterState::InArchiveRecovery, sql))
+    }
+}
+
+fn measured(line: &str, position: Position) -> Facts {
+    Facts { upstream: follows(line), position: Some(position), ..up(in_recovery()) }
+}
+
+fn refused(facts: &Facts) -> String {
+    match next(facts) {
+        Next::Refuse(why) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn prepare(attach: bool) -> Next {
+    Next::Do(Step::Prepare { attach })
+}
+
+#[test]
+fn every_row_of_a_start() {
+    let nobody = |facts: Facts| Facts { upstream: Some(Upstream::Nobody), ..facts };
+    let alone = |facts: Facts| Facts { alone: true, ..nobody(facts) };
+    let recovered = |facts: Facts| Facts { recovered: Some(Ok(())), ..facts };
+    let late = |facts: Facts| Facts { out_of_time: true, ..facts };
+    let standby = || ended(ClusterState::InArchiveRecovery);
+    let primary = || ended(ClusterState::InProduction);
+    let with = |upstream, facts: Facts| Facts { upstream, ..facts };
+    let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
+    let unknown = || Some(Upstream::Unknown("hung".into()));
+    let attached = |facts: Facts| Facts { attached: true, ..facts };
+    for (name, facts, expected) in [
+        ("first the primary is looked for", standby(), Next::Do(Step::AskUpstream)),
+        ("a standby follows at once", with(follows("1"), standby()), prepare(true)),
+        ("a standby waits for a primary", nobody(standby()), prepare(false)),
+        ("a standby of a silent primary starts", with(silent(), standby()), prepare(false)),
+        ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
+        (
+            "one that was writable is measured before it follows",
+            with(follows("1"), primary()),
+            prepare(false),
+        ),
+        (
+            "cleanly stopped as well",
+            with(follows("1"), ended(ClusterState::ShutDown)),
+            prepare(false),
+        ),
+        (
+            "one that may have been as well",
+            with(follows("1"), ended(ClusterState::StartingUp)),
+            prepare(false),
+        ),
+        (
+            "a crashed primary that is alone is recovered first",
+            alone(primary()),
+            Next::Do(Step::RecoverSingleUser),
+        ),
+        (
+            "one that crashed in its shutdown, too",
+            alone(ended(ClusterState::ShuttingDown)),
+            Next::Do(Step::RecoverSingleUser),
+        ),
+        (
+            "and in its recovery",
+            alone(ended(ClusterState::InCrashRecovery)),
+            Next::Do(Step::RecoverSingleUser),
+        ),
+        ("once", recovered(alone(primary())), prepare(false)),
+        ("one that may still follow is not", nobody(primary()), prepare(false)),
+        (
+            "nor one whose primary is silent",
+            Facts { alone: true, ..with(silent(), primary()) },
+            prepare(false),
+        ),
+        (
+            "nor without Pacemaker",
+            Facts { alone: true, ..with(unknown(), primary()) },
+            prepare(false),
+        ),
+        ("nor one that was stopped cleanly", alone(ended(ClusterState::ShutDown)), prepare(false)),
+        ("nor a standby", alone(standby()), prepare(false)),
+        (
+            "then it is started",
+            Facts { prepared: true, ..nobody(standby()) },
+            Next::Do(Step::StartPostmaster),
+        ),
+        ("without a primary it runs", nobody(up(in_recovery())), Next::Running(None)),
+        ("with a silent one, too", with(silent(), up(in_recovery())), Next::Running(None)),
+        ("attached it runs", attached(up(in_recovery())), Next::Running(None)),
+        ("its position is measured", up(in_recovery()), Next::Do(Step::Measure)),
+        (
+            "within the action's time",
+            late(up(in_recovery())),
+            Next::Running(Some("still replaying; the monitor attaches it later".into())),
+        ),
+        ("behind the primary it follows", measured("1", at("1", "0/400")), Next::Do(Step::Attach)),
+        ("equal to it as well", measured("1", at("1", "0/500")), Next::Do(Step::Attach)),
+        (
+            "and ahead of what the primary said a moment ago",
+            measured("1", at("1", "0/600")),
+            Next::Do(Step::Attach),
+        ),
+        (
+            "on the line before the primary's promotion",
+            measured("1@0/480,2", at("1", "0/480")),
+            Next::Do(Step::Attach),
+        ),
+        (
+            "beyond the primary's promotion it has diverged",
+            measured("1@0/480,2", at("1", "0/481")),
+            Next::Do(Step::StopAgain),
+        ),
+        (
+            "on a timeline of its own as well",
+            measured("1@0/480,2", at("1@0/400,3", "0/400")),
+            Next::Do(Step::StopAgain),
+        ),
+        (
+            "and on one that the primary has not followed",
+            measured("1", at("1@0/500,2", "0/500")),
+            Next::Do(Step::StopAgain),
+        ),
+        (
+            "what runs already is not started",
+            begin(running(ClusterState::InArchiveRecovery, in_recovery())),
+            Next::Do(Step::AskUpstream),
+        ),
+        (
+            "a primary that runs already is Pacemaker's business",
+            begin(running(ClusterState::InProduction, writable())),
+            Next::Running(Some(
+                "PostgreSQL runs already, and accepts writes: Pacemaker decides".into(),
+            )),
+        ),
+        (
+            "one that takes no query runs",
+            up(Sql::Busy("too many clients".into())),
+            Next::Running(Some("it runs, and takes no query: too many clients".into())),
+        ),
+        ("one that replays is waited for", up(Sql::Starting("x".into())), Next::Do(Step::Wait)),
+        (
+            "but not for ever",
+            late(up(Sql::Starting("x".into()))),
+            Next::Running(Some(
+                "PostgreSQL replays WAL and does not answer yet; monitor reports it until it does"
+                    .into(),
+            )),
+        ),
+        ("one that shuts down is waited for", up(Sql::ShuttingDown), Next::Do(Step::Wait)),
+        ("one that hangs", up(Sql::Hung), Next::Do(Step::Wait)),
+        ("one without a socket", up(Sql::Refused("x".into())), Next::Do(Step::Wait)),
+        (
+            "a directory that cannot serve is a matter of permissions",
+            nobody(begin(at_rest(DataDir::Unusable("wrong owner".into())))),
+            Next::Perm("wrong owner".into()),
+        ),
+    ] {
+        assert_eq!(next(&facts), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong_and_is_soft() {
+    let of = |data| Facts { upstream: follows("1"), ..begin(at_rest(data)) };
+    let process = |process| Facts {
+        instance: Instance { data: DataDir::Absent, process, sql: Sql::NotAsked },
+        ..begin(at_rest(DataDir::Absent))
+    };
+    let standby = || of(data(ClusterState::InArchiveRecovery));
+    for (facts, words) in [
+        (of(DataDir::Absent), "no data directory"),
+        (of(DataDir::Empty), "pgdata is empty"),
+        (of(DataDir::Unknown("EIO".into())), "EIO"),
+        (process(Process::Unknown("EPERM".into())), "EPERM"),
+        (process(Process::Orphans(vec![43])), "43"),
+        (Facts { started: Some(Err("no port".into())), ..standby() }, "no port"),
+        (Facts { started: Some(Ok(())), ..standby() }, "ended right after its start"),
+        (Facts { recovered: Some(Err("no space".into())), ..standby() }, "no space"),
+        (Facts { out_of_time: true, ..up(Sql::Hung) }, "does not answer"),
+        (Facts { out_of_time: true, ..up(Sql::Unknown("x".into())) }, "does not answer"),
+    ] {
+        let why = refused(&facts);
+        assert!(why.contains(words) && !why.contains('\n'), "{why:?} lacks {words:?}");
+    }
+}
+
+/// The reason names both timelines and positions within the 128 bytes that Pacemaker shows.
+#[test]
+fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
+    let told = |why: String| {
+        let shown = &why[..why.len().min(128)];
+        for word in ["timeline 1 at 0/481", "n1 timeline 2 at 0/500"] {
+            assert!(shown.contains(word), "{why:?} lacks {word:?}");
+        }
+    };
+    // By its control file alone.
+    let control = ControlData { checkpoint: Lsn(0x481), ..control(ClusterState::ShutDown) };
+    let data = || DataDir::Cluster(Box::new(control.clone()));
+    told(refused(&Facts { upstream: follows("1@0/480,2"), ..begin(at_rest(data())) }));
+    // By its position, when it ran already.
+    let facts = Facts { started: None, ..measured("1@0/480,2", at("1", "0/481")) };
+    told(refused(&facts));
+}
+
+/// Two crashes around a promotion: pg_rewind would say that nothing is to be done.
+#[test]
+fn data_of_another_promotion_on_the_same_timeline_is_refused() {
+    for (knows, allowed) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let live = Live { knows_our_promotion: knows, ..live("1") };
+        let facts = Facts {
+            upstream: Some(Upstream::Live(Box::new(live))),
+            ..ended(ClusterState::InArchiveRecovery)
+        };
+        match next(&facts) {
+            Next::Refuse(why) => assert!(!allowed && why.contains("promotion"), "{why:?}"),
+            other => assert!(allowed, "{knows:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn data_of_another_database_system_is_refused_before_anything_is_done() {
+    let control = ControlData { system_id: 8, ..control(ClusterState::ShutDown) };
+    let data = DataDir::Cluster(Box::new(control));
+    let why = refused(&Facts { upstream: follows("1"), ..begin(at_rest(data)) });
+    assert!(why.contains("system 8") && why.contains("has 7"), "{why:?}");
+}
+
+/// The checkpoint's timeline is old while the node follows a newer one: no divergence.
+#[test]
+fn a_checkpoint_on_an_ancestor_of_the_primary_is_no_divergence() {
+    let control = ControlData {
+        timeline: Timeline(1),
+        checkpoint: Lsn(0x480),
+        ..control(ClusterState::InArchiveRecovery)
+    };
+    let data = DataDir::Cluster(Box::new(control));
+    let facts = Facts { upstream: follows("1@0/480,2"), ..begin(at_rest(data)) };
+    assert_eq!(next(&facts), prepare(true));
+}
