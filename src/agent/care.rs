@@ -13,6 +13,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Own, names as list};
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
+use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
@@ -58,6 +59,7 @@ struct Round {
     cluster: Option<Known<Cluster>>,
     barrier: Option<Lsn>,
     leaving: BTreeSet<NodeName>,
+    declared_out: BTreeSet<NodeName>,
 }
 
 impl Agent<'_> {
@@ -73,7 +75,7 @@ impl Agent<'_> {
         sync::quiet(&facts)
     }
 
-    fn standby_of<'a>(
+    pub(super) fn standby_of<'a>(
         &self,
         primary: &'a PrimaryFacts,
         node: &NodeName,
@@ -94,7 +96,11 @@ impl Agent<'_> {
     }
 
     /// V as a set of members; none when the setting is not ours.
-    fn parse_names(&self, text: &str, members: &BTreeSet<NodeName>) -> Option<BTreeSet<NodeName>> {
+    pub(super) fn parse_names(
+        &self,
+        text: &str,
+        members: &BTreeSet<NodeName>,
+    ) -> Option<BTreeSet<NodeName>> {
         match sync_names::parse(text) {
             SyncNames::Empty => Some(BTreeSet::new()),
             SyncNames::Foreign(_) => None,
@@ -200,6 +206,16 @@ impl Agent<'_> {
     /// Does what the primary has to do for its standbys. `leaving` are members whose instance is
     /// being stopped, or was.
     pub fn care(&mut self, leaving: &BTreeSet<NodeName>, patience: Duration) -> Cared {
+        self.care_without(leaving, &BTreeSet::new(), patience)
+    }
+
+    /// The same, with an operator's word that `declared_out` are gone for good.
+    pub fn care_without(
+        &mut self,
+        leaving: &BTreeSet<NodeName>,
+        declared_out: &BTreeSet<NodeName>,
+        patience: Duration,
+    ) -> Cared {
         let deadline = self.deadline.within(patience);
         let instance = self.pg.look(&deadline);
         let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
@@ -220,8 +236,14 @@ impl Agent<'_> {
                 };
             }
         };
-        let mut round =
-            Round { own, view: Some(view), cluster: None, barrier: None, leaving: leaving.clone() };
+        let mut round = Round {
+            own,
+            view: Some(view),
+            cluster: None,
+            barrier: None,
+            leaving: leaving.clone(),
+            declared_out: declared_out.clone(),
+        };
         let result = self.rounds(&mut round, instance, &deadline);
         self.after_care(&round, &result);
         result
@@ -235,13 +257,16 @@ impl Agent<'_> {
             let Some(Known::Known(view)) = &round.view else {
                 return Cared::Waiting(Waiting::ClusterUnknown("no view of the cluster".into()));
             };
-            let members = self.members(view);
+            let mut members = self.members(view);
             let Some(entry) = round.own.store.done(&self.me).cloned() else {
                 return Cared::Failed("the own ledger file has no entry of this primary".into());
             };
+            // Whoever was taken out of the configuration counts until it is out of E.
+            members.extend(entry.heirs.iter().cloned());
+            members.extend(round.declared_out.iter().cloned());
             let facts =
                 self.facts_of(&entry, &primary, &members, round.cluster.clone(), round.barrier);
-            match sync::next(&facts) {
+            match sync::next(&forget::with_word(&facts, &round.declared_out)) {
                 Next::Settled => return Cared::Settled(entry.heirs),
                 Next::Wait(waiting) => return Cared::Waiting(waiting),
                 Next::Superseded(entry) => return Cared::Superseded(entry),

@@ -2,15 +2,19 @@
 
 pub mod care;
 pub mod demote;
+pub mod force;
+pub mod forget;
 pub mod ledger;
 pub mod monitor;
 pub mod notify;
+pub mod operate;
 pub mod outcome;
 pub mod promote;
 pub mod publish;
 pub mod run;
 pub mod start;
 pub mod stop;
+pub mod survey;
 pub mod upstream;
 pub mod validate;
 pub mod view;
