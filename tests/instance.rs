@@ -731,7 +731,11 @@ fn a_server_is_stopped_although_its_directory_was_renamed() {
         let (pg, _) = started_primary(place, "n1");
         let postmaster = pid(&pg);
         fs::rename(place.path("n1"), place.path("away")).unwrap();
-        let later = place.instance("n1", pg.place().port);
+        let params = Params {
+            socket_dir: Some(place.dir.path().display().to_string()),
+            ..place.params("n1", pg.place().port)
+        };
+        let later = Postgres::new(&System, &params, place.path("n1.start.log")).unwrap();
         assert_eq!(pid(&later), postmaster);
         later.stop(&soon()).unwrap();
         assert_eq!(now(&later).process, Process::None);

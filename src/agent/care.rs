@@ -12,7 +12,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Own, names as list};
 use crate::cluster::node::NodeName;
-use crate::decide::facts::{Instance, PrimaryFacts, Sql};
+use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::ocf::exit_code::ExitCode;
@@ -26,6 +26,16 @@ use crate::sys::deadline::Deadline;
 const GONE_FOR_LONG: u64 = 10;
 /// A bound on the steps of one call; each transition needs fewer than ten.
 const STEPS: usize = 60;
+
+/// A standby that has WAL to confirm and says nothing for this long, in seconds, does not stream: its
+/// node may be gone, and its walsender would show `streaming` until wal_sender_timeout. A live one
+/// answers every wal_receiver_status_interval (10 s), and at once when it is sent something.
+const SILENCE: u64 = 12;
+
+fn has_stalled(walsender: &Walsender, insert: Lsn) -> bool {
+    walsender.silent_for.is_some_and(|seconds| seconds >= SILENCE)
+        && walsender.flush.is_none_or(|flush| flush < insert)
+}
 
 /// How a round of care ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,10 +83,11 @@ impl Agent<'_> {
     ) -> Option<&'a crate::decide::facts::Walsender> {
         let name = self.params.application_name_for(node, members).ok()?;
         let name = name.parse::<StandbyName>().ok()?;
-        primary
-            .walsenders
-            .iter()
-            .find(|walsender| name.matches(&walsender.name) && walsender.state == "streaming")
+        primary.walsenders.iter().find(|walsender| {
+            name.matches(&walsender.name)
+                && walsender.state == "streaming"
+                && !has_stalled(walsender, primary.insert)
+        })
     }
 
     fn name_of(&self, node: &NodeName, members: usize) -> Option<StandbyName> {
@@ -489,6 +500,30 @@ impl Agent<'_> {
             .filter(|node| **node != self.me)
             .map(|node| slot_name(&self.params.slot_name, node.as_str()))
             .collect()
+    }
+
+    /// What the state attribute says of this primary. Pacemaker shows a reason only when the code
+    /// changes; this is always the present one.
+    pub fn primary_state(&self, cared: &Cared) -> String {
+        match cared {
+            Cared::Settled(heirs)
+                if heirs.is_empty()
+                    && self.known_members().is_some_and(|members| members.len() > 1) =>
+            {
+                "primary-alone".into()
+            }
+            Cared::Waiting(Waiting::ForStandby(nodes) | Waiting::ForProof(nodes)) => {
+                format!("primary-waiting-for-{}", list(nodes))
+            }
+            Cared::Waiting(Waiting::NoQuorum) => "primary-waiting-for-quorum".into(),
+            Cared::Waiting(Waiting::NoFencing(_)) => "primary-waiting-for-fencing".into(),
+            Cared::Waiting(Waiting::Strict) => "primary-waiting-for-a-standby".into(),
+            Cared::Superseded(_) => "superseded".into(),
+            Cared::Settled(_)
+            | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
+            | Cared::Failed(_)
+            | Cared::NotPrimary => "primary".into(),
+        }
     }
 
     /// What a monitor of a primary answers after a round of care.

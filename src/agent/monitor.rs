@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
+use super::care::Cared;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
@@ -83,19 +84,18 @@ impl Agent<'_> {
         }
         let (file, _) = self.settle_intent(instance);
         if self.primary_is_quiet(&file, primary) {
-            return match &file {
-                OwnFile::Read(own) => {
-                    let heirs = own
-                        .store
-                        .done(&self.me)
-                        .map_or_else(BTreeSet::new, |entry| entry.heirs.clone());
-                    self.primary_outcome(&super::care::Cared::Settled(heirs))
-                }
-                OwnFile::Missing | OwnFile::Unreadable(_) => Outcome::is(ExitCode::RunningPromoted),
+            let heirs = match &file {
+                OwnFile::Read(own) => own.store.done(&self.me).map(|entry| entry.heirs.clone()),
+                OwnFile::Missing | OwnFile::Unreadable(_) => None,
             };
+            let settled = Cared::Settled(heirs.unwrap_or_default());
+            let state = self.primary_state(&settled);
+            self.publish_state(&state);
+            return self.primary_outcome(&settled);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
-        self.publish_state("primary");
+        let state = self.primary_state(&cared);
+        self.publish_state(&state);
         self.primary_outcome(&cared)
     }
 

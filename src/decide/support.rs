@@ -185,13 +185,13 @@ impl Chance {
     }
 
     /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+    pub fn below<T: TryFrom<u64>>(&mut self, bound: u64) -> T {
+        T::try_from(self.next() % bound).ok().unwrap()
     }
 
     /// True once in `of` times.
     pub fn once_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
+        self.next().is_multiple_of(of)
     }
 }
 
@@ -226,6 +226,6 @@ impl Hasher for Mix {
     }
 
     fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
+        self.write_u64(value.cast_unsigned() as u64);
     }
 }

@@ -34,7 +34,8 @@ SELECT 'standby', pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_r
  WHERE pg_catalog.pg_is_in_recovery();
 SELECT 'process', pid, backend_type, application_name, wait_event
  FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type IN ('walsender', 'startup');
-SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state
+SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
+ pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time))
  FROM pg_catalog.pg_stat_get_wal_senders();
 SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn
  FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL;
@@ -211,6 +212,8 @@ fn walsender(row: &Fields<'_>, name: &str) -> Result<Walsender, SqlError> {
         // NULL for a user that may not see it: then it does not count as synchronous.
         priority: row.optional(4)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(4))?,
         sync_state: row.optional(5)?.unwrap_or("async").to_owned(),
+        // A clock that was set back makes it negative: then nothing is said against it.
+        silent_for: row.optional(6)?.and_then(|text| text.parse::<u64>().ok()),
     })
 }
 
@@ -323,9 +326,9 @@ mod tests {
                 &["process", "4711", "walsender", "n2", "WalSenderMain"],
                 &["process", "4712", "walsender", "pgtwin_x", "WalSenderWriteData"],
                 &["process", "4713", "walsender", "gone", "NULL"],
-                &["walsender", "4711", "streaming", "0/3000060", "0/3000000", "1", "quorum"],
-                &["walsender", "4712", "backup", "NULL", "NULL", "0", "async"],
-                &["walsender", "4714", "startup", "NULL", "NULL", "0", "async"],
+                &["walsender", "4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
+                &["walsender", "4712", "backup", "NULL", "NULL", "0", "async", "NULL"],
+                &["walsender", "4714", "startup", "NULL", "NULL", "0", "async", "NULL"],
                 &["slot", "ha_slot_n2", "physical", "false"],
                 &["slot", "a_backup", "physical", "true"],
                 &["slot", "cdc", "logical", "false"],

@@ -131,6 +131,9 @@ fn a_postmaster_stopped_by_a_signal_is_told_from_one_that_hangs() {
 /// degraded ones say the same for as long as the cause lasts, whatever its details.
 #[test]
 fn reasons_are_one_line_and_constant_where_pacemaker_needs_them_so() {
+    use ExitCode::{
+        Degraded, DegradedPromoted, Error, FailedPromoted, NotRunning, Ok, RunningPromoted,
+    };
     let sqls = |why: &str| {
         vec![
             Sql::NotAsked,
@@ -174,9 +177,6 @@ fn reasons_are_one_line_and_constant_where_pacemaker_needs_them_so() {
             }
         }
     }
-    use ExitCode::{
-        Degraded, DegradedPromoted, Error, FailedPromoted, NotRunning, Ok, RunningPromoted,
-    };
     let all = [Ok, Error, NotRunning, RunningPromoted, FailedPromoted, Degraded, DegradedPromoted];
     assert_eq!(codes, all.into());
 }

@@ -92,6 +92,7 @@ fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
         replay: None,
         priority: 1,
         sync_state: "quorum".into(),
+        silent_for: None,
         pid: 7,
     };
     PrimaryFacts {

@@ -1,9 +1,6 @@
 //! The election against the model checker's own words: the same functions written anew over small
 //! bit sets, and compared on a great many ledgers, positions and memberships that chance made up.
 
-// A transcription: its names and numbers are the model's.
-#![allow(clippy::pedantic, clippy::needless_range_loop)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Facts, Obstacle, Purpose, Ruling, judge};
@@ -198,10 +195,10 @@ fn real_entry(p: usize, entry: Ent) -> Entry {
 
 fn real_store(book: &Book) -> Store {
     let mut store = Store::default();
-    for p in 0..3 {
+    for (p, name) in NAMES.iter().enumerate() {
         let real = |entry: Ent| (entry.t > 0).then(|| real_entry(p, entry));
         store.replace_slot(
-            &node(NAMES[p]),
+            &node(name),
             Slot { done: real(book.done[p]), intent: real(book.intent[p]) },
         );
     }
@@ -221,18 +218,18 @@ fn resolved(i: usize, one: &One) -> Store {
 
 fn real_position(wal: &[Record]) -> Position {
     let lsn = |records: usize| Lsn(0x1000 + records as u64 * 0x10);
-    let mut line = String::new();
+    let mut line = Vec::new();
     let mut current = 1;
     for (i, record) in wal.iter().enumerate() {
         if let Record::Timeline(timeline) = record {
-            line += &format!("{current}@{},", lsn(i));
+            line.push(format!("{current}@{}", lsn(i)));
             current = *timeline;
         }
     }
-    line += &current.to_string();
+    line.push(current.to_string());
     Position {
         system_id: SYSTEM,
-        line: line.parse().unwrap(),
+        line: line.join(",").parse().unwrap(),
         lsn: lsn(wal.len()),
         exactness: Exactness::Exact,
     }
@@ -270,17 +267,18 @@ fn real_facts(case: &Case, purpose: Purpose) -> Facts {
 
 /// Entries of one (primary, term, seq) are the same wherever they are, as only their primary writes
 /// them; `world` stands for what they say.
-fn some_entry(chance: &mut Chance, world: u64, n: usize, p: usize, terms: u64) -> Ent {
+fn some_entry(chance: &mut Chance, world: u64, nodes: usize, p: usize, terms: u64) -> Ent {
     if chance.once_in(3) {
         return Ent::default();
     }
-    let (t, s) = (1 + chance.below(terms), chance.below(3));
-    let mut said = Chance(world ^ (p as u64) << 16 ^ t << 8 ^ s);
-    let mask = ((1u64 << n) - 1) & !(1 << p);
-    let e = if said.once_in(4) { 0 } else { said.next() & mask };
+    let (t, s): (u8, u8) = (chance.below(terms), chance.below(3));
+    let mut said = Chance(world ^ (p as u64) << 16 ^ u64::from(t) << 8 ^ u64::from(s));
+    let others = ((1u8 << nodes) - 1) & !(1 << p);
+    let e = if said.once_in(4) { 0 } else { said.below::<u8>(8) & others };
     // A change of E keeps the promotion; some changes are promotions in place.
-    let u = 1 + p as u64 + 4 * t + if said.once_in(8) { 32 * (s + 1) } else { 0 };
-    Ent { t: t as u8, s: s as u8, u: u as u8, e: e as u8 }
+    let id =
+        1 + u8::try_from(p).unwrap() + 4 * (t + 1) + if said.once_in(8) { 32 * (s + 1) } else { 0 };
+    Ent { t: t + 1, s, u: id, e }
 }
 
 fn some_book(chance: &mut Chance, world: u64, n: usize, terms: u64) -> Book {
@@ -295,18 +293,18 @@ fn some_book(chance: &mut Chance, world: u64, n: usize, terms: u64) -> Book {
 }
 
 fn some_case(chance: &mut Chance) -> Case {
-    let n = 2 + chance.below(2) as usize;
+    let n = 2 + chance.below::<usize>(2);
     let world = chance.next();
     // One term most of the time: then all entries count.
-    let terms = 1 + chance.below(2);
+    let terms = 1 + chance.below::<u64>(2);
     let trunk: Vec<Record> = (0..5)
         .map(|i| if chance.once_in(4) { Record::Timeline(i + 2) } else { Record::Any })
         .collect();
     let one = |chance: &mut Chance| {
         let mut wal = trunk.clone();
-        wal.truncate(if chance.once_in(2) { 4 } else { chance.below(6) as usize });
+        wal.truncate(if chance.once_in(2) { 4 } else { chance.below(6) });
         if chance.once_in(8) {
-            wal.push(Record::Timeline(7 + chance.below(2) as u32));
+            wal.push(Record::Timeline(7 + chance.below::<u32>(2)));
         }
         if chance.once_in(8) {
             wal.push(Record::Any);
@@ -315,10 +313,10 @@ fn some_case(chance: &mut Chance) -> Case {
         One { file, carried_out: chance.once_in(2), wal }
     };
     let nodes = [one(chance), one(chance), one(chance)];
-    let c = chance.below(n as u64) as usize;
+    let c: usize = chance.below(n as u64);
     let all = (1u8 << n) - 1;
-    let seen = if chance.once_in(2) { all } else { chance.next() as u8 & all } | 1 << c;
-    let out = if chance.once_in(2) { 0 } else { chance.next() as u8 & all & !(1 << c) };
+    let seen = if chance.once_in(2) { all } else { chance.below::<u8>(8) & all } | 1 << c;
+    let out = if chance.once_in(2) { 0 } else { chance.below::<u8>(8) & all & !(1u8 << c) };
     let cib = some_book(chance, world, n, terms);
     Case { n, nodes, cib, c, seen, out }
 }
@@ -401,7 +399,7 @@ fn the_ledger_merges_as_the_model_does() {
     let mut chance = Chance(4);
     for round in 0..20_000 {
         let world = chance.next();
-        let terms = 1 + chance.below(2);
+        let terms = 1 + chance.below::<u64>(2);
         let books: Vec<Book> = (0..3).map(|_| some_book(&mut chance, world, 3, terms)).collect();
         let [a, b, c] = [0, 1, 2].map(|i| real_store(&books[i]));
         let both = books[0].merge(&books[1]);

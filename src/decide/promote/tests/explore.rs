@@ -93,7 +93,7 @@ impl World {
         self
     }
 
-    fn facts(&self, memory: &Memory) -> Facts {
+    fn facts(&self, memory: Memory) -> Facts {
         let instance = match self.server {
             Server::Down => at_rest(DataDir::Empty),
             Server::Standby | Server::Promoting => {
@@ -130,9 +130,9 @@ impl World {
     }
 
     /// Everything that carrying out this step can lead to, best first. The rules of 4.4 on the way.
-    fn outcomes(&self, memory: &Memory, step: &Step) -> Vec<World> {
+    fn outcomes(&self, memory: Memory, step: &Step) -> Vec<World> {
         let with = |change: &dyn Fn(&mut World, &mut Memory)| {
-            let (mut world, mut memory) = (*self, *memory);
+            let (mut world, mut memory) = (*self, memory);
             change(&mut world, &mut memory);
             world.action = Some(memory);
             world
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    fn may_proceed(&self, memory: &Memory) {
+    fn may_proceed(&self, memory: Memory) {
         assert_eq!(memory.vote, Some(Vote::Permitted), "{self:?}");
         assert!(matches!(memory.old, Some(Old::NotApplicable | Old::NotWritable)), "{self:?}");
         assert!(
@@ -280,13 +280,13 @@ fn longest(world: World, known: &mut BTreeMap<World, Option<usize>>) -> usize {
     }
     known.insert(world, None);
     let memory = world.action.unwrap();
-    let length = match next(&world.facts(&memory)) {
+    let length = match next(&world.facts(memory)) {
         Next::Do(Step::WaitAndElect | Step::AwaitWritable)
         | Next::Promoted
         | Next::Refused { .. }
         | Next::Failed(_) => 0,
         Next::Do(step) => {
-            let outcomes = world.outcomes(&memory, &step);
+            let outcomes = world.outcomes(memory, &step);
             1 + outcomes.into_iter().map(|next| longest(next, known)).max().unwrap()
         }
     };
@@ -302,8 +302,8 @@ fn ends_well(mut world: World) -> (World, Next) {
     world = world.begin();
     for _ in 0..30 {
         let memory = world.action.unwrap();
-        match next(&world.facts(&memory)) {
-            Next::Do(step) => world = world.outcomes(&memory, &step)[0],
+        match next(&world.facts(memory)) {
+            Next::Do(step) => world = world.outcomes(memory, &step)[0],
             end => return (world, end),
         }
     }
@@ -339,10 +339,10 @@ fn whatever_happens_the_ledger_is_ahead_of_postgresql_and_the_next_action_tells_
             Some(memory) => {
                 assert!(longest(world, &mut lengths) <= 12);
                 let killed = World { action: None, ..world };
-                match next(&world.facts(&memory)) {
+                match next(&world.facts(memory)) {
                     Next::Do(step) => {
                         met.insert(name(&step));
-                        let mut all = world.outcomes(&memory, &step);
+                        let mut all = world.outcomes(memory, &step);
                         all.push(killed); // it failed, or was killed before it
                         all
                     }

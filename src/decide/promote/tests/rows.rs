@@ -68,7 +68,7 @@ fn every_row_of_a_promotion() {
         process,
         sql: Sql::NotAsked,
     };
-    for (name, facts, expected) in [
+    let rows = vec![
         (
             "what does not run is not promoted",
             Facts { instance: at_rest(DataDir::Empty), ..ready() },
@@ -235,7 +235,8 @@ fn every_row_of_a_promotion() {
             Facts { done: Progress::Told, intent: Intent::Pending, instance: primary(), ..ready() },
             Next::Do(Step::ResolveDone),
         ),
-    ] {
+    ];
+    for (name, facts, expected) in rows {
         assert_eq!(next(&facts), expected, "{name}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{Facts, Live, Next, Step, Upstream, next};
-use super::rows::{begin, follows, live};
+use super::rows::{begin, live, primary};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::support::{at, at_rest, control, data, in_recovery, node, running, writable};
 use crate::postgres::control_data::{ClusterState, ControlData, WasWritable};
@@ -52,7 +52,7 @@ fn sqls() -> Vec<Sql> {
 }
 
 fn upstreams() -> Vec<Upstream> {
-    let lives = ["1", "1@0/480,2"].map(|line| follows(line).unwrap());
+    let lives = ["1", "1@0/480,2"].map(primary);
     let stranger = Live { knows_our_promotion: Some(false), ..live("1") };
     vec![
         Upstream::Nobody,

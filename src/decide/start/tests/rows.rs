@@ -20,8 +20,8 @@ pub fn live(line: &str) -> Live {
     }
 }
 
-pub fn follows(line: &str) -> Option<Upstream> {
-    Some(Upstream::Live(Box::new(live(line))))
+pub fn primary(line: &str) -> Upstream {
+    Upstream::Live(Box::new(live(line)))
 }
 
 /// Nothing was done yet.
@@ -47,13 +47,13 @@ fn up(sql: Sql) -> Facts {
     Facts {
         started: Some(Ok(())),
         prepared: true,
-        upstream: follows("1"),
+        upstream: Some(primary("1")),
         ..begin(running(ClusterState::InArchiveRecovery, sql))
     }
 }
 
 fn measured(line: &str, position: Position) -> Facts {
-    Facts { upstream: follows(line), position: Some(position), ..up(in_recovery()) }
+    Facts { upstream: Some(primary(line)), position: Some(position), ..up(in_recovery()) }
 }
 
 fn refused(facts: &Facts) -> String {
@@ -74,35 +74,32 @@ fn every_row_of_a_start() {
     let recovered = |facts: Facts| Facts { recovered: Some(Ok(())), ..facts };
     let late = |facts: Facts| Facts { out_of_time: true, ..facts };
     let standby = || ended(ClusterState::InArchiveRecovery);
-    let primary = || ended(ClusterState::InProduction);
+    let was_primary = || ended(ClusterState::InProduction);
+    let follows = || Some(primary("1"));
     let with = |upstream, facts: Facts| Facts { upstream, ..facts };
     let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
     let unknown = || Some(Upstream::Unknown("hung".into()));
     let attached = |facts: Facts| Facts { attached: true, ..facts };
     for (name, facts, expected) in [
         ("first the primary is looked for", standby(), Next::Do(Step::AskUpstream)),
-        ("a standby follows at once", with(follows("1"), standby()), prepare(true)),
+        ("a standby follows at once", with(follows(), standby()), prepare(true)),
         ("a standby waits for a primary", nobody(standby()), prepare(false)),
         ("a standby of a silent primary starts", with(silent(), standby()), prepare(false)),
         ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
         (
             "one that was writable is measured before it follows",
-            with(follows("1"), primary()),
+            with(follows(), was_primary()),
             prepare(false),
         ),
-        (
-            "cleanly stopped as well",
-            with(follows("1"), ended(ClusterState::ShutDown)),
-            prepare(false),
-        ),
+        ("cleanly stopped as well", with(follows(), ended(ClusterState::ShutDown)), prepare(false)),
         (
             "one that may have been as well",
-            with(follows("1"), ended(ClusterState::StartingUp)),
+            with(follows(), ended(ClusterState::StartingUp)),
             prepare(false),
         ),
         (
             "a crashed primary that is alone is recovered first",
-            alone(primary()),
+            alone(was_primary()),
             Next::Do(Step::RecoverSingleUser),
         ),
         (
@@ -115,16 +112,16 @@ fn every_row_of_a_start() {
             alone(ended(ClusterState::InCrashRecovery)),
             Next::Do(Step::RecoverSingleUser),
         ),
-        ("once", recovered(alone(primary())), prepare(false)),
-        ("one that may still follow is not", nobody(primary()), prepare(false)),
+        ("once", recovered(alone(was_primary())), prepare(false)),
+        ("one that may still follow is not", nobody(was_primary()), prepare(false)),
         (
             "nor one whose primary is silent",
-            Facts { alone: true, ..with(silent(), primary()) },
+            Facts { alone: true, ..with(silent(), was_primary()) },
             prepare(false),
         ),
         (
             "nor without Pacemaker",
-            Facts { alone: true, ..with(unknown(), primary()) },
+            Facts { alone: true, ..with(unknown(), was_primary()) },
             prepare(false),
         ),
         ("nor one that was stopped cleanly", alone(ended(ClusterState::ShutDown)), prepare(false)),
@@ -211,7 +208,7 @@ fn every_row_of_a_start() {
 
 #[test]
 fn a_refusal_says_what_is_wrong_and_is_soft() {
-    let of = |data| Facts { upstream: follows("1"), ..begin(at_rest(data)) };
+    let of = |data| Facts { upstream: Some(primary("1")), ..begin(at_rest(data)) };
     let process = |process| Facts {
         instance: Instance { data: DataDir::Absent, process, sql: Sql::NotAsked },
         ..begin(at_rest(DataDir::Absent))
@@ -246,7 +243,7 @@ fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
     // By its control file alone.
     let control = ControlData { checkpoint: Lsn(0x481), ..control(ClusterState::ShutDown) };
     let data = || DataDir::Cluster(Box::new(control.clone()));
-    told(refused(&Facts { upstream: follows("1@0/480,2"), ..begin(at_rest(data())) }));
+    told(refused(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data())) }));
     // By its position, when it ran already.
     let facts = Facts { started: None, ..measured("1@0/480,2", at("1", "0/481")) };
     told(refused(&facts));
@@ -272,7 +269,7 @@ fn data_of_another_promotion_on_the_same_timeline_is_refused() {
 fn data_of_another_database_system_is_refused_before_anything_is_done() {
     let control = ControlData { system_id: 8, ..control(ClusterState::ShutDown) };
     let data = DataDir::Cluster(Box::new(control));
-    let why = refused(&Facts { upstream: follows("1"), ..begin(at_rest(data)) });
+    let why = refused(&Facts { upstream: Some(primary("1")), ..begin(at_rest(data)) });
     assert!(why.contains("system 8") && why.contains("has 7"), "{why:?}");
 }
 
@@ -285,6 +282,6 @@ fn a_checkpoint_on_an_ancestor_of_the_primary_is_no_divergence() {
         ..control(ClusterState::InArchiveRecovery)
     };
     let data = DataDir::Cluster(Box::new(control));
-    let facts = Facts { upstream: follows("1@0/480,2"), ..begin(at_rest(data)) };
+    let facts = Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data)) };
     assert_eq!(next(&facts), prepare(true));
 }

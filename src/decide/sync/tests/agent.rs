@@ -270,9 +270,8 @@ impl Agent {
     /// The rules that each step of a primary in sync mode has to keep, apart from what may follow.
     pub fn against_the_rules(&self, world: &World, act: Act) -> Option<&'static str> {
         let (old, v, snap) = (world.file, world.v, world.snap);
-        let all = |mask: u8, test: &dyn Fn(usize) -> bool| {
-            (0..MAX).filter(|i| has(mask, *i)).all(|i| test(i))
-        };
+        let all =
+            |mask: u8, test: &dyn Fn(usize) -> bool| (0..MAX).filter(|i| has(mask, *i)).all(test);
         let acked = |i: usize, entry: Ent| {
             snap.is_some_and(|snap| snap.acks[i] == Some((entry.id, entry.s)))
         };

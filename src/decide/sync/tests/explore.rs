@@ -103,7 +103,7 @@ impl Explorer {
             self.states.clear();
             self.seen.clear();
             let mut from = seeds(&self.agent.bounds);
-            let seed = from.swap_remove(chance.below(from.len() as u64) as usize);
+            let seed = from.swap_remove(chance.below(from.len() as u64));
             self.add(u32::MAX, "begin", seed);
             for _ in 0..length {
                 let at = self.states.len() - 1;
@@ -116,7 +116,7 @@ impl Explorer {
                 if next.is_empty() {
                     break;
                 }
-                let (label, world) = next.swap_remove(chance.below(next.len() as u64) as usize);
+                let (label, world) = next.swap_remove(chance.below(next.len() as u64));
                 self.seen.clear();
                 self.add(u32::try_from(at).unwrap(), label, world);
                 if self.states.len() == at + 1 {
@@ -165,9 +165,8 @@ impl Explorer {
         }
         self.states.push((from, label, world));
         let at = self.states.len() - 1;
-        if !invariant(&world) {
-            panic!("{}", self.trace(at, "no member of E has what was promised"));
-        }
+        let kept = invariant(&world);
+        assert!(kept, "{}", self.trace(at, "no member of E has what was promised"));
         if let Some(how) = self.elections.loses(&world, &bounds) {
             panic!("{}", self.trace(at, &format!("a promised commit is lost: {how}")));
         }
@@ -183,9 +182,8 @@ impl Explorer {
             if matches!(act, Act::Wait(_) | Act::Settled | Act::Superseded) {
                 return;
             }
-            if acts.len() > 20 {
-                panic!("{}", self.trace(at, &format!("the action does not end: {acts:?}")));
-            }
+            let ends = || self.trace(at, &format!("the action does not end: {acts:?}"));
+            assert!(acts.len() <= 20, "{}", ends());
             let Some(next) = self.succeed(&world, act) else { return };
             world = next;
         }

@@ -16,7 +16,7 @@ fn asynchronous() -> Options {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_02_in_async_mode_the_primary_restarts_in_place() {
-    case(asynchronous(), |cluster| {
+    case(&asynchronous(), |cluster| {
         let primary = cluster.primary()?;
         let before = ledger::own(cluster, &primary)?;
         let running = instances(cluster)?;
@@ -38,7 +38,7 @@ fn case_02_in_async_mode_the_primary_restarts_in_place() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
-    case(asynchronous(), |cluster| {
+    case(&asynchronous(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -56,22 +56,22 @@ fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
 
 /// Lets a standby's receiver reach nobody; Corosync and Pacemaker are not concerned.
 fn cut_receiver(cluster: &Cluster, standby: &str) -> Result<()> {
-    let mut script = String::new();
-    for other in cluster.others(standby) {
+    let rules = |other: String| {
         let address = cluster.addresses.node(&other);
         let reset = "-j REJECT --reject-with tcp-reset";
-        script.push_str(&format!(
+        format!(
             "iptables -A OUTPUT -p tcp --dport 5432 -d {address} {reset}\n\
              iptables -A INPUT -p tcp --sport 5432 -s {address} {reset}\n"
-        ));
-    }
-    cluster.check(standby, &["sh", "-ec", &script]).map(drop)
+        )
+    };
+    let script: Vec<String> = cluster.others(standby).into_iter().map(rules).collect();
+    cluster.check(standby, &["sh", "-ec", &script.concat()]).map(drop)
 }
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
-    case(asynchronous(), |cluster| {
+    case(&asynchronous(), |cluster| {
         let old = cluster.primary()?;
         let target = cluster.others(&old)[0].clone();
         let before = ledger::own(cluster, &old)?;
@@ -105,7 +105,7 @@ fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_11_a_primary_with_standbys_that_crashed_with_many_subtransactions_comes_back() {
-    case(asynchronous(), |cluster| {
+    case(&asynchronous(), |cluster| {
         let primary = cluster.primary()?;
         let load = Load::start(cluster)?;
         crash_with_many_subtransactions(cluster, &primary)?;

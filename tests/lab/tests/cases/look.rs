@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::config::PRIMITIVE;
+use lab::error::chain;
 use lab::{Cluster, LabError, Result};
 
 use crate::ledger;
@@ -49,25 +50,36 @@ pub fn logs_since(
     Ok(log.get(from..).unwrap_or(&log).to_owned())
 }
 
-/// The reasons that crm_mon shows for a node's results, one a line.
+/// What crm_mon shows about a node: reasons of results, and the state attribute. One a line.
 pub fn reasons(cluster: &Cluster, node: &str) -> String {
-    let Ok(mon) = cluster.crm_mon() else { return String::new() };
-    let of_node = mon.failures.iter().filter(|failure| failure.node == node);
-    of_node.map(|failure| format!("{}\n", failure.reason)).collect()
+    let failures = cluster.crm_mon().map(|mon| mon.failures).unwrap_or_default();
+    let of_node = failures.into_iter().filter(|failure| failure.node == node);
+    let mut lines: Vec<String> = of_node.map(|failure| failure.reason).collect();
+    let state = format!("pgtwin-{PRIMITIVE}-state");
+    let ask = ["attrd_updater", "--query", "--name", &state, "--node", node];
+    lines.extend(cluster.on_any(&ask));
+    lines.join("\n")
 }
 
-/// Waits until crm_mon shows a reason with all of these words for a node; gives it.
+/// Waits until crm_mon says something about a node with all of these words; gives it.
 pub fn wait_reason(cluster: &Cluster, node: &str, words: &[&str]) -> Result<String> {
-    let what = format!("crm_mon shows a reason for {node} with the words {words:?}");
-    cluster
-        .wait_for(&what, SOON, || {
-            let found = reasons(cluster, node)
-                .lines()
-                .find(|reason| words.iter().all(|word| reason.contains(word)))
-                .map(str::to_owned);
-            found.inspect(|reason| eprintln!("{node}: {reason}"))
-        })
-        .map_err(|error| LabError::plain(format!("{error}\nreasons: {}", reasons(cluster, node))))
+    let what = format!("crm_mon says about {node} something with the words {words:?}");
+    let found = cluster.wait_for(&what, SOON, || {
+        reasons(cluster, node)
+            .lines()
+            .find(|reason| words.iter().all(|word| reason.contains(word)))
+            .map(str::to_owned)
+    });
+    match found {
+        Ok(reason) => {
+            eprintln!("{node}: {reason}");
+            Ok(reason)
+        }
+        Err(error) => {
+            let said = reasons(cluster, node);
+            Err(LabError::plain(format!("{}\nit says: {said}", chain(&error))))
+        }
+    }
 }
 
 /// Fails if a condition ceases to hold within some seconds.

@@ -25,4 +25,5 @@ mod releases;
 mod stopping;
 mod three_nodes;
 mod two_nodes;
+mod two_nodes_alone;
 mod unfenced;

@@ -32,10 +32,10 @@ struct Up {
 }
 
 /// Plays a case on the shared cluster of this shape, healthy at its beginning.
-pub fn case<F: FnOnce(&Cluster) -> Result<()>>(shape: Options, body: F) {
+pub fn case<F: FnOnce(&Cluster) -> Result<()>>(shape: &Options, body: F) {
     let name = name_of(&body);
     let mut stage = locked();
-    if stage.as_ref().is_some_and(|up| up.shape != text_of(&shape)) {
+    if stage.as_ref().is_some_and(|up| up.shape != text_of(shape)) {
         *stage = None;
     }
     if let Some(up) = &*stage
@@ -61,7 +61,7 @@ pub fn case<F: FnOnce(&Cluster) -> Result<()>>(shape: Options, body: F) {
 }
 
 /// Plays a case on a new cluster of this shape, whatever is there. The next case may have it.
-pub fn fresh<F: FnOnce(&Cluster) -> Result<()>>(shape: Options, body: F) {
+pub fn fresh<F: FnOnce(&Cluster) -> Result<()>>(shape: &Options, body: F) {
     let name = name_of(&body);
     let mut stage = locked();
     *stage = None;
@@ -86,9 +86,9 @@ fn text_of(shape: &Options) -> String {
     format!("{shape:?}")
 }
 
-fn raise(options: Options) -> Up {
+fn raise(options: &Options) -> Up {
     let lock = host::lock("cases").unwrap();
-    let shape = text_of(&options);
+    let shape = text_of(options);
     remove_when_this_process_ends(&options.name);
     // A cluster that does not come up is a failure with all its evidence, too.
     let cluster = Cluster::up(Options { start: false, ..options.clone() }).unwrap();

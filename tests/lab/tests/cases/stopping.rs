@@ -102,14 +102,10 @@ fn bring_data_back(cluster: &Cluster, node: &str) -> Result<()> {
     shell(cluster, node, &format!("rm -rf {data}; mv {data}.away {data}"))
 }
 
-fn nothing(_: &Cluster, _: &str) -> Result<()> {
-    Ok(())
-}
-
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_standby_with_a_broken_configuration_stops() {
-    case(Options::default(), |cluster| {
+    case(&Options::default(), |cluster| {
         a_spoilt_standby_stops(cluster, break_configuration, mend_configuration)
     });
 }
@@ -117,19 +113,21 @@ fn case_14_a_standby_with_a_broken_configuration_stops() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_standby_whose_data_directory_is_missing_stops() {
-    case(Options::default(), |cluster| a_spoilt_standby_stops(cluster, hide_data, bring_data_back));
+    case(&Options::default(), |cluster| {
+        a_spoilt_standby_stops(cluster, hide_data, bring_data_back)
+    });
 }
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_hung_standby_stops() {
-    case(Options::default(), |cluster| a_spoilt_standby_stops(cluster, freeze_all, nothing));
+    case(&Options::default(), |cluster| a_spoilt_standby_stops(cluster, freeze_all, |_, _| Ok(())));
 }
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_primary_with_a_broken_configuration_stops_and_is_replaced() {
-    case(Options::default(), |cluster| {
+    case(&Options::default(), |cluster| {
         a_spoilt_primary_stops(cluster, break_configuration, mend_configuration)
     });
 }
@@ -137,11 +135,13 @@ fn case_14_a_primary_with_a_broken_configuration_stops_and_is_replaced() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_primary_whose_data_directory_is_missing_stops_and_is_replaced() {
-    case(Options::default(), |cluster| a_spoilt_primary_stops(cluster, hide_data, bring_data_back));
+    case(&Options::default(), |cluster| {
+        a_spoilt_primary_stops(cluster, hide_data, bring_data_back)
+    });
 }
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_hung_primary_stops_and_is_replaced() {
-    case(Options::default(), |cluster| a_spoilt_primary_stops(cluster, freeze_all, nothing));
+    case(&Options::default(), |cluster| a_spoilt_primary_stops(cluster, freeze_all, |_, _| Ok(())));
 }

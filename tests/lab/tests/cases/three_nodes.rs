@@ -7,7 +7,8 @@ use lab::Options;
 use crate::ledger::{self, set};
 use crate::load::Load;
 use crate::look::{
-    assert_no_failures, assert_taken_over, instances, logs_since, marks, wait_reason,
+    assert_no_failures, assert_taken_over, instances, logs_since, marks, nobody_is_promoted,
+    wait_reason,
 };
 use crate::repair::{self, comes_back, has_all_heirs};
 use crate::stage::{SOON, case, fresh};
@@ -20,7 +21,7 @@ fn three() -> Options {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
-    fresh(Options { start: false, ..three() }, |cluster| {
+    fresh(&Options { start: false, ..three() }, |cluster| {
         assert!(cluster.crm_mon().is_err(), "Pacemaker runs already");
         assert!(cluster.primary().is_err(), "PostgreSQL runs already");
         let load = Load::wait_for_a_primary(cluster, None);
@@ -50,7 +51,7 @@ fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_02_killing_the_postmaster_promotes_a_standby_and_loses_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -68,7 +69,7 @@ fn case_02_killing_the_postmaster_promotes_a_standby_and_loses_nothing() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -88,7 +89,7 @@ fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -116,7 +117,7 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -139,7 +140,7 @@ fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_no
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_05_standbys_go_and_come_back_and_the_ledger_shows_each_step() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let primary = cluster.primary()?;
         let others = cluster.others(&primary);
         let (lost, stopped) = (&others[0], &others[1]);
@@ -187,7 +188,7 @@ fn case_05_standbys_go_and_come_back_and_the_ledger_shows_each_step() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_05_without_both_standby_nodes_nothing_is_committed() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let primary = cluster.primary()?;
         let load = Load::start(cluster)?;
         for node in cluster.others(&primary) {
@@ -211,7 +212,7 @@ fn case_05_without_both_standby_nodes_nothing_is_committed() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let primary = cluster.primary()?;
         let others = cluster.others(&primary);
         let (stale, witness) = (&others[0], &others[1]);
@@ -243,7 +244,7 @@ fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -263,7 +264,7 @@ fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_09_a_stopped_postmaster_is_found_and_the_service_moves() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         // A parameter that is reloaded: nothing restarts for it.
         let running = instances(cluster)?;
         cluster.parameter("monitor_timeout_promoted", "12")?;
@@ -299,7 +300,7 @@ wait
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let primary = cluster.primary()?;
         let running = instances(cluster)?;
         let load = Load::start(cluster)?;
@@ -328,7 +329,7 @@ fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_11_the_whole_cluster_is_stopped_and_started_and_loses_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -347,7 +348,7 @@ fn case_11_the_whole_cluster_is_stopped_and_started_and_loses_nothing() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let primary = cluster.primary()?;
         let running = instances(cluster)?;
         let before = ledger::own(cluster, &primary)?;
@@ -399,7 +400,7 @@ fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let others = cluster.others(&old);
         let (target, frozen) = (&others[0], &others[1]);
@@ -428,7 +429,7 @@ fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_11_a_primary_that_crashed_with_many_subtransactions_comes_back_as_a_standby() {
-    case(three(), |cluster| {
+    case(&three(), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;

@@ -16,7 +16,7 @@ fn unfenced(nodes: u32) -> Options {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_13_without_fencing_a_planned_move_works() {
-    case(unfenced(3), |cluster| {
+    case(&unfenced(3), |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         // Shown all the time: something is missing here, although everything runs.
@@ -37,7 +37,7 @@ fn case_13_without_fencing_a_planned_move_works() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_13_without_fencing_an_unclean_loss_of_the_primary_promotes_nobody() {
-    case(unfenced(3), |cluster| {
+    case(&unfenced(3), |cluster| {
         let primary = cluster.primary()?;
         let load = Load::start(cluster)?;
         cluster.power_cut(&primary)?;
@@ -61,7 +61,7 @@ fn case_13_without_fencing_an_unclean_loss_of_the_primary_promotes_nobody() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_13_with_fencing_advised_an_unclean_loss_of_the_primary_is_taken_over() {
-    case(unfenced(3), |cluster| {
+    case(&unfenced(3), |cluster| {
         cluster.parameter("fencing", "advised")?;
         cluster.settle()?;
         make_ready(cluster)?;
@@ -84,7 +84,7 @@ fn case_13_with_fencing_advised_an_unclean_loss_of_the_primary_is_taken_over() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_13_without_fencing_the_loss_of_the_only_standby_relaxes_nothing() {
-    case(unfenced(2), |cluster| {
+    case(&unfenced(2), |cluster| {
         let (primary, standby) = of_two(cluster)?;
         let load = Load::start(cluster)?;
         cluster.power_cut(&standby)?;
@@ -110,7 +110,7 @@ fn case_13_without_fencing_the_loss_of_the_only_standby_relaxes_nothing() {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_13_with_fencing_advised_the_loss_of_the_only_standby_is_relaxed() {
-    case(unfenced(2), |cluster| {
+    case(&unfenced(2), |cluster| {
         cluster.parameter("fencing", "advised")?;
         cluster.settle()?;
         make_ready(cluster)?;
