@@ -219,8 +219,8 @@ fn what_else_matters_is_said() {
     let said = remarks(&facts);
     for expected in [
         "n2 still replays",
-        "nothing proves that n1 is down (fencing is disabled)",
-        "in spite of sync_strict",
+        "nothing proves that n1 is down: fencing is disabled",
+        "commits on n2 wait until a standby streams from it (sync_strict=true)",
         "until maintenance is over",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

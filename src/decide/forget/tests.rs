@@ -140,7 +140,7 @@ fn what_the_operator_answers_for_is_said() {
     };
     let unproven = Absence::Assumed("fencing is disabled".into());
     let said = remarks(Facts { absence: unproven, ..gone() });
-    assert!(said.contains("nothing but your word says that n3 is down (fencing is"), "{said}");
+    assert!(said.contains("nothing but your word says that n3 is down: fencing is"), "{said}");
     let unknown = Absence::Present("its state is not known".into());
     let said = remarks(Facts { listed: false, absence: unknown, ..gone() });
     assert!(said.contains("Pacemaker knows no node n3"), "{said}");
