@@ -357,8 +357,8 @@ fn remarks(facts: &Facts) -> Vec<String> {
     for (other, seen) in &facts.others {
         if let (false, Absence::Assumed(why)) = (seen.online, &seen.absence) {
             remarks.push(format!(
-                "nothing proves that {other} is down ({why}): make sure that it is switched off, \
-                 or two nodes accept writes"
+                "nothing proves that {other} is down: {why}. Make sure that it is switched off, or \
+                 two nodes accept writes"
             ));
         }
     }
@@ -375,10 +375,11 @@ fn remarks(facts: &Facts) -> Vec<String> {
              writes again. Where it has what {node} lacks, its data has to be rebuilt"
         ));
     }
-    remarks.push(format!(
-        "{node} takes commits on its own until a standby streams from it{}",
-        if facts.strict { ", in spite of sync_strict=true" } else { "" }
-    ));
+    remarks.push(if facts.strict && facts.mode == Mode::Sync {
+        format!("commits on {node} wait until a standby streams from it (sync_strict=true)")
+    } else {
+        format!("{node} takes commits on its own until a standby streams from it")
+    });
     if facts.maintenance {
         remarks.push("Pacemaker promotes nobody until maintenance is over".to_owned());
     }

@@ -110,7 +110,7 @@ pub fn judge(facts: &Facts) -> Ruling {
             }
             Absence::Proven => {}
             Absence::Assumed(why) => remarks.push(format!(
-                "nothing but your word says that {node} is down ({why}): if it still runs, it must \
+                "nothing but your word says that {node} is down: {why}. If it still runs, it must \
                  never come back with its data"
             )),
         }

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use text::wrapped;
 
-use crate::cluster::cib::Cib;
+use crate::cluster::cib::{Cib, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Store};
 use crate::cluster::node::NodeName;
@@ -27,6 +27,9 @@ use crate::postgres::sync_names::{self, StandbyName, SyncNames};
 
 /// The width that the text keeps to.
 pub const WIDTH: usize = 80;
+
+/// How the state attribute of a primary begins whose commits wait.
+const WAITING: &str = "primary-waiting-for-";
 
 /// What a member's PostgreSQL says when asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +169,7 @@ pub fn report(facts: &Facts) -> Report {
         lines.push(("Address", vip.clone()));
     }
     warnings::members(facts, &mut warnings);
+    warnings::primary(facts, &mut warnings);
     warnings::failures(facts, &mut warnings);
     let (grave, advice) = warnings::settings(facts);
     warnings.extend(grave);
@@ -204,6 +208,14 @@ impl Facts {
                 promoted.next().filter(|_| promoted.next().is_none())
             }
             [_, _, ..] => None,
+        }
+    }
+
+    /// What a member's state attribute says.
+    fn said(&self, node: &NodeName) -> Option<String> {
+        match self.cib.transient(&format!("pgtwin-{}-state", self.resource)).remove(node) {
+            Some(Setting::Set(text)) if !text.is_empty() => Some(text),
+            Some(Setting::Set(_) | Setting::Conditional) | None => None,
         }
     }
 

@@ -34,8 +34,8 @@ fn plan() -> Plan {
     }
 }
 
-fn slot(done: Option<Entry>, intent: Option<Entry>) -> Option<Slot> {
-    Some(Slot { done, intent })
+fn slot(done: Option<Entry>, intent: Option<Entry>) -> Slot {
+    Slot { done, intent }
 }
 
 #[test]
@@ -75,22 +75,22 @@ fn a_node_is_forgotten_by_the_primary_and_only_when_it_is_away() {
         ),
         (
             "promoted after this primary",
-            Facts { slot: slot(Some(entry(4, 0, 2, "n3", "")), None), ..gone() },
+            Facts { slot: Some(slot(Some(entry(4, 0, 2, "n3", "")), None)), ..gone() },
             Err("n3 was promoted after this primary"),
         ),
         (
             "promoted in the same term",
-            Facts { slot: slot(Some(entry(3, 0, 2, "n3", "")), None), ..gone() },
+            Facts { slot: Some(slot(Some(entry(3, 0, 2, "n3", "")), None)), ..gone() },
             Err("n3 was promoted after this primary"),
         ),
         (
             "an older entry of its own",
-            Facts { slot: slot(Some(entry(2, 5, 2, "n3", "n1")), None), ..gone() },
+            Facts { slot: Some(slot(Some(entry(2, 5, 2, "n3", "n1")), None)), ..gone() },
             Ok(Plan { ledger: LedgerSlot::Delete, ..plan() }),
         ),
         (
             "an older intent of its own",
-            Facts { slot: slot(None, Some(entry(2, 5, 2, "n3", "n1"))), ..gone() },
+            Facts { slot: Some(slot(None, Some(entry(2, 5, 2, "n3", "n1")))), ..gone() },
             Ok(Plan { ledger: LedgerSlot::Delete, ..plan() }),
         ),
         (
@@ -140,7 +140,7 @@ fn what_the_operator_answers_for_is_said() {
     };
     let unproven = Absence::Assumed("fencing is disabled".into());
     let said = remarks(Facts { absence: unproven, ..gone() });
-    assert!(said.contains("nothing but your word says that n3 is down (fencing is"), "{said}");
+    assert!(said.contains("nothing but your word says that n3 is down: fencing is"), "{said}");
     let unknown = Absence::Present("its state is not known".into());
     let said = remarks(Facts { listed: false, absence: unknown, ..gone() });
     assert!(said.contains("Pacemaker knows no node n3"), "{said}");
@@ -149,7 +149,7 @@ fn what_the_operator_answers_for_is_said() {
     let said = remarks(Facts { own: Some(entry(3, 7, 1, "n1", "n3")), ..gone() });
     assert!(said.contains("n3 is the last standby"), "{said}");
     let intent = slot(None, Some(entry(4, 0, 2, "n3", "")));
-    let said = remarks(Facts { slot: intent, ..gone() });
+    let said = remarks(Facts { slot: Some(intent), ..gone() });
     assert!(said.contains("n3 had begun a promotion (term 4, here 3)"), "{said}");
     assert_eq!(remarks(gone()), "");
 }

@@ -67,12 +67,10 @@ fn successors(facts: &Facts, entry: &Entry) -> String {
         };
         return format!("{} may take over{remark}", any_of(&entry.heirs));
     }
+    // Either nobody has confirmed everything since its promotion, or it is about to go on alone.
     match facts.sync_names() {
         Known::Known(names) if !names.is_empty() && facts.primary() == Some(&entry.primary) => {
-            format!(
-                "nobody may take over yet: no standby has confirmed all of {}'s data",
-                entry.primary
-            )
+            format!("nobody may take over at the moment: {} waits for a standby", entry.primary)
         }
         Known::Known(_) | Known::Unknown(_) => {
             format!("nobody may take over: {} went on alone", entry.primary)
@@ -98,6 +96,12 @@ fn own_file(facts: &Facts, cib: &Store, warnings: &mut Vec<String>) {
         )),
         OwnLedger::Unreadable(why) => warnings
             .push(format!("the ledger file of {me} is no help, so {me} cannot be promoted: {why}")),
+        OwnLedger::Read(own) if goes_on_alone(own.done(me), cib.done(me)) => {
+            warnings.push(format!(
+                "{me} is about to go on alone, once it is proven that {} cannot take over any more",
+                own.done(me).map_or_else(String::new, |entry| any_of(&entry.heirs))
+            ));
+        }
         OwnLedger::Read(own) => {
             let (mine, theirs) = (own.newest_done(), cib.newest_done());
             if mine != theirs {
@@ -109,6 +113,19 @@ fn own_file(facts: &Facts, cib: &Store, warnings: &mut Vec<String>) {
                 ));
             }
         }
+    }
+}
+
+/// A primary tells everybody first that nobody may take over, and its own file last.
+fn goes_on_alone(file: Option<&Entry>, cib: Option<&Entry>) -> bool {
+    match (file, cib) {
+        (Some(file), Some(cib)) => {
+            file.id == cib.id
+                && !file.heirs.is_empty()
+                && cib.heirs.is_empty()
+                && cib.seq > file.seq
+        }
+        (Some(_) | None, _) => false,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Row, Server, bytes};
-use crate::cluster::cib::Setting;
+use super::{Facts, Row, Server, WAITING, bytes};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{NodeState, Role};
@@ -61,10 +60,6 @@ fn role(facts: &Facts, node: &NodeName) -> &'static str {
 }
 
 fn state(facts: &Facts, node: &NodeName) -> String {
-    let said = match facts.cib.transient(&format!("pgtwin-{}-state", facts.resource)).remove(node) {
-        Some(Setting::Set(text)) if !text.is_empty() => Some(text),
-        Some(Setting::Set(_) | Setting::Conditional) | None => None,
-    };
     match facts.status.node_state(node) {
         NodeState::OfflineClean => return "offline".to_owned(),
         NodeState::Pending => return "pending".to_owned(),
@@ -72,9 +67,14 @@ fn state(facts: &Facts, node: &NodeName) -> String {
         NodeState::OfflineUnclean | NodeState::Unknown => return "UNCLEAN".to_owned(),
         NodeState::OnlineMember => {}
     }
-    match (facts.servers.get(node), said) {
+    let said = facts.said(node);
+    match (facts.servers.get(node), said.as_deref()) {
+        (Some(Server::Primary(..)), Some("primary-alone")) => "alone".to_owned(),
+        (Some(Server::Primary(..)), Some(said)) if said.starts_with(WAITING) => {
+            "waiting".to_owned()
+        }
         (Some(Server::Primary(..)), _) => "writable".to_owned(),
-        (_, Some(said)) if facts.role(node).is_some() => said,
+        (_, Some(said)) if facts.role(node).is_some() => said.to_owned(),
         (_, _) if facts.role(node).is_none() => "stopped".to_owned(),
         (_, _) => UNKNOWN.to_owned(),
     }

@@ -255,6 +255,7 @@ fn a_primary_that_went_on_alone_says_that_nobody_may_take_over() {
     for lost in ["n2", "n3"] {
         set_node(&mut facts, lost, OFF);
     }
+    facts.cib.node_states = vec![transient("n1", "primary-alone", Some(20_000))];
     let ledger = store(&[entry(3, 9, 0x8f3a_12bc_0000_0001, "n1", "")]);
     facts.own = OwnLedger::Read(ledger.clone());
     facts.ledger = Known::Known(ledger);
@@ -270,10 +271,10 @@ fn a_primary_that_went_on_alone_says_that_nobody_may_take_over() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n1
 
-NODE  ROLE     STATE     TL  LSN        LAG  SYNC  SCORE  HEIR
-n1    primary  writable   3  0/5000148    -  -     20000  -
-n2    -        offline    -  -            -  no        -  no
-n3    -        offline    -  -            -  no        -  no
+NODE  ROLE     STATE    TL  LSN        LAG  SYNC  SCORE  HEIR
+n1    primary  alone     3  0/5000148    -  -     20000  -
+n2    -        offline   -  -            -  no        -  no
+n3    -        offline   -  -            -  no        -  no
 
 Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 9); nobody
              may take over: n1 went on alone; writes wait for no standby.
@@ -285,6 +286,7 @@ Address      192.0.2.100
 Warnings:
 - n2 is offline
 - n3 is offline
+- no standby streams: every commit is on n1 only, and nobody can take over
 - synchronous_commit is off for role bulk: its commits are acknowledged early
 
 Advice:
@@ -376,7 +378,7 @@ fn names_that_are_too_long_for_the_table_stand_above_their_row() {
 fn fencing_that_proves_nothing_is_told_with_what_it_costs() {
     let mut facts = healthy();
     facts.cib.options.insert("stonith-enabled".into(), Setting::Set("false".into()));
-    warns(&facts, "fencing is disabled (stonith-enabled=false)): after the loss of a node nobody");
+    warns(&facts, "(stonith-enabled=false). After the loss of a node nobody");
     assert!(report(&facts).to_string().contains("Fencing      NO: fencing is disabled"));
     facts.policy = FencingPolicy::Advised;
     warns(&facts, "fencing=advised accepts that two nodes may write at once");
@@ -520,8 +522,40 @@ fn a_new_primary_whose_standbys_have_not_confirmed_yet_is_not_alone() {
     facts.ledger = Known::Known(ledger);
     let text = report(&facts).to_string();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains("nobody may take over yet: no standby has"), "{text}");
+    assert!(
+        text.contains("nobody may take over at the moment: n1 waits for a standby; writes need"),
+        "{text}"
+    );
     assert!(text.contains("writes need n2 or n3."), "{text}");
+}
+
+#[test]
+fn a_primary_whose_commits_wait_says_for_what() {
+    for (said, state, expected) in [
+        ("primary-waiting-for-n2,n3", "waiting", "writes on n1 wait until n2,n3 streams"),
+        (
+            "primary-waiting-for-quorum",
+            "waiting",
+            "writes on n1 wait: this partition has no quorum",
+        ),
+        ("primary-waiting-for-fencing", "waiting", "pgtwin forget"),
+        ("primary-waiting-for-a-standby", "waiting", "sync_strict=true"),
+        ("superseded", "writable", "another node was promoted since n1 was"),
+    ] {
+        let mut facts = healthy();
+        facts.cib.node_states[0] = transient("n1", said, Some(20_000));
+        warns(&facts, expected);
+        assert_eq!(report(&facts).rows[0].state, state, "{said}");
+    }
+}
+
+#[test]
+fn a_primary_that_is_about_to_go_on_alone_says_so() {
+    let mut facts = healthy();
+    facts.own = OwnLedger::Read(store(&[entry(3, 7, 1, "n1", "n2 n3")]));
+    facts.ledger = Known::Known(store(&[entry(3, 8, 1, "n1", "")]));
+    warns(&facts, "n1 is about to go on alone, once it is proven that n2 or n3 cannot take over");
+    assert_eq!(report(&facts).warnings.len(), 1);
 }
 
 #[test]
@@ -538,6 +572,8 @@ fn failed_actions_of_this_resource_are_told() {
     let mut facts = healthy();
     facts.status.failures =
         vec![failure("db", 1, ""), failure("db", 190, "paused"), failure("other", 1, "x")];
+    // What the primary says of itself is newer than this.
+    facts.status.failures.push(failure("db", 191, "no standby streams"));
     let warnings = report(&facts).warnings;
     assert_eq!(
         warnings,

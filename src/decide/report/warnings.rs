@@ -1,6 +1,6 @@
 //! What somebody should look at, in words. Floor 1.
 
-use super::{Facts, Server, enumerate};
+use super::{Facts, Server, WAITING, enumerate};
 use crate::cluster::known::Known;
 use crate::cluster::topology::{FenceHistory, FenceOutcome, NodeState, Quorum, Role};
 use crate::ocf::params::FencingPolicy;
@@ -46,11 +46,11 @@ pub(super) fn fencing(facts: &Facts, warnings: &mut Vec<String>) -> String {
         Err(why) => {
             warnings.push(match facts.policy {
                 FencingPolicy::Required => format!(
-                    "fencing cannot prove that a lost node is down ({why}): after the loss of a \
-                     node nobody is promoted and a primary without standbys takes no commits"
+                    "fencing cannot prove that a lost node is down: {why}. After the loss of a \
+                     node nobody is promoted, and a primary without standbys takes no commits"
                 ),
                 FencingPolicy::Advised => format!(
-                    "fencing cannot prove that a lost node is down ({why}): fencing=advised \
+                    "fencing cannot prove that a lost node is down: {why}. fencing=advised \
                      accepts that two nodes may write at once"
                 ),
             });
@@ -190,9 +190,41 @@ fn online(facts: &Facts, node: &crate::cluster::node::NodeName, warnings: &mut V
     }
 }
 
+/// What the primary says of itself: its state attribute is of the last monitor.
+pub(super) fn primary(facts: &Facts, warnings: &mut Vec<String>) {
+    let Some(primary) = facts.primary() else { return };
+    let Some(said) = facts.said(primary) else { return };
+    match said.strip_prefix(WAITING) {
+        Some("quorum") => {
+            warnings.push(format!("writes on {primary} wait: this partition has no quorum"));
+        }
+        Some("fencing") => warnings.push(format!(
+            "writes on {primary} wait: without fencing nothing proves that the lost standby is \
+             down (if it is gone for good: pgtwin forget)"
+        )),
+        Some("a-standby") => {
+            warnings.push(format!("writes on {primary} wait for a standby (sync_strict=true)"));
+        }
+        Some(nodes) => warnings.push(format!(
+            "writes on {primary} wait until {nodes} streams, is fenced, or has confirmed that it left"
+        )),
+        None if said == "primary-alone" => warnings.push(format!(
+            "no standby streams: every commit is on {primary} only, and nobody can take over"
+        )),
+        None if said == "superseded" => {
+            warnings.push(format!("another node was promoted since {primary} was"));
+        }
+        None => {}
+    }
+}
+
 /// Failed operations of the resource.
 pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
     for failure in facts.status.failures_of(&facts.resource) {
+        // The reason is that of the first of several such results; the state is the present one.
+        if failure.exit_code == Some(191) && facts.said(&failure.node).is_some() {
+            continue;
+        }
         let reason = if failure.reason.is_empty() { &failure.words } else { &failure.reason };
         // Pacemaker keeps the reason of the first of several results with the same code.
         let when = failure.when.as_ref().map(|when| format!(" at {when}")).unwrap_or_default();
