@@ -16,6 +16,7 @@ use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::ocf::exit_code::ExitCode;
+use crate::ocf::params::FencingPolicy;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::slot_name::slot_name;
 use crate::postgres::sync_names::{self, StandbyName, SyncNames};
@@ -480,6 +481,10 @@ impl Agent<'_> {
             self.remember_members(&members);
             self.ensure_slots(&members);
         }
+        if !matches!(result, Cared::Settled(_)) {
+            // The next monitor asks again.
+            self.cache.asked = 0;
+        }
         if let Cared::Failed(why) = result {
             warn!("{why}");
         }
@@ -519,6 +524,9 @@ impl Agent<'_> {
             Cared::Waiting(Waiting::NoFencing(_)) => "primary-waiting-for-fencing".into(),
             Cared::Waiting(Waiting::Strict) => "primary-waiting-for-a-standby".into(),
             Cared::Superseded(_) => "superseded".into(),
+            Cared::Settled(_) if !self.cache.unfenced.is_empty() => {
+                "primary-without-fencing".into()
+            }
             Cared::Settled(_)
             | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
             | Cared::Failed(_)
@@ -544,6 +552,17 @@ impl Agent<'_> {
                 format!(
                     "{} was promoted since (term {}): this node must not accept writes any more",
                     entry.primary, entry.term
+                ),
+            ),
+            Cared::Settled(_) if !self.cache.unfenced.is_empty() => Outcome::because(
+                ExitCode::DegradedPromoted,
+                format!(
+                    "no working fencing ({}): {}",
+                    self.cache.unfenced,
+                    match self.params.fencing {
+                        FencingPolicy::Required => "an unclean loss promotes nobody",
+                        FencingPolicy::Advised => "a lost node may still accept writes",
+                    }
                 ),
             ),
             Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {

@@ -30,6 +30,7 @@ use crate::client::pacemaker::Pacemaker;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
+use crate::decide::sync::Fencing;
 use crate::ocf::env::Env;
 use crate::ocf::params::{Params, RepMode};
 use crate::runtime::instance::Postgres;
@@ -104,6 +105,10 @@ impl Agent<'_> {
             View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
         let members = self.members(&view);
         self.remember_members(&members);
+        self.cache.unfenced = match view.fencing() {
+            Fencing::Works => String::new(),
+            Fencing::Off(why) | Fencing::OffAccepted(why) | Fencing::Unknown(why) => why,
+        };
         self.cache.delayed = view.in_state(DELAYED).map(|node| node.to_string()).collect();
         Known::Known(view)
     }

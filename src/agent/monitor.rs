@@ -12,12 +12,13 @@ use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::decide::election::{Purpose, Ruling};
-use crate::decide::facts::{Instance, PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::{Expected, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
+use crate::postgres::conninfo::Conninfo;
 use crate::postgres::lsn::Lsn;
 
 /// The score that a member gives itself at a cold start: below any heir's.
@@ -68,7 +69,32 @@ impl Agent<'_> {
                 let facts = facts.clone();
                 self.monitor_standby(&instance, &facts)
             }
+            Sql::Starting(_) if expected == Expected::Unpromoted => {
+                self.attach_who_waits(&instance);
+                plain
+            }
             _ => plain,
+        }
+    }
+
+    /// A standby that opens only with an upstream gets the live primary as one.
+    fn attach_who_waits(&mut self, instance: &Instance) {
+        let DataDir::Cluster(control) = &instance.data else { return };
+        let Known::Known(view) = self.view() else { return };
+        let file = self.home.read();
+        let Upstream::Live(live) = self.find_upstream(&view, &file) else { return };
+        let host = self.address(&live.node);
+        let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
+        let attached = Conninfo::parse(&present).is_ok_and(|now| now.get("host") == Some(&host));
+        let ours = live.system_id == control.system_id
+            && live.knows_our_promotion != Some(false)
+            && live.line.contains(control.timeline, control.checkpoint);
+        if attached || !ours {
+            return;
+        }
+        info!("does not open by itself: streams from {} from now on", live.node);
+        if let Err(why) = self.follow_without_sql(&live.node) {
+            warn!("cannot be pointed at {}: {why}", live.node);
         }
     }
 

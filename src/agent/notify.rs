@@ -114,6 +114,14 @@ impl Agent<'_> {
                 return;
             }
         };
+        if let (Sql::Starting(_), Some(candidate)) = (&first.sql, candidates.first())
+            && *candidate != self.me
+        {
+            // It may wait for a snapshot, which only the WAL of a primary brings.
+            if let Err(why) = self.follow_without_sql(candidate) {
+                warn!("cannot be pointed at {candidate}: {why}");
+            }
+        }
         let publication = self.publication(first, &file, &cib);
         self.publish_position(&publication);
         let Known::Known(Publication::Data(member)) = publication else { return };

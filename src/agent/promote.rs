@@ -332,7 +332,8 @@ impl Agent<'_> {
             OwnFile::Read(own) => own.clone(),
             OwnFile::Missing | OwnFile::Unreadable(_) => Own::new(&self.resource, &self.me),
         };
-        let entry = intent(plan, &self.me, round.id, system_id, timeline, self.mode());
+        let entry =
+            intent(plan, &self.me, own.followed, round.id, system_id, timeline, self.mode());
         info!(
             "promotion begins: term {} seq {}, commits wait for {}",
             entry.term,

@@ -166,6 +166,17 @@ impl Agent<'_> {
         Ok(true)
     }
 
+    /// Points a server that takes no sessions at `node`: PostgreSQL itself refuses WAL of another line.
+    pub fn follow_without_sql(&mut self, node: &NodeName) -> Result<(), String> {
+        let settings = self.standby_settings(Some(node));
+        let borrowed: Vec<(&str, Option<&str>)> =
+            settings.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+        self.cache.upstream = node.to_string();
+        self.cache.upstream_host = self.address(node);
+        self.pg.set_auto_conf(&borrowed)?;
+        self.pg.reload()
+    }
+
     /// Notes that this node's data is on the promotion of the primary that it streams from.
     pub fn note_followed(&mut self, view: &View, primary: &NodeName) {
         let OwnFile::Read(mut own) = self.exchange_ledger(view, true) else { return };

@@ -81,6 +81,8 @@ pub struct Cache {
     pub broken: u32,
     /// The promotion under which this node had a score and gave way to one that has more.
     pub yielded: String,
+    /// Why fencing proves nothing here; empty when it works.
+    pub unfenced: String,
     /// Members that replay with a delay, and therefore never take over.
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.

@@ -4,7 +4,7 @@
 //! synchronous names are set before it can accept a write, and the file says *done* before anything
 //! else is written.
 
-use crate::cluster::ledger::{Entry, Mode, PromotionId};
+use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
 use crate::cluster::node::NodeName;
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::facts::{Instance, Process, Sql};
@@ -240,12 +240,21 @@ pub fn words(obstacles: &[Obstacle]) -> String {
     said.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The intent that a plan leads to. A primary that restarts in place under an async entry keeps that
+/// The promotions that this node's data contains, newest first: it has last followed `followed`, which
+/// may be older than the entry that it replaces. A history that named more would call a branch of the
+/// old primary contained that this node's line lacks.
+fn history(after: Option<&Entry>, followed: Option<PromotionId>) -> Vec<Past> {
+    let (Some(after), Some(followed)) = (after, followed) else { return Vec::new() };
+    after.history_with_self().into_iter().skip_while(|past| past.id != followed).collect()
+}
+
+/// The intent that a plan leads to, on a node whose data contains `followed`. A primary that restarts in place under an async entry keeps that
 /// mode, as it keeps E: only [`crate::decide::sync`] makes a promise of it.
 #[must_use]
 pub fn intent(
     plan: &Plan,
     me: &NodeName,
+    followed: Option<PromotionId>,
     id: PromotionId,
     system_id: u64,
     timeline: Timeline,
@@ -264,7 +273,7 @@ pub fn intent(
         timeline,
         mode,
         heirs: plan.heirs.clone(),
-        history: plan.after.as_ref().map(Entry::history_with_self).unwrap_or_default(),
+        history: history(plan.after.as_ref(), followed),
     }
 }
 

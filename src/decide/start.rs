@@ -187,6 +187,11 @@ fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
     if !live.line.contains(control.timeline, control.checkpoint) {
         return Some(diverged(live, control.timeline, control.checkpoint));
     }
+    // A primary that was demoted last ended as a standby, beyond its shutdown checkpoint's start.
+    let (timeline, end) = (control.min_recovery_timeline, control.min_recovery_end);
+    if end.is_valid() && timeline.0 > 0 && !live.line.contains(timeline, end) {
+        return Some(diverged(live, timeline, end));
+    }
     None
 }
 

@@ -530,23 +530,29 @@ fn grow(
         heirs.insert(new.clone());
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
     }
-    Next::Settled
+    let silent = unready(facts, cluster, names);
+    if silent.is_empty() { Next::Settled } else { Next::Wait(Waiting::ForAcks(silent)) }
+}
+
+/// Heirs in V that stream and have no score, for they have not said yet that they know the promotion.
+fn unready(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+    let streaming = facts.streaming();
+    names
+        .iter()
+        .filter(|node| {
+            facts.own.heirs.contains(*node)
+                && streaming.contains(*node)
+                && !cluster.has_score(node)
+                && !cluster.away(node)
+        })
+        .cloned()
+        .collect()
 }
 
 /// An heir in V that streams, has no score yet, and has this promotion in its own ledger file: a
 /// member whose file knows nothing of it could not be promoted.
 fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Option<NodeName> {
-    let streaming = facts.streaming();
-    names
-        .iter()
-        .find(|node| {
-            facts.own.heirs.contains(*node)
-                && streaming.contains(*node)
-                && !cluster.has_score(node)
-                && !cluster.away(node)
-                && cluster.knows(node, &facts.own)
-        })
-        .cloned()
+    unready(facts, cluster, names).into_iter().find(|node| cluster.knows(node, &facts.own))
 }
 
 /// Async: E is whoever streams; V is empty.
@@ -588,10 +594,11 @@ fn next_async(facts: &Facts) -> Next {
         }
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
     }
-    match ungranted(facts, cluster, &own.heirs) {
-        Some(node) => Next::Do(Step::Grant(node)),
-        None => Next::Settled,
+    if let Some(node) = ungranted(facts, cluster, &own.heirs) {
+        return Next::Do(Step::Grant(node));
     }
+    let silent = unready(facts, cluster, &own.heirs);
+    if silent.is_empty() { Next::Settled } else { Next::Wait(Waiting::ForAcks(silent)) }
 }
 
 impl fmt::Display for Waiting {

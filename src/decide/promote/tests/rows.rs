@@ -255,7 +255,8 @@ fn an_intent_says_what_was_planned_and_what_came_before() {
     let before = after(entry(1, 4, 1, "n1", "n2 n3"), &[7]);
     let plan = Plan { after: Some(before), ..plan() };
     let id = PromotionId(9);
-    let entry = intent(&plan, &node("n2"), id, SYSTEM, Timeline(3), Mode::Sync);
+    let entry =
+        intent(&plan, &node("n2"), Some(PromotionId(1)), id, SYSTEM, Timeline(3), Mode::Sync);
     let past = |id| Past { id: PromotionId(id), timeline: Timeline(1) };
     assert_eq!(
         entry,
@@ -271,8 +272,12 @@ fn an_intent_says_what_was_planned_and_what_came_before() {
             history: vec![past(1), past(7)],
         }
     );
+    // Regression: it has not seen the promotion that it replaces, so its data does not contain it.
+    let entry =
+        intent(&plan, &node("n2"), Some(PromotionId(7)), id, SYSTEM, Timeline(3), Mode::Sync);
+    assert_eq!(entry.history, [past(7)]);
     let first = Plan { after: None, ..plan };
-    let entry = intent(&first, &node("n2"), id, SYSTEM, Timeline(1), Mode::Sync);
+    let entry = intent(&first, &node("n2"), None, id, SYSTEM, Timeline(1), Mode::Sync);
     assert_eq!(entry.history, []);
 }
 
@@ -281,7 +286,7 @@ fn an_intent_says_what_was_planned_and_what_came_before() {
 fn an_async_entry_stays_async_in_place_and_only_there() {
     let was = |entry: Entry| Some(in_async(entry));
     let mode = |plan: &Plan, mode| {
-        intent(plan, &node("n1"), PromotionId(9), SYSTEM, Timeline(1), mode).mode
+        intent(plan, &node("n1"), None, PromotionId(9), SYSTEM, Timeline(1), mode).mode
     };
     let in_place = Plan {
         term: 1,

@@ -163,7 +163,7 @@ pub fn in_place(w: &World, bounds: &Bounds) -> Option<World> {
     let Ruling::Permitted(plan) = judge(&facts) else { return None };
     let id = PromotionId((w.file.id + 1).into());
     let mut next = *w;
-    next.file = small(&intent(&plan, &node("n1"), id, SYSTEM, Timeline(1), facts.mode));
+    next.file = small(&intent(&plan, &node("n1"), None, id, SYSTEM, Timeline(1), facts.mode));
     next.forget();
     next.write_cib(next.file);
     next.v = bits(&plan.names);
