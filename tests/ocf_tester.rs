@@ -47,6 +47,10 @@ impl Rig {
             .args(["--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync", "--pwfile"])
             .args([password.as_path(), Path::new("--pgdata"), &new.pgdata()]);
         succeeds(&mut initdb);
+        // The logger outlives the postmaster by a moment.
+        let conf = new.pgdata().join("postgresql.auto.conf");
+        let old = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, format!("{old}logging_collector = 'on'\n")).unwrap();
         new
     }
 

@@ -12,7 +12,8 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Own, names as list};
 use crate::cluster::node::NodeName;
-use crate::decide::facts::{Instance, PrimaryFacts, Sql};
+use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
+use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
@@ -25,6 +26,16 @@ use crate::sys::deadline::Deadline;
 const GONE_FOR_LONG: u64 = 10;
 /// A bound on the steps of one call; each transition needs fewer than ten.
 const STEPS: usize = 60;
+
+/// A standby that has WAL to confirm and says nothing for this long, in seconds, does not stream: its
+/// node may be gone, and its walsender would show `streaming` until wal_sender_timeout. A live one
+/// answers every wal_receiver_status_interval (10 s), and at once when it is sent something.
+const SILENCE: u64 = 12;
+
+fn has_stalled(walsender: &Walsender, insert: Lsn) -> bool {
+    walsender.silent_for.is_some_and(|seconds| seconds >= SILENCE)
+        && walsender.flush.is_none_or(|flush| flush < insert)
+}
 
 /// How a round of care ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +59,7 @@ struct Round {
     cluster: Option<Known<Cluster>>,
     barrier: Option<Lsn>,
     leaving: BTreeSet<NodeName>,
+    declared_out: BTreeSet<NodeName>,
 }
 
 impl Agent<'_> {
@@ -63,7 +75,7 @@ impl Agent<'_> {
         sync::quiet(&facts)
     }
 
-    fn standby_of<'a>(
+    pub(super) fn standby_of<'a>(
         &self,
         primary: &'a PrimaryFacts,
         node: &NodeName,
@@ -71,10 +83,11 @@ impl Agent<'_> {
     ) -> Option<&'a crate::decide::facts::Walsender> {
         let name = self.params.application_name_for(node, members).ok()?;
         let name = name.parse::<StandbyName>().ok()?;
-        primary
-            .walsenders
-            .iter()
-            .find(|walsender| name.matches(&walsender.name) && walsender.state == "streaming")
+        primary.walsenders.iter().find(|walsender| {
+            name.matches(&walsender.name)
+                && walsender.state == "streaming"
+                && !has_stalled(walsender, primary.insert)
+        })
     }
 
     fn name_of(&self, node: &NodeName, members: usize) -> Option<StandbyName> {
@@ -83,7 +96,11 @@ impl Agent<'_> {
     }
 
     /// V as a set of members; none when the setting is not ours.
-    fn parse_names(&self, text: &str, members: &BTreeSet<NodeName>) -> Option<BTreeSet<NodeName>> {
+    pub(super) fn parse_names(
+        &self,
+        text: &str,
+        members: &BTreeSet<NodeName>,
+    ) -> Option<BTreeSet<NodeName>> {
         match sync_names::parse(text) {
             SyncNames::Empty => Some(BTreeSet::new()),
             SyncNames::Foreign(_) => None,
@@ -127,7 +144,7 @@ impl Agent<'_> {
                     streaming,
                     gone_for_long: streaming.is_none()
                         && now.saturating_sub(since) >= GONE_FOR_LONG,
-                    eligible: true,
+                    eligible: !self.cache.delayed.iter().any(|name| *name == node.as_str()),
                 },
             );
         }
@@ -189,6 +206,16 @@ impl Agent<'_> {
     /// Does what the primary has to do for its standbys. `leaving` are members whose instance is
     /// being stopped, or was.
     pub fn care(&mut self, leaving: &BTreeSet<NodeName>, patience: Duration) -> Cared {
+        self.care_without(leaving, &BTreeSet::new(), patience)
+    }
+
+    /// The same, with an operator's word that `declared_out` are gone for good.
+    pub fn care_without(
+        &mut self,
+        leaving: &BTreeSet<NodeName>,
+        declared_out: &BTreeSet<NodeName>,
+        patience: Duration,
+    ) -> Cared {
         let deadline = self.deadline.within(patience);
         let instance = self.pg.look(&deadline);
         let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
@@ -209,8 +236,14 @@ impl Agent<'_> {
                 };
             }
         };
-        let mut round =
-            Round { own, view: Some(view), cluster: None, barrier: None, leaving: leaving.clone() };
+        let mut round = Round {
+            own,
+            view: Some(view),
+            cluster: None,
+            barrier: None,
+            leaving: leaving.clone(),
+            declared_out: declared_out.clone(),
+        };
         let result = self.rounds(&mut round, instance, &deadline);
         self.after_care(&round, &result);
         result
@@ -224,13 +257,16 @@ impl Agent<'_> {
             let Some(Known::Known(view)) = &round.view else {
                 return Cared::Waiting(Waiting::ClusterUnknown("no view of the cluster".into()));
             };
-            let members = self.members(view);
+            let mut members = self.members(view);
             let Some(entry) = round.own.store.done(&self.me).cloned() else {
                 return Cared::Failed("the own ledger file has no entry of this primary".into());
             };
+            // Whoever was taken out of the configuration counts until it is out of E.
+            members.extend(entry.heirs.iter().cloned());
+            members.extend(round.declared_out.iter().cloned());
             let facts =
                 self.facts_of(&entry, &primary, &members, round.cluster.clone(), round.barrier);
-            match sync::next(&facts) {
+            match sync::next(&forget::with_word(&facts, &round.declared_out)) {
                 Next::Settled => return Cared::Settled(entry.heirs),
                 Next::Wait(waiting) => return Cared::Waiting(waiting),
                 Next::Superseded(entry) => return Cared::Superseded(entry),
@@ -322,6 +358,7 @@ impl Agent<'_> {
                         return Ok(());
                     }
                     if end.expired() {
+                        round.barrier = None;
                         return Err(format!("{} has not flushed {barrier} yet", list(nodes)));
                     }
                     end.sleep(Duration::from_millis(20));
@@ -363,7 +400,17 @@ impl Agent<'_> {
             }
             Step::Revoke(node) => {
                 info!("{node} may no longer take over: its score is withdrawn");
-                self.delete_score(node).into_result()?;
+                let there = match &round.view {
+                    Some(Known::Known(view)) => view.node(node) == sync::NodeState::Online,
+                    Some(Known::Unknown(_)) | None => false,
+                };
+                if there {
+                    if !self.bar(node) {
+                        return Err(format!("the score of {node} could not be taken away"));
+                    }
+                } else {
+                    self.delete_score(node).into_result()?;
+                }
                 if let Some(Known::Known(cluster)) = &mut round.cluster {
                     cluster.scores.remove(node);
                 }
@@ -408,7 +455,9 @@ impl Agent<'_> {
         let stopped = members
             .iter()
             .filter(|node| **node != self.me)
-            .filter(|node| round.leaving.contains(*node) || !view.runs_on(node))
+            .filter(|node| {
+                round.leaving.contains(*node) || !view.runs_on(node) || view.is_to_leave(node)
+            })
             .cloned()
             .collect();
         Known::Known(Cluster {
@@ -451,6 +500,30 @@ impl Agent<'_> {
             .filter(|node| **node != self.me)
             .map(|node| slot_name(&self.params.slot_name, node.as_str()))
             .collect()
+    }
+
+    /// What the state attribute says of this primary. Pacemaker shows a reason only when the code
+    /// changes; this is always the present one.
+    pub fn primary_state(&self, cared: &Cared) -> String {
+        match cared {
+            Cared::Settled(heirs)
+                if heirs.is_empty()
+                    && self.known_members().is_some_and(|members| members.len() > 1) =>
+            {
+                "primary-alone".into()
+            }
+            Cared::Waiting(Waiting::ForStandby(nodes) | Waiting::ForProof(nodes)) => {
+                format!("primary-waiting-for-{}", list(nodes))
+            }
+            Cared::Waiting(Waiting::NoQuorum) => "primary-waiting-for-quorum".into(),
+            Cared::Waiting(Waiting::NoFencing(_)) => "primary-waiting-for-fencing".into(),
+            Cared::Waiting(Waiting::Strict) => "primary-waiting-for-a-standby".into(),
+            Cared::Superseded(_) => "superseded".into(),
+            Cared::Settled(_)
+            | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
+            | Cared::Failed(_)
+            | Cared::NotPrimary => "primary".into(),
+        }
     }
 
     /// What a monitor of a primary answers after a round of care.

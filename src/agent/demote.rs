@@ -16,7 +16,7 @@ impl Agent<'_> {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         if !self.standalone {
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
         }
         match (&instance.process, &instance.sql) {
             (Process::None, _) => {

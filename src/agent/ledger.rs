@@ -139,6 +139,15 @@ impl Agent<'_> {
         }
     }
 
+    /// Takes the acknowledgement back: the file that it was about is gone.
+    pub fn withdraw_ack(&mut self) {
+        let me = self.me.clone();
+        match self.pacemaker.withdraw(Attribute::Ack, &me, self.tool_limit()) {
+            Known::Known(()) => self.cache.ack.clear(),
+            Known::Unknown(why) => warn!("the acknowledgement could not be withdrawn: {why}"),
+        }
+    }
+
     /// What the members have on disk; those that say nothing, or rubbish, are absent.
     pub fn read_acks(&mut self) -> Known<BTreeMap<NodeName, Ack>> {
         self.pacemaker.read_all(Attribute::Ack, self.tool_limit()).map(|values| {

@@ -2,15 +2,19 @@
 
 pub mod care;
 pub mod demote;
+pub mod force;
+pub mod forget;
 pub mod ledger;
 pub mod monitor;
 pub mod notify;
+pub mod operate;
 pub mod outcome;
 pub mod promote;
 pub mod publish;
 pub mod run;
 pub mod start;
 pub mod stop;
+pub mod survey;
 pub mod upstream;
 pub mod validate;
 pub mod view;
@@ -33,6 +37,12 @@ use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
 use self::view::View;
+
+/// Pacemaker's minus infinity.
+pub const BARRED: i32 = -1_000_000;
+
+/// The state of a standby that replays with a delay.
+pub const DELAYED: &str = "delayed";
 
 /// One action of the agent, with all that it works on.
 pub struct Agent<'a> {
@@ -94,6 +104,7 @@ impl Agent<'_> {
             View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
         let members = self.members(&view);
         self.remember_members(&members);
+        self.cache.delayed = view.in_state(DELAYED).map(|node| node.to_string()).collect();
         Known::Known(view)
     }
 
@@ -101,7 +112,8 @@ impl Agent<'_> {
     /// configuration was written since, or a minute has passed.
     pub fn pacemaker_is_due(&self) -> bool {
         const EVERY: u64 = 60;
-        uptime().saturating_sub(self.cache.asked) >= EVERY
+        self.env.check_level > 0
+            || uptime().saturating_sub(self.cache.asked) >= EVERY
             || self.cache.asked == 0
             || self.home.cib_changed() != self.cache.cib_changed
     }
@@ -135,6 +147,13 @@ impl Agent<'_> {
                 false
             }
         }
+    }
+
+    /// Takes the right to be promoted from a node that is there. A score of minus infinity does that;
+    /// no score at all would give way to an operator's location rule of plus infinity, and Pacemaker
+    /// would demote the primary for a node that is going to refuse.
+    pub fn bar(&mut self, node: &NodeName) -> bool {
+        self.set_score(node, BARRED)
     }
 
     /// Removes a promotion score.

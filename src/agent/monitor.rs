@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
+use super::care::Cared;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
@@ -15,7 +16,7 @@ use crate::decide::facts::{Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::{Expected, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
-use crate::decide::sync::PRIMARY_SCORE;
+use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
 
@@ -54,7 +55,7 @@ impl Agent<'_> {
             // Without it Pacemaker would first plan to promote this node again, and anew as soon as
             // demote takes it.
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
         }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
@@ -83,19 +84,18 @@ impl Agent<'_> {
         }
         let (file, _) = self.settle_intent(instance);
         if self.primary_is_quiet(&file, primary) {
-            return match &file {
-                OwnFile::Read(own) => {
-                    let heirs = own
-                        .store
-                        .done(&self.me)
-                        .map_or_else(BTreeSet::new, |entry| entry.heirs.clone());
-                    self.primary_outcome(&super::care::Cared::Settled(heirs))
-                }
-                OwnFile::Missing | OwnFile::Unreadable(_) => Outcome::is(ExitCode::RunningPromoted),
+            let heirs = match &file {
+                OwnFile::Read(own) => own.store.done(&self.me).map(|entry| entry.heirs.clone()),
+                OwnFile::Missing | OwnFile::Unreadable(_) => None,
             };
+            let settled = Cared::Settled(heirs.unwrap_or_default());
+            let state = self.primary_state(&settled);
+            self.publish_state(&state);
+            return self.primary_outcome(&settled);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
-        self.publish_state("primary");
+        let state = self.primary_state(&cared);
+        self.publish_state(&state);
         self.primary_outcome(&cared)
     }
 
@@ -132,7 +132,8 @@ impl Agent<'_> {
             streams,
             from_the_right_one: right,
             paused: seen.paused,
-            due: self.pacemaker_is_due() || self.cache.published,
+            delayed: seen.apply_delay > 0,
+            due: self.pacemaker_is_due() || self.cache.published || !self.is_noted(),
             upstream: None,
             followed: None,
             ruling: None,
@@ -181,6 +182,7 @@ impl Agent<'_> {
                         if self.cache.published {
                             self.withdraw_position();
                         }
+                        self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
                         facts.diagnosis = None;
@@ -191,12 +193,18 @@ impl Agent<'_> {
                     let Some(view) = view.clone() else {
                         return Outcome::is(ExitCode::Ok);
                     };
-                    facts.ruling = Some(self.cold_election(instance, &view));
+                    let mut ruling = self.cold_election(instance, &view);
+                    if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
+                        let file = self.home.read();
+                        let position = self.position(instance);
+                        ruling = self.elect(&view, &file, position, Purpose::Promotion);
+                    }
+                    facts.ruling = Some(ruling);
                 }
                 Next::Do(Step::GrantSelf) => {
-                    info!("cold start: everybody who counts was seen, and this node has it all");
+                    info!("everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
-                    let score = self.cold_score();
+                    let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
                     facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
                         return Outcome::is(ExitCode::Ok);
@@ -233,6 +241,17 @@ impl Agent<'_> {
                 COLD_SCORE + 1_000
             }
             OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
+        }
+    }
+
+    /// Whether the own file says that this node's data is of the newest promotion that it knows.
+    /// Without that it is no help in an election, and its absence would block everybody's.
+    fn is_noted(&self) -> bool {
+        match self.home.read() {
+            OwnFile::Read(own) => {
+                own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
         }
     }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Agent;
-use super::monitor::COLD_SCORE;
 use super::outcome::Outcome;
-use super::promote::YIELDING_SCORE;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
@@ -21,6 +19,8 @@ use crate::decide::promote::words;
 use crate::ocf::notify::{Listed, Notification, What, When};
 use crate::postgres::history::Relation;
 
+/// The score that a returning primary gives itself when it has more than the candidate.
+const PREFERRED_SCORE: i32 = 12_000;
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -61,6 +61,7 @@ impl Agent<'_> {
             }
             (Sql::Standby(_), When::Post, What::Promote) => {
                 self.withdraw_position();
+                self.join(nodes(&notification.promote).first());
             }
             (Sql::Standby(_), When::Post, What::Start) => {
                 self.after_start(&nodes(&notification.start));
@@ -130,18 +131,22 @@ impl Agent<'_> {
             let ruling = self.elect(&view, &file, position, Purpose::Promotion);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
+            } else if self.mode() == Mode::Async && self.old_primary_is_silent(&view) {
+                // Refusing here costs nothing; a promotion that fails would restart this standby.
+                info!("gives way: the old primary runs and has not said yet how far it is");
+                self.give_way();
             }
             return;
         }
         let Some(candidate) = candidates.first() else { return };
-        let mine = position.clone();
-        if let Ruling::Permitted(_) = self.elect(&view, &file, position, Purpose::ColdStart)
-            && let Known::Known(mine) = mine
-            && self.is_preferred_to(candidate, &mine, &view)
+        if let Known::Known(mine) = &position
+            && self.is_preferred_to(candidate, mine, &view)
         {
-            info!("this node has more than {candidate}: it gets the higher score");
-            self.set_score(candidate, YIELDING_SCORE);
-            self.set_score(&me, COLD_SCORE);
+            info!("this node has more than {candidate}, which is about to be promoted");
+            let cold = self.elect(&view, &file, position, Purpose::ColdStart);
+            if let Ruling::Permitted(_) = cold {
+                self.set_score(&me, PREFERRED_SCORE);
+            }
             return;
         }
         if let Sql::Standby(standby) = &first.sql {
@@ -152,16 +157,23 @@ impl Agent<'_> {
         }
     }
 
+    /// The primary of the ledger is another node, runs, and has not said how far it is.
+    fn old_primary_is_silent(&mut self, view: &super::view::View) -> bool {
+        let OwnFile::Read(own) = self.home.read() else { return false };
+        let Some(entry) = own.store.newest_done() else { return false };
+        if entry.primary == self.me || !view.runs_on(&entry.primary) {
+            return false;
+        }
+        let members = self.members(view);
+        let peers = self.peers(&members, view, Some(entry.id));
+        !peers.get(&entry.primary).is_some_and(Known::is_known)
+    }
+
     /// The candidate is not the one: its score goes down, so that Pacemaker takes another.
     fn yield_to(&mut self, ruling: &Ruling) {
         let Ruling::Refused(obstacles) = ruling else { return };
         warn!("not to be promoted: {}", words(obstacles));
-        let me = self.me.clone();
-        if ruling.better().is_some() {
-            self.set_score(&me, YIELDING_SCORE);
-        } else {
-            let _ = self.delete_score(&me);
-        }
+        self.give_way();
     }
 
     /// Whether a candidate has said that it has less than this node.
@@ -187,6 +199,32 @@ impl Agent<'_> {
                         if own.store.newest_done().is_some_and(|e| e.primary == self.me))
             }
             Relation::BAhead | Relation::Diverged { .. } => false,
+        }
+    }
+
+    /// After a promotion: streams from the new primary, and confirms that its promotion is known
+    /// here, so that this node may take over from it.
+    fn join(&mut self, primary: Option<&NodeName>) {
+        let Some(primary) = primary else { return };
+        let end = self.deadline.within(FOR_COLD_START);
+        while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {
+            let from_it = standby
+                .receiver
+                .as_ref()
+                .is_some_and(|receiver| receiver.host == self.address(primary));
+            if standby.streams() && from_it {
+                if let Known::Known(view) = self.view() {
+                    self.note_followed(&view, primary);
+                    if let OwnFile::Read(own) = self.home.read() {
+                        self.publish_ack(&own, false);
+                    }
+                }
+                return;
+            }
+            if end.expired() {
+                return;
+            }
+            end.sleep(Duration::from_millis(50));
         }
     }
 

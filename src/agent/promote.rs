@@ -18,7 +18,7 @@ use crate::decide::facts::Sql;
 use crate::decide::promote::{
     Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
-use crate::decide::sync::{NodeState, PRIMARY_SCORE};
+use crate::decide::sync::{Fencing, NodeState, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::sync_names::{self, StandbyName};
 use crate::postgres::waldump::Geometry;
@@ -27,8 +27,6 @@ use crate::sys::deadline::Deadline;
 
 /// How long a candidate waits for what its peers have to say.
 const FOR_PEERS: Duration = Duration::from_secs(10);
-/// The score of a candidate that found somebody better.
-pub const YIELDING_SCORE: i32 = 1_000;
 
 /// What the loop carries along besides the facts.
 struct Round {
@@ -71,16 +69,10 @@ impl Agent<'_> {
                 Next::Failed(why) => return Outcome::error(why),
                 Next::Refused { reason, better } => {
                     warn!("promotion refused: {reason}");
-                    let me = self.me.clone();
-                    match better {
-                        Some(node) => {
-                            info!("{node} should be promoted instead");
-                            self.set_score(&me, YIELDING_SCORE);
-                        }
-                        None => {
-                            let _ = self.delete_score(&me);
-                        }
+                    if let Some(node) = better {
+                        info!("{node} should be promoted instead");
                     }
+                    self.give_way();
                     return Outcome::error(reason);
                 }
                 Next::Do(step) => {
@@ -91,6 +83,40 @@ impl Agent<'_> {
                 }
             }
         }
+    }
+
+    /// Whether this node was given the right to take over by whoever was primary, and still has it: a
+    /// score, or one that it laid down for somebody who has more.
+    pub fn has_token(&self, view: &View) -> bool {
+        view.scores().contains_key(&self.me) || self.has_yielded()
+    }
+
+    /// Whether this node laid its score down in this election.
+    pub fn has_yielded(&self) -> bool {
+        match self.home.read() {
+            OwnFile::Read(own) => own
+                .store
+                .newest_done()
+                .is_some_and(|entry| entry.id.to_string() == self.cache.yielded),
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        }
+    }
+
+    /// Lays the score down, so that Pacemaker takes another node, whatever location rules say. The
+    /// right stays: if the better one does not come, this node takes it up again.
+    pub fn give_way(&mut self) {
+        let had = match self.view() {
+            Known::Known(view) => self.has_token(&view),
+            Known::Unknown(_) => false,
+        };
+        if had
+            && let OwnFile::Read(own) = self.home.read()
+            && let Some(entry) = own.store.newest_done()
+        {
+            self.cache.yielded = entry.id.to_string();
+        }
+        let me = self.me.clone();
+        self.bar(&me);
     }
 
     fn promote_alone(&mut self) -> Outcome {
@@ -140,9 +166,11 @@ impl Agent<'_> {
                     peers_until.sleep(Duration::from_millis(100));
                 }
                 facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+                facts.old_primary = None;
+                facts.planned = None;
                 self.hold_election(facts, round);
             }
-            Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts)),
+            Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts, round)),
             Step::CheckPlanned => facts.planned = Some(self.check_planned(facts, round)),
             Step::WriteIntent(plan) => {
                 self.write_intent(plan, facts, round)?;
@@ -201,19 +229,33 @@ impl Agent<'_> {
         round.file = self.exchange_ledger(&view, false);
         let position = self.position(&facts.instance);
         round.position = position.clone().known();
-        facts.ruling = Some(self.elect(&view, &round.file, position, Purpose::Promotion));
+        // The score is the token of whoever was primary; without it only the rule of a cold start
+        // permits anything.
+        let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
+        facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
         round.view = Some(view);
     }
 
     /// The address of the ledger's primary must not answer as a server that accepts writes: a node
     /// in maintenance can be offline, clean and running.
-    fn ask_old_primary(&mut self, facts: &Facts) -> OldPrimary {
+    fn ask_old_primary(&mut self, facts: &Facts, round: &Round) -> OldPrimary {
         let Some(Ruling::Permitted(plan)) = &facts.ruling else { return OldPrimary::NotApplicable };
         let Some(old) = plan.after.as_ref().map(|entry| entry.primary.clone()) else {
             return OldPrimary::NotApplicable;
         };
         if old == self.me {
             return OldPrimary::NotApplicable;
+        }
+        match round.view.as_ref().map(|view| (view.node(&old), view.fencing())) {
+            Some((NodeState::Online | NodeState::OfflineClean, _)) => {}
+            Some((NodeState::Unclean | NodeState::Unknown, fencing)) => {
+                let why = match fencing {
+                    Fencing::Works | Fencing::OffAccepted(_) => "it has not been fenced".into(),
+                    Fencing::Off(why) | Fencing::Unknown(why) => why,
+                };
+                return OldPrimary::NotProvenDown(old, why);
+            }
+            None => return OldPrimary::NotProvenDown(old, "no view of the cluster".into()),
         }
         let peer = self.peer(&old);
         match self.pg.identify_peer(&peer, self.deadline.bounded(Duration::from_secs(3))) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
@@ -104,6 +104,14 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Err(problem) => return Outcome::because(ExitCode::Installed, chain(&problem)),
     };
     let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
+    // An operator's command may be at work on the ledger. Nothing is refused because of it.
+    let _turn = (!standalone && !probe).then(|| {
+        let wait = match action {
+            Action::Stop => Duration::from_secs(2),
+            _ => deadline.left() / 2,
+        };
+        home.lock(wait).inspect_err(|problem| debug!("{}", chain(problem)))
+    });
     let cache = home.cache();
     let mut agent = Agent {
         params,

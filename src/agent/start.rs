@@ -8,6 +8,7 @@ use super::Agent;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
 use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
 use crate::ocf::exit_code::ExitCode;
@@ -23,11 +24,15 @@ impl Agent<'_> {
         }
         if !self.standalone {
             let me = self.me.clone();
-            let _ = self.delete_score(&me);
+            self.bar(&me);
+            self.cache.yielded.clear();
             self.withdraw_position();
         }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
         let (file, _) = self.settle_intent(&first);
+        if !self.standalone && !matches!(file, OwnFile::Read(_)) {
+            self.withdraw_ack();
+        }
         let mut facts = Facts {
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
@@ -74,6 +79,32 @@ impl Agent<'_> {
         }
     }
 
+    /// This node is the primary of the ledger, and none of those who may replace it runs (whatever
+    /// comes, they will follow it), or the mode is async, where it is preferred to them.
+    fn no_heir_runs(&self, file: &OwnFile, view: &super::view::View) -> bool {
+        match file {
+            OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
+                entry.primary == self.me
+                    && own.store.intent(&self.me).is_none()
+                    && (entry.mode == Mode::Async
+                        || entry.heirs.iter().all(|node| !view.runs_on(node)))
+            }),
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        }
+    }
+
+    /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely
+    /// becomes it again. One that waits for a snapshot opens by what it gets there.
+    fn primary_of_ledger(&self) -> Option<crate::cluster::node::NodeName> {
+        match self.home.read() {
+            OwnFile::Read(own) => {
+                let primary = own.store.newest_done()?.primary.clone();
+                (primary != self.me).then_some(primary)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => None,
+        }
+    }
+
     fn start_step(
         &mut self,
         step: &Step,
@@ -85,6 +116,7 @@ impl Agent<'_> {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
                         self.exchange_ledger(&view, false);
+                        facts.alone = facts.alone || self.no_heir_runs(file, &view);
                         self.find_upstream(&view, file)
                     }
                     Known::Unknown(why) => {
@@ -101,8 +133,10 @@ impl Agent<'_> {
             Step::Prepare { attach } => {
                 let upstream = match (&facts.upstream, attach) {
                     (Some(Upstream::Live(live)), true) => Some(live.node.clone()),
+                    (Some(Upstream::Nobody), _) => self.primary_of_ledger(),
                     _ => None,
                 };
+                let attached = upstream.is_some() && *attach;
                 let settings = self.standby_settings(upstream.as_ref());
                 let borrowed: Vec<(&str, Option<&str>)> = settings
                     .iter()
@@ -115,7 +149,7 @@ impl Agent<'_> {
                 if let Some(node) = upstream {
                     self.cache.upstream = node.to_string();
                     self.cache.upstream_host = self.address(&node);
-                    facts.attached = true;
+                    facts.attached = attached;
                 }
                 facts.prepared = true;
             }

@@ -38,6 +38,7 @@ impl Agent<'_> {
     fn leave_in_order(&mut self) {
         let me = self.me.clone();
         let _ = self.delete_score(&me);
+        self.cache.yielded.clear();
         self.withdraw_position();
         if let Known::Known(view) = self.view()
             && let OwnFile::Read(own) = self.exchange_ledger(&view, false)

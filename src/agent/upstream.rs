@@ -128,11 +128,24 @@ impl Agent<'_> {
             Some(node) => self.conninfo_for(node, &present).to_text(),
             None => String::new(),
         };
-        vec![
+        let mut settings = Vec::new();
+        if let Some(size) = self.slot_wal_keep_size() {
+            settings.push(("max_slot_wal_keep_size".to_owned(), size));
+        }
+        settings.extend([
             ("primary_conninfo".to_owned(), conninfo),
             ("primary_slot_name".to_owned(), slot_name(&self.params.slot_name, self.me.as_str())),
             ("recovery_target_timeline".to_owned(), "latest".to_owned()),
-        ]
+        ]);
+        settings
+    }
+
+    /// The value of max_slot_wal_keep_size, if the owner gave the parameter; 0 is no limit.
+    pub fn slot_wal_keep_size(&self) -> Option<String> {
+        self.params.max_slot_wal_keep_size.map(|megabytes| match megabytes {
+            0 => "-1".to_owned(),
+            megabytes => format!("{megabytes}MB"),
+        })
     }
 
     /// Makes a running standby stream from `node`. Whether anything was changed.

@@ -36,11 +36,10 @@ impl Agent<'_> {
                 return Outcome::error(why);
             }
         }
-        if let Some(size) = self.params.max_slot_wal_keep_size {
-            let value = if size == 0 { "-1".to_owned() } else { format!("{size}MB") };
-            if let Err(why) = self.pg.set_and_reload(&[("max_slot_wal_keep_size", Some(&value))]) {
-                return Outcome::error(why);
-            }
+        if let Some(size) = self.slot_wal_keep_size()
+            && let Err(why) = self.pg.set_and_reload(&[("max_slot_wal_keep_size", Some(&size))])
+        {
+            return Outcome::error(why);
         }
         self.cache.asked = 0;
         Outcome::ok()

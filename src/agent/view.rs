@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::client::pacemaker::Attribute;
 use crate::cluster::absence::{Absence, absence};
-use crate::cluster::cib::Cib;
+use crate::cluster::cib::{Cib, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Slot, Store};
 use crate::cluster::node::NodeName;
@@ -65,6 +66,14 @@ impl View {
             .any(|instance| instance.active && instance.nodes.contains(node))
     }
 
+    /// Whether Pacemaker is about to take the instance away from this node: it is in standby, or
+    /// shutting down.
+    pub fn is_to_leave(&self, node: &NodeName) -> bool {
+        self.status
+            .node(node)
+            .is_some_and(|status| status.standby || status.standby_onfail || status.shutdown)
+    }
+
     /// Whether this partition has quorum.
     pub fn quorum(&self) -> Known<bool> {
         match self.status.quorum {
@@ -80,6 +89,17 @@ impl View {
             && self.status.full_members().count() == 2
     }
 
+    /// Nodes whose state attribute says this.
+    pub fn in_state(&self, state: &str) -> impl Iterator<Item = NodeName> {
+        let name = Attribute::State.name(&self.resource);
+        let is = Setting::Set(state.to_owned());
+        self.cib
+            .transient(&name)
+            .into_iter()
+            .filter(move |(_, value)| *value == is)
+            .map(|(node, _)| node)
+    }
+
     /// Whether an offline node proves anything.
     pub fn fencing(&self) -> Fencing {
         match self.cib.fencing().offline_means_down() {
@@ -91,12 +111,13 @@ impl View {
         }
     }
 
-    /// Promotion scores that are set and readable.
+    /// Promotion scores of those who may be promoted. One that cannot be read may be such a score.
     pub fn scores(&self) -> BTreeMap<NodeName, i32> {
         self.cib
             .scores(&self.resource)
             .into_iter()
-            .map(|(node, score)| (node, score.known().unwrap_or(0)))
+            .map(|(node, score)| (node, score.known().unwrap_or(1)))
+            .filter(|(_, score)| *score > 0)
             .collect()
     }
 

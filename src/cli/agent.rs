@@ -23,6 +23,7 @@ pub fn main(word: &str) -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             eprintln!("{USAGE}");
+            eprintln!("Commands for people: see pgtwin --help.");
             return ExitCode::from(crate::ocf::exit_code::ExitCode::Unimplemented.code());
         }
     };

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ledger::{LedgerError, Own};
 use crate::cluster::node::NodeName;
-use crate::sys::files::{self, FileError};
+use crate::sys::files::{self, FileError, Lock};
 
 const FILE: &str = "ledger";
 const CACHE: &str = "cache.json";
+const LOCK: &str = "lock";
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// What the own file says.
@@ -77,6 +79,10 @@ pub struct Cache {
     pub members: Vec<String>,
     /// Monitors in a row that found replication broken.
     pub broken: u32,
+    /// The promotion under which this node had a score and gave way to one that has more.
+    pub yielded: String,
+    /// Members that replay with a delay, and therefore never take over.
+    pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.
     pub slots_at: u64,
     /// A position of this node is published.
@@ -128,6 +134,16 @@ impl Home {
         }
         files::ensure_root_dir(&self.state, 0o750).map_err(HomeError::Write)?;
         files::write_durably(&self.state, FILE, text.as_bytes(), 0o640).map_err(HomeError::Write)
+    }
+
+    /// Waits for the right to change the ledger: it is read, changed and written by one process at
+    /// a time. Pacemaker runs one action after the other; an operator's command comes between them.
+    pub fn lock(&self, wait: Duration) -> Result<Lock, FileError> {
+        if let Some(root) = self.run.parent() {
+            files::ensure_root_dir(root, 0o755)?;
+        }
+        files::ensure_root_dir(&self.run, 0o750)?;
+        files::lock_file(&self.run.join(LOCK), wait)
     }
 
     /// When Pacemaker's configuration on this node was last written, in nanoseconds since 1970: the

@@ -120,6 +120,19 @@ pub fn local_identify(
     }
 }
 
+/// Asks a peer for the value of a setting, as SHOW prints it. `name` goes into the command as it
+/// is: a setting's plain name.
+pub fn show(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    name: &str,
+    limit: Duration,
+) -> Result<String, PeerAnswer> {
+    let output = ask(exec, psql, peer, &[format!("SHOW {name}")], &Deadline::after(limit))?;
+    answer::setting(&output)
+}
+
 /// Asks a peer for the history of a timeline. The peer must have that history file.
 pub fn timeline_history(
     exec: &dyn Exec,

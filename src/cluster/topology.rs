@@ -232,6 +232,25 @@ pub struct FenceEvent {
     pub exit_reason: Option<String>,
 }
 
+/// An operation that failed and has not been cleaned up, as `crm_mon` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAction {
+    /// The primitive's id, without an instance number.
+    pub resource: String,
+    /// `monitor`, `start`, …
+    pub operation: String,
+    /// The node it was run on.
+    pub node: NodeName,
+    /// The agent's exit code.
+    pub exit_code: Option<i32>,
+    /// How it ended, in Pacemaker's words: `error`, `Timed Out`.
+    pub words: String,
+    /// The reason that the agent gave; empty if it gave none.
+    pub reason: String,
+    /// When, in the words of the version.
+    pub when: Option<String>,
+}
+
 /// A location constraint that forbids a node, as `crm_mon` lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
@@ -280,6 +299,8 @@ pub struct ClusterStatus {
     pub fencing: FenceHistory,
     /// Location constraints that forbid a node.
     pub bans: Vec<Ban>,
+    /// Operations that failed and have not been cleaned up.
+    pub failures: Vec<FailedAction>,
 }
 
 /// The fencing history, or that it could not be had.
@@ -324,6 +345,11 @@ impl ClusterStatus {
         self.instances_of(resource)
             .filter(|instance| instance.role == Role::Promoted)
             .flat_map(|instance| instance.nodes.iter())
+    }
+
+    /// The operations of this primitive that failed and have not been cleaned up.
+    pub fn failures_of<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a FailedAction> {
+        self.failures.iter().filter(move |failure| failure.resource == resource)
     }
 
     /// The successful fencing events of a node, newest first.

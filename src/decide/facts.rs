@@ -76,6 +76,8 @@ pub struct Walsender {
     pub priority: u32,
     /// `sync`, `quorum`, `potential`, `async`.
     pub sync_state: String,
+    /// Seconds since the standby was last heard; none if never, or if clocks disagree.
+    pub silent_for: Option<u64>,
     /// Its process id.
     pub pid: i32,
 }

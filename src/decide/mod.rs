@@ -2,8 +2,11 @@
 
 pub mod election;
 pub mod facts;
+pub mod force;
+pub mod forget;
 pub mod monitor;
 pub mod promote;
+pub mod report;
 pub mod standby;
 pub mod start;
 pub mod sync;

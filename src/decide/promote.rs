@@ -19,6 +19,8 @@ pub enum OldPrimary {
     NotWritable,
     /// It accepts writes.
     Writable(NodeName),
+    /// Its node is away, and nothing proves that it is down.
+    NotProvenDown(NodeName, String),
 }
 
 /// What the orderly end of the old primary says about this node's data.
@@ -191,6 +193,15 @@ pub fn next(facts: &Facts) -> Next {
                 better: None,
             };
         }
+        Some(OldPrimary::NotProvenDown(node, why)) => {
+            if !facts.out_of_time {
+                return Next::Do(Step::WaitAndElect);
+            }
+            return Next::Refused {
+                reason: format!("{node} is lost and not proven down: {why}"),
+                better: None,
+            };
+        }
         Some(OldPrimary::NotApplicable | OldPrimary::NotWritable) => {}
     }
     match &facts.planned {
@@ -219,9 +230,14 @@ pub fn next(facts: &Facts) -> Next {
     })
 }
 
-/// Obstacles as one line.
+/// Obstacles as one line; of several nodes that have more, one is named.
 pub fn words(obstacles: &[Obstacle]) -> String {
-    obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut first_behind = true;
+    let said = obstacles.iter().filter(|obstacle| match obstacle {
+        Obstacle::Behind { .. } => std::mem::take(&mut first_behind),
+        _ => true,
+    });
+    said.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The intent that a plan leads to. A primary that restarts in place under an async entry keeps that

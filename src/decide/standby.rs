@@ -21,6 +21,8 @@ pub struct Facts {
     pub from_the_right_one: bool,
     /// Replay is paused by an administrator.
     pub paused: bool,
+    /// Replay is delayed (recovery_min_apply_delay).
+    pub delayed: bool,
     /// It is time to ask Pacemaker.
     pub due: bool,
     /// The primary; none when nobody has asked.
@@ -127,6 +129,9 @@ fn healthy(facts: &Facts) -> Next {
             "paused",
             "replay is paused: SELECT pg_wal_replay_resume()".to_owned(),
         );
+    }
+    if facts.delayed {
+        return answer(ExitCode::Ok, "delayed", None);
     }
     answer(ExitCode::Ok, "streaming", None)
 }

@@ -214,6 +214,11 @@ impl Cluster {
             .is_some_and(|ack| ack.id == entry.id && ack.term == entry.term && ack.seq == entry.seq)
     }
 
+    /// Its file holds an entry of this promotion.
+    fn knows(&self, node: &NodeName, entry: &Entry) -> bool {
+        self.acks.get(node).is_some_and(|ack| ack.id == entry.id)
+    }
+
     /// Offline and not unclean, with fencing that proves it (or an owner who accepts that it does not).
     fn out(&self, node: &NodeName) -> bool {
         let proves = match self.fencing {
@@ -515,10 +520,12 @@ fn grow(
     if let Some(node) = ungranted(facts, cluster, names) {
         return Next::Do(Step::Grant(node));
     }
-    let new = streaming
-        .difference(&own.heirs)
-        .find(|node| !cluster.away(node) && cluster.node(node) == NodeState::Online);
+    let new = streaming.difference(&own.heirs).find(|node| !cluster.away(node));
     if let Some(new) = new {
+        // Not one that only seems to stream: it has to confirm something that it is sent now.
+        if let Some(step) = facts.confirmed_by(&set(new)) {
+            return Next::Do(step);
+        }
         let mut heirs = own.heirs.clone();
         heirs.insert(new.clone());
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
@@ -526,7 +533,8 @@ fn grow(
     Next::Settled
 }
 
-/// An heir in V that streams and has no score yet.
+/// An heir in V that streams, has no score yet, and has this promotion in its own ledger file: a
+/// member whose file knows nothing of it could not be promoted.
 fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Option<NodeName> {
     let streaming = facts.streaming();
     names
@@ -536,6 +544,7 @@ fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Op
                 && streaming.contains(*node)
                 && !cluster.has_score(node)
                 && !cluster.away(node)
+                && cluster.knows(node, &facts.own)
         })
         .cloned()
 }

@@ -3,16 +3,20 @@
 //! `postgres` is started directly, not by `pg_ctl start`: that one builds a line for a shell out of
 //! the parameters, and hides the postmaster's end from whoever waits for its start.
 
-use std::cell::{Cell, OnceCell};
-use std::path::PathBuf;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::path::{Path, PathBuf};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{self, Pid};
 
 use crate::decide::facts::Process;
+use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::postgres::version::major_of_pg_version;
 use crate::sys::exec::{Cmd, Exec, System};
-use crate::sys::process::{Expectation, Identity, Proven, Signal, find_all, prove};
+use crate::sys::files::read_untrusted;
+use crate::sys::process::{
+    self, Expectation, Identity, ProcessFacts, Proven, Signal, find_all, prove,
+};
 
 use super::startup_process::Activity;
 use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, text};
@@ -21,6 +25,9 @@ use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, bin
 /// log that is put aside.
 const LARGEST_START_LOG: u64 = 16 << 20;
 
+/// Where PostgreSQL and its distributions put the socket.
+const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
+
 /// An instance that runs on the host.
 pub struct Bare<'a> {
     exec: &'a dyn Exec,
@@ -28,6 +35,8 @@ pub struct Bare<'a> {
     bindir: OnceCell<Result<PathBuf, BinariesError>>,
     /// A child of ours, to be reaped: as a zombie it would keep the next one from starting.
     child: Cell<Option<Pid>>,
+    /// Where the data directory of the running server is now, if it was renamed under it.
+    moved: RefCell<Option<PathBuf>>,
 }
 
 /// What was found of the instance's processes.
@@ -41,7 +50,13 @@ enum Located {
 impl<'a> Bare<'a> {
     /// The instance at this place. Nothing is looked at yet.
     pub fn new(exec: &'a dyn Exec, place: Place) -> Self {
-        Self { exec, place, bindir: OnceCell::new(), child: Cell::new(None) }
+        Self {
+            exec,
+            place,
+            bindir: OnceCell::new(),
+            child: Cell::new(None),
+            moved: RefCell::new(None),
+        }
     }
 
     fn bindir(&self) -> Result<&PathBuf, BinariesError> {
@@ -96,11 +111,48 @@ impl<'a> Bare<'a> {
         children.filter(|child| child.facts().ppid == postmaster.facts().pid).collect()
     }
 
+    /// Where a server works that was started on our PGDATA and is no longer there: the lock file of
+    /// its socket names the directory, and the kernel says where the process works now. The claim is
+    /// that of the same user's file, and it leads only to processes of that user and program.
+    fn moved_to(&self) -> Option<PathBuf> {
+        let place = &self.place;
+        let dirs: Vec<PathBuf> = match &place.socket_dir {
+            Some(dir) => vec![dir.clone()],
+            None => SOCKET_DIRS.iter().map(PathBuf::from).collect(),
+        };
+        let name = format!(".s.PGSQL.{}.lock", place.port);
+        dirs.iter().find_map(|dir| {
+            let path = dir.join(&name);
+            let text = place.as_user(|| read_untrusted(&path, 1 << 16)).ok()?;
+            let claim = PostmasterPid::parse(&text).ok()?;
+            if Path::new(&claim.data_dir) != place.pgdata {
+                return None;
+            }
+            let pid = i32::try_from(claim.pid).ok()?;
+            let process::Process::Present(ProcessFacts { cwd: Some(cwd), .. }) =
+                process::process(pid)
+            else {
+                return None;
+            };
+            // The number may be another's by now: its start has to be the one that was noted.
+            let expected = Expectation {
+                uid: place.user.uid,
+                exe_name: "postgres".to_owned(),
+                cwd: cwd.clone(),
+                started: Some(claim.start_time),
+            };
+            match prove(pid, &expected) {
+                Identity::Proven(_) => Some(cwd),
+                Identity::Other(_) | Identity::Gone | Identity::Unknown(_) => None,
+            }
+        })
+    }
+
     fn expectation(&self, started: Option<i64>) -> Expectation {
         Expectation {
             uid: self.place.user.uid,
             exe_name: "postgres".to_owned(),
-            cwd: self.place.pgdata.clone(),
+            cwd: self.moved.borrow().clone().unwrap_or_else(|| self.place.pgdata.clone()),
             started,
         }
     }
@@ -118,7 +170,18 @@ impl<'a> Bare<'a> {
         // No file, a stale one, or one of a time before the clock was set.
         let mut found = find_all(&self.expectation(None));
         if found.is_none() {
-            return Located::None;
+            let Some(dir) = Some(&self.place.pgdata)
+                .filter(|pgdata| !pgdata.join("PG_VERSION").exists())
+                .and_then(|_| self.moved_to())
+            else {
+                return Located::None;
+            };
+            // PGDATA was renamed under a running server: its processes are still there.
+            self.moved.replace(Some(dir));
+            found = find_all(&self.expectation(None));
+            if found.is_none() {
+                return Located::None;
+            }
         }
         let parents: Vec<i32> = found.proven.iter().map(|one| one.facts().ppid).collect();
         let postmaster = found.proven.iter().position(|one| {

@@ -33,6 +33,8 @@ use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
 const REPLICATION_USER: &str = "replicator";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
+/// How long the logger may outlive the postmaster: it ends once it has written what it got.
+const FOR_THE_LOGGER: Duration = Duration::from_secs(5);
 /// A startup process that did nothing for so long waits for WAL.
 const IDLE_FOR: Duration = Duration::from_millis(300);
 
@@ -192,21 +194,23 @@ impl<'a> Postgres<'a> {
         let walsenders = self.walsenders_before(deadline);
         let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
         *self.session.borrow_mut() = None;
-        let postmaster = match self.runtime.process() {
-            Process::None => return Ok(()),
-            Process::Running { pid, .. } => Some(pid),
-            Process::Orphans(_) | Process::Unknown(_) => None,
-        };
+        if self.runtime.process() == Process::None {
+            return Ok(());
+        }
         self.runtime.signal(Shutdown::Fast).map_err(|error| chain(&error))?;
+        let mut orphaned = None;
         let gone = poll_until(deadline, Duration::from_millis(20), || {
             usher.help();
             match self.runtime.process() {
                 Process::None => Some(Ok(())),
-                // The postmaster itself, for a moment: its children and its pid file are gone.
-                Process::Orphans(pids) if pids.iter().all(|pid| Some(*pid) == postmaster) => None,
-                Process::Orphans(pids) => Some(Err(format!(
-                    "the postmaster died in its shutdown and left {pids:?} behind"
-                ))),
+                // For a moment that is how an orderly end looks: the postmaster has removed its pid
+                // file, or the logger writes down what it still has.
+                Process::Orphans(pids) => {
+                    let grace = orphaned.get_or_insert_with(|| deadline.within(FOR_THE_LOGGER));
+                    grace.expired().then(|| {
+                        Err(format!("the postmaster died in its shutdown and left {pids:?} behind"))
+                    })
+                }
                 Process::Running { .. } | Process::Unknown(_) => None,
             }
         });
@@ -222,13 +226,19 @@ impl<'a> Postgres<'a> {
             .map_err(|error| chain(&error))
     }
 
-    /// The walsenders of a primary that answers, after those that lag were sent away.
+    /// The walsenders of a server that answers, after those that are not waited for were sent away.
     fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
         let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
         let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
         match (seen.sql, seen.connection) {
             (Sql::Primary(facts), Some(mut session)) => {
                 shutdown::before(&self.runtime, &mut session, &facts, &bound)
+            }
+            // A standby owes its cascade nothing, and those that are ahead of it never finish.
+            (Sql::Standby(_), Some(mut session)) => {
+                let sent_away = acts::walsenders(&mut session, &bound).unwrap_or_default();
+                let _ = self.runtime.terminate(&sent_away);
+                Walsenders { waited_for: Vec::new(), sent_away }
             }
             _ => Walsenders::default(),
         }

@@ -3,6 +3,7 @@
 //! It executes no program: this is all that a quiet monitor needs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::client::sql::{self, Connection, Endpoint};
 use crate::decide::facts::{Process, Sql};
@@ -10,6 +11,9 @@ use crate::postgres::postmaster_pid::PostmasterStatus;
 use crate::sys::deadline::Deadline;
 
 use super::{Place, Runtime};
+
+/// How long a postmaster that is stopped by a signal is waited for.
+const FOR_A_STOPPED_ONE: Duration = Duration::from_secs(3);
 
 /// What was seen, and the connection that it was asked on, for more.
 pub struct Look {
@@ -27,7 +31,11 @@ pub fn look(runtime: &dyn Runtime, session: Option<Connection>, deadline: &Deadl
     let process = runtime.process();
     let (sql, connection) = match process {
         Process::None | Process::Orphans(_) => (Sql::NotAsked, None),
-        Process::Running { pid, .. } => ask(runtime.place(), pid, session, deadline),
+        // A stopped postmaster answers nobody; a moment is left for whoever stopped it for a moment.
+        Process::Running { pid, stopped: true } => {
+            ask(runtime.place(), pid, session, &deadline.within(FOR_A_STOPPED_ONE))
+        }
+        Process::Running { pid, stopped: false } => ask(runtime.place(), pid, session, deadline),
         Process::Unknown(_) => {
             (Sql::Unknown("its process is not known, so nobody was asked".to_owned()), None)
         }

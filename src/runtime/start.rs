@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -39,11 +40,13 @@ pub fn wait_running(
     outcome.unwrap_or_else(|| Err(failed("it has not opened its data directory in time".into())))
 }
 
-/// How our child ended, if it has. A process that is no child of ours is looked after by others.
+/// How our child ended, if it has.
 fn has_died(pid: i32) -> Option<String> {
     match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::Exited(_, code)) => Some(format!("exit {code}")),
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(format!("killed by {signal}")),
+        // Somebody has reaped it: it was a child of ours.
+        Err(Errno::ECHILD) => Some("it ended".to_owned()),
         Ok(_) | Err(_) => None,
     }
 }

@@ -56,6 +56,14 @@ pub(super) fn history(timeline: Timeline, output: &Output) -> Result<History, Pe
     }
 }
 
+/// Reads the answer to `SHOW`: one line, which may be empty.
+pub(super) fn setting(output: &Output) -> Result<String, PeerAnswer> {
+    match output.stdout.strip_suffix('\n') {
+        Some(line) if output.ok() && !line.contains('\n') => Ok(line.to_owned()),
+        _ => Err(failure(output)),
+    }
+}
+
 /// Parts of messages of libpq and the server, and what they mean. The server's may be translated:
 /// those end as unknown, with their text.
 const NOT_LET_IN: [&str; 12] = [
@@ -219,6 +227,16 @@ mod tests {
                 PeerAnswer::Unknown(_) => "unknown",
             };
             assert_eq!(found, expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_one_line_and_an_empty_one_is_an_answer() {
+        let answered = |stdout: &str| Output { ended: Ended::Exited(0), ..printed(stdout, "") };
+        assert_eq!(setting(&answered("ANY 1 (\"n2\")\n")).unwrap(), "ANY 1 (\"n2\")");
+        assert_eq!(setting(&answered("\n")).unwrap(), "");
+        for output in [answered(""), answered("a\nb\n"), printed("a\n", "ERROR:  no")] {
+            assert!(setting(&output).is_err(), "{output:?}");
         }
     }
 

@@ -23,6 +23,12 @@ pub fn reload(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> 
     }
 }
 
+/// The processes that send WAL to others.
+pub fn walsenders(wire: &mut dyn Wire, deadline: &Deadline) -> Result<Vec<i32>, SqlError> {
+    let rows = wire.ask("SELECT pid::text FROM pg_catalog.pg_stat_replication", deadline)?;
+    Ok(firsts(&rows).filter_map(|pid| pid.parse().ok()).collect())
+}
+
 /// The value of a setting, as this session sees it and as SHOW prints it.
 pub fn show(wire: &mut dyn Wire, name: &str, deadline: &Deadline) -> Result<String, SqlError> {
     let sql = format!("SELECT pg_catalog.current_setting({})", literal(name));

@@ -10,8 +10,9 @@ use crate::sys::deadline::Deadline;
 
 use super::{Row, SqlError, Wire};
 
-/// Settings are read by `current_setting`, not from `pg_settings`, which costs more than all the
-/// rest; a duration comes with its unit, so the server is asked to convert it.
+/// A fresh session pays for every catalogue that a statement touches, so functions are asked and
+/// not the views on them, and what belongs together is put together here. A duration comes with
+/// its unit, so the server is asked to convert it.
 const QUESTION: &str = "\
 SELECT 'server', pg_catalog.current_setting('server_version_num'),
  pg_catalog.pg_is_in_recovery()::text,
@@ -19,30 +20,31 @@ SELECT 'server', pg_catalog.current_setting('server_version_num'),
  (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint;
 SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.pg_current_wal_insert_lsn(), redo_lsn,
- pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())
+ pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()),
+ pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes'),
+ pg_catalog.current_setting('synchronous_commit'),
+ pg_catalog.current_setting('restart_after_crash'), pg_catalog.current_setting('wal_log_hints'),
+ pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size')
  FROM pg_catalog.pg_control_checkpoint() WHERE NOT pg_catalog.pg_is_in_recovery();
-SELECT 'walsender', application_name, state, flush_lsn, replay_lsn, sync_priority, sync_state, pid
- FROM pg_catalog.pg_stat_replication;
 SELECT 'standby', pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn(),
  pg_catalog.current_setting('primary_conninfo'), pg_catalog.current_setting('primary_slot_name'),
  pg_catalog.pg_is_wal_replay_paused()::text,
  (pg_catalog.date_part('epoch', pg_catalog.current_setting('recovery_min_apply_delay')::interval)
   * 1000)::bigint
  WHERE pg_catalog.pg_is_in_recovery();
-SELECT 'startup', wait_event FROM pg_catalog.pg_stat_activity WHERE backend_type = 'startup';
+SELECT 'process', pid, backend_type, application_name, wait_event
+ FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type IN ('walsender', 'startup');
+SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
+ pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time))
+ FROM pg_catalog.pg_stat_get_wal_senders();
 SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn
- FROM pg_catalog.pg_stat_wal_receiver;
-SELECT 'slot', slot_name FROM pg_catalog.pg_replication_slots
- WHERE slot_type = 'physical' AND NOT temporary ORDER BY slot_name;
-SELECT 'settings', pg_catalog.current_setting('fsync'),
- pg_catalog.current_setting('full_page_writes'), pg_catalog.current_setting('synchronous_commit'),
- pg_catalog.current_setting('restart_after_crash'), pg_catalog.current_setting('wal_log_hints'),
- pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size');
-SELECT 'override', datname, rolname, item
- FROM pg_catalog.pg_db_role_setting CROSS JOIN pg_catalog.unnest(setconfig) AS item
- LEFT JOIN pg_catalog.pg_database ON pg_database.oid = setdatabase
- LEFT JOIN pg_catalog.pg_roles ON pg_roles.oid = setrole
- WHERE item LIKE 'synchronous\\_commit=%'";
+ FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL;
+SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots();
+SELECT 'override', CASE WHEN setdatabase <> 0 THEN
+  pg_catalog.pg_describe_object('pg_catalog.pg_database'::regclass, setdatabase, 0) END,
+ CASE WHEN setrole <> 0 THEN pg_catalog.pg_get_userbyid(setrole) END,
+ pg_catalog.array_to_string(setconfig, E'\\n')
+ FROM pg_catalog.pg_db_role_setting";
 
 /// Asks the instance for everything a decision needs.
 pub fn look(wire: &mut dyn Wire, deadline: &Deadline) -> Sql {
@@ -127,18 +129,14 @@ fn facts(rows: &[Row]) -> Result<Sql, SqlError> {
     // The identifier is unsigned, SQL shows it signed.
     let system_id = server.number::<i64>(2)?.cast_unsigned();
     let started = server.number(3)?;
-    let slots = answer.all("slot").map(|row| row.text(0).map(str::to_owned));
-    let slots = slots.collect::<Result<Vec<_>, _>>()?;
+    let slots = slots(&answer)?;
     if server.flag(1)? {
         let standby = answer.one("standby")?;
         return Ok(Sql::Standby(Box::new(StandbyFacts {
             receive: standby.lsn(0)?,
             replay: standby.lsn(1)?,
             receiver: answer.all("receiver").next().map(receiver).transpose()?,
-            startup_waits_for: match answer.all("startup").next() {
-                Some(row) => row.optional(0)?.map(str::to_owned),
-                None => None,
-            },
+            startup_waits_for: startup_waits_for(&answer)?,
             conninfo: standby.text(2)?.to_owned(),
             slot: standby.text(3)?.to_owned(),
             paused: standby.flag(4)?,
@@ -156,9 +154,9 @@ fn facts(rows: &[Row]) -> Result<Sql, SqlError> {
         redo: primary.lsn(2)?.ok_or_else(|| primary.bad(2))?,
         timeline: timeline_of_wal_file(primary.text(3)?).ok_or_else(|| primary.bad(3))?,
         started,
-        walsenders: answer.all("walsender").map(walsender).collect::<Result<_, _>>()?,
+        walsenders: walsenders(&answer)?,
         version,
-        weaknesses: weaknesses(version, &answer)?,
+        weaknesses: weaknesses(version, primary, &answer)?,
         system_id,
         slots,
     })))
@@ -168,16 +166,54 @@ fn timeline_of_wal_file(name: &str) -> Option<Timeline> {
     u32::from_str_radix(name.get(..8)?, 16).ok().filter(|&number| number > 0).map(Timeline)
 }
 
-fn walsender(row: &Fields<'_>) -> Result<Walsender, SqlError> {
+/// Physical ones that outlive their session.
+fn slots(answer: &Answer<'_>) -> Result<Vec<String>, SqlError> {
+    let mut names = Vec::new();
+    for row in answer.all("slot") {
+        if row.text(1)? == "physical" && !row.flag(2)? {
+            names.push(row.text(0)?.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn startup_waits_for(answer: &Answer<'_>) -> Result<Option<String>, SqlError> {
+    for row in answer.all("process") {
+        if row.optional(1)? == Some("startup") {
+            return row.optional(3).map(|event| event.map(str::to_owned));
+        }
+    }
+    Ok(None)
+}
+
+/// A walsender that appears in one list only has come or gone meanwhile.
+fn walsenders(answer: &Answer<'_>) -> Result<Vec<Walsender>, SqlError> {
+    let mut walsenders = Vec::new();
+    for row in answer.all("walsender") {
+        let pid = row.text(0)?;
+        for process in answer.all("process") {
+            if process.optional(0)? != Some(pid) {
+                continue;
+            }
+            walsenders.push(walsender(row, process.optional(2)?.unwrap_or_default())?);
+        }
+    }
+    Ok(walsenders)
+}
+
+fn walsender(row: &Fields<'_>, name: &str) -> Result<Walsender, SqlError> {
     Ok(Walsender {
-        name: row.text(0)?.to_owned(),
+        pid: row.number(0)?,
+        name: name.to_owned(),
         state: row.optional(1)?.unwrap_or("startup").to_owned(),
         flush: row.lsn(2)?,
         replay: row.lsn(3)?,
         // NULL for a user that may not see it: then it does not count as synchronous.
         priority: row.optional(4)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(4))?,
         sync_state: row.optional(5)?.unwrap_or("async").to_owned(),
-        pid: row.number(6)?,
+        // A clock that was set back makes it negative: then nothing is said against it.
+        silent_for: row.optional(6)?.and_then(|text| text.parse::<u64>().ok()),
     })
 }
 
@@ -192,27 +228,31 @@ fn receiver(row: &Fields<'_>) -> Result<Receiver, SqlError> {
 }
 
 /// What weakens the promises, in words for an operator.
-fn weaknesses(version: u32, answer: &Answer<'_>) -> Result<Vec<String>, SqlError> {
-    let settings = answer.one("settings")?;
+fn weaknesses(
+    version: u32,
+    settings: &Fields<'_>,
+    answer: &Answer<'_>,
+) -> Result<Vec<String>, SqlError> {
     let mut words = Vec::new();
-    if !settings.flag(0)? {
+    if !settings.flag(4)? {
         words.push("fsync is off: a crash of the machine loses or corrupts data".to_owned());
     }
-    if !settings.flag(1)? {
+    if !settings.flag(5)? {
         words.push("full_page_writes is off: a crash of the machine can corrupt data".to_owned());
     }
-    let synchronous_commit = settings.text(2)?;
+    let synchronous_commit = settings.text(6)?;
     if !waits_for_flush(synchronous_commit) {
         words.push(format!(
             "synchronous_commit is {synchronous_commit}: commits are acknowledged before a standby has them"
         ));
     }
     for row in answer.all("override") {
-        let value = row.text(2)?.split_once('=').map_or("", |(_, value)| value);
-        if !waits_for_flush(value) {
+        let items = row.optional(2)?.unwrap_or_default().lines();
+        let values = items.filter_map(|item| item.strip_prefix("synchronous_commit="));
+        for value in values.filter(|value| !waits_for_flush(value)) {
             let scope = match (row.optional(0)?, row.optional(1)?) {
-                (Some(database), Some(role)) => format!("role {role} in database {database}"),
-                (Some(database), None) => format!("database {database}"),
+                (Some(database), Some(role)) => format!("role {role} in {database}"),
+                (Some(database), None) => database.to_owned(),
                 (None, Some(role)) => format!("role {role}"),
                 (None, None) => "all roles".to_owned(),
             };
@@ -221,7 +261,7 @@ fn weaknesses(version: u32, answer: &Answer<'_>) -> Result<Vec<String>, SqlError
             ));
         }
     }
-    if settings.flag(3)? {
+    if settings.flag(7)? {
         words.push(
             "restart_after_crash is on: the server restarts itself behind the cluster's back"
                 .to_owned(),
@@ -233,13 +273,13 @@ fn weaknesses(version: u32, answer: &Answer<'_>) -> Result<Vec<String>, SqlError
             "PostgreSQL {version} skips the wait for a standby just after its start: update it"
         ));
     }
-    if !settings.flag(4)? && !settings.flag(5)? {
+    if !settings.flag(8)? && !settings.flag(9)? {
         words.push(
             "wal_log_hints and data checksums are off: pg_rewind cannot be used, a node comes back by a full copy"
                 .to_owned(),
         );
     }
-    if settings.text(6)? == "-1" {
+    if settings.text(10)? == "-1" {
         words.push(
             "max_slot_wal_keep_size is unlimited: the slot of an absent standby can fill the disk"
                 .to_owned(),
@@ -266,24 +306,32 @@ mod tests {
     }
 
     fn primary(more: &[&[&str]], settings: &[&str]) -> Result<Sql, SqlError> {
+        let mut primary =
+            vec!["primary", "ANY 1 (n2)", "0/3000060", "0/2000028", "000000020000000000000003"];
+        primary.extend(settings);
         let mut rows = vec![
             row(&["server", "150018", "false", "7710224403141089813", "1763640512123456"]),
-            row(&["primary", "ANY 1 (n2)", "0/3000060", "0/2000028", "000000020000000000000003"]),
+            row(&primary),
         ];
         rows.extend(more.iter().map(|columns| row(columns)));
-        rows.push(row(settings));
         facts(&rows)
     }
 
-    const SOUND: [&str; 8] = ["settings", "on", "on", "on", "off", "off", "on", "10GB"];
+    const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
 
     #[test]
     fn a_primary_is_read_whole() {
         let answer = primary(
             &[
-                &["walsender", "n2", "streaming", "0/3000060", "0/3000000", "1", "quorum", "4711"],
-                &["walsender", "pgtwin_x", "backup", "NULL", "NULL", "0", "async", "4712"],
-                &["slot", "ha_slot_n2"],
+                &["process", "4711", "walsender", "n2", "WalSenderMain"],
+                &["process", "4712", "walsender", "pgtwin_x", "WalSenderWriteData"],
+                &["process", "4713", "walsender", "gone", "NULL"],
+                &["walsender", "4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
+                &["walsender", "4712", "backup", "NULL", "NULL", "0", "async", "NULL"],
+                &["walsender", "4714", "startup", "NULL", "NULL", "0", "async", "NULL"],
+                &["slot", "ha_slot_n2", "physical", "false"],
+                &["slot", "a_backup", "physical", "true"],
+                &["slot", "cdc", "logical", "false"],
             ],
             &SOUND,
         );
@@ -292,6 +340,7 @@ mod tests {
         assert_eq!(facts.timeline, Timeline(2));
         assert_eq!(facts.started, 1_763_640_512_123_456);
         assert_eq!(facts.walsenders.len(), 2);
+        assert_eq!((facts.walsenders[0].pid, facts.walsenders[0].name.as_str()), (4711, "n2"));
         assert_eq!(facts.walsenders[0].flush, Some(Lsn(0x300_0060)));
         assert_eq!(facts.walsenders[1].flush, None);
         assert_eq!(facts.slots, ["ha_slot_n2"]);
@@ -303,7 +352,7 @@ mod tests {
         let rows = [
             row(&["server", "130021", "true", "-5", "1"]),
             row(&["standby", "NULL", "0/3000000", "host=n1", "s", "false", "30000"]),
-            row(&["startup", "RecoveryRetrieveRetryInterval"]),
+            row(&["process", "12", "startup", "", "RecoveryRetrieveRetryInterval"]),
         ];
         let Ok(Sql::Standby(facts)) = facts(&rows) else { panic!() };
         assert_eq!(facts.receive, None);
@@ -316,13 +365,13 @@ mod tests {
     #[test]
     fn each_weakness_is_named() {
         for (setting, value, expected) in [
-            (1, "off", "fsync"),
-            (2, "off", "full_page_writes"),
-            (3, "remote_write", "synchronous_commit is remote_write"),
-            (3, "local", "synchronous_commit is local"),
-            (4, "on", "restart_after_crash"),
-            (6, "off", "pg_rewind"),
-            (7, "-1", "max_slot_wal_keep_size"),
+            (0, "off", "fsync"),
+            (1, "off", "full_page_writes"),
+            (2, "remote_write", "synchronous_commit is remote_write"),
+            (2, "local", "synchronous_commit is local"),
+            (3, "on", "restart_after_crash"),
+            (5, "off", "pg_rewind"),
+            (6, "-1", "max_slot_wal_keep_size"),
         ] {
             let mut settings = SOUND;
             settings[setting] = value;
@@ -335,13 +384,13 @@ mod tests {
     #[test]
     fn a_role_or_database_that_does_not_wait_is_named() {
         for (database, role, value, expected) in [
-            ("shop", "NULL", "off", Some("database shop")),
+            ("database shop", "NULL", "off", Some("for database shop:")),
             ("NULL", "bulk", "local", Some("role bulk")),
-            ("shop", "bulk", "OFF", Some("role bulk in database shop")),
+            ("database shop", "bulk", "OFF", Some("role bulk in database shop")),
             ("NULL", "bulk", "remote_apply", None),
             ("NULL", "bulk", "True", None),
         ] {
-            let item = format!("synchronous_commit={value}");
+            let item = format!("work_mem=4MB\nsynchronous_commit={value}\nenable_sort=off");
             let answer = primary(&[&["override", database, role, &item]], &SOUND);
             let Ok(Sql::Primary(facts)) = answer else { panic!() };
             let words = facts.weaknesses.first();

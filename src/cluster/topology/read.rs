@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Ban, ClusterOptions, ClusterStatus, FenceEvent, FenceHistory, FenceOutcome, Instance, NodeKind,
-    NodeStatus, Quorum, Role, StatusError,
+    Ban, ClusterOptions, ClusterStatus, FailedAction, FenceEvent, FenceHistory, FenceOutcome,
+    Instance, NodeKind, NodeStatus, Quorum, Role, StatusError,
 };
 use crate::cluster::node::NodeName;
 use crate::cluster::xml::{self, Element};
@@ -37,6 +37,7 @@ pub(super) fn status(text: &str) -> Result<ClusterStatus, StatusError> {
         attributes: attributes(&root)?,
         fencing: fence_history(&root)?,
         bans: bans(&root)?,
+        failures: failures(&root),
     };
     // Without a single resource there is no <resources>.
     for resources in root.children_named("resources") {
@@ -216,6 +217,36 @@ fn fence_history(root: &Element) -> Result<FenceHistory, StatusError> {
         });
     }
     Ok(FenceHistory::Events(events))
+}
+
+/// What is only shown to people never makes the whole answer useless: a failure that cannot be
+/// read is left out.
+fn failures(root: &Element) -> Vec<FailedAction> {
+    root.children_named("failures")
+        .flat_map(|list| list.children_named("failure"))
+        .filter_map(|failure| {
+            // RESOURCE_OPERATION_INTERVAL, where the resource may have underscores of its own.
+            let (rest, _interval) = failure.attr("op_key")?.rsplit_once('_')?;
+            let (resource, operation) = rest.rsplit_once('_')?;
+            let resource = match resource.rsplit_once(':') {
+                Some((base, number)) if number.bytes().all(|b| b.is_ascii_digit()) => base,
+                _ => resource,
+            };
+            let status = failure.attr("status").unwrap_or_default();
+            let exit = failure.attr("exitstatus").unwrap_or_default();
+            // `Done` and `complete` say that the agent's own exit is all there is to know.
+            let finished = ["", "Done", "complete"].contains(&status);
+            Some(FailedAction {
+                resource: resource.to_owned(),
+                operation: operation.to_owned(),
+                node: failure.attr("node")?.parse().ok()?,
+                exit_code: failure.attr("exitcode").and_then(|code| code.parse().ok()),
+                words: if finished { exit } else { status }.to_owned(),
+                reason: failure.attr("exitreason").unwrap_or_default().to_owned(),
+                when: owned(failure, "last-rc-change"),
+            })
+        })
+        .collect()
 }
 
 fn bans(root: &Element) -> Result<Vec<Ban>, StatusError> {

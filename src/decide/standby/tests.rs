@@ -44,6 +44,7 @@ fn well() -> Facts {
         streams: true,
         from_the_right_one: true,
         paused: false,
+        delayed: false,
         due: false,
         upstream: None,
         followed: None,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::config::WORKER;
@@ -37,14 +38,32 @@ pub fn config(address: &str, name: &str) -> Config {
     config
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NoConnection {
+    /// No answer in time.
+    Silence,
+    /// The server has no connection left (SQLSTATE 53300).
+    AllTaken,
+    /// Anything else.
+    Failed(tokio_postgres::Error),
+}
+
 /// Connects. The connection's own task ends with the client or with the server.
-pub async fn connect(config: &Config) -> Option<Client> {
-    let (client, connection) = timeout(CONNECT, config.connect(NoTls)).await.ok()?.ok()?;
+pub async fn connect(config: &Config) -> Result<Client, NoConnection> {
+    let connecting = timeout(CONNECT, config.connect(NoTls)).await;
+    let (client, connection) = connecting.map_err(|_| NoConnection::Silence)?.map_err(|error| {
+        if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
+            NoConnection::AllTaken
+        } else {
+            NoConnection::Failed(error)
+        }
+    })?;
     tokio::spawn(async move {
         // Its errors reach the client's statements.
         let _ = connection.await;
     });
-    Some(client)
+    Ok(client)
 }
 
 /// One session for a test: statement by statement, open until dropped. What happens to it in
@@ -65,7 +84,7 @@ impl Session {
         let config = config(address, "lab_session");
         let client = runtime
             .block_on(connect(&config))
-            .ok_or_else(|| LabError::plain(format!("cannot connect to {address}")))?;
+            .map_err(|why| LabError::plain(format!("cannot connect to {address}: {why:?}")))?;
         Ok(Self { runtime, client })
     }
 
@@ -112,7 +131,7 @@ impl Crowd {
         Self { stop, refused, thread: Some(thread) }
     }
 
-    /// How often a connection was refused: more than none means that all are taken.
+    /// How often the server said that all connections are taken.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
@@ -131,19 +150,19 @@ async fn crowd(config: &Config, stop: &AtomicBool, refused: &AtomicUsize) {
     let mut taken: Vec<Client> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         taken.retain(|client| !client.is_closed());
-        let mut wave: JoinSet<Option<Client>> = JoinSet::new();
+        let mut wave: JoinSet<Result<Client, NoConnection>> = JoinSet::new();
         for _ in 0..8 {
             let config = config.clone();
             wave.spawn(async move { connect(&config).await });
         }
-        let mut none = false;
-        for client in wave.join_all().await {
-            none |= client.is_none();
-            taken.extend(client);
+        let mut all_taken = false;
+        for connected in wave.join_all().await {
+            all_taken |= matches!(connected, Err(NoConnection::AllTaken));
+            taken.extend(connected.ok());
         }
-        if none {
+        if all_taken {
             refused.fetch_add(1, Ordering::Relaxed);
-            sleep(Duration::from_millis(100)).await;
         }
+        sleep(Duration::from_millis(if all_taken { 100 } else { 10 })).await;
     }
 }

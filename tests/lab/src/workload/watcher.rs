@@ -207,7 +207,7 @@ impl Eye {
     }
 
     async fn open(&self) -> Option<(Client, Instance)> {
-        let client = session::connect(&self.config).await?;
+        let client = session::connect(&self.config).await.ok()?;
         let ask = client.query_one("SELECT pg_postmaster_start_time()::text", &[]);
         let started: String = timeout(LIMIT, ask).await.ok()?.ok()?.try_get(0).ok()?;
         Some((client, Instance { node: self.node.clone(), started }))

@@ -266,8 +266,8 @@ async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> E
     let client = match client {
         Some(client) if !client.is_closed() => client,
         _ => match session::connect(&config).await {
-            Some(client) => client,
-            None => return Ended { attempt: None, client: None },
+            Ok(client) => client,
+            Err(_) => return Ended { attempt: None, client: None },
         },
     };
     let sent = Instant::now();

@@ -155,7 +155,12 @@ pub fn grow() -> Vec<Row> {
     let facts = || in_order().holds(&one).v("n2");
     let begun = || in_order().holds(&both).v("n2").scores("n1 n2").acked("n2 n3", &one);
     vec![
-        ("it comes into E in the own file first", facts(), write_file(both.clone())),
+        ("one that only seems to stream is not taken in", facts(), Next::Do(Step::TakeBarrier)),
+        (
+            "it comes into E in the own file first, once it has confirmed something",
+            facts().barrier(0x500),
+            write_file(both.clone()),
+        ),
         (
             "it has no score before it is in V, and V waits for the other's word",
             begun(),

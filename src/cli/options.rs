@@ -1,0 +1,61 @@
+//! The operator's command line. Floor 4.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{force_promote, forget, status};
+
+/// What stands below the operator's commands in the help.
+const AFTER: &str = "\
+Actions of the resource agent (Pacemaker calls them, with OCF_RESKEY_* set):
+  start, stop, promote, demote, monitor, notify, reload-agent, validate-all,
+  validate-pghba, meta-data, usage
+
+Exit codes of the operator's commands:
+  0  done, or all is well
+  1  something needs attention, or it was not done; the reason is printed
+  2  the command line is wrong
+Actions exit with the codes of OCF resource agents (an unknown action: 3).";
+
+/// PostgreSQL high availability on Pacemaker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgtwin",
+    version,
+    after_help = AFTER,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 80
+)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Their words stand with their options.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Status(status::Options),
+    Forget(forget::Options),
+    ForcePromote(force_promote::Options),
+}
+
+/// Whether this is an operator's command.
+pub(super) fn is_command(word: &str) -> bool {
+    Options::command().get_subcommands().any(|command| command.get_name() == word)
+}
+
+/// Runs what the command line says; a mistake in it is told and exits with 2.
+pub(super) fn main() -> ExitCode {
+    match Options::parse().command {
+        Command::Status(options) => status::run(&options),
+        Command::Forget(options) => forget::run(&options),
+        Command::ForcePromote(options) => force_promote::run(&options),
+    }
+    .into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The ledger in words. Floor 1.
+
+use super::{Facts, OwnLedger, any_of};
+use crate::cluster::known::Known;
+use crate::cluster::ledger::{Entry, Mode, Store, names as list};
+use crate::cluster::node::NodeName;
+
+/// What the ledger says, and what is wrong with it.
+pub(super) fn words(facts: &Facts, warnings: &mut Vec<String>) -> String {
+    let store = match &facts.ledger {
+        Known::Known(store) => store,
+        Known::Unknown(why) => {
+            warnings.push(format!("the ledger in the CIB cannot be read: {why}"));
+            return "?".to_owned();
+        }
+    };
+    own_file(facts, store, warnings);
+    intents(store, warnings);
+    let binding = facts.binding();
+    match binding.as_slice() {
+        [] => "none yet: the first primary begins it".to_owned(),
+        [entry] => of_entry(facts, entry),
+        several => {
+            let primaries: Vec<String> =
+                several.iter().map(|entry| of_entry(facts, entry)).collect();
+            warnings.push(format!(
+                "{} entries of the ledger share term {}: whoever takes over has to satisfy all",
+                several.len(),
+                several.first().map_or(0, |entry| entry.term)
+            ));
+            primaries.join("; ")
+        }
+    }
+}
+
+fn of_entry(facts: &Facts, entry: &Entry) -> String {
+    let is =
+        if facts.primary() == Some(&entry.primary) { "is primary since" } else { "was primary of" };
+    let mut words = format!(
+        "{} {is} term {} (promotion {}, entry {}); {}",
+        entry.primary,
+        entry.term,
+        short(entry),
+        entry.seq,
+        successors(facts, entry),
+    );
+    if facts.primary() == Some(&entry.primary)
+        && let Known::Known(names) = facts.sync_names()
+    {
+        words.push_str("; ");
+        if names.is_empty() {
+            words.push_str("writes wait for no standby");
+        } else {
+            words.push_str("writes need ");
+            words.push_str(&any_of(&names));
+        }
+    }
+    words.push('.');
+    words
+}
+
+fn successors(facts: &Facts, entry: &Entry) -> String {
+    if !entry.heirs.is_empty() {
+        let remark = match entry.mode {
+            Mode::Sync => "",
+            Mode::Async => " with what it has received",
+        };
+        return format!("{} may take over{remark}", any_of(&entry.heirs));
+    }
+    // Either nobody has confirmed everything since its promotion, or it is about to go on alone.
+    match facts.sync_names() {
+        Known::Known(names) if !names.is_empty() && facts.primary() == Some(&entry.primary) => {
+            format!("nobody may take over at the moment: {} waits for a standby", entry.primary)
+        }
+        Known::Known(_) | Known::Unknown(_) => {
+            format!("nobody may take over: {} went on alone", entry.primary)
+        }
+    }
+}
+
+/// The first half of a promotion's identity, which tells promotions apart well enough for people.
+pub(super) fn short(entry: &Entry) -> String {
+    entry.id.to_string().chars().take(8).collect()
+}
+
+fn own_file(facts: &Facts, cib: &Store, warnings: &mut Vec<String>) {
+    if !facts.members.contains(&facts.me) {
+        return;
+    }
+    let me: &NodeName = &facts.me;
+    match &facts.own {
+        OwnLedger::Missing if cib.is_empty() => {}
+        OwnLedger::Missing => warnings.push(format!(
+            "{me} has no ledger file, so {me} cannot be promoted: it gets one when it follows the \
+             primary"
+        )),
+        OwnLedger::Unreadable(why) => warnings
+            .push(format!("the ledger file of {me} is no help, so {me} cannot be promoted: {why}")),
+        OwnLedger::Read(own) if goes_on_alone(own.done(me), cib.done(me)) => {
+            warnings.push(format!(
+                "{me} is about to go on alone, once it is proven that {} cannot take over any more",
+                own.done(me).map_or_else(String::new, |entry| any_of(&entry.heirs))
+            ));
+        }
+        OwnLedger::Read(own) => {
+            let (mine, theirs) = (own.newest_done(), cib.newest_done());
+            if mine != theirs {
+                warnings.push(format!(
+                    "the ledger file of {me} and the CIB differ ({}; {}): the next monitor mends \
+                     it, look at the log if it stays",
+                    state("file", mine),
+                    state("CIB", theirs),
+                ));
+            }
+        }
+    }
+}
+
+/// A primary tells everybody first that nobody may take over, and its own file last.
+fn goes_on_alone(file: Option<&Entry>, cib: Option<&Entry>) -> bool {
+    match (file, cib) {
+        (Some(file), Some(cib)) => {
+            file.id == cib.id
+                && !file.heirs.is_empty()
+                && cib.heirs.is_empty()
+                && cib.seq > file.seq
+        }
+        (Some(_) | None, _) => false,
+    }
+}
+
+fn state(whose: &str, entry: Option<&Entry>) -> String {
+    match entry {
+        None => format!("{whose}: empty"),
+        Some(entry) => format!(
+            "{whose}: term {} entry {} of {}, heirs {}",
+            entry.term,
+            entry.seq,
+            entry.primary,
+            list(&entry.heirs)
+        ),
+    }
+}
+
+fn intents(store: &Store, warnings: &mut Vec<String>) {
+    for entry in store.slots().filter_map(|(_, slot)| slot.intent.as_ref()) {
+        warnings.push(format!(
+            "{} has begun a promotion (term {}) and has not reported its end",
+            entry.primary, entry.term
+        ));
+    }
+}

@@ -1,0 +1,618 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+
+use super::{Facts, OwnLedger, Server, WIDTH, bytes, report, wrapped};
+use crate::cluster::cib::{Cib, NodeStateEntry, Primitive, Setting, Settings};
+use crate::cluster::known::Known;
+use crate::cluster::ledger::Mode;
+use crate::cluster::topology::{
+    ClusterOptions, ClusterStatus, FailedAction, FenceEvent, FenceHistory, FenceOutcome, Instance,
+    NodeKind, NodeStatus, Quorum, Role,
+};
+use crate::decide::facts::{PrimaryFacts, Walsender};
+use crate::decide::support::{SYSTEM, entry, intending, node, nodes, store};
+use crate::ocf::params::FencingPolicy;
+use crate::postgres::lsn::{Lsn, Timeline};
+
+fn node_status(name: &str, (online, unclean, pending): (bool, bool, bool)) -> NodeStatus {
+    NodeStatus {
+        name: node(name),
+        id: "1".into(),
+        kind: NodeKind::Member,
+        online,
+        unclean,
+        pending,
+        standby: false,
+        standby_onfail: false,
+        maintenance: false,
+        shutdown: false,
+        health: None,
+        feature_set: None,
+        is_dc: false,
+    }
+}
+
+fn instance(name: &str, role: Role) -> Instance {
+    Instance {
+        resource: "db".into(),
+        clone: Some("db-clone".into()),
+        agent: "ocf:heartbeat:pgtwin".into(),
+        active: role != Role::Stopped,
+        role,
+        target_role: None,
+        failed: false,
+        blocked: false,
+        managed: true,
+        maintenance: Some(false),
+        orphaned: false,
+        pending: None,
+        nodes: vec![node(name)],
+    }
+}
+
+fn fence_device() -> Primitive {
+    Primitive {
+        id: "fencing".into(),
+        class: "stonith".into(),
+        provider: None,
+        agent: "fence_lab".into(),
+        parameters: Settings::new(),
+        meta: Settings::new(),
+        operations: Vec::new(),
+        clone: None,
+        group: None,
+        bundle: None,
+    }
+}
+
+fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
+    let mut transient = Settings::new();
+    transient.insert("pgtwin-db-state".into(), Setting::Set(state.into()));
+    if let Some(score) = score {
+        transient.insert("master-db".into(), Setting::Set(score.to_string()));
+    }
+    NodeStateEntry {
+        name: node(name),
+        in_ccm: Some("true".into()),
+        crmd: Some("online".into()),
+        join: Some("member".into()),
+        expected: Some("member".into()),
+        transient,
+    }
+}
+
+/// What the primary `n1` says of itself, with standbys that stream so many bytes behind.
+fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
+    let insert = Lsn(0x500_0148);
+    let walsender = |(name, behind): &(&str, u64)| Walsender {
+        name: (*name).into(),
+        state: "streaming".into(),
+        flush: Some(Lsn(insert.0 - behind)),
+        replay: None,
+        priority: 1,
+        sync_state: "quorum".into(),
+        silent_for: None,
+        pid: 7,
+    };
+    PrimaryFacts {
+        names: names.into(),
+        insert,
+        redo: insert,
+        timeline: Timeline(3),
+        started: 1,
+        walsenders: standbys.iter().map(walsender).collect(),
+        version: 170_005,
+        weaknesses: Vec::new(),
+        system_id: SYSTEM,
+        slots: Vec::new(),
+    }
+}
+
+const AT: Lsn = Lsn(0x500_0148);
+const VOTES: &str = "ANY 1 (\"n2\",\"n3\")";
+
+/// Three nodes, n1 the primary of term 3, all well, seen from n1.
+fn healthy() -> Facts {
+    let ledger = store(&[entry(3, 7, 0x8f3a_12bc_0000_0001, "n1", "n2 n3")]);
+    Facts {
+        resource: "db".into(),
+        me: node("n1"),
+        members: nodes("n1 n2 n3"),
+        mode: Mode::Sync,
+        policy: FencingPolicy::Required,
+        vip: Some("192.0.2.100".into()),
+        status: ClusterStatus {
+            dc: Some(node("n1")),
+            dc_version: None,
+            quorum: Quorum::Quorate,
+            options: ClusterOptions {
+                fencing_enabled: true,
+                maintenance_mode: false,
+                no_quorum_policy: "stop".into(),
+            },
+            nodes: ["n1", "n2", "n3"].map(|n| node_status(n, (true, false, false))).to_vec(),
+            instances: vec![
+                instance("n1", Role::Promoted),
+                instance("n2", Role::Unpromoted),
+                instance("n3", Role::Unpromoted),
+            ],
+            bundles: Vec::new(),
+            attributes: BTreeMap::new(),
+            fencing: FenceHistory::Events(Vec::new()),
+            bans: Vec::new(),
+            failures: Vec::new(),
+        },
+        cib: Cib {
+            version: (0, 1, 0),
+            have_quorum: Some(true),
+            dc_uuid: None,
+            options: Settings::new(),
+            own_sets: BTreeMap::new(),
+            nodes: Vec::new(),
+            primitives: vec![fence_device()],
+            locations: Vec::new(),
+            node_states: vec![
+                transient("n1", "primary", Some(20_000)),
+                transient("n2", "streaming", Some(10_000)),
+                transient("n3", "streaming", Some(10_000)),
+            ],
+        },
+        own: OwnLedger::Read(ledger.clone()),
+        ledger: Known::Known(ledger),
+        servers: BTreeMap::from([
+            (node("n1"), Server::Primary(Timeline(3), AT)),
+            (node("n2"), Server::Standby(Timeline(3), AT)),
+            (node("n3"), Server::Standby(Timeline(3), AT)),
+        ]),
+        local: Some(local(&[("n2", 0), ("n3", 16_384)], VOTES)),
+        names: Known::Known(VOTES.into()),
+        standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
+        problems: Vec::new(),
+    }
+}
+
+/// The same without what an instance elsewhere says only to its own node, seen from n2.
+fn from_a_standby() -> Facts {
+    Facts { me: node("n2"), local: None, ..healthy() }
+}
+
+fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
+    let at = facts.status.nodes.iter().position(|status| status.name == node(name)).unwrap();
+    facts.status.nodes[at] = node_status(name, state);
+    if !state.0 {
+        facts.status.instances.retain(|instance| !instance.nodes.contains(&node(name)));
+        facts.cib.node_states.retain(|state| state.name != node(name));
+        let lost = "it is not reached: 192.0.2.1: connection timed out";
+        facts.servers.insert(node(name), Server::Absent(lost.into()));
+    }
+}
+
+const LOST: (bool, bool, bool) = (false, true, false);
+const OFF: (bool, bool, bool) = (false, false, false);
+
+#[track_caller]
+fn shows(facts: &Facts, expected: &str) {
+    let report = report(facts);
+    let text = report.to_string();
+    assert!(text == expected, "shown:\n{text}\nexpected:\n{expected}");
+    assert_eq!(report.needs_attention(), text.contains("\nWarnings:"));
+    fits(&text);
+}
+
+#[track_caller]
+fn fits(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
+    }
+}
+
+#[track_caller]
+fn warns(facts: &Facts, expected: &str) {
+    let report = report(facts);
+    fits(&report.to_string());
+    let words = report.warnings.join("\n");
+    assert!(words.contains(expected), "{words:?} does not contain {expected:?}");
+}
+
+#[test]
+fn a_healthy_cluster_has_a_table_and_no_warning() {
+    let expected = "\
+db: synchronous replication, 3 members, as seen from n1
+
+NODE  ROLE     STATE      TL  LSN            LAG  SYNC  SCORE  HEIR
+n1    primary  writable    3  0/5000148        -  -     20000  -
+n2    standby  streaming   3  0/5000148      0 B  yes   10000  yes
+n3    standby  streaming   3  0/5000148  16384 B  yes   10000  yes
+
+Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 7); n2 or n3
+             may take over; writes need n2 or n3.
+Quorum       yes: 3 of 3 nodes are online
+Fencing      works (fencing)
+Maintenance  no
+Address      192.0.2.100
+";
+    shows(&healthy(), expected);
+}
+
+#[test]
+fn a_standby_shows_what_can_be_asked_from_afar() {
+    let mut facts = from_a_standby();
+    facts.servers.insert(node("n3"), Server::Standby(Timeline(3), Lsn(AT.0 - 40_000_000)));
+    let text = report(&facts).to_string();
+    let rows = "\
+n1    primary  writable    3  0/5000148      -  -     20000  -
+n2    standby  streaming   3  0/5000148    0 B  yes   10000  yes
+n3    standby  streaming   3  0/29DA748  38 MB  yes   10000  yes
+";
+    assert!(text.contains(rows), "{text}");
+    assert!(!report(&facts).needs_attention());
+}
+
+#[test]
+fn a_primary_that_went_on_alone_says_that_nobody_may_take_over() {
+    let mut facts = healthy();
+    for lost in ["n2", "n3"] {
+        set_node(&mut facts, lost, OFF);
+    }
+    facts.cib.node_states = vec![transient("n1", "primary-alone", Some(20_000))];
+    let ledger = store(&[entry(3, 9, 0x8f3a_12bc_0000_0001, "n1", "")]);
+    facts.own = OwnLedger::Read(ledger.clone());
+    facts.ledger = Known::Known(ledger);
+    facts.names = Known::Known(String::new());
+    facts.local = Some(PrimaryFacts {
+        weaknesses: vec![
+            "max_slot_wal_keep_size is unlimited: the slot of an absent standby can fill the disk"
+                .into(),
+            "synchronous_commit is off for role bulk: its commits are acknowledged early".into(),
+        ],
+        ..local(&[], "")
+    });
+    let expected = "\
+db: synchronous replication, 3 members, as seen from n1
+
+NODE  ROLE     STATE    TL  LSN        LAG  SYNC  SCORE  HEIR
+n1    primary  alone     3  0/5000148    -  -     20000  -
+n2    -        offline   -  -            -  no        -  no
+n3    -        offline   -  -            -  no        -  no
+
+Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 9); nobody
+             may take over: n1 went on alone; writes wait for no standby.
+Quorum       yes: 1 of 3 nodes are online
+Fencing      works (fencing)
+Maintenance  no
+Address      192.0.2.100
+
+Warnings:
+- n2 is offline
+- n3 is offline
+- no standby streams: every commit is on n1 only, and nobody can take over
+- synchronous_commit is off for role bulk: its commits are acknowledged early
+
+Advice:
+- max_slot_wal_keep_size is unlimited: the slot of an absent standby can fill
+  the disk
+";
+    shows(&facts, expected);
+}
+
+#[test]
+fn what_a_cut_off_node_cannot_know_is_a_question_mark_with_its_reason() {
+    let mut facts = from_a_standby();
+    set_node(&mut facts, "n1", LOST);
+    set_node(&mut facts, "n3", LOST);
+    facts.status.quorum = Quorum::Inquorate;
+    facts.names = Known::unknown("no primary answers");
+    facts.servers.insert(
+        node("n2"),
+        Server::Silent("it starts up, or replays WAL, and takes no session yet".into()),
+    );
+    let expected = "\
+db: synchronous replication, 3 members, as seen from n2
+
+NODE  ROLE     STATE      TL  LSN  LAG  SYNC  SCORE  HEIR
+n1    ?        UNCLEAN     ?  ?      -  -         -  -
+n2    standby  streaming   ?  ?      -  -     10000  yes
+n3    ?        UNCLEAN     ?  ?      -  -         -  yes
+
+Ledger       n1 was primary of term 3 (promotion 8f3a12bc, entry 7); n2 or n3
+             may take over.
+Quorum       NO: 1 of 3 nodes are online
+Fencing      works (fencing)
+Maintenance  no
+Address      192.0.2.100
+
+Warnings:
+- n1's PostgreSQL gave no position: it is not reached: 192.0.2.1: connection
+  timed out
+- n2's PostgreSQL gave no position: it starts up, or replays WAL, and takes no
+  session yet
+- n3's PostgreSQL gave no position: it is not reached: 192.0.2.1: connection
+  timed out
+- this partition has no quorum (no-quorum-policy=stop): nothing is promoted, and
+  a primary without standbys takes no commits
+- there is no primary
+- n1 is lost and has not been fenced: nothing is decided until it is (if you
+  have switched it off yourself: stonith_admin --confirm n1)
+- n3 is lost and has not been fenced: nothing is decided until it is (if you
+  have switched it off yourself: stonith_admin --confirm n3)
+";
+    shows(&facts, expected);
+}
+
+#[test]
+fn a_node_without_postgresql_shows_what_pacemaker_and_the_ledger_say() {
+    let mut facts = from_a_standby();
+    facts.me = node("arbiter");
+    let why = "arbiter cannot ask it: there is no user \"postgres\"";
+    for server in facts.servers.values_mut() {
+        *server = Server::Silent(why.into());
+    }
+    facts.names = Known::unknown(why);
+    facts.own = OwnLedger::Missing;
+    let text = report(&facts).to_string();
+    let rows = "\
+n1    primary  primary     ?  ?      -  -     20000  -
+n2    standby  streaming   ?  ?      ?  ?     10000  yes
+n3    standby  streaming   ?  ?      ?  ?     10000  yes
+";
+    assert!(text.contains(rows), "{text}");
+    warns(&facts, "n2's PostgreSQL gave no position: arbiter cannot ask it");
+    warns(&facts, "for whom commits wait on n1 is not known");
+    // It is no member, so it needs no ledger file.
+    assert!(!text.contains("ledger file"), "{text}");
+}
+
+#[test]
+fn names_that_are_too_long_for_the_table_stand_above_their_row() {
+    let mut facts = healthy();
+    let long = "database-server-north-01.internal.example.com";
+    facts.members = [node(long)].into();
+    facts.me = node(long);
+    let text = report(&facts).to_string();
+    fits(&text);
+    assert!(text.contains(&format!("\n{long}\n    ")), "{text}");
+}
+
+#[test]
+fn fencing_that_proves_nothing_is_told_with_what_it_costs() {
+    let mut facts = healthy();
+    facts.cib.options.insert("stonith-enabled".into(), Setting::Set("false".into()));
+    warns(&facts, "(stonith-enabled=false). After the loss of a node nobody");
+    assert!(report(&facts).to_string().contains("Fencing      NO: fencing is disabled"));
+    facts.policy = FencingPolicy::Advised;
+    warns(&facts, "fencing=advised accepts that two nodes may write at once");
+    facts.cib.options.clear();
+    facts.cib.primitives.clear();
+    warns(&facts, "no fence device is configured");
+}
+
+#[test]
+fn the_last_attempt_to_fence_counts() {
+    let event = |outcome: FenceOutcome| FenceEvent {
+        target: node("n3"),
+        action: "off".into(),
+        outcome,
+        completed: None,
+        delegate: None,
+        client: None,
+        exit_reason: Some("no route to the power switch".into()),
+    };
+    let mut facts = healthy();
+    let failed = event(FenceOutcome::Failed);
+    facts.status.fencing = FenceHistory::Events(vec![failed.clone()]);
+    warns(&facts, "the last attempt to fence n3 failed: no route to the power switch");
+    facts.status.fencing = FenceHistory::Events(vec![event(FenceOutcome::Pending)]);
+    warns(&facts, "n3 is being fenced");
+    facts.status.fencing = FenceHistory::Events(vec![event(FenceOutcome::Success), failed]);
+    assert!(!report(&facts).needs_attention());
+    facts.status.fencing = FenceHistory::Unavailable("status 102".into());
+    warns(&facts, "the history of fencing cannot be read");
+}
+
+#[test]
+fn maintenance_is_told_wherever_it_is_set() {
+    let mut facts = healthy();
+    facts.status.options.maintenance_mode = true;
+    warns(&facts, "the cluster is in maintenance mode");
+    let mut facts = healthy();
+    facts.status.nodes[1].maintenance = true;
+    warns(&facts, "in maintenance mode: n2");
+    let mut facts = healthy();
+    facts.status.instances[2].managed = false;
+    warns(&facts, "Pacemaker does not manage db");
+    let mut facts = healthy();
+    facts.status.nodes[2].standby = true;
+    warns(&facts, "n3 was put on standby");
+}
+
+#[test]
+fn two_that_write_and_roles_that_differ_are_told() {
+    let mut facts = healthy();
+    facts.servers.insert(node("n3"), Server::Primary(Timeline(4), AT));
+    warns(&facts, "n1 and n3 ACCEPT WRITES AT ONCE");
+    warns(&facts, "n3 accepts writes, and Pacemaker has not promoted it");
+    let mut facts = from_a_standby();
+    facts.servers.insert(node("n1"), Server::Standby(Timeline(3), AT));
+    warns(&facts, "n1 is promoted, and its PostgreSQL is a standby");
+    let mut facts = healthy();
+    set_node(&mut facts, "n3", OFF);
+    facts.servers.insert(node("n3"), Server::Standby(Timeline(3), AT));
+    warns(&facts, "n3 is offline for Pacemaker, and its PostgreSQL runs");
+}
+
+#[test]
+fn a_standby_on_another_timeline_or_without_a_walsender_is_told() {
+    let mut facts = from_a_standby();
+    facts.servers.insert(node("n3"), Server::Standby(Timeline(2), Lsn(0x600_0000)));
+    warns(&facts, "n3 is on timeline 2, the primary n1 on 3");
+    let text = report(&facts).to_string();
+    assert!(text.contains("n3    standby  streaming   2  0/6000000    ?"), "{text}");
+    let mut facts = healthy();
+    facts.local = Some(local(&[("n2", 0)], VOTES));
+    warns(&facts, "n3 does not stream from n1");
+}
+
+#[test]
+fn a_stopped_instance_and_a_node_that_nobody_knows_are_told() {
+    let mut facts = healthy();
+    facts.status.instances.pop();
+    facts.servers.insert(node("n3"), Server::Absent("nobody listens there".into()));
+    warns(&facts, "db's instance on n3 is stopped");
+    let text = report(&facts).to_string();
+    assert!(text.contains("n3    -        stopped     -  -"), "{text}");
+    let mut facts = healthy();
+    facts.members = nodes("n1 n2 n9");
+    warns(&facts, "n9 is in node_list, and Pacemaker knows no node of that name");
+}
+
+#[test]
+fn a_ledger_that_is_not_one_is_told() {
+    let mut facts = healthy();
+    facts.own = OwnLedger::Read(store(&[entry(3, 6, 1, "n1", "n2")]));
+    warns(&facts, "(file: term 3 entry 6 of n1, heirs n2; CIB: term 3 entry 7 of n1, heirs n2,n3)");
+    facts.own = OwnLedger::Missing;
+    warns(&facts, "n1 has no ledger file");
+    facts.own = OwnLedger::Unreadable("its checksum does not match".into());
+    warns(&facts, "the ledger file of n1 is no help");
+    let mut facts = healthy();
+    facts.ledger = Known::unknown("the entry of n2 in the CIB: rubbish");
+    warns(&facts, "the ledger in the CIB cannot be read: the entry of n2");
+    assert_eq!(report(&facts).rows[1].heir, "?");
+    let mut facts = healthy();
+    let done = entry(3, 7, 1, "n1", "n2 n3");
+    facts.ledger = Known::Known(intending(&[done], &entry(4, 0, 2, "n2", "")));
+    warns(&facts, "n2 has begun a promotion (term 4)");
+    let mut facts = healthy();
+    let two = [entry(3, 7, 1, "n1", "n2"), entry(3, 0, 2, "n3", "")];
+    facts.ledger = Known::Known(store(&two));
+    warns(&facts, "2 entries of the ledger share term 3");
+    // n2 is an heir in one of them only.
+    assert_eq!(report(&facts).rows[1].heir, "no");
+}
+
+#[test]
+fn without_any_ledger_nothing_is_wrong_with_it() {
+    let mut facts = healthy();
+    facts.ledger = Known::Known(store(&[]));
+    facts.own = OwnLedger::Missing;
+    let report = report(&facts);
+    assert!(!report.needs_attention(), "{report}");
+    assert!(report.to_string().contains("Ledger       none yet"), "{report}");
+}
+
+#[test]
+fn names_that_are_not_ours_are_told() {
+    let mut facts = healthy();
+    facts.names = Known::Known("FIRST 1 (*)".into());
+    warns(&facts, "it is \"FIRST 1 (*)\", not pgtwin's");
+    assert_eq!(report(&facts).rows[1].sync, "?");
+    facts.names = Known::Known("ANY 1 (\"x\")".into());
+    warns(&facts, "it names no member");
+    facts.names = Known::Known("ANY 1 (\"N2\")".into());
+    let rows = report(&facts).rows;
+    assert_eq!((rows[1].sync.as_str(), rows[2].sync.as_str()), ("yes", "no"));
+}
+
+#[test]
+fn a_new_primary_whose_standbys_have_not_confirmed_yet_is_not_alone() {
+    let mut facts = healthy();
+    let ledger = store(&[entry(4, 0, 9, "n1", "")]);
+    facts.own = OwnLedger::Read(ledger.clone());
+    facts.ledger = Known::Known(ledger);
+    let text = report(&facts).to_string();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("nobody may take over at the moment: n1 waits for a standby; writes need"),
+        "{text}"
+    );
+    assert!(text.contains("writes need n2 or n3."), "{text}");
+}
+
+#[test]
+fn a_primary_whose_commits_wait_says_for_what() {
+    for (said, state, expected) in [
+        ("primary-waiting-for-n2,n3", "waiting", "writes on n1 wait until n2,n3 streams"),
+        (
+            "primary-waiting-for-quorum",
+            "waiting",
+            "writes on n1 wait: this partition has no quorum",
+        ),
+        ("primary-waiting-for-fencing", "waiting", "pgtwin forget"),
+        ("primary-waiting-for-a-standby", "waiting", "sync_strict=true"),
+        ("superseded", "writable", "another node was promoted since n1 was"),
+    ] {
+        let mut facts = healthy();
+        facts.cib.node_states[0] = transient("n1", said, Some(20_000));
+        warns(&facts, expected);
+        assert_eq!(report(&facts).rows[0].state, state, "{said}");
+    }
+}
+
+#[test]
+fn a_primary_that_is_about_to_go_on_alone_says_so() {
+    let mut facts = healthy();
+    facts.own = OwnLedger::Read(store(&[entry(3, 7, 1, "n1", "n2 n3")]));
+    facts.ledger = Known::Known(store(&[entry(3, 8, 1, "n1", "")]));
+    warns(&facts, "n1 is about to go on alone, once it is proven that n2 or n3 cannot take over");
+    assert_eq!(report(&facts).warnings.len(), 1);
+}
+
+#[test]
+fn failed_actions_of_this_resource_are_told() {
+    let failure = |resource: &str, code: i32, reason: &str| FailedAction {
+        resource: resource.into(),
+        operation: "monitor".into(),
+        node: node("n2"),
+        exit_code: Some(code),
+        words: "error".into(),
+        reason: reason.into(),
+        when: Some("2026-11-20 12:41:38Z".into()),
+    };
+    let mut facts = healthy();
+    facts.status.failures =
+        vec![failure("db", 1, ""), failure("db", 190, "paused"), failure("other", 1, "x")];
+    // What the primary says of itself is newer than this.
+    facts.status.failures.push(failure("db", 191, "no standby streams"));
+    let warnings = report(&facts).warnings;
+    assert_eq!(
+        warnings,
+        [
+            "monitor on n2 failed at 2026-11-20 12:41:38Z: error",
+            "monitor on n2 reported at 2026-11-20 12:41:38Z: paused"
+        ]
+    );
+}
+
+#[test]
+fn what_went_wrong_on_the_way_is_a_warning() {
+    let mut facts = healthy();
+    facts.problems = vec!["a rule in the CIB decides the parameter pgport".into()];
+    warns(&facts, "a rule in the CIB decides the parameter pgport");
+}
+
+#[test]
+fn bytes_are_short_and_exact_where_it_matters() {
+    for (count, expected) in [
+        (0, "0 B"),
+        (99_999, "99999 B"),
+        (100_000, "97 kB"),
+        (16 << 20, "16 MB"),
+        (5 << 30, "5120 MB"),
+        (20 << 30, "20 GB"),
+        (u64::MAX, "16777215 TB"),
+    ] {
+        assert_eq!(bytes(count), expected, "{count}");
+    }
+}
+
+#[test]
+fn lines_are_broken_between_words_and_long_words_are_kept() {
+    let word = "x".repeat(90);
+    assert_eq!(wrapped("a b", 2), "a b");
+    assert_eq!(wrapped("", 2), "");
+    assert_eq!(wrapped(&format!("a {word} b"), 2), format!("a\n  {word}\n  b"));
+    let text = wrapped(&"word ".repeat(40), 4);
+    fits(&text);
+    assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
+}

@@ -1,0 +1,120 @@
+//! Three nodes in async mode: no commit waits for a standby.
+
+use lab::{Cluster, Mode, Options, Result};
+
+use crate::ledger;
+use crate::load::Load;
+use crate::look::{assert_no_failures, instances, logs_since, marks, wait_reason};
+use crate::repair::make_ready;
+use crate::stage::{SOON, case};
+use crate::subtransactions::crash_with_many_subtransactions;
+
+fn asynchronous() -> Options {
+    Options { mode: Mode::Async, ..Options::default() }
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_02_in_async_mode_the_primary_restarts_in_place() {
+    case(&asynchronous(), |cluster| {
+        let primary = cluster.primary()?;
+        let before = ledger::own(cluster, &primary)?;
+        let running = instances(cluster)?;
+        let load = Load::start(cluster)?;
+        cluster.signal_postmaster(&primary, "KILL")?;
+        cluster.wait_until("the primary has restarted", SOON, || {
+            cluster.is_writable(&primary)
+                && instances(cluster).is_ok_and(|now| now.get(&primary) != running.get(&primary))
+        })?;
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(cluster.primary()?, primary, "its own restart has everything");
+        let after = ledger::own(cluster, &primary)?;
+        assert_eq!(after.term, before.term, "nobody else was promoted");
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
+    case(&asynchronous(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.power_cut(&old)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        crate::look::assert_taken_over(cluster, &before, &new)?;
+        cluster.power_on(&old)?;
+        crate::repair::comes_back(cluster, &old)?;
+        assert_eq!(cluster.primary()?, new);
+        // Acknowledged writes may be lost here: that is what async means. Two primaries may not.
+        load.end_async().map(drop)
+    });
+}
+
+/// Lets a standby's receiver reach nobody; Corosync and Pacemaker are not concerned.
+fn cut_receiver(cluster: &Cluster, standby: &str) -> Result<()> {
+    let rules = |other: String| {
+        let address = cluster.addresses.node(&other);
+        let reset = "-j REJECT --reject-with tcp-reset";
+        format!(
+            "iptables -A OUTPUT -p tcp --dport 5432 -d {address} {reset}\n\
+             iptables -A INPUT -p tcp --sport 5432 -s {address} {reset}\n"
+        )
+    };
+    let script: Vec<String> = cluster.others(standby).into_iter().map(rules).collect();
+    cluster.check(standby, &["sh", "-ec", &script.concat()]).map(drop)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
+    case(&asynchronous(), |cluster| {
+        let old = cluster.primary()?;
+        let target = cluster.others(&old)[0].clone();
+        let before = ledger::own(cluster, &old)?;
+        let marks = marks(cluster)?;
+        let load = Load::start(cluster)?;
+        cut_receiver(cluster, &target)?;
+        // Committed while the receiver is cut: the target does not have these.
+        load.goes_on()?;
+        cluster.move_primary(Some(&target))?;
+        let reason = wait_reason(cluster, &target, &[]);
+        let log = logs_since(cluster, &marks, &target)?;
+        let reason = reason?;
+        assert!(log.contains("refused") || log.contains("not to be promoted"), "{reason}\n{log}");
+        cluster.wait_until("somebody who has it all is the primary", SOON, || {
+            cluster.primary().is_ok_and(|now| now != target)
+        })?;
+        load.goes_on()?;
+        assert!(!cluster.is_writable(&target));
+        cluster.heal()?;
+        cluster.clear_moves()?;
+        cluster.cleanup()?;
+        cluster.wait_healthy(SOON)?;
+        assert_ne!(cluster.primary()?, target);
+        assert!(ledger::own(cluster, &cluster.primary()?)?.term >= before.term);
+        let seen = load.end()?;
+        assert!(seen.accepted.keys().all(|one| one.node != target), "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_a_primary_with_standbys_that_crashed_with_many_subtransactions_comes_back() {
+    case(&asynchronous(), |cluster| {
+        let primary = cluster.primary()?;
+        let load = Load::start(cluster)?;
+        crash_with_many_subtransactions(cluster, &primary)?;
+        cluster.wait_until("the primary is back", SOON, || cluster.is_writable(&primary))?;
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(cluster.primary()?, primary);
+        make_ready(cluster)?;
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}

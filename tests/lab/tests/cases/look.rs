@@ -1,0 +1,147 @@
+//! What cases look at: instances, logs since a moment, reasons, and what must stay as it is.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::config::PRIMITIVE;
+use lab::error::chain;
+use lab::{Cluster, LabError, Result};
+
+use crate::ledger;
+use crate::stage::SOON;
+
+/// When each running node's postmaster was started: a restart of an instance changes it.
+pub fn instances(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let ask = |node: String| {
+        let started = cluster.psql(&node, "SELECT pg_postmaster_start_time()")?;
+        Ok((node, started))
+    };
+    cluster.running().into_iter().map(ask).collect()
+}
+
+/// The primary has moved from `old` to an heir of the entry, in the next term, and says so in its
+/// own file and in the CIB.
+pub fn assert_taken_over(cluster: &Cluster, before: &ledger::Entry, new: &str) -> Result<()> {
+    assert!(before.heirs.contains(new), "{new} was no heir: {before:?}");
+    let after = cluster.wait_for("the new primary's entry is in the CIB", SOON, || {
+        let own = ledger::own(cluster, new).ok()?;
+        ledger::in_cib(cluster, new).is_ok_and(|copy| copy == own).then_some(own)
+    })?;
+    assert_eq!(after.term, before.term + 1, "{before:?} {after:?}");
+    assert_ne!(after.id, before.id);
+    Ok(())
+}
+
+/// How long each node's log is now.
+pub fn marks(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
+    let length = |node: String| cluster.logs(&node).map(|log| (node, log.len()));
+    cluster.nodes().into_iter().map(length).collect()
+}
+
+/// A node's log since the marks were taken.
+pub fn logs_since(
+    cluster: &Cluster,
+    marks: &BTreeMap<String, usize>,
+    node: &str,
+) -> Result<String> {
+    let log = cluster.logs(node)?;
+    let from = marks.get(node).copied().unwrap_or(0);
+    Ok(log.get(from..).unwrap_or(&log).to_owned())
+}
+
+/// What crm_mon shows about a node: reasons of results, and the state attribute. One a line.
+pub fn reasons(cluster: &Cluster, node: &str) -> String {
+    let failures = cluster.crm_mon().map(|mon| mon.failures).unwrap_or_default();
+    let of_node = failures.into_iter().filter(|failure| failure.node == node);
+    let mut lines: Vec<String> = of_node.map(|failure| failure.reason).collect();
+    let state = format!("pgtwin-{PRIMITIVE}-state");
+    let ask = ["attrd_updater", "--query", "--name", &state, "--node", node];
+    lines.extend(cluster.on_any(&ask));
+    lines.join("\n")
+}
+
+/// Waits until crm_mon says something about a node with all of these words; gives it.
+pub fn wait_reason(cluster: &Cluster, node: &str, words: &[&str]) -> Result<String> {
+    let what = format!("crm_mon says about {node} something with the words {words:?}");
+    let found = cluster.wait_for(&what, SOON, || {
+        reasons(cluster, node)
+            .lines()
+            .find(|reason| words.iter().all(|word| reason.contains(word)))
+            .map(str::to_owned)
+    });
+    match found {
+        Ok(reason) => {
+            eprintln!("{node}: {reason}");
+            Ok(reason)
+        }
+        Err(error) => {
+            let said = reasons(cluster, node);
+            Err(LabError::plain(format!("{}\nit says: {said}", chain(&error))))
+        }
+    }
+}
+
+/// Fails if a condition ceases to hold within some seconds.
+pub fn stays(seconds: u64, what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        if !holds() {
+            return Err(LabError::plain(format!("it did not stay so: {what}")));
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    Ok(())
+}
+
+/// For some seconds nobody is promoted and no node is writable.
+pub fn nobody_is_promoted(cluster: &Cluster, seconds: u64) -> Result<()> {
+    stays(seconds, "nobody is promoted", || {
+        let promoted = cluster.crm_mon().map(|mon| mon.promoted().len()).unwrap_or_default();
+        promoted == 0 && cluster.running().iter().all(|node| !cluster.is_writable(node))
+    })
+}
+
+/// Waits until Pacemaker on this node answers, with quorum or without.
+pub fn wait_pacemaker(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.wait_until(&format!("Pacemaker of {node} answers"), SOON, || {
+        cluster.crm_mon_on(node).is_ok_and(|mon| mon.node(node).is_some_and(|one| one.online))
+    })
+}
+
+/// Waits until Pacemaker runs no instance on a node.
+pub fn wait_stopped(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.wait_until(&format!("nothing runs on {node}"), SOON, || {
+        cluster.crm_mon().is_ok_and(|mon| {
+            !mon.resources.iter().any(|one| {
+                one.id.starts_with(PRIMITIVE)
+                    && one.role != "Stopped"
+                    && one.node.as_deref() == Some(node)
+            })
+        })
+    })
+}
+
+/// Process ids of everything of PostgreSQL that lives in a node.
+pub fn postgres_processes(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
+    let output = cluster.exec(node, &["pgrep", "-u", "postgres", "-x", "postgres"])?;
+    if output.code > 1 {
+        return Err(LabError::plain(format!("pgrep on {node}: {}", output.all())));
+    }
+    Ok(output.text().lines().map(str::to_owned).collect())
+}
+
+/// No failed action, but for results that only say that something is degraded.
+pub fn assert_no_failures(cluster: &Cluster) -> Result<()> {
+    let mon = cluster.crm_mon()?;
+    let failed: Vec<String> = mon
+        .failures
+        .iter()
+        .filter(|failure| !failure.status.contains("might fail soon"))
+        .map(|failure| {
+            format!("{} on {}: {} ({})", failure.op, failure.node, failure.reason, failure.status)
+        })
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The numbered cases of the first slice, "What must hold": real clusters, faults, and what they
+//! may not cost. Names begin with the number of the case. They start containers, so they are
+//! ignored unless asked for; `tests/run` asks, leaves the module `full` out, and runs it too with
+//! `--full`. One cluster at a time: tests of a module share one as long as each leaves it healthy.
+//! By hand: `cargo test -p lab --test cases -- --ignored --test-threads 1 case_02`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+mod ledger;
+mod load;
+mod look;
+mod repair;
+mod stage;
+mod subtransactions;
+
+mod async_mode;
+mod first_start;
+mod releases;
+mod stopping;
+mod three_nodes;
+mod two_nodes;
+mod two_nodes_alone;
+mod unfenced;

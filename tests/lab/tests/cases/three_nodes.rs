@@ -1,0 +1,444 @@
+//! Three nodes in sync mode: what is asked of the usual cluster.
+
+use std::time::Duration;
+
+use lab::Options;
+
+use crate::ledger::{self, set};
+use crate::load::Load;
+use crate::look::{
+    assert_no_failures, assert_taken_over, instances, logs_since, marks, nobody_is_promoted,
+    wait_reason,
+};
+use crate::repair::{self, comes_back, has_all_heirs};
+use crate::stage::{SOON, case, fresh};
+use crate::subtransactions::crash_with_many_subtransactions;
+
+fn three() -> Options {
+    Options::default()
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
+    fresh(&Options { start: false, ..three() }, |cluster| {
+        assert!(cluster.crm_mon().is_err(), "Pacemaker runs already");
+        assert!(cluster.primary().is_err(), "PostgreSQL runs already");
+        let load = Load::wait_for_a_primary(cluster, None);
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        let primary = cluster.primary()?;
+        let mon = cluster.crm_mon()?;
+        assert_eq!(mon.promoted(), [primary.as_str()]);
+        assert_eq!(mon.vip(), [primary.as_str()]);
+        load.goes_on()?;
+        let others = cluster.others(&primary);
+        let entry = ledger::wait_heirs(cluster, &primary, &others)?;
+        assert_eq!(entry.primary, primary);
+        // Every member keeps its own copy.
+        for node in &others {
+            cluster.wait_until(&format!("the file of {node} has the entry too"), SOON, || {
+                ledger::file(cluster, node).is_ok_and(|entries| entries.contains(&entry))
+            })?;
+        }
+        assert_eq!(cluster.on_any(&["crm_verify", "-LV"])?, "");
+        let seen = load.end()?;
+        assert_eq!(seen.primaries().len(), 1, "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_02_killing_the_postmaster_promotes_a_standby_and_loses_nothing() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.signal_postmaster(&old, "KILL")?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_eq!(cluster.running().len(), 3, "nobody is fenced for a postmaster");
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.power_cut(&old)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        let history = cluster.check(&new, &["stonith_admin", "--history", &old])?.text();
+        assert!(history.contains(&format!("of {old} successful")), "{history}");
+        assert_taken_over(cluster, &before, &new)?;
+        cluster.power_on(&old)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        for target in [cluster.others(&old)[0].clone(), old.clone()] {
+            let from = cluster.primary()?;
+            let marks = marks(cluster)?;
+            cluster.move_primary(Some(&target))?;
+            assert_eq!(cluster.wait_new_primary(&from, SOON)?, target);
+            load.goes_on()?;
+            cluster.clear_moves()?;
+            // Nobody has anything that the new primary lacks: all follow at once.
+            cluster.wait_healthy(SOON)?;
+            has_all_heirs(cluster)?;
+            let log = logs_since(cluster, &marks, &target)?;
+            let checked = format!("has everything up to the end of {from}");
+            assert!(log.contains(&checked), "the shutdown checkpoint was not checked:\n{log}");
+        }
+        let after = ledger::own(cluster, &old)?;
+        assert_eq!(after.term, before.term + 2);
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_nothing() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        let marks = marks(cluster)?;
+        cluster.standby(&old, true)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        let log = logs_since(cluster, &marks, &new)?;
+        let checked = format!("has everything up to the end of {old}");
+        assert!(log.contains(&checked), "the shutdown checkpoint was not checked:\n{log}");
+        cluster.standby(&old, false)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_05_standbys_go_and_come_back_and_the_ledger_shows_each_step() {
+    case(&three(), |cluster| {
+        let primary = cluster.primary()?;
+        let others = cluster.others(&primary);
+        let (lost, stopped) = (&others[0], &others[1]);
+        let first = ledger::own(cluster, &primary)?;
+        assert_eq!(first.heirs, set(&others));
+        let load = Load::start(cluster)?;
+
+        cluster.power_cut(lost)?;
+        load.goes_on()?;
+        let without_one = ledger::wait_heirs(cluster, &primary, &[stopped])?;
+        load.goes_on()?;
+
+        cluster.standby(stopped, true)?;
+        let alone = ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        load.goes_on()?;
+        // It was the stopped one's own word that let the primary go on alone.
+        let ask = ["attrd_updater", "--query", "--all", "--name", "pgtwin-pgtwin-ack"];
+        let acks = cluster.on_any(&ask)?;
+        let line = acks.lines().find(|line| line.contains(stopped.as_str())).unwrap_or_default();
+        let named = format!("{}.{}.", alone.id, alone.term);
+        assert!(line.contains(&named), "no ack of {stopped}: {acks}");
+        let seq = line.split(&named).nth(1).unwrap().trim_end_matches(['"', ' ']);
+        assert!(seq.parse::<u64>().unwrap() <= alone.seq, "{acks}");
+        wait_reason(cluster, &primary, &["no standby streams"])?;
+
+        cluster.standby(stopped, false)?;
+        let one_again = ledger::wait_heirs(cluster, &primary, &[stopped])?;
+        load.goes_on()?;
+        cluster.power_on(lost)?;
+        cluster.wait_healthy(SOON)?;
+        let both_again = ledger::wait_heirs(cluster, &primary, &others)?;
+        load.goes_on()?;
+
+        let steps = [&first, &without_one, &alone, &one_again, &both_again];
+        for pair in steps.windows(2) {
+            assert!(pair[0].seq < pair[1].seq, "{steps:?}");
+            assert_eq!((pair[0].term, &pair[0].id), (pair[1].term, &pair[1].id), "{steps:?}");
+        }
+        let seen = load.end()?;
+        assert_eq!(seen.held_ended, None, "the primary has run all the time");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_05_without_both_standby_nodes_nothing_is_committed() {
+    case(&three(), |cluster| {
+        let primary = cluster.primary()?;
+        let load = Load::start(cluster)?;
+        for node in cluster.others(&primary) {
+            cluster.power_cut(&node)?;
+        }
+        load.writer.expect_none(Duration::from_secs(15))?;
+        cluster.wait_until("crm_mon says that there is no quorum", SOON, || {
+            cluster.crm_mon_on(&primary).is_ok_and(|mon| !mon.quorum)
+                && cluster.crm_mon_text().is_ok_and(|text| text.contains("WITHOUT quorum"))
+        })?;
+        load.writer.expect_none(Duration::from_secs(5))?;
+        assert!(!ledger::own(cluster, &primary)?.heirs.is_empty(), "it must not count on itself");
+        repair::power_on_all(cluster)?;
+        load.goes_on()?;
+        has_all_heirs(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+/// With three nodes the quorum may come from a node that knows nothing: it changes nothing.
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
+    case(&three(), |cluster| {
+        let primary = cluster.primary()?;
+        let others = cluster.others(&primary);
+        let (stale, witness) = (&others[0], &others[1]);
+        let load = Load::start(cluster)?;
+        cluster.standby(witness, true)?;
+        ledger::wait_heirs(cluster, &primary, &[stale])?;
+        cluster.power_cut(stale)?;
+        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        load.goes_on()?;
+        cluster.power_cut(&primary)?;
+
+        cluster.power_on(stale)?;
+        wait_reason(cluster, stale, &[&primary])?;
+        nobody_is_promoted(cluster, 15)?;
+        cluster.standby(witness, false)?;
+        wait_reason(cluster, witness, &[&primary])?;
+        nobody_is_promoted(cluster, 15)?;
+
+        cluster.power_on(&primary)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary, "who had it all is the primary");
+        load.goes_on()?;
+        let seen = load.end()?;
+        assert!(seen.accepted.keys().all(|one| one.node == primary), "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.cut_all(&old)?;
+        cluster.wait_off(&old, SOON)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        assert_eq!(cluster.running(), cluster.others(&old), "one side survives");
+        cluster.power_on(&old)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_09_a_stopped_postmaster_is_found_and_the_service_moves() {
+    case(&three(), |cluster| {
+        // A parameter that is reloaded: nothing restarts for it.
+        let running = instances(cluster)?;
+        cluster.parameter("monitor_timeout_promoted", "12")?;
+        cluster.settle()?;
+        assert_eq!(instances(cluster)?, running);
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.signal_postmaster(&old, "STOP")?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_eq!(cluster.running().len(), 3, "nobody is fenced for a postmaster");
+        cluster.parameter("monitor_timeout_promoted", "60")?;
+        load.end().map(drop)
+    });
+}
+
+/// A superuser's clients for a minute, more than there are connections; they try again and again.
+const CROWD: &str = r#"
+end=$(($(date +%s) + 60))
+for client in $(seq 120); do
+    (while test $(date +%s) -lt $end; do
+        psql -X -q -c "SELECT pg_sleep($end - extract(epoch FROM now()))" postgres
+        sleep 1
+    done) >/dev/null 2>&1 &
+done
+wait
+"#;
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
+    case(&three(), |cluster| {
+        let primary = cluster.primary()?;
+        let running = instances(cluster)?;
+        let load = Load::start(cluster)?;
+        std::thread::scope(|scope| {
+            let crowd = scope.spawn(|| {
+                let shell = cluster.command_as_postgres(&primary, &["sh", "-s"]);
+                shell.stdin(CROWD).limit(Duration::from_mins(3)).output()
+            });
+            cluster.wait_until("the connections are exhausted", SOON, || {
+                let refused = cluster.psql(&primary, "SELECT 1");
+                refused.is_err_and(|error| format!("{error}").contains("too many clients"))
+            })?;
+            crowd.join().expect("the crowd's thread").map(drop)
+        })?;
+        load.goes_on()?;
+        cluster.settle()?;
+        assert_eq!(cluster.promoted(), Some(primary.clone()));
+        assert_eq!(instances(cluster)?, running, "an instance was restarted");
+        has_all_heirs(cluster)?;
+        let seen = load.end()?;
+        assert_eq!(seen.held_ended, None, "an open session was ended");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_the_whole_cluster_is_stopped_and_started_and_loses_nothing() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.stop_all()?;
+        assert!(cluster.primary().is_err(), "PostgreSQL still runs");
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        load.goes_on()?;
+        let primary = has_all_heirs(cluster)?;
+        assert!(primary == old || before.heirs.contains(&primary), "{primary} was no heir");
+        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() {
+    case(&three(), |cluster| {
+        let primary = cluster.primary()?;
+        let running = instances(cluster)?;
+        let before = ledger::own(cluster, &primary)?;
+        let load = Load::start(cluster)?;
+        cluster.property("maintenance-mode", "true")?;
+        // `crm_resource --wait` waits in vain here: it counts a monitor that is not to come.
+        cluster.wait_until("all nodes know of the maintenance", SOON, || {
+            cluster.nodes().iter().all(|node| {
+                let listed = [
+                    "cibadmin",
+                    "--query",
+                    "--local",
+                    "--xpath",
+                    "//nvpair[@name='maintenance-mode' and @value='true']",
+                ];
+                cluster.exec(node, &listed).is_ok_and(|output| output.ok())
+            })
+        })?;
+        for node in cluster.nodes() {
+            cluster.stop_pacemaker(&node)?;
+        }
+        assert!(cluster.crm_mon().is_err(), "Pacemaker still runs");
+        load.goes_on()?;
+        for node in cluster.nodes() {
+            cluster.start_cluster(&node)?;
+        }
+        cluster.wait_until("all nodes are online again", SOON, || {
+            cluster.crm_mon().is_ok_and(|mon| {
+                let known = mon.promoted().len() + mon.unpromoted().len();
+                mon.quorum && mon.online().len() == 3 && known == 3
+            })
+        })?;
+        cluster.property("maintenance-mode", "false")?;
+        cluster.settle()?;
+        cluster.wait_healthy(SOON)?;
+        load.goes_on()?;
+        assert_eq!(cluster.promoted(), Some(primary.clone()));
+        assert_eq!(instances(cluster)?, running, "an instance was restarted");
+        let after = ledger::wait_heirs(cluster, &primary, &cluster.others(&primary))?;
+        assert_eq!((after.term, after.id), (before.term, before.id), "promoted again");
+        let seen = load.end()?;
+        assert_eq!(seen.held_ended, None, "an open session was ended");
+        Ok(())
+    });
+}
+
+/// Without a limit on how long a silent standby is waited for, a shutdown that waits for it would
+/// never end: the move succeeds only if the demotion does not wait.
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let others = cluster.others(&old);
+        let (target, frozen) = (&others[0], &others[1]);
+        cluster.psql(&old, "ALTER SYSTEM SET wal_sender_timeout = 0")?;
+        cluster.psql(&old, "SELECT pg_reload_conf()")?;
+        let load = Load::start(cluster)?;
+        let receiver = cluster.psql(frozen, "SELECT pid FROM pg_stat_wal_receiver")?;
+        cluster.check(frozen, &["kill", "-s", "STOP", &receiver])?;
+        // Commits go on through the target; the frozen one falls behind.
+        load.goes_on()?;
+        cluster.move_primary(Some(target))?;
+        assert_eq!(cluster.wait_new_primary(&old, SOON)?, *target);
+        load.goes_on()?;
+        cluster.exec(frozen, &["kill", "-s", "CONT", &receiver])?;
+        cluster.clear_moves()?;
+        cluster.wait_healthy(SOON)?;
+        assert_no_failures(cluster)?;
+        cluster.psql(&old, "ALTER SYSTEM RESET wal_sender_timeout")?;
+        cluster.psql(&old, "SELECT pg_reload_conf()")?;
+        assert_eq!(has_all_heirs(cluster)?, *target);
+        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_11_a_primary_that_crashed_with_many_subtransactions_comes_back_as_a_standby() {
+    case(&three(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        crash_with_many_subtransactions(cluster, &old)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        load.end().map(drop)
+    });
+}
