@@ -129,10 +129,11 @@ pub fn invariant(w: &World) -> bool {
         || (0..MAX).any(|i| has(w.file.e, i) && w.m[i].flushed >= w.promised)
 }
 
-/// The primary's server crashes and it is promoted again in place, seeing who runs.
-pub fn in_place(w: &World, bounds: &Bounds) -> Option<World> {
+/// The primary's server crashes and it is promoted again in place, seeing who runs; or the cluster's
+/// network breaks just before its intent reaches the others' CIB.
+pub fn in_place(w: &World, bounds: &Bounds) -> Vec<World> {
     if w.cut != Cut::No {
-        return None;
+        return Vec::new();
     }
     let peers = (0..bounds.standbys)
         .map(|i| {
@@ -160,17 +161,21 @@ pub fn in_place(w: &World, bounds: &Bounds) -> Option<World> {
         force: false,
         purpose: Purpose::Promotion,
     };
-    let Ruling::Permitted(plan) = judge(&facts) else { return None };
+    let Ruling::Permitted(plan) = judge(&facts) else { return Vec::new() };
     let id = PromotionId((w.file.id + 1).into());
     let mut next = *w;
     next.file = small(&intent(&plan, &node("n1"), None, id, SYSTEM, Timeline(1), facts.mode));
     next.forget();
-    next.write_cib(next.file);
     next.v = bits(&plan.names);
     next.flag = next.v != 0;
     next.faults += 1;
     for m in &mut next.m {
         (m.streams, m.sync) = (false, false);
     }
-    Some(next)
+    let mut cut = next;
+    cut.cut = Cut::Unnoticed;
+    for world in [&mut next, &mut cut] {
+        world.write_cib(world.file);
+    }
+    vec![next, cut]
 }

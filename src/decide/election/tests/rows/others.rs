@@ -22,6 +22,13 @@ pub fn entries() -> Vec<Row> {
             Is::Refused(vec![not_an_heir(intent.clone())]),
         ),
         (
+            "so does one of the absent primary itself",
+            ask("n2")
+                .own(store(std::slice::from_ref(&one)))
+                .cib(intending(std::slice::from_ref(&one), &entry(1, 5, 9, "n1", "n3"))),
+            Is::Refused(vec![not_an_heir(entry(1, 5, 9, "n1", "n3"))]),
+        ),
+        (
             "an intent of a present node that was not carried out is void",
             ask("n2")
                 .own(store(std::slice::from_ref(&one)))
