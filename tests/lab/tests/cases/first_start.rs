@@ -4,6 +4,7 @@ use lab::{Cluster, Options, Result, Watcher, Writer};
 
 use crate::ledger;
 use crate::look::instances;
+use crate::repair::make_ready;
 use crate::stage::{SOON, fresh};
 
 /// Three databases that stream, each standby through a slot that a person has named.
@@ -50,6 +51,11 @@ fn case_12_a_running_cluster_is_taken_over_without_a_restart() {
         eprintln!("{verdict}");
         verdict.require_clean()?;
         // And from here on it is a cluster like any other.
-        crate::releases::moves_and_fails_over(cluster)
+        make_ready(cluster)?;
+        cluster.move_primary(Some("n2"))?;
+        assert_eq!(cluster.wait_new_primary("n1", SOON)?, "n2");
+        cluster.clear_moves()?;
+        cluster.wait_healthy(SOON)?;
+        ledger::wait_heirs(cluster, "n2", &["n1", "n3"]).map(drop)
     });
 }

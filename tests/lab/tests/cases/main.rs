@@ -21,9 +21,9 @@ mod subtransactions;
 
 mod async_mode;
 mod first_start;
+mod full;
 mod releases;
 mod stopping;
 mod three_nodes;
 mod two_nodes;
-mod two_nodes_alone;
 mod unfenced;

@@ -46,11 +46,15 @@ pub fn moves_and_fails_over(cluster: &Cluster) -> Result<()> {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn smoke_bookworm_moves_and_fails_over() {
-    case(&Options { release: Release::Bookworm, ..Options::default() }, moves_and_fails_over);
+    case(&Options { release: Release::Bookworm, ..Options::default() }, |cluster| {
+        moves_and_fails_over(cluster)
+    });
 }
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn smoke_forky_moves_and_fails_over() {
-    case(&Options { release: Release::Forky, ..Options::default() }, moves_and_fails_over);
+    case(&Options { release: Release::Forky, ..Options::default() }, |cluster| {
+        moves_and_fails_over(cluster)
+    });
 }

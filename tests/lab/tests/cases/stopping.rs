@@ -3,10 +3,9 @@
 use lab::config::PRIMITIVE;
 use lab::{Cluster, Options, Result};
 
-use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_taken_over, postgres_processes, wait_stopped};
-use crate::repair::{comes_back, has_all_heirs, make_ready};
+use crate::look::{postgres_processes, wait_stopped};
+use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 
 /// Stops every process of an instance in its tracks, the postmaster first.
@@ -51,34 +50,11 @@ fn a_spoilt_standby_stops(
     Ok(())
 }
 
-/// Spoils the primary, has its node put into standby, and expects a successor.
-fn a_spoilt_primary_stops(
-    cluster: &Cluster,
-    spoil: impl Fn(&Cluster, &str) -> Result<()>,
-    mend: impl Fn(&Cluster, &str) -> Result<()>,
-) -> Result<()> {
-    let old = cluster.primary()?;
-    let before = ledger::own(cluster, &old)?;
-    let load = Load::start(cluster)?;
-    spoil(cluster, &old)?;
-    cluster.standby(&old, true)?;
-    let new = cluster.wait_new_primary(&old, SOON)?;
-    assert_stopped_without_fencing(cluster, &old)?;
-    load.goes_on()?;
-    assert_taken_over(cluster, &before, &new)?;
-    mend(cluster, &old)?;
-    cluster.standby(&old, false)?;
-    comes_back(cluster, &old)?;
-    make_ready(cluster)?;
-    assert_eq!(cluster.primary()?, new);
-    load.end().map(drop)
-}
-
 fn shell(cluster: &Cluster, node: &str, script: &str) -> Result<()> {
     cluster.check(node, &["sh", "-ec", script]).map(drop)
 }
 
-fn break_configuration(cluster: &Cluster, node: &str) -> Result<()> {
+pub fn break_configuration(cluster: &Cluster, node: &str) -> Result<()> {
     let conf = format!("{}/postgresql.conf", cluster.options.pgdata());
     shell(
         cluster,
@@ -87,16 +63,16 @@ fn break_configuration(cluster: &Cluster, node: &str) -> Result<()> {
     )
 }
 
-fn mend_configuration(cluster: &Cluster, node: &str) -> Result<()> {
+pub fn mend_configuration(cluster: &Cluster, node: &str) -> Result<()> {
     shell(cluster, node, &format!("cp -p /root/postgresql.conf {}/", cluster.options.pgdata()))
 }
 
-fn hide_data(cluster: &Cluster, node: &str) -> Result<()> {
+pub fn hide_data(cluster: &Cluster, node: &str) -> Result<()> {
     let data = cluster.options.pgdata();
     shell(cluster, node, &format!("mv {data} {data}.away"))
 }
 
-fn bring_data_back(cluster: &Cluster, node: &str) -> Result<()> {
+pub fn bring_data_back(cluster: &Cluster, node: &str) -> Result<()> {
     let data = cluster.options.pgdata();
     // A postmaster that loses its directory may have left its pid file.
     shell(cluster, node, &format!("rm -rf {data}; mv {data}.away {data}"))
@@ -122,26 +98,4 @@ fn case_14_a_standby_whose_data_directory_is_missing_stops() {
 #[ignore = "starts containers: tests/run does"]
 fn case_14_a_hung_standby_stops() {
     case(&Options::default(), |cluster| a_spoilt_standby_stops(cluster, freeze_all, |_, _| Ok(())));
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_14_a_primary_with_a_broken_configuration_stops_and_is_replaced() {
-    case(&Options::default(), |cluster| {
-        a_spoilt_primary_stops(cluster, break_configuration, mend_configuration)
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_14_a_primary_whose_data_directory_is_missing_stops_and_is_replaced() {
-    case(&Options::default(), |cluster| {
-        a_spoilt_primary_stops(cluster, hide_data, bring_data_back)
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_14_a_hung_primary_stops_and_is_replaced() {
-    case(&Options::default(), |cluster| a_spoilt_primary_stops(cluster, freeze_all, |_, _| Ok(())));
 }

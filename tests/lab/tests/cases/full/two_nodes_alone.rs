@@ -14,7 +14,7 @@ fn two_that_wait_for_nobody() -> Options {
 }
 
 #[test]
-#[ignore = "starts containers: tests/run does"]
+#[ignore = "starts containers: tests/run --full does"]
 fn case_06_without_wait_for_all_a_stale_standby_waits_and_says_for_whom() {
     case(&two_that_wait_for_nobody(), |cluster| a_stale_standby_waits(cluster, true));
 }
@@ -38,13 +38,13 @@ fn only_one_returns(cluster: &Cluster, which: impl Fn(&(String, String)) -> &Str
 }
 
 #[test]
-#[ignore = "starts containers: tests/run does"]
+#[ignore = "starts containers: tests/run --full does"]
 fn case_07_both_lose_power_and_only_the_primary_returns() {
     case(&two_that_wait_for_nobody(), |cluster| only_one_returns(cluster, |pair| &pair.0));
 }
 
 #[test]
-#[ignore = "starts containers: tests/run does"]
+#[ignore = "starts containers: tests/run --full does"]
 fn case_07_both_lose_power_and_only_the_standby_returns() {
     case(&two_that_wait_for_nobody(), |cluster| only_one_returns(cluster, |pair| &pair.1));
 }

@@ -1,0 +1,7 @@
+//! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
+
+mod primaries;
+mod rounds;
+mod two_nodes_alone;
+mod two_nodes_more;
+mod unfenced_pair;

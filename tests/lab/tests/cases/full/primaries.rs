@@ -1,0 +1,79 @@
+//! A primary that is spoilt and then stopped: `stop` succeeds, nobody is fenced, a standby takes
+//! over. And the loss of a primary's node in async mode.
+
+use lab::{Cluster, Options, Result};
+
+use crate::async_mode::asynchronous;
+use crate::ledger;
+use crate::load::Load;
+use crate::look::assert_taken_over;
+use crate::repair::{comes_back, make_ready};
+use crate::stage::{SOON, case};
+use crate::stopping::{
+    assert_stopped_without_fencing, break_configuration, bring_data_back, freeze_all, hide_data,
+    mend_configuration,
+};
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
+    case(&asynchronous(), |cluster| {
+        let old = cluster.primary()?;
+        let before = ledger::own(cluster, &old)?;
+        let load = Load::start(cluster)?;
+        cluster.power_cut(&old)?;
+        let new = cluster.wait_new_primary(&old, SOON)?;
+        load.goes_on()?;
+        assert_taken_over(cluster, &before, &new)?;
+        cluster.power_on(&old)?;
+        comes_back(cluster, &old)?;
+        assert_eq!(cluster.primary()?, new);
+        // Acknowledged writes may be lost here: that is what async means. Two primaries may not.
+        load.end_async().map(drop)
+    });
+}
+
+/// Spoils the primary, has its node put into standby, and expects a successor.
+fn a_spoilt_primary_stops(
+    cluster: &Cluster,
+    spoil: impl Fn(&Cluster, &str) -> Result<()>,
+    mend: impl Fn(&Cluster, &str) -> Result<()>,
+) -> Result<()> {
+    let old = cluster.primary()?;
+    let before = ledger::own(cluster, &old)?;
+    let load = Load::start(cluster)?;
+    spoil(cluster, &old)?;
+    cluster.standby(&old, true)?;
+    let new = cluster.wait_new_primary(&old, SOON)?;
+    assert_stopped_without_fencing(cluster, &old)?;
+    load.goes_on()?;
+    assert_taken_over(cluster, &before, &new)?;
+    mend(cluster, &old)?;
+    cluster.standby(&old, false)?;
+    comes_back(cluster, &old)?;
+    make_ready(cluster)?;
+    assert_eq!(cluster.primary()?, new);
+    load.end().map(drop)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_14_a_primary_with_a_broken_configuration_stops_and_is_replaced() {
+    case(&Options::default(), |cluster| {
+        a_spoilt_primary_stops(cluster, break_configuration, mend_configuration)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_14_a_primary_whose_data_directory_is_missing_stops_and_is_replaced() {
+    case(&Options::default(), |cluster| {
+        a_spoilt_primary_stops(cluster, hide_data, bring_data_back)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_14_a_hung_primary_stops_and_is_replaced() {
+    case(&Options::default(), |cluster| a_spoilt_primary_stops(cluster, freeze_all, |_, _| Ok(())));
+}
