@@ -520,14 +520,17 @@ fn grow(
     if let Some(node) = ungranted(facts, cluster, names) {
         return Next::Do(Step::Grant(node));
     }
-    let new = streaming.difference(&own.heirs).find(|node| !cluster.away(node));
-    if let Some(new) = new {
-        // Not one that only seems to stream: it has to confirm something that it is sent now.
-        if let Some(step) = facts.confirmed_by(&set(new)) {
+    let new: BTreeSet<NodeName> =
+        streaming.difference(&own.heirs).filter(|node| !cluster.away(node)).cloned().collect();
+    if !new.is_empty() {
+        // Not one that only seems to stream: it has to confirm something that it is sent now. One
+        // that does not is no reason for the others to wait.
+        if let Some(step) = facts.confirmed_by(&new) {
             return Next::Do(step);
         }
-        let mut heirs = own.heirs.clone();
-        heirs.insert(new.clone());
+        let barrier = facts.barrier.unwrap_or(Lsn::MAX);
+        let confirmed = new.into_iter().filter(|node| facts.flushed(node, barrier)).take(1);
+        let heirs = own.heirs.iter().cloned().chain(confirmed).collect();
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
     }
     let silent = unready(facts, cluster, names);

@@ -76,6 +76,7 @@ fn every_row_of_a_standbys_monitor() {
             Facts { paused: true, ..well() },
             says(Degraded, "paused", "replay is paused: SELECT pg_wal_replay_resume()"),
         ),
+        ("replay is delayed", Facts { delayed: true, ..well() }, says(Ok, "delayed", "")),
         ("once in a while Pacemaker is asked", Facts { due: true, ..well() }, ask()),
         ("it does not stream", Facts { streams: false, broken: 1, ..well() }, ask()),
         ("it streams from another", Facts { from_the_right_one: false, ..well() }, ask()),
@@ -162,7 +163,7 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
     let bools = [false, true];
     let upstreams = || [live(), silent(), Upstream::Nobody, Upstream::Unknown("hung".into())];
     let mut queue = Vec::new();
-    for bits in 0..32 {
+    for bits in 0..64 {
         for broken in [0, 1, PATIENCE, PATIENCE + 1] {
             let bit = |i: u32| bits >> i & 1 == 1;
             queue.push((
@@ -173,6 +174,7 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
                     paused: bit(2),
                     due: bit(3),
                     has_score: bit(4),
+                    delayed: bit(5),
                     broken,
                     ..well()
                 },
@@ -221,5 +223,5 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
             }
         }
     }
-    assert_eq!(met.len(), 8, "{met:?}");
+    assert_eq!(met.len(), 9, "{met:?}");
 }

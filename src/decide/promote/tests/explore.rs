@@ -31,6 +31,7 @@ enum Old {
     NotApplicable,
     NotWritable,
     Writable,
+    NotProvenDown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +117,7 @@ impl World {
                 Old::NotApplicable => OldPrimary::NotApplicable,
                 Old::NotWritable => OldPrimary::NotWritable,
                 Old::Writable => OldPrimary::Writable(node("n1")),
+                Old::NotProvenDown => OldPrimary::NotProvenDown(node("n1"), "no fencing".into()),
             }),
             planned: memory.planned.map(|planned| match planned {
                 Move::NotApplicable => Planned::NotApplicable,
@@ -162,9 +164,11 @@ impl World {
                 }
                 all
             }
-            Step::AskOldPrimary => [Old::NotWritable, Old::NotApplicable, Old::Writable]
-                .map(|old| with(&|_, m| m.old = Some(old)))
-                .into(),
+            Step::AskOldPrimary => {
+                [Old::NotWritable, Old::NotApplicable, Old::Writable, Old::NotProvenDown]
+                    .map(|old| with(&|_, m| m.old = Some(old)))
+                    .into()
+            }
             Step::CheckPlanned => {
                 [Move::Complete, Move::NotApplicable, Move::Lacking, Move::Unknown]
                     .map(|planned| with(&|_, m| m.planned = Some(planned)))

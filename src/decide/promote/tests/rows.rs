@@ -61,6 +61,7 @@ fn behind() -> Obstacle {
 fn every_row_of_a_promotion() {
     let lacking = || Some(Planned::Lacking("n1 ended at 0/600".into()));
     let unknown = || Some(Planned::Unknown("n1 said nothing".into()));
+    let not_proven = || Some(OldPrimary::NotProvenDown(node("n1"), "no fencing".into()));
     let asynchronous = || Facts { mode: Mode::Async, ..ready() };
     let primary = || running(ClusterState::InProduction, writable());
     let with = |process| Instance {
@@ -144,6 +145,16 @@ fn every_row_of_a_promotion() {
                 ..asynchronous()
             },
             refuses("n1 still accepts writes: two primaries must not be"),
+        ),
+        (
+            "one that is lost and not proven down is waited for",
+            Facts { old_primary: not_proven(), ..ready() },
+            Next::Do(Step::WaitAndElect),
+        ),
+        (
+            "and forbids it in the end, forced, too",
+            Facts { old_primary: not_proven(), force: true, out_of_time: true, ..asynchronous() },
+            refuses("n1 is lost and not proven down: no fencing"),
         ),
         (
             "then its shutdown checkpoint",

@@ -244,6 +244,14 @@ fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
     let control = ControlData { checkpoint: Lsn(0x481), ..control(ClusterState::ShutDown) };
     let data = || DataDir::Cluster(Box::new(control.clone()));
     told(refused(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data())) }));
+    // By where its recovery has to come to: it was demoted, and ended as a standby.
+    let control = ControlData {
+        min_recovery_timeline: Timeline(1),
+        min_recovery_end: Lsn(0x481),
+        ..self::control(ClusterState::ShutDownInRecovery)
+    };
+    let data = DataDir::Cluster(Box::new(control));
+    told(refused(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data)) }));
     // By its position, when it ran already.
     let facts = Facts { started: None, ..measured("1@0/480,2", at("1", "0/481")) };
     told(refused(&facts));

@@ -113,6 +113,12 @@ impl Facts {
         self
     }
 
+    /// One more node, which has flushed this.
+    fn and_streaming(mut self, name: &str, flushed: u64) -> Self {
+        self.standbys.insert(node(name), standby(Some(flushed)));
+        self.node(name, NodeState::Online)
+    }
+
     fn node(self, name: &str, state: NodeState) -> Self {
         self.cluster(|cluster| {
             cluster.nodes.insert(node(name), state);

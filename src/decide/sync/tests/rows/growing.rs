@@ -162,6 +162,21 @@ pub fn grow() -> Vec<Row> {
             write_file(both.clone()),
         ),
         (
+            "one that confirms nothing is waited for",
+            facts().barrier(0x501),
+            Next::Do(Step::AwaitFlush(nodes("n3"))),
+        ),
+        (
+            "but not by others",
+            facts().and_streaming("n4", 0x501).barrier(0x501),
+            write_file(entry(1, 5, 1, "n1", "n2 n4")),
+        ),
+        (
+            "several come one after the other",
+            facts().and_streaming("n4", 0x500).barrier(0x500),
+            write_file(both.clone()),
+        ),
+        (
             "it has no score before it is in V, and V waits for the other's word",
             begun(),
             wait(Waiting::ForAcks(nodes("n2"))),
