@@ -9,10 +9,11 @@ use tracing::{debug, info, warn};
 use super::Agent;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::Mode;
+use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
-use crate::cluster::position::{Position, Publication};
+use crate::cluster::position::{Position, Publication, Shutdown};
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::promote::words;
@@ -136,12 +137,15 @@ impl Agent<'_> {
             // The others attach to it before it is promoted, each by its slot.
             let members = self.members(&view);
             self.ensure_slots(&members);
-            let ruling = self.elect(&view, &file, position, Purpose::Promotion);
+            let ruling = self.elect(&view, &file, position.clone(), Purpose::Promotion);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
-            } else if self.mode() == Mode::Async && self.old_primary_is_silent(&view) {
+            } else if self.mode() == Mode::Async
+                && let Known::Known(mine) = &position
+                && self.old_primary_is_back(mine, &view)
+            {
                 // Refusing here costs nothing; a promotion that fails would restart this standby.
-                info!("gives way: the old primary runs and has not said yet how far it is");
+                info!("gives way to the old primary, which is back");
                 self.give_way();
             }
             return;
@@ -165,16 +169,36 @@ impl Agent<'_> {
         }
     }
 
-    /// The primary of the ledger is another node, runs, and has not said how far it is.
-    fn old_primary_is_silent(&mut self, view: &super::view::View) -> bool {
+    /// The primary of the ledger is another node, runs, and has no less than this one, or has not
+    /// said how far it is.
+    fn old_primary_is_back(&mut self, mine: &Position, view: &super::view::View) -> bool {
         let OwnFile::Read(own) = self.home.read() else { return false };
         let Some(entry) = own.store.newest_done() else { return false };
-        if entry.primary == self.me || !view.runs_on(&entry.primary) {
+        let planned = self.ended_in_order(&entry.primary, entry.id);
+        if entry.primary == self.me || !view.runs_on(&entry.primary) || planned {
             return false;
         }
         let members = self.members(view);
         let peers = self.peers(&members, view, Some(entry.id));
-        !peers.get(&entry.primary).is_some_and(Known::is_known)
+        match peers.get(&entry.primary) {
+            Some(Known::Known(Publication::Data(theirs))) => {
+                matches!(mine.relation_to(&theirs.position), Relation::Equal | Relation::BAhead)
+            }
+            Some(Known::Known(Publication::NoData)) => false,
+            Some(Known::Unknown(_)) | None => true,
+        }
+    }
+
+    /// The primary of this promotion was shut down in order, or it is not known that it was not: then
+    /// somebody wants the service to move.
+    fn ended_in_order(&mut self, node: &NodeName, id: PromotionId) -> bool {
+        match self.pacemaker.read_all(Attribute::Shutdown, self.tool_limit()) {
+            Known::Known(texts) => texts
+                .get(node)
+                .and_then(|text| text.parse::<Shutdown>().ok())
+                .is_some_and(|shutdown| shutdown.id == id),
+            Known::Unknown(_) => true,
+        }
     }
 
     /// The candidate is not the one: its score goes down, so that Pacemaker takes another.
@@ -202,9 +226,16 @@ impl Agent<'_> {
             Relation::AAhead => true,
             // Async: the primary that comes back has everything, and no data is left behind.
             Relation::Equal => {
-                self.mode() == Mode::Async
-                    && matches!(self.home.read(), OwnFile::Read(own)
-                        if own.store.newest_done().is_some_and(|e| e.primary == self.me))
+                let mine = match self.home.read() {
+                    OwnFile::Read(own) => own
+                        .store
+                        .newest_done()
+                        .filter(|entry| entry.primary == self.me)
+                        .map(|entry| entry.id),
+                    OwnFile::Missing | OwnFile::Unreadable(_) => None,
+                };
+                let me = self.me.clone();
+                self.mode() == Mode::Async && mine.is_some_and(|id| !self.ended_in_order(&me, id))
             }
             Relation::BAhead | Relation::Diverged { .. } => false,
         }

@@ -4,7 +4,7 @@ use lab::{Cluster, Mode, Options, Result};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_no_failures, instances, logs_since, marks, wait_reason};
+use crate::look::{assert_no_failures, instances, reasons};
 use crate::repair::make_ready;
 use crate::stage::{SOON, case};
 use crate::subtransactions::crash_with_many_subtransactions;
@@ -56,16 +56,16 @@ fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
         let old = cluster.primary()?;
         let target = cluster.others(&old)[0].clone();
         let before = ledger::own(cluster, &old)?;
-        let marks = marks(cluster)?;
         let load = Load::start(cluster)?;
         cut_receiver(cluster, &target)?;
         // Committed while the receiver is cut: the target does not have these.
         load.goes_on()?;
         cluster.move_primary(Some(&target))?;
-        let reason = wait_reason(cluster, &target, &[]);
-        let log = logs_since(cluster, &marks, &target)?;
-        let reason = reason?;
-        assert!(log.contains("refused") || log.contains("not to be promoted"), "{reason}\n{log}");
+        // Either of: another node has more; the old primary ended further on.
+        cluster.wait_until("crm_mon says that the target lacks something", SOON, || {
+            let said = reasons(cluster, &target);
+            said.contains("has more") || said.contains("this node has")
+        })?;
         cluster.wait_until("somebody who has it all is the primary", SOON, || {
             cluster.primary().is_ok_and(|now| now != target)
         })?;
@@ -90,10 +90,9 @@ fn case_11_a_primary_with_standbys_that_crashed_with_many_subtransactions_comes_
         let primary = cluster.primary()?;
         let load = Load::start(cluster)?;
         crash_with_many_subtransactions(cluster, &primary)?;
-        cluster.wait_until("the primary is back", SOON, || cluster.is_writable(&primary))?;
+        // As the primary or, if another one has everything too, as its standby.
         load.goes_on()?;
         cluster.wait_healthy(SOON)?;
-        assert_eq!(cluster.primary()?, primary);
         make_ready(cluster)?;
         assert_no_failures(cluster)?;
         load.end().map(drop)
