@@ -102,11 +102,11 @@ pub const TABLE: &[Spec] = &[
     },
     Spec {
         name: "pghost",
-        unset: "listen_addresses in postgresql.conf decides",
-        short: "Addresses on which PostgreSQL listens",
-        long: "What the server gets as listen_addresses at start: * or 0.0.0.0 for all, or \
-               addresses and host names with commas between them. The value is the same on every \
-               node, so a single node's address is rarely right here.\n\n\
+        unset: "listen_addresses in postgresql.conf decides, as it does in any case",
+        short: "Not used: see listen_addresses in postgresql.conf",
+        long: "Accepted so that existing configurations work unchanged. What PostgreSQL listens on \
+               is listen_addresses in postgresql.conf: a parameter is the same on every node, and \
+               one node's address in it would keep the others from starting.\n\n\
                The standbys must be able to reach the primary, and clients must reach it on the \
                virtual address; * is the usual choice. PostgreSQL's own default, localhost, lets \
                neither in.",
