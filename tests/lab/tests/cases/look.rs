@@ -9,6 +9,7 @@ use lab::error::chain;
 use lab::{Cluster, LabError, Result};
 
 use crate::ledger;
+use crate::repair::comes_back;
 use crate::stage::SOON;
 
 /// When each running node's postmaster was started: a restart of an instance changes it.
@@ -18,6 +19,34 @@ pub fn instances(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
         Ok((node, started))
     };
     cluster.running().into_iter().map(ask).collect()
+}
+
+/// The postmaster of the primary was killed: an heir has taken over, or the primary is back in place
+/// because it had WAL that no heir had. Gives the primary.
+pub fn after_a_killed_postmaster(
+    cluster: &Cluster,
+    old: &str,
+    before: &ledger::Entry,
+    marks: &BTreeMap<String, usize>,
+) -> Result<String> {
+    let new = cluster.wait_for("there is a primary by another promotion", SOON, || {
+        let now = cluster.promoted()?;
+        let own = ledger::own(cluster, &now).ok()?;
+        (own.id != before.id && cluster.is_writable(&now)).then_some(now)
+    })?;
+    if new == old {
+        let has_more = format!("{old} has more");
+        let said = cluster
+            .others(old)
+            .iter()
+            .any(|node| logs_since(cluster, marks, node).is_ok_and(|log| log.contains(&has_more)));
+        assert!(said, "{old} is the primary again, and no heir said that it has more");
+        assert_eq!(ledger::own(cluster, old)?.term, before.term, "in place, in the same term");
+    } else {
+        assert_taken_over(cluster, before, &new)?;
+        comes_back(cluster, old)?;
+    }
+    Ok(new)
 }
 
 /// The primary has moved from `old` to an heir of the entry, in the next term, and says so in its

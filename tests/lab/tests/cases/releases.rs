@@ -5,7 +5,7 @@ use lab::{Cluster, Options, Result};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_no_failures, assert_taken_over};
+use crate::look::{after_a_killed_postmaster, assert_no_failures, assert_taken_over, marks};
 use crate::repair::{comes_back, has_all_heirs};
 use crate::stage::{SOON, case};
 
@@ -25,10 +25,9 @@ pub fn moves_and_fails_over(cluster: &Cluster) -> Result<()> {
 
     assert_eq!(has_all_heirs(cluster)?, second);
     let before = ledger::own(cluster, &second)?;
+    let marks = marks(cluster)?;
     cluster.signal_postmaster(&second, "KILL")?;
-    let third = cluster.wait_new_primary(&second, SOON)?;
-    assert_taken_over(cluster, &before, &third)?;
-    comes_back(cluster, &second)?;
+    let third = after_a_killed_postmaster(cluster, &second, &before, &marks)?;
     load.goes_on()?;
 
     assert_eq!(has_all_heirs(cluster)?, third);
