@@ -346,7 +346,7 @@ fn two_nodes_change_between_sync_and_async_without_breaking_a_promise() {
 
 #[test]
 fn three_nodes_lose_nothing_and_settle_on_all_short_ways() {
-    let met = explore_up_to(THREE_NODES, 150_000);
+    let met = explore_up_to(THREE_NODES, 100_000);
     let other = ["ClusterUnknown", "NoFencing", "Strict", "Superseded"];
     assert_eq!(without(&met, &other), BTreeSet::new());
 }
@@ -360,8 +360,8 @@ fn three_nodes_lose_nothing_and_settle_on_long_ways() {
         [(0, false, true), (2, false, true), (0, true, true), (1, false, false)]
     {
         let mut explorer = Explorer::new(Bounds { switches, strict, fencing, ..bounds }, true);
-        explorer.walks(400, 250, &mut chance);
-        assert!(explorer.steps > 50_000, "only {} steps", explorer.steps);
+        explorer.walks(250, 250, &mut chance);
+        assert!(explorer.steps > 30_000, "only {} steps", explorer.steps);
         met.append(&mut explorer.agent.kinds());
     }
     // What nothing but a failed question leads to has its row.
