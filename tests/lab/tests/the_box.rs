@@ -202,6 +202,9 @@ fn the_writer_measures_an_outage_and_the_held_session_ends_with_its_postmaster()
     cluster.wait_until("the watcher has seen both instances", SOON, || {
         watcher.seen().primaries().len() == 2
     })?;
+    // A node without power says no goodbye: the session learns of it when it is next retransmitted.
+    cluster
+        .wait_until("the held session has ended", SOON, || watcher.seen().held_ended.is_some())?;
     let log = writer.stop();
     let seen = watcher.stop();
     assert!(log.outage(fault) >= Duration::from_secs(2), "{:?}", log.outage(fault));
