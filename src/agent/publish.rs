@@ -59,6 +59,10 @@ impl Agent<'_> {
                 return Known::unknown(format!("its ledger file is unreadable: {why}"));
             }
         };
+        // Whoever hears a member takes its intent for resolved: one that is not keeps silent.
+        if own.store.intent(&self.me).is_some() {
+            return Known::unknown("its own promotion has not come to its end");
+        }
         let primary_reached = match &instance.sql {
             Sql::Standby(standby) => {
                 standby.receiver.as_ref().and_then(|receiver| receiver.latest_end)
