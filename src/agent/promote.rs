@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
+use super::ledger::timeline_written;
 use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
@@ -151,8 +152,7 @@ impl Agent<'_> {
             Step::ResolveDone | Step::ResolveVoid => {
                 if let OwnFile::Read(mut own) = self.home.read() {
                     if *step == Step::ResolveDone {
-                        own.followed = own.store.intent(&self.me).map(|entry| entry.id);
-                        own.store.resolve_done(&self.me);
+                        own.carried_out(&self.me, timeline_written(&facts.instance));
                     } else {
                         own.store.drop_intent(&self.me);
                     }
@@ -232,7 +232,7 @@ impl Agent<'_> {
         // The score is the token of whoever was primary; without it only the rule of a cold start
         // permits anything.
         let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
-        facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
+        facts.ruling = Some(self.elect(&view, &round.file, &facts.instance, position, purpose));
         round.view = Some(view);
     }
 

@@ -115,7 +115,11 @@ impl Agent<'_> {
             Step::AskUpstream => {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
-                        self.exchange_ledger(&view, false);
+                        // Also from a node that is going to be refused: its word may be all that the
+                        // primary waits for.
+                        if let OwnFile::Read(own) = self.exchange_ledger(&view, false) {
+                            self.publish_ack(&own, true);
+                        }
                         facts.alone = facts.alone || self.no_heir_runs(file, &view);
                         self.find_upstream(&view, file)
                     }

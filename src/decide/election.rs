@@ -38,6 +38,8 @@ pub struct Facts {
     pub cib: Known<Store>,
     /// All other members; unknown means *not seen*.
     pub peers: BTreeMap<NodeName, Known<Publication>>,
+    /// Async: how far this node last knew the primary to be.
+    pub reached: Option<Lsn>,
     /// Members that are offline and not unclean, with fencing that works.
     pub out: BTreeSet<NodeName>,
     /// Sync or async.
@@ -308,6 +310,7 @@ impl Facts {
             .keys()
             .filter_map(|node| self.seen(node))
             .filter_map(|member| member.primary_reached)
+            .chain(self.reached)
             .max();
         let bytes = reached.map_or(0, |reached| reached.0.saturating_sub(mine.lsn.0));
         if bytes > self.max_lag {
