@@ -231,7 +231,7 @@ impl Agent<'_> {
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let file = self.home.read();
                         let position = self.position(instance);
-                        ruling = self.elect(&view, &file, instance, position, Purpose::Promotion);
+                        ruling = self.elect_to_take_over(&view, &file, instance, &position);
                     }
                     facts.ruling = Some(ruling);
                 }

@@ -137,7 +137,7 @@ impl Agent<'_> {
             // The others attach to it before it is promoted, each by its slot.
             let members = self.members(&view);
             self.ensure_slots(&members);
-            let ruling = self.elect(&view, &file, first, position.clone(), Purpose::Promotion);
+            let ruling = self.elect_to_take_over(&view, &file, first, &position);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
             } else if self.mode() == Mode::Async

@@ -105,6 +105,10 @@ pub enum Obstacle {
     },
     /// Nobody would be left to confirm commits, and that was forbidden or is not proven.
     NobodyToConfirm(BTreeSet<NodeName>),
+    /// The old primary was shut down in order, and this node lacks WAL from before its end.
+    LacksTheEnd(String),
+    /// Async: the old primary is there and does not run, and where it ended is not known.
+    EndUnknown(String),
     /// Async: too much would be lost.
     TooFarBehind {
         /// How many bytes are missing from what the primary was known to have.
@@ -121,6 +125,7 @@ impl Obstacle {
             Self::OwnPositionUnknown(_)
             | Self::StillReplaying
             | Self::CibUnknown(_)
+            | Self::EndUnknown(_)
             | Self::NotSeen(..)
             | Self::NotExact(_) => true,
             Self::ForeignSystem { .. }
@@ -129,6 +134,7 @@ impl Obstacle {
             | Self::Behind { .. }
             | Self::Diverged { .. }
             | Self::OtherBranch { .. }
+            | Self::LacksTheEnd(_)
             | Self::NobodyToConfirm(_)
             | Self::TooFarBehind { .. } => false,
         }
@@ -554,6 +560,7 @@ impl fmt::Display for Obstacle {
                 "no standby is left to confirm commits, and {} is not proven out",
                 list(nodes)
             ),
+            Self::LacksTheEnd(why) | Self::EndUnknown(why) => f.write_str(why),
             Self::TooFarBehind { bytes, allowed } => write!(
                 f,
                 "{bytes} bytes of the primary's WAL are missing here, max_promotion_lag_bytes is \
