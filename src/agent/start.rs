@@ -28,6 +28,9 @@ impl Agent<'_> {
             self.cache.yielded.clear();
             self.withdraw_position();
         }
+        for line in self.pg.started_at_boot() {
+            warn!("{line}");
+        }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
         let (file, _) = self.settle_intent(&first);
         if !self.standalone && !matches!(file, OwnFile::Read(_)) {
