@@ -219,7 +219,7 @@ impl Agent<'_> {
                         self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
-                        facts.diagnosis = None;
+                        facts.diagnosis = self.slot_trouble(&node);
                     }
                     facts.followed = Some(followed.map(|_| ()));
                 }

@@ -359,6 +359,18 @@ impl<'a> Postgres<'a> {
         }
     }
 
+    /// Asks another server for a replication slot; none: it has none of that name.
+    pub fn peer_slot(
+        &self,
+        peer: &Peer,
+        slot: &str,
+        limit: Duration,
+    ) -> Result<Option<peer::Slot>, PeerAnswer> {
+        let psql =
+            self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
+        peer::slot(self.exec, psql, peer, slot, limit)
+    }
+
     /// Asks another server for the line of a timeline.
     pub fn peer_history(&self, peer: &Peer, timeline: Timeline, limit: Duration) -> Known<History> {
         let psql = match self.runtime.command("psql") {
