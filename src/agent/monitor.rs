@@ -14,7 +14,8 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
-use crate::decide::monitor::{Expected, judge};
+use crate::decide::monitor::reported::{self, Reported};
+use crate::decide::monitor::{Expected, Verdict, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
@@ -43,9 +44,24 @@ impl Agent<'_> {
         }
     }
 
-    /// Answers what runs here.
+    /// Answers what runs here. A reason that has changed gets through to people.
     pub fn monitor(&mut self) -> Outcome {
         let expected = self.expected();
+        let Outcome { code, reason, output } = self.judge_instance(expected);
+        if self.standalone || expected == Expected::Anything {
+            return Outcome { code, reason, output };
+        }
+        let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
+        let (verdict, now) = reported::answer(Verdict { code, reason }, &shown, super::uptime());
+        if let Some(reason) = verdict.reason.as_ref().filter(|_| now != shown) {
+            // Pacemaker cuts it off; the log has all of it.
+            info!("{reason}");
+        }
+        (self.cache.shown, self.cache.shown_at) = (now.kind, now.at);
+        Outcome { code: verdict.code, reason: verdict.reason, output }
+    }
+
+    fn judge_instance(&mut self, expected: Expected) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
         let verdict = judge(expected, &instance);
         let plain =

@@ -26,6 +26,7 @@ impl Agent<'_> {
             let me = self.me.clone();
             self.bar(&me);
             self.cache.yielded.clear();
+            self.cache.shown.clear();
             self.withdraw_position();
         }
         for line in self.pg.started_at_boot() {

@@ -99,8 +99,10 @@ pub struct Cache {
     pub state: String,
     /// The last acknowledgement published.
     pub ack: String,
-    /// The last thing written to the log about the state, so that it is not written twice.
-    pub said: String,
+    /// The kind of the reason that Pacemaker shows of this instance; empty: none.
+    pub shown: String,
+    /// Since when, in seconds of uptime.
+    pub shown_at: u64,
 }
 
 impl Home {

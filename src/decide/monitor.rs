@@ -3,6 +3,8 @@
 //! The monitor reports; it repairs nothing that needs a restart. *Alive but busy* and *slow* are not
 //! *dead*: a healthy primary is never bounced because it took no connection.
 
+pub mod reported;
+
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::control_data::WasWritable;
