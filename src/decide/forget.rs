@@ -28,6 +28,9 @@ pub struct Facts {
     pub promoted: BTreeSet<NodeName>,
     /// Pacemaker has a node of that name.
     pub listed: bool,
+    /// A node that the cluster or the ledger knows and whose name is nearly this one, which neither
+    /// of them knows.
+    pub similar: Option<NodeName>,
     /// It is a member: in node_list, or a full node where that is not set.
     pub member: bool,
     /// What can be said of its absence.
@@ -89,6 +92,12 @@ pub fn judge(facts: &Facts) -> Ruling {
     let node = &facts.node;
     if *node == facts.me {
         return Ruling::Refused(format!("{node} is this node: it cannot forget itself"));
+    }
+    // PostgreSQL takes two names that differ in case for one: half of it would be forgotten.
+    if let Some(similar) = &facts.similar {
+        return Ruling::Refused(format!(
+            "nothing here knows a node {node}; the name of the one that may be meant is {similar}"
+        ));
     }
     if !facts.writable {
         return Ruling::Refused(match facts.promoted.iter().find(|other| **other != facts.me) {
