@@ -29,7 +29,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        assert!(stderr.contains("pgtwin --help"), "{word}: {stderr}");
+        let people = "Commands for people: status, forget, force-promote; see pgtwin --help.";
+        assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
 

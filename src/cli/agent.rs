@@ -22,7 +22,10 @@ pub fn main(word: &str) -> ExitCode {
     let action = match word.parse::<Action>() {
         Ok(action) => action,
         Err(error) => {
-            say::problem(format_args!("{error}\n{USAGE}\nCommands for people: see pgtwin --help."));
+            say::problem(format_args!(
+                "{error}\n{USAGE}\nCommands for people: {}; see pgtwin --help.",
+                super::options::commands().join(", ")
+            ));
             return ExitCode::from(crate::ocf::exit_code::ExitCode::Unimplemented.code());
         }
     };

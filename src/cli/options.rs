@@ -40,9 +40,14 @@ enum Command {
     ForcePromote(force_promote::Options),
 }
 
+/// The names of the operator's commands.
+pub(super) fn commands() -> Vec<String> {
+    Options::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 /// Whether this is an operator's command.
 pub(super) fn is_command(word: &str) -> bool {
-    word == "help" || Options::command().get_subcommands().any(|command| command.get_name() == word)
+    word == "help" || commands().iter().any(|name| name == word)
 }
 
 /// Runs what the command line says; a mistake in it is told and exits with 2.
