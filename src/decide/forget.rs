@@ -132,7 +132,8 @@ pub fn judge(facts: &Facts) -> Ruling {
     }
     if facts.streams {
         return Ruling::Refused(format!(
-            "{node} cannot be forgotten: its PostgreSQL streams from this node at this moment"
+            "{node} cannot be forgotten: its PostgreSQL streams from this node, or has just ended and \
+             that is not noticed yet (wal_sender_timeout). If it is off, try again in a minute"
         ));
     }
     let own_term = facts.own.as_ref().map_or(0, |entry| entry.term);
