@@ -11,6 +11,7 @@ use super::care::Cared;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Own;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::{Expected, judge};
@@ -150,6 +151,13 @@ impl Agent<'_> {
     fn monitor_standby(&mut self, instance: &Instance, seen: &StandbyFacts) -> Outcome {
         let streams = seen.streams();
         self.cache.broken = if streams { 0 } else { self.cache.broken.saturating_add(1) };
+        let noted = match self.home.read() {
+            OwnFile::Read(own) => {
+                self.keep_reached(&own, seen);
+                is_noted(&own)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        };
         let right = seen
             .receiver
             .as_ref()
@@ -159,7 +167,7 @@ impl Agent<'_> {
             from_the_right_one: right,
             paused: seen.paused,
             delayed: seen.apply_delay > 0,
-            due: self.pacemaker_is_due() || self.cache.published || !self.is_noted(),
+            due: self.pacemaker_is_due() || self.cache.published || !noted,
             upstream: None,
             followed: None,
             ruling: None,
@@ -211,7 +219,7 @@ impl Agent<'_> {
                         self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
-                        facts.diagnosis = None;
+                        facts.diagnosis = self.slot_trouble(&node);
                     }
                     facts.followed = Some(followed.map(|_| ()));
                 }
@@ -223,7 +231,7 @@ impl Agent<'_> {
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let file = self.home.read();
                         let position = self.position(instance);
-                        ruling = self.elect(&view, &file, position, Purpose::Promotion);
+                        ruling = self.elect_to_take_over(&view, &file, instance, &position);
                     }
                     facts.ruling = Some(ruling);
                 }
@@ -270,17 +278,6 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether the own file says that this node's data is of the newest promotion that it knows.
-    /// Without that it is no help in an election, and its absence would block everybody's.
-    fn is_noted(&self) -> bool {
-        match self.home.read() {
-            OwnFile::Read(own) => {
-                own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
-            }
-            OwnFile::Missing | OwnFile::Unreadable(_) => false,
-        }
-    }
-
     /// Publishes the own position and judges whether this node may have a score although there is
     /// no primary.
     pub fn cold_election(&mut self, instance: &Instance, view: &super::view::View) -> Ruling {
@@ -302,6 +299,12 @@ impl Agent<'_> {
             }
             Known::Unknown(why) => Known::Unknown(why),
         };
-        self.elect(view, &file, position, Purpose::ColdStart)
+        self.elect(view, &file, instance, position, Purpose::ColdStart)
     }
+}
+
+/// Whether the own file says that this node's data is of the newest promotion that it knows. Without
+/// that it is no help in an election, and its absence would block everybody's.
+fn is_noted(own: &Own) -> bool {
+    own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
 }

@@ -6,6 +6,7 @@ use super::entry::{Entry, PromotionId};
 use super::store::Store;
 use super::text::LedgerError;
 use crate::cluster::node::NodeName;
+use crate::postgres::lsn::Timeline;
 
 /// What a member keeps on its own disk: the ledger, and the promotion whose data it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,18 @@ impl Own {
             followed: None,
             store: Store::default(),
         }
+    }
+
+    /// The intent of `node`, whose file this is, was carried out: its data is of that promotion, on
+    /// this timeline where it is known. Without an intent nothing changes.
+    pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
+        let Some(mut entry) = self.store.intent(node).cloned() else { return };
+        self.followed = Some(entry.id);
+        if let Some(timeline) = timeline {
+            entry.timeline = timeline;
+        }
+        self.store.set_intent(entry);
+        self.store.resolve_done(node);
     }
 
     /// The file's text.
