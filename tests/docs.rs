@@ -2,14 +2,16 @@
 //! waiting is found in docs/safety.md in its own words, and no link leads nowhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pgtwin::cluster::cib::{Cib, Setting, Settings};
 use pgtwin::cluster::ledger::{Entry, Mode, PromotionId};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::decide::election::Obstacle;
 use pgtwin::decide::sync::Waiting;
+use pgtwin::ocf::params::{Params, TABLE};
 use pgtwin::postgres::lsn::{Lsn, Timeline};
 
 /// What stands for a name, a number or a text that varies; no message contains it otherwise.
@@ -187,4 +189,58 @@ fn every_link_leads_somewhere() {
     assert!(links > 20, "only {links} links were found");
     assert!(!leads_somewhere(&root().join("README.md"), "docs/nowhere.md"));
     assert!(!leads_somewhere(&root().join("README.md"), "docs/safety.md#nowhere"));
+}
+
+/// The CIB that the commands of the quick start made, by this tool.
+fn made_by(tool: &str) -> Cib {
+    let path = root().join(format!("tests/fixtures/quick-start/{tool}.cib.xml"));
+    Cib::parse(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn settings(settings: &Settings) -> BTreeMap<String, String> {
+    let plain = |(name, value): (&String, &Setting)| match value {
+        Setting::Set(value) => (name.clone(), value.clone()),
+        Setting::Conditional => panic!("{name} is set by a rule"),
+    };
+    settings.iter().map(plain).collect()
+}
+
+#[test]
+fn the_commands_of_the_quick_start_make_a_resource_that_pgtwin_takes() {
+    let page = fs::read_to_string(root().join("docs/quick-start.md")).unwrap();
+    let (_, page) = page.split_once("### 5. The resource").unwrap();
+    let (crmsh, pcs) = page.split_once("With pcs:").unwrap();
+    let (pcs, _) = pcs.split_once("### 6.").unwrap();
+    for (tool, commands) in [("crmsh", crmsh), ("pcs", pcs)] {
+        let cib = made_by(tool);
+        let primitive = cib.primitive("db").unwrap();
+        let clone = primitive.clone.as_ref().unwrap();
+        assert_eq!(clone.id, "db-clone", "{tool}");
+        assert!(clone.promotable, "{tool}");
+        let parameters = settings(&primitive.parameters);
+        let resolved = Params::resolve_attributes(&parameters);
+        assert_eq!(resolved.errors, [], "{tool}");
+        for name in parameters.keys() {
+            assert!(TABLE.iter().any(|spec| spec.name == name), "{tool}: {name} is no parameter");
+        }
+        // What was captured is what the page says.
+        let words: Vec<&str> = commands.split_whitespace().collect();
+        let mut all = parameters;
+        all.extend(settings(&primitive.meta));
+        all.extend(settings(&clone.meta));
+        all.remove("node_list");
+        assert!(commands.contains("node_list=\"n1 n2 n3\""), "{tool}");
+        for (name, value) in all {
+            let word = format!("{name}={value}");
+            let implied = tool == "pcs" && name == "promotable";
+            assert!(words.contains(&word.as_str()) || implied, "{tool}: the page lacks {word}");
+        }
+        let written = words.iter().filter(|word| word.contains("timeout=") && word.ends_with('s'));
+        let operations = primitive.operations.iter().filter(|operation| {
+            // pcs adds what the meta-data suggests.
+            operation.name != "reload-agent"
+        });
+        // failure-timeout, and the timeout of the address's monitor.
+        assert_eq!(written.count(), operations.count() + 2, "{tool}");
+    }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use pgtwin::cluster::cib::Cib;
 use pgtwin::cluster::known::Known;
@@ -29,7 +29,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        assert!(stderr.contains("pgtwin --help"), "{word}: {stderr}");
+        let people = "Commands for people: status, forget, force-promote; see pgtwin --help.";
+        assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
 
@@ -51,7 +52,9 @@ fn actions_work_as_before_whatever_follows_them() {
 fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
     let (code, stdout, _) = run(&["--version"]);
     assert_eq!((code, stdout), (Some(0), format!("pgtwin {}\n", env!("CARGO_PKG_VERSION"))));
-    for args in [&["--help"][..], &["status", "--help"], &["forget", "-h"]] {
+    for args in
+        [&["--help"][..], &["help"], &["help", "forget"], &["status", "--help"], &["forget", "-h"]]
+    {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
         assert!(stdout.starts_with(|c: char| c.is_uppercase()), "{stdout}");
@@ -68,6 +71,38 @@ fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(stderr.contains("Usage: pgtwin"), "{args:?}: {stderr}");
+    }
+}
+
+/// The code with which it ends when nobody reads one of its streams any more.
+fn into_nowhere(args: &[&str], stderr: bool) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgtwin"));
+    command.args(args).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+    if stderr {
+        command.stderr(writer)
+    } else {
+        command.stdout(writer)
+    };
+    command.status().unwrap().code()
+}
+
+#[test]
+fn a_reader_that_has_gone_away_ends_nothing_halfway() {
+    for (args, stderr, code) in [
+        (&["usage"][..], false, 0),
+        (&["--help"], false, 0),
+        (&["--version"], false, 0),
+        // Half of it is not the meta-data.
+        (&["meta-data"], false, 1),
+        (&["frobnicate"], true, 3),
+        (&["monitor"], true, 2),
+        (&["status"], true, 1),
+        (&["forget", "n1"], true, 1),
+        (&["forget"], true, 2),
+    ] {
+        assert_eq!(into_nowhere(args, stderr), Some(code), "{args:?}");
     }
 }
 

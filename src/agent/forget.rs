@@ -11,7 +11,7 @@ use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::absence::absence;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::Slot;
+use crate::cluster::ledger::{Entry, Slot};
 use crate::cluster::node::NodeName;
 use crate::decide::facts::Sql;
 use crate::decide::forget::{Facts, LedgerSlot, Plan};
@@ -44,12 +44,14 @@ impl Agent<'_> {
             .as_ref()
             .is_some_and(|primary| self.standby_of(primary, node, members.len()).is_some());
         let wanted = slot_name(&self.params.slot_name, node.as_str());
+        let similar = similar(node, &known_names(&view, &members, own.as_ref()));
         Ok(Facts {
             node: node.clone(),
             me: self.me.clone(),
             writable: primary.is_some(),
             promoted: view.promoted(),
             listed: view.status.node(node).is_some(),
+            similar,
             member: members.contains(node),
             absence: absence(&view.status, &view.cib, &view.resource, node),
             streams,
@@ -120,6 +122,28 @@ impl Agent<'_> {
             Some(_) | None => Err(format!("{node} is still in the ledger: {why}")),
         }
     }
+}
+
+/// Every name that Pacemaker, node_list or the ledger has for a node.
+fn known_names(
+    view: &View,
+    members: &BTreeSet<NodeName>,
+    own: Option<&Entry>,
+) -> BTreeSet<NodeName> {
+    let mut known = members.clone();
+    known.extend(view.status.nodes.iter().map(|node| node.name.clone()));
+    known.extend(view.cib.nodes.iter().map(|node| node.name.clone()));
+    known.extend(view.cib.ledgers(&view.resource).into_keys());
+    known.extend(own.iter().flat_map(|entry| entry.heirs.iter().cloned()));
+    known
+}
+
+/// The known node that may be meant by a name that is not known.
+fn similar(node: &NodeName, known: &BTreeSet<NodeName>) -> Option<NodeName> {
+    if known.contains(node) {
+        return None;
+    }
+    known.iter().find(|other| other.is_nearly(node)).cloned()
 }
 
 /// A node's own slot of the ledger, as the CIB has it: also one that is void by now.

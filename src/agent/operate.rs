@@ -179,3 +179,95 @@ fn plain(primitive: &Primitive) -> (BTreeMap<String, String>, Vec<String>) {
     }
     (attributes, problems)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn cib(resources: &str) -> Cib {
+        Cib::parse(&format!(
+            "<cib admin_epoch='0' epoch='1' num_updates='0'><configuration><crm_config/><nodes/>\
+             <resources>{resources}</resources><constraints/></configuration><status/></cib>"
+        ))
+        .unwrap()
+    }
+
+    fn primitive(id: &str, inside: &str) -> String {
+        format!(
+            "<primitive id='{id}' class='ocf' provider='heartbeat' type='pgtwin'>{inside}</primitive>"
+        )
+    }
+
+    fn clone(id: &str, inside: &str) -> String {
+        format!("<clone id='{id}'>{inside}</clone>")
+    }
+
+    #[test]
+    fn the_resource_is_found_wherever_it_is_or_it_is_said_which_there_are() {
+        type Row<'a> = (&'a str, &'a str, Option<&'a str>, Result<&'a str, &'a str>);
+        let db = primitive("db", "");
+        let other = "<primitive id='ip' class='ocf' provider='heartbeat' type='IPaddr2'/>";
+        let template = "<template id='t' class='ocf' provider='heartbeat' type='pgtwin'/>\
+                        <clone id='c'><primitive id='db' template='t'/></clone>";
+        let two = clone("c1", &primitive("db1", "")) + &clone("c2", &primitive("db2", ""));
+        let rows: &[Row<'_>] = &[
+            ("nothing", "", None, Err("no resource of this cluster uses")),
+            ("another agent", other, None, Err("no resource of this cluster uses")),
+            ("another agent by name", other, Some("ip"), Err("no resource of this cluster uses")),
+            ("in a clone", &clone("c", &db), None, Ok("db")),
+            ("by its own name", &clone("c", &db), Some("db"), Ok("db")),
+            ("by its clone's name", &clone("c", &db), Some("c"), Ok("db")),
+            ("in no clone", &db, None, Ok("db")),
+            ("in a group", &format!("<group id='g'>{db}{other}</group>"), None, Ok("db")),
+            (
+                "in a cloned group",
+                &clone("c", &format!("<group id='g'>{other}{db}</group>")),
+                Some("c"),
+                Ok("db"),
+            ),
+            ("of a template", template, None, Ok("db")),
+            ("a wrong name", &clone("c", &db), Some("pg"), Err("pg is no resource of")),
+            ("a template's name", template, Some("t"), Err("t is no resource of")),
+            ("several", &two, None, Err("name one with --resource: db1, db2")),
+            ("one of several", &two, Some("db2"), Ok("db2")),
+            ("one of several by its clone", &two, Some("c1"), Ok("db1")),
+        ];
+        for (name, resources, wanted, expected) in rows {
+            let cib = cib(resources);
+            match (choose(&cib, *wanted), expected) {
+                (Ok(found), Ok(id)) => assert_eq!(found.id, *id, "{name}"),
+                (Err(error), Err(words)) => {
+                    assert!(error.to_string().contains(words), "{name}: {error}");
+                    assert_eq!(error.is_usage(), !words.starts_with("no resource"), "{name}");
+                }
+                (found, _) => panic!("{name}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_rule_decides_is_a_problem_and_a_template_gives_what_is_not_set() {
+        let set = |id: &str, name: &str, value: &str| {
+            format!(
+                "<instance_attributes id='{id}'><nvpair id='{id}-1' name='{name}' \
+                 value='{value}'/></instance_attributes>"
+            )
+        };
+        let ruled = "<instance_attributes id='a' score='9'><rule id='r' score='0'><expression \
+                     id='e' attribute='#uname' operation='eq' value='n1'/></rule><nvpair id='a-1' \
+                     name='pgport' value='5433'/></instance_attributes>";
+        let cib = cib(&format!(
+            "<template id='t' class='ocf' provider='heartbeat' type='pgtwin'>{}{}</template>\
+             <clone id='c'><primitive id='db' template='t'>{}{ruled}</primitive></clone>",
+            set("t1", "pgdata", "/srv/template"),
+            set("t2", "pguser", "pg"),
+            set("p1", "pgdata", "/srv/own"),
+        ));
+        let (attributes, problems) = plain(choose(&cib, None).unwrap());
+        let expected = [("pgdata", "/srv/own"), ("pguser", "pg")];
+        assert_eq!(attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(problem.contains("a rule in the CIB decides the parameter pgport"), "{problem}");
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use super::say;
 use crate::agent::outcome::Outcome;
 use crate::agent::run;
 use crate::ocf::action::Action;
@@ -21,19 +22,23 @@ pub fn main(word: &str) -> ExitCode {
     let action = match word.parse::<Action>() {
         Ok(action) => action,
         Err(error) => {
-            eprintln!("{error}");
-            eprintln!("{USAGE}");
-            eprintln!("Commands for people: see pgtwin --help.");
+            say::problem(format_args!(
+                "{error}\n{USAGE}\nCommands for people: {}; see pgtwin --help.",
+                super::options::commands().join(", ")
+            ));
             return ExitCode::from(crate::ocf::exit_code::ExitCode::Unimplemented.code());
         }
     };
     match action {
         Action::MetaData => {
-            print!("{}", metadata::xml(env!("CARGO_PKG_VERSION")));
-            return ExitCode::SUCCESS;
+            // Half of it would be taken for the whole.
+            return match say::whole(metadata::xml(env!("CARGO_PKG_VERSION"))) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::from(crate::ocf::exit_code::ExitCode::Error.code()),
+            };
         }
         Action::Usage => {
-            println!("{USAGE}");
+            say::line(USAGE);
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -53,7 +58,7 @@ pub fn main(word: &str) -> ExitCode {
 
 fn finish(outcome: &Outcome) -> ExitCode {
     for line in &outcome.output {
-        println!("{line}");
+        say::line(line);
     }
     if let Some(reason) = &outcome.reason {
         let _ = log::write_exit_reason(&mut std::io::stderr(), reason);

@@ -1,21 +1,21 @@
 //! Asking a person. Floor 4.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
-use super::End;
+use super::{End, say};
 use crate::agent::operate::NoSubject;
 use crate::decide::report::wrapped;
 use crate::sys::log::{self, Facility};
 
 /// Tells why a command could not begin.
 pub(super) fn refused(error: &NoSubject) -> End {
-    eprintln!("pgtwin: {error}");
+    say::problem(format_args!("pgtwin: {error}"));
     if error.is_usage() { End::Usage } else { End::Attention }
 }
 
 /// Tells why it was not done.
 pub(super) fn failed(why: &str) -> End {
-    eprintln!("{}", wrapped(&format!("pgtwin: {why}"), 8));
+    say::problem(wrapped(&format!("pgtwin: {why}"), 8));
     End::Attention
 }
 
@@ -47,8 +47,8 @@ pub(super) fn typed(question: &str, expected: &str) -> Result<(), String> {
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask at: add --yes to go on without asking".to_owned());
     }
-    print!("{question} ");
-    let _ = std::io::stdout().flush();
+    // A question that nobody can read is not answered by chance.
+    say::whole(format_args!("{question} ")).map_err(|error| format!("cannot ask: {error}"))?;
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| format!("the answer could not be read: {error}"))?;

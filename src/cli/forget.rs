@@ -1,18 +1,16 @@
 //! `pgtwin forget NODE`. Floor 4.
 
-use std::time::Duration;
-
 use clap::Args;
 use tracing::warn;
 
-use super::{End, ask};
+use super::word::{self, About, Word};
+use super::{End, ask, say};
 use crate::agent::Agent;
 use crate::agent::operate::Subject;
 use crate::cluster::node::NodeName;
 use crate::decide::forget::{LedgerSlot, Plan, Ruling, judge};
 use crate::decide::report::wrapped;
-use crate::sys::chain;
-use crate::sys::exec::System;
+use crate::sys::files::Lock;
 
 /// Stop counting on a node that is gone for good
 ///
@@ -23,90 +21,67 @@ use crate::sys::exec::System;
 /// cluster as well.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The node to forget
-    node: NodeName,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// The primitive, when several use pgtwin
-    #[arg(long, value_name = "RSC")]
-    resource: Option<String>,
+    #[command(flatten)]
+    about: About,
 }
 
 pub(super) fn run(options: &Options) -> End {
-    let subject = match Subject::find(&System, options.resource.as_deref()) {
-        Ok(subject) => subject,
-        Err(error) => return ask::refused(&error),
-    };
-    ask::log_as(subject.resource());
-    match forget(options, &subject) {
-        Ok(()) => End::Ok,
-        Err(why) => ask::failed(&why),
-    }
+    word::give(&Forget, &options.about)
 }
 
-fn forget(options: &Options, subject: &Subject) -> Result<(), String> {
-    let node = &options.node;
-    let mut agent = subject.agent(&System, Duration::from_mins(2))?;
-    let Some(plan) = plan(&mut agent, node)? else {
-        println!("Nothing here remembers {node}.");
-        return Ok(());
-    };
-    explain(&plan, node);
-    if !options.yes {
-        ask::typed(&format!("Type {node} to forget it:"), node.as_str())?;
-    }
-    // The person may have thought for an hour.
-    drop(agent);
-    let mut agent = subject.agent(&System, Duration::from_mins(2))?;
-    let _turn = agent
-        .home
-        .lock(Duration::from_mins(1))
-        .map_err(|error| format!("an action of the agent is at work: {}", chain(&error)))?;
-    agent.cache = agent.home.cache();
-    let Some(plan) = self::plan(&mut agent, node)? else {
-        println!("Nothing here remembers {node} any more.");
-        return Ok(());
-    };
-    warn!("{} declares {node} gone for good: it is forgotten", ask::who());
-    let done = agent.forget(node, &plan);
-    agent.home.keep(&agent.cache);
-    for line in done? {
-        println!("{}", wrapped(&format!("- {line}"), 2));
-    }
-    Ok(())
-}
+struct Forget;
 
-fn plan(agent: &mut Agent<'_>, node: &NodeName) -> Result<Option<Plan>, String> {
-    match judge(&agent.forget_facts(node)?) {
-        Ruling::Refused(why) => Err(why),
-        Ruling::Nothing => Ok(None),
-        Ruling::Do(plan) => Ok(Some(plan)),
-    }
-}
+impl Word for Forget {
+    type Plan = Plan;
 
-fn explain(plan: &Plan, node: &NodeName) {
-    println!("To forget {node} means:");
-    let mut lines = Vec::new();
-    if plan.leave_out {
-        lines.push(format!("{node} is no longer waited for, and may not take over"));
+    fn plan(
+        &self,
+        agent: &mut Agent<'_>,
+        _: &Subject,
+        node: &NodeName,
+    ) -> Result<Option<Plan>, String> {
+        match judge(&agent.forget_facts(node)?) {
+            Ruling::Refused(why) => Err(why),
+            Ruling::Nothing => Ok(None),
+            Ruling::Do(plan) => Ok(Some(plan)),
+        }
     }
-    if plan.ledger == LedgerSlot::Delete {
-        lines.push(format!("the entry of {node} leaves the ledger"));
+
+    fn explain(&self, plan: &Plan, node: &NodeName) {
+        let mut lines = Vec::new();
+        if plan.leave_out {
+            lines.push(format!("{node} is no longer waited for, and may not take over"));
+        }
+        if plan.ledger == LedgerSlot::Delete {
+            lines.push(format!("the entry of {node} leaves the ledger"));
+        }
+        if plan.delete_score {
+            lines.push(format!("the promotion score of {node} is deleted"));
+        }
+        if let Some(slot) = &plan.drop_slot {
+            lines.push(format!("the replication slot {slot} is dropped"));
+        }
+        word::list(&format!("To forget {node} means:"), &lines);
+        word::list("Mind:", &plan.remarks);
     }
-    if plan.delete_score {
-        lines.push(format!("the promotion score of {node} is deleted"));
+
+    fn question(&self, node: &NodeName) -> String {
+        format!("Type {node} to forget it:")
     }
-    if let Some(slot) = &plan.drop_slot {
-        lines.push(format!("the replication slot {slot} is dropped"));
-    }
-    for line in lines {
-        println!("{}", wrapped(&format!("- {line}"), 2));
-    }
-    if !plan.remarks.is_empty() {
-        println!("Mind:");
-    }
-    for remark in &plan.remarks {
-        println!("{}", wrapped(&format!("- {remark}"), 2));
+
+    fn carry_out(
+        &self,
+        agent: &mut Agent<'_>,
+        plan: &Plan,
+        node: &NodeName,
+        _turn: Lock,
+    ) -> Result<(), String> {
+        warn!("{} declares {node} gone for good: it is forgotten", ask::who());
+        let done = agent.forget(node, plan);
+        agent.home.keep(&agent.cache);
+        for line in done? {
+            say::line(wrapped(&format!("- {line}"), 2));
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,13 @@
-//! Floor 4: the command line; the only place that prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! Floor 4: the command line; the only place that prints (`say`).
 
 pub mod agent;
 mod ask;
 mod force_promote;
 mod forget;
 mod options;
+mod say;
 mod status;
+mod word;
 
 use std::process::ExitCode;
 

@@ -24,7 +24,6 @@ Actions exit with the codes of OCF resource agents (an unknown action: 3).";
     name = "pgtwin",
     version,
     after_help = AFTER,
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 80
 )]
@@ -41,9 +40,14 @@ enum Command {
     ForcePromote(force_promote::Options),
 }
 
+/// The names of the operator's commands.
+pub(super) fn commands() -> Vec<String> {
+    Options::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 /// Whether this is an operator's command.
 pub(super) fn is_command(word: &str) -> bool {
-    Options::command().get_subcommands().any(|command| command.get_name() == word)
+    word == "help" || commands().iter().any(|name| name == word)
 }
 
 /// Runs what the command line says; a mistake in it is told and exits with 2.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::End;
+use super::{End, say};
 use crate::agent::operate::Subject;
 use crate::agent::survey::survey;
 use crate::decide::report::report;
@@ -28,6 +28,6 @@ pub(super) fn run(options: &Options) -> End {
         Err(error) => return super::ask::refused(&error),
     };
     let report = report(&survey(&subject));
-    print!("{report}");
+    let _ = say::whole(&report);
     if report.needs_attention() { End::Attention } else { End::Ok }
 }

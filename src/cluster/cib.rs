@@ -390,14 +390,14 @@ pub fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// A score in Pacemaker's notation: a number, `INFINITY` (1000000), `-INFINITY`, `red`, `yellow`,
-/// `green`; numbers beyond infinity are infinite.
+/// A score in Pacemaker's notation: a number, `INFINITY` (1000000), `-INFINITY`; numbers beyond
+/// infinity are infinite. What `red`, `yellow` and `green` are worth is a matter of the cluster's
+/// health strategy (without one all are 0), so they are not known here.
 pub fn score(text: &str) -> Option<i32> {
     const INFINITY: i32 = 1_000_000;
     match text {
         "INFINITY" | "+INFINITY" => return Some(INFINITY),
-        "-INFINITY" | "red" => return Some(-INFINITY),
-        "yellow" | "green" => return Some(0),
+        "-INFINITY" => return Some(-INFINITY),
         _ => {}
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

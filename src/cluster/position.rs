@@ -1,5 +1,6 @@
 //! What a member's data is worth, and what it publishes of itself for an election. Floor 0.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -117,10 +118,14 @@ impl FromStr for Publication {
         };
         let (mut system_id, mut line, mut lsn) = (None, None, None);
         let (mut followed, mut primary_reached) = (None, None);
+        let mut seen = BTreeSet::new();
         for word in words {
             let Some((key, value)) = word.split_once('=') else {
                 return Err(bad("a field has no value"));
             };
+            if !seen.insert(key) {
+                return Err(bad("a field stands twice"));
+            }
             match key {
                 "system" => system_id = value.parse().ok(),
                 "line" => line = value.parse().ok(),
@@ -187,7 +192,7 @@ impl FromStr for Shutdown {
         };
         Ok(Self {
             id: id.parse().map_err(|_| bad())?,
-            timeline: timeline.parse().map(Timeline).map_err(|_| bad())?,
+            timeline: timeline.parse().map_err(|_| bad())?,
             end: end.parse().map_err(|_| bad())?,
         })
     }
@@ -244,6 +249,7 @@ mod tests {
             ("a bad line", good.replace("1@0/3000148,2", "2,1@0/1")),
             ("a bad position", good.replace("lsn=0/5000000", "lsn=5000000")),
             ("a bad entry", good.replace("term=3", "term=x")),
+            ("a field twice", good.replace(" lsn=", " lsn=0/1 lsn=")),
         ] {
             assert!(text.parse::<Publication>().is_err(), "{what}: {text}");
         }
@@ -253,6 +259,10 @@ mod tests {
     fn a_shutdown_reads_back() {
         let shutdown = Shutdown { id: PromotionId(9), timeline: Timeline(2), end: Lsn(0x500_0000) };
         assert_eq!(shutdown.to_string().parse::<Shutdown>().unwrap(), shutdown);
-        assert!("1 2".parse::<Shutdown>().is_err());
+        let good = shutdown.to_string();
+        for text in ["1 2".to_owned(), good.replace(" 2 ", " 0 "), good.replace(" 2 ", " +2 ")] {
+            assert_ne!(text, good);
+            assert!(text.parse::<Shutdown>().is_err(), "{text}");
+        }
     }
 }

@@ -189,7 +189,16 @@ pub fn all_entries<'a>(stores: impl IntoIterator<Item = &'a Store>) -> Vec<Entry
 
 fn refusal(facts: &Facts) -> Option<String> {
     let node = &facts.node;
+    if node.is_nearly(&facts.me) {
+        return Some(format!("the name of this node is {}, not {node}", facts.me));
+    }
     if *node != facts.me {
+        if let Some(similar) = facts.others.keys().find(|other| other.is_nearly(node)) {
+            return Some(format!("there is no member {node}: {similar} may be meant"));
+        }
+        if !facts.others.contains_key(node) {
+            return Some(format!("{node} is no member of this cluster (node_list)"));
+        }
         return Some(format!(
             "it has to run on {node} itself: pgtwin force-promote {node} --accept-data-loss"
         ));

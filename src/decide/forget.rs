@@ -28,6 +28,9 @@ pub struct Facts {
     pub promoted: BTreeSet<NodeName>,
     /// Pacemaker has a node of that name.
     pub listed: bool,
+    /// A node that the cluster or the ledger knows and whose name is nearly this one, which neither
+    /// of them knows.
+    pub similar: Option<NodeName>,
     /// It is a member: in node_list, or a full node where that is not set.
     pub member: bool,
     /// What can be said of its absence.
@@ -90,6 +93,12 @@ pub fn judge(facts: &Facts) -> Ruling {
     if *node == facts.me {
         return Ruling::Refused(format!("{node} is this node: it cannot forget itself"));
     }
+    // PostgreSQL takes two names that differ in case for one: half of it would be forgotten.
+    if let Some(similar) = &facts.similar {
+        return Ruling::Refused(format!(
+            "nothing here knows a node {node}; the name of the one that may be meant is {similar}"
+        ));
+    }
     if !facts.writable {
         return Ruling::Refused(match facts.promoted.iter().find(|other| **other != facts.me) {
             Some(primary) => format!("the primary is on {primary}: run pgtwin forget {node} there"),
@@ -123,7 +132,8 @@ pub fn judge(facts: &Facts) -> Ruling {
     }
     if facts.streams {
         return Ruling::Refused(format!(
-            "{node} cannot be forgotten: its PostgreSQL streams from this node at this moment"
+            "{node} cannot be forgotten: its PostgreSQL streams from this node, or has just ended and \
+             that is not noticed yet (wal_sender_timeout). If it is off, try again in a minute"
         ));
     }
     let own_term = facts.own.as_ref().map_or(0, |entry| entry.term);

@@ -3,6 +3,7 @@
 //! Nothing is guessed here: what is not known is `?` in the table, and a warning says why. `-` is
 //! what does not apply (the position of an instance that is known not to run).
 
+mod configuration;
 mod ledger;
 mod rows;
 #[cfg(test)]
@@ -166,8 +167,9 @@ pub fn report(facts: &Facts) -> Report {
     lines.push(("Fencing", warnings::fencing(facts, &mut warnings)));
     lines.push(("Maintenance", warnings::maintenance(facts, &mut warnings)));
     if let Some(vip) = &facts.vip {
-        lines.push(("Address", vip.clone()));
+        lines.push(("Address", configuration::address(facts, vip, &mut warnings)));
     }
+    configuration::clone(facts, &mut warnings);
     warnings::members(facts, &mut warnings);
     warnings::primary(facts, &mut warnings);
     warnings::failures(facts, &mut warnings);

@@ -120,8 +120,8 @@ impl ExitCode {
                  is not writable."
             }
             Self::Degraded => {
-                "The standby runs, but needs attention: it is being rebuilt, does not stream, or \
-                 a line in pg_hba.conf is missing."
+                "The standby runs, but needs attention: it does not stream, there is no primary and \
+                 it may not become one, or (from validate-pghba) a line in pg_hba.conf is missing."
             }
             Self::DegradedPromoted => {
                 "The primary serves, but needs attention: no standby may replace it, fencing is \
@@ -204,7 +204,8 @@ impl ExitCode {
             }
             Self::FailedPromoted => {
                 "See `pgtwin status` for who took over, and PostgreSQL's own log for the cause. \
-                 The node finds its own way back."
+                 Pacemaker starts the instance again, and it follows the new primary if its data \
+                 fits; else `start` fails, and its reason says what to do."
             }
             Self::Degraded | Self::DegradedPromoted => {
                 "Read the exit reason in crm_mon -1 and `pgtwin status`, at leisure: the service \

@@ -22,7 +22,7 @@ const SHORT: &str = "PostgreSQL with streaming replication as a promotable clone
 const LONG: &str = "\
 Manages one PostgreSQL instance on each node: one is the primary, the others are its standbys by \
 streaming replication. Pacemaker decides where, pgtwin knows what each node's data is worth, and \
-brings a node that was away back into the cluster.
+lets a node that was away follow the primary again where its data fits.
 
 In sync mode (the default) no acknowledged commit is lost without an operator's explicit word: only \
 a standby that is proven to have all of them is promoted.

@@ -203,6 +203,9 @@ fn scores_and_booleans_are_read_in_pacemakers_notation() {
         ("5 ", None),
         ("1.5", None),
         ("ten", None),
+        ("infinity", None),
+        ("red", None),
+        ("yellow", None),
         ("99999999999999999999999999999999999999999999999999", None),
     ];
     for (text, expected) in scores {

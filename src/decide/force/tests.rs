@@ -52,7 +52,14 @@ fn it_is_refused_while_anybody_else_may_write_or_nothing_could_come_of_it() {
         BTreeMap::from([(node("n1"), Other { online: false, absence, server })])
     };
     let rows: Vec<(&str, Facts, &str)> = vec![
-        ("elsewhere", Facts { me: node("n1"), ..stuck() }, "it has to run on n2 itself"),
+        ("elsewhere", Facts { node: node("n1"), ..stuck() }, "it has to run on n1 itself"),
+        ("no such node", Facts { node: node("n9"), ..stuck() }, "n9 is no member"),
+        ("this node in capitals", Facts { node: node("N2"), ..stuck() }, "this node is n2, not N2"),
+        (
+            "another node by its longer name",
+            Facts { node: node("n1.example.org"), ..stuck() },
+            "there is no member n1.example.org: n1 may be meant",
+        ),
         ("a stranger", Facts { member: false, ..stuck() }, "n2 is no member"),
         ("a primary", Facts { promoted: nodes("n1"), ..stuck() }, "n1 is promoted for Pacemaker"),
         (

@@ -13,6 +13,7 @@ fn gone() -> Facts {
         writable: true,
         promoted: nodes("n1"),
         listed: true,
+        similar: None,
         member: false,
         absence: Absence::Proven,
         streams: false,
@@ -43,6 +44,11 @@ fn a_node_is_forgotten_by_the_primary_and_only_when_it_is_away() {
     let rows: Vec<(&str, Facts, Result<Plan, &str>)> = vec![
         ("all that is remembered goes", gone(), Ok(plan())),
         ("this node", Facts { node: node("n1"), ..gone() }, Err("it cannot forget itself")),
+        (
+            "another spelling of a node's name",
+            Facts { node: node("N3"), listed: false, similar: Some(node("n3")), ..gone() },
+            Err("the one that may be meant is n3"),
+        ),
         (
             "not here",
             Facts { writable: false, promoted: nodes("n2"), ..gone() },

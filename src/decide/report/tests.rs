@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod configuration;
 mod warnings;
 
 use std::collections::BTreeMap;
 
 use super::{Facts, OwnLedger, Server, WIDTH, bytes, report, wrapped};
-use crate::cluster::cib::{Cib, NodeStateEntry, Primitive, Setting, Settings};
+use crate::cluster::cib::{Cib, CloneOf, NodeStateEntry, Operation, Primitive, Setting, Settings};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::topology::{
@@ -53,12 +54,12 @@ fn instance(name: &str, role: Role) -> Instance {
     }
 }
 
-fn fence_device() -> Primitive {
+fn primitive(id: &str, class: &str, agent: &str) -> Primitive {
     Primitive {
-        id: "fencing".into(),
-        class: "stonith".into(),
-        provider: None,
-        agent: "fence_lab".into(),
+        id: id.into(),
+        class: class.into(),
+        provider: (class == "ocf").then(|| "heartbeat".into()),
+        agent: agent.into(),
         parameters: Settings::new(),
         meta: Settings::new(),
         operations: Vec::new(),
@@ -66,6 +67,31 @@ fn fence_device() -> Primitive {
         group: None,
         bundle: None,
     }
+}
+
+/// The resource, in a clone as it should be.
+fn database() -> Primitive {
+    let monitor = |interval: &str, role: &str| Operation {
+        name: "monitor".into(),
+        interval: Some(interval.into()),
+        timeout: None,
+        role: Some(role.into()),
+    };
+    Primitive {
+        operations: vec![monitor("3s", "Promoted"), monitor("8s", "Unpromoted")],
+        clone: Some(CloneOf {
+            id: "db-clone".into(),
+            meta: Settings::from([("notify".into(), Setting::Set("true".into()))]),
+            promotable: true,
+        }),
+        ..primitive("db", "ocf", "pgtwin")
+    }
+}
+
+fn address() -> Primitive {
+    let ip = Setting::Set("192.0.2.100".into());
+    let parameters = Settings::from([("ip".into(), ip)]);
+    Primitive { parameters, ..primitive("vip", "ocf", "IPaddr2") }
 }
 
 fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
@@ -138,6 +164,7 @@ fn healthy() -> Facts {
                 instance("n1", Role::Promoted),
                 instance("n2", Role::Unpromoted),
                 instance("n3", Role::Unpromoted),
+                Instance { resource: "vip".into(), clone: None, ..instance("n1", Role::Started) },
             ],
             bundles: Vec::new(),
             attributes: BTreeMap::new(),
@@ -152,7 +179,7 @@ fn healthy() -> Facts {
             options: Settings::new(),
             own_sets: BTreeMap::new(),
             nodes: Vec::new(),
-            primitives: vec![fence_device()],
+            primitives: vec![primitive("fencing", "stonith", "fence_lab"), database(), address()],
             locations: Vec::new(),
             node_states: vec![
                 transient("n1", "primary", Some(20_000)),
@@ -232,7 +259,7 @@ Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 7); n2 or n3
 Quorum       yes: 3 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
-Address      192.0.2.100
+Address      192.0.2.100 on n1
 ";
     shows(&healthy(), expected);
 }
@@ -283,7 +310,7 @@ Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 9); nobody
 Quorum       yes: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
-Address      192.0.2.100
+Address      192.0.2.100 on n1
 
 Warnings:
 - n2 is offline
@@ -322,7 +349,7 @@ Ledger       n1 was primary of term 3 (promotion 8f3a12bc, entry 7); n2 or n3
 Quorum       NO: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
-Address      192.0.2.100
+Address      192.0.2.100 on no node that is seen
 
 Warnings:
 - n1's PostgreSQL gave no position: it is not reached: 192.0.2.1: connection

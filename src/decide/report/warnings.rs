@@ -17,14 +17,18 @@ pub(super) fn quorum(facts: &Facts, warnings: &mut Vec<String>) -> String {
     match facts.status.quorum {
         Quorum::Quorate => format!("yes: {count}"),
         Quorum::Inquorate => {
-            let policy = match facts.cib.no_quorum_policy() {
-                Known::Known(policy) => format!("no-quorum-policy={policy}"),
-                Known::Unknown(why) => why,
+            let policy = facts.cib.no_quorum_policy();
+            let ignored = policy == Known::Known("ignore".to_owned());
+            let words = policy.map(|policy| format!("no-quorum-policy={policy}"));
+            let (Known::Known(words) | Known::Unknown(words)) = words;
+            let so = match (ignored, all) {
+                (true, 2) => "both nodes may go on alone",
+                (true, _) => "a primary without standbys takes no commits",
+                (false, _) => {
+                    "nothing is promoted, and a primary without standbys takes no commits"
+                }
             };
-            warnings.push(format!(
-                "this partition has no quorum ({policy}): nothing is promoted, and a primary \
-                 without standbys takes no commits"
-            ));
+            warnings.push(format!("this partition has no quorum ({words}): {so}"));
             format!("NO: {count}")
         }
         Quorum::NoController => {
@@ -221,8 +225,15 @@ pub(super) fn primary(facts: &Facts, warnings: &mut Vec<String>) {
 /// Failed operations of the resource.
 pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
     for failure in facts.status.failures_of(&facts.resource) {
-        // The reason is that of the first of several such results; the state is the present one.
-        if failure.exit_code == Some(191) && facts.said(&failure.node).is_some() {
+        // The reason is that of the first of several such results, and stays after the last of
+        // them; the state is the present one.
+        let said = facts.said(&failure.node);
+        let passed = match (failure.exit_code, said.as_deref()) {
+            (Some(191), Some(_)) | (Some(190), Some("streaming" | "delayed")) => true,
+            (Some(190), _) => facts.primary() == Some(&failure.node),
+            (_, _) => false,
+        };
+        if passed {
             continue;
         }
         let reason = if failure.reason.is_empty() { &failure.words } else { &failure.reason };
@@ -233,7 +244,14 @@ pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
             Some(190 | 191) => "reported",
             Some(_) | None => "failed",
         };
-        warnings.push(format!("{} on {} {how}{when}: {reason}", failure.operation, failure.node));
+        // Pacemaker keeps the first 128 bytes.
+        let rest = if reason.ends_with("...") {
+            format!(" (the whole is in the system log of {})", failure.node)
+        } else {
+            String::new()
+        };
+        warnings
+            .push(format!("{} on {} {how}{when}: {reason}{rest}", failure.operation, failure.node));
     }
 }
 

@@ -50,7 +50,7 @@ pub enum FencingPolicy {
 pub struct Params {
     /// The data directory.
     pub pgdata: String,
-    /// `listen_addresses` at start; `None`: as postgresql.conf says.
+    /// Accepted and not used: what PostgreSQL listens on is set in postgresql.conf.
     pub pghost: Option<String>,
     /// The TCP port, also part of the socket's name.
     pub pgport: u16,
@@ -80,7 +80,7 @@ pub struct Params {
     pub repuser: Option<String>,
     /// How many monitors in a row see no replication before it is reported.
     pub replication_failure_threshold: u32,
-    /// The address that clients use; shown and checked.
+    /// The address that clients use; `pgtwin status` shows and checks it.
     pub vip: Option<IpAddr>,
     /// Where PostgreSQL's programs are; `None`: found.
     pub pg_bindir: Option<String>,

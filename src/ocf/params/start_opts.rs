@@ -6,8 +6,9 @@
 use super::error::Problem;
 use super::value::Parsed;
 
-/// Letters of `postgres` that take an argument, as `getopt` knows them in PostgreSQL 13 to 18.
-const WITH_ARGUMENT: &str = "BcCDdfhkNprStvW";
+/// Letters of a postmaster that take an argument, as `getopt` knows them in PostgreSQL 13 to 18
+/// (`-v` is for single-user mode, and `-o` of old).
+const WITH_ARGUMENT: &str = "BcCDdfhkNprStW";
 /// Letters that stand alone.
 const ALONE: &str = "bEeFijlnOPsT";
 
@@ -177,6 +178,8 @@ mod tests {
             ("--check", "no ="),
             ("-c =1", "proper name"),
             ("-Z 1", "no option -Z"),
+            ("-v 196608", "no option -v"),
+            ("-o -F", "no option -o"),
             ("-\u{e9}", "no option"),
             ("-D /tmp", "pgdata"),
             ("-p5433", "pgport"),

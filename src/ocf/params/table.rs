@@ -81,8 +81,8 @@ pub const TABLE: &[Spec] = &[
         unique_group: Some("pgdata"),
         short: "Data directory",
         long: "The data directory of the PostgreSQL instance, the same path on every node. It \
-               must belong to pguser and to this instance alone: a rebuild replaces it as a \
-               whole.\n\n\
+               must belong to pguser and to this instance alone: whoever rebuilds a node replaces \
+               it as a whole.\n\n\
                Debian and Ubuntu use /var/lib/postgresql/VERSION/CLUSTER, for example \
                /var/lib/postgresql/17/main, and then config_file is needed too.",
         set: |p, text| value::data_directory(text).map(|v| p.pgdata = v),
@@ -103,6 +103,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "pghost",
         unset: "listen_addresses in postgresql.conf decides, as it does in any case",
+        reloadable: true,
         short: "Not used: see listen_addresses in postgresql.conf",
         long: "Accepted so that existing configurations work unchanged. What PostgreSQL listens on \
                is listen_addresses in postgresql.conf: a parameter is the same on every node, and \
@@ -159,10 +160,11 @@ pub const TABLE: &[Spec] = &[
         unset: "no address is shown or checked",
         reloadable: true,
         short: "Virtual IP address of the primary",
-        long: "The address that an IPaddr2 resource carries to the primary. It is shown by \
-               \"pgtwin status\" and checked against the cluster's configuration. It is never used \
-               to find the primary, because during a failover it may still be on the wrong node. \
-               A prefix length, as in 20.0.0.1/24, is accepted and disregarded.",
+        long: "The address that an IPaddr2 resource carries to the primary. \"pgtwin status\" \
+               shows where it is, and warns if no resource carries it or if it is not with the \
+               primary. It is never used to find the primary, because during a failover it may \
+               still be on the wrong node. A prefix length, as in 20.0.0.1/24, is accepted and \
+               disregarded.",
         set: |p, text| value::virtual_address(text).map(|v| p.vip = Some(v)),
         ..ROW
     },
@@ -357,7 +359,8 @@ pub const TABLE: &[Spec] = &[
                true needs room for both on the disk, and leaves a way back. false removes the old \
                data once the primary is proven to be reachable and fit to copy from; until the \
                copy is complete this node has nothing to offer.\n\n\
-               Set it to false only where the disk can't hold both.",
+               Set it to false only where the disk can't hold both. It is for the rebuild that this \
+               version does not make yet.",
         set: |p, text| value::boolean(text).map(|v| p.backup_before_basebackup = v),
         ..ROW
     },
@@ -371,7 +374,8 @@ pub const TABLE: &[Spec] = &[
         long: "How long one pg_basebackup may take before it is given up and tried again. It runs \
                in the background and is not bound to the timeout of start.\n\n\
                Size of the data divided by what the network and the disks carry, times two, is a \
-               sensible value: a terabyte at 200 MB a second takes 5000 seconds, so 10000.",
+               sensible value: a terabyte at 200 MB a second takes 5000 seconds, so 10000. It is \
+               for the rebuild that this version does not make yet.",
         set: |p, text| value::seconds(text, &(1..=604_800)).map(|v| p.basebackup_timeout = v),
         ..ROW
     },

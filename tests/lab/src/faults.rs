@@ -139,7 +139,7 @@ pub enum Fault {
     Standby,
     /// All nodes out of standby, and moves cleared.
     Unstandby,
-    /// All nodes that are off powered on.
+    /// All nodes that are off powered on, or the one that is named.
     PowerOn,
     /// Fencing fails from now on.
     FencingFails,
@@ -161,7 +161,7 @@ impl Fault {
         (Self::Move, "move", "planned move of the primary"),
         (Self::Standby, "standby", "the primary's node into standby"),
         (Self::Unstandby, "unstandby", "all nodes out of standby, moves cleared"),
-        (Self::PowerOn, "power-on", "all nodes that are off powered on"),
+        (Self::PowerOn, "power-on", "all nodes that are off powered on, or the one named"),
         (Self::FencingFails, "fencing-fails", "fencing fails from now on"),
         (Self::FencingSlow, "fencing-slow", "fencing takes 20 s longer from now on"),
         (Self::FencingWorks, "fencing-works", "fencing works again"),
@@ -222,7 +222,9 @@ impl Fault {
                 Ok("no node is in standby, moves are cleared".to_owned())
             }
             Self::PowerOn => {
-                let is_off = |name: &String| !cluster.is_running(name);
+                let is_off = |name: &String| {
+                    !cluster.is_running(name) && node.is_none_or(|wanted| name == wanted)
+                };
                 let off: Vec<String> = cluster.nodes().into_iter().filter(is_off).collect();
                 off.iter().try_for_each(|name| cluster.power_on(name))?;
                 Ok(format!(

@@ -49,7 +49,7 @@ enum Command {
         /// n1, n2, …
         node: String,
         /// A command to run instead of bash.
-        #[arg(last = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
     /// Break something, or repair it. Without a name: list what there is.

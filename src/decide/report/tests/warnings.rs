@@ -84,7 +84,7 @@ fn a_standby_on_another_timeline_or_without_a_walsender_is_told() {
 #[test]
 fn a_stopped_instance_and_a_node_that_nobody_knows_are_told() {
     let mut facts = healthy();
-    facts.status.instances.pop();
+    facts.status.instances.retain(|instance| !instance.nodes.contains(&node("n3")));
     facts.servers.insert(node("n3"), Server::Absent("nobody listens there".into()));
     warns(&facts, "db's instance on n3 is stopped");
     let text = report(&facts).to_string();
@@ -200,16 +200,64 @@ fn failed_actions_of_this_resource_are_told() {
     let mut facts = healthy();
     facts.status.failures =
         vec![failure("db", 1, ""), failure("db", 190, "paused"), failure("other", 1, "x")];
+    facts.status.failures.push(failure("db", 1, "data diverged: timel..."));
     // What the primary says of itself is newer than this.
     facts.status.failures.push(failure("db", 191, "no standby streams"));
+    facts.cib.node_states[1] = transient("n2", "paused", None);
     let warnings = report(&facts).warnings;
     assert_eq!(
         warnings,
         [
             "monitor on n2 failed at 2026-11-20 12:41:38Z: error",
-            "monitor on n2 reported at 2026-11-20 12:41:38Z: paused"
+            "monitor on n2 reported at 2026-11-20 12:41:38Z: paused",
+            "monitor on n2 failed at 2026-11-20 12:41:38Z: data diverged: timel... (the whole is in \
+             the system log of n2)"
         ]
     );
+}
+
+#[test]
+fn a_standbys_report_is_not_repeated_when_it_has_passed() {
+    let reported = |node_name: &str| FailedAction {
+        resource: "db".into(),
+        operation: "monitor".into(),
+        node: node(node_name),
+        exit_code: Some(190),
+        words: "degraded".into(),
+        reason: "no primary; not promoted: n3 has more".into(),
+        when: None,
+    };
+    for (name, state, told) in [
+        ("n2", "waiting", true),
+        ("n2", "not-streaming", true),
+        ("n2", "streaming", false),
+        ("n2", "delayed", false),
+        // It was promoted since.
+        ("n1", "primary", false),
+    ] {
+        let mut facts = healthy();
+        facts.cib.node_states.retain(|entry| entry.name != node(name));
+        facts.cib.node_states.push(transient(name, state, None));
+        facts.status.failures = vec![reported(name)];
+        assert_eq!(report(&facts).needs_attention(), told, "{name} {state}\n{}", report(&facts));
+    }
+}
+
+#[test]
+fn what_no_quorum_means_depends_on_the_policy() {
+    for (policy, nodes, words) in [
+        (None, 3, "(no-quorum-policy=stop): nothing is promoted, and a primary"),
+        (Some("freeze"), 2, "(no-quorum-policy=freeze): nothing is promoted"),
+        (Some("ignore"), 2, "(no-quorum-policy=ignore): both nodes may go on alone"),
+        (Some("ignore"), 3, "(no-quorum-policy=ignore): a primary without standbys takes no"),
+    ] {
+        let mut facts = healthy();
+        facts.status.quorum = Quorum::Inquorate;
+        facts.status.nodes.truncate(nodes);
+        let set = |policy: &str| ("no-quorum-policy".to_owned(), Setting::Set(policy.into()));
+        facts.cib.options.extend(policy.map(set));
+        warns(&facts, words);
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod look;
 mod repair;
 mod stage;
 mod subtransactions;
+mod takeover;
 
 mod async_mode;
 mod first_start;

@@ -7,12 +7,13 @@ use lab::Options;
 use crate::ledger::{self, set};
 use crate::load::Load;
 use crate::look::{
-    after_a_killed_postmaster, assert_no_failures, assert_taken_over, instances, logs_since, marks,
+    after_a_killed_postmaster, assert_no_failures, instances, logs_since, marks,
     nobody_is_promoted, wait_reason,
 };
-use crate::repair::{self, comes_back, has_all_heirs};
+use crate::repair::{self, has_all_heirs};
 use crate::stage::{SOON, case, fresh};
 use crate::subtransactions::crash_with_many_subtransactions;
+use crate::takeover::{Primary, the_last_primary_returns};
 
 fn three() -> Options {
     Options::default()
@@ -69,19 +70,14 @@ fn case_02_killing_the_postmaster_promotes_who_has_it_all_and_loses_nothing() {
 #[ignore = "starts containers: tests/run does"]
 fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
     case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.power_cut(&old)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        let history = cluster.check(&new, &["stonith_admin", "--history", &old])?.text();
+        let primary = Primary::under_load(cluster)?;
+        cluster.power_cut(&primary.old)?;
+        let new = primary.is_taken_over()?;
+        let old = &primary.old;
+        let history = cluster.check(&new, &["stonith_admin", "--history", old])?.text();
         assert!(history.contains(&format!("of {old} successful")), "{history}");
-        assert_taken_over(cluster, &before, &new)?;
-        cluster.power_on(&old)?;
-        comes_back(cluster, &old)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        load.end().map(drop)
+        cluster.power_on(old)?;
+        primary.comes_back_under(&new)
     });
 }
 
@@ -117,22 +113,18 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
 #[ignore = "starts containers: tests/run does"]
 fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_nothing() {
     case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
+        let primary = Primary::under_load(cluster)?;
         let marks = marks(cluster)?;
-        cluster.standby(&old, true)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
+        cluster.standby(&primary.old, true)?;
+        let new = primary.is_taken_over()?;
         let log = logs_since(cluster, &marks, &new)?;
-        let checked = format!("has everything up to the end of {old}");
+        let checked = format!("has everything up to the end of {}", primary.old);
         assert!(log.contains(&checked), "the shutdown checkpoint was not checked:\n{log}");
-        cluster.standby(&old, false)?;
+        cluster.standby(&primary.old, false)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
         assert_no_failures(cluster)?;
-        load.end().map(drop)
+        primary.load.end().map(drop)
     });
 }
 
@@ -230,13 +222,7 @@ fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
         wait_reason(cluster, witness, &[&primary])?;
         nobody_is_promoted(cluster, 15)?;
 
-        cluster.power_on(&primary)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, primary, "who had it all is the primary");
-        load.goes_on()?;
-        let seen = load.end()?;
-        assert!(seen.accepted.keys().all(|one| one.node == primary), "{:?}", seen.primaries());
-        Ok(())
+        the_last_primary_returns(cluster, &primary, load)
     });
 }
 
@@ -244,19 +230,13 @@ fn case_06_a_stale_standby_waits_for_the_last_primary_whatever_the_quorum() {
 #[ignore = "starts containers: tests/run does"]
 fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
     case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.cut_all(&old)?;
-        cluster.wait_off(&old, SOON)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
-        assert_eq!(cluster.running(), cluster.others(&old), "one side survives");
-        cluster.power_on(&old)?;
-        comes_back(cluster, &old)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        load.end().map(drop)
+        let primary = Primary::under_load(cluster)?;
+        cluster.cut_all(&primary.old)?;
+        cluster.wait_off(&primary.old, SOON)?;
+        let new = primary.is_taken_over()?;
+        assert_eq!(cluster.running(), cluster.others(&primary.old), "one side survives");
+        cluster.power_on(&primary.old)?;
+        primary.comes_back_under(&new)
     });
 }
 
@@ -269,18 +249,12 @@ fn case_09_a_stopped_postmaster_is_found_and_the_service_moves() {
         cluster.parameter("monitor_timeout_promoted", "12")?;
         cluster.settle()?;
         assert_eq!(instances(cluster)?, running);
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.signal_postmaster(&old, "STOP")?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
-        comes_back(cluster, &old)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
+        let primary = Primary::under_load(cluster)?;
+        cluster.signal_postmaster(&primary.old, "STOP")?;
+        let new = primary.is_taken_over()?;
+        primary.comes_back_under(&new)?;
         assert_eq!(cluster.running().len(), 3, "nobody is fenced for a postmaster");
-        cluster.parameter("monitor_timeout_promoted", "60")?;
-        load.end().map(drop)
+        cluster.parameter("monitor_timeout_promoted", "60")
     });
 }
 
@@ -429,15 +403,9 @@ fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
 #[ignore = "starts containers: tests/run does"]
 fn case_11_a_primary_that_crashed_with_many_subtransactions_comes_back_as_a_standby() {
     case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        crash_with_many_subtransactions(cluster, &old)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
-        comes_back(cluster, &old)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        load.end().map(drop)
+        let primary = Primary::under_load(cluster)?;
+        crash_with_many_subtransactions(cluster, &primary.old)?;
+        let new = primary.is_taken_over()?;
+        primary.comes_back_under(&new)
     });
 }

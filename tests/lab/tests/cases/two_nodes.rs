@@ -11,6 +11,7 @@ use crate::look::{nobody_is_promoted, wait_pacemaker, wait_reason};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 use crate::subtransactions::crash_with_many_subtransactions;
+use crate::takeover::the_last_primary_returns;
 
 pub fn two() -> Options {
     Options { nodes: 2, ..Options::default() }
@@ -88,13 +89,7 @@ pub fn a_stale_standby_waits(cluster: &Cluster, has_quorum: bool) -> Result<()> 
     }
     nobody_is_promoted(cluster, 20)?;
 
-    cluster.power_on(&primary)?;
-    cluster.wait_healthy(SOON)?;
-    assert_eq!(has_all_heirs(cluster)?, primary, "who had it all is the primary");
-    load.goes_on()?;
-    let seen = load.end()?;
-    assert!(seen.accepted.keys().all(|one| one.node == primary), "{:?}", seen.primaries());
-    Ok(())
+    the_last_primary_returns(cluster, &primary, load)
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use lab::Options;
 
-use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_no_failures, assert_taken_over, nobody_is_promoted, wait_reason};
-use crate::repair::{comes_back, has_all_heirs, make_ready};
+use crate::look::{assert_no_failures, nobody_is_promoted, wait_reason};
+use crate::repair::{has_all_heirs, make_ready};
 use crate::stage::{SOON, case};
+use crate::takeover::Primary;
 
 pub fn unfenced(nodes: u32) -> Options {
     Options { nodes, fencing: false, ..Options::default() }
@@ -16,20 +16,16 @@ pub fn unfenced(nodes: u32) -> Options {
 #[ignore = "starts containers: tests/run does"]
 fn case_13_without_fencing_a_planned_move_works() {
     case(&unfenced(3), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
+        let primary = Primary::under_load(cluster)?;
         // Shown all the time: something is missing here, although everything runs.
-        wait_reason(cluster, &old, &["fencing"])?;
-        let load = Load::start(cluster)?;
+        wait_reason(cluster, &primary.old, &["fencing"])?;
         cluster.move_primary(None)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
+        let new = primary.is_taken_over()?;
         cluster.clear_moves()?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
         assert_no_failures(cluster)?;
-        load.end().map(drop)
+        primary.load.end().map(drop)
     });
 }
 
@@ -67,18 +63,12 @@ fn case_13_with_fencing_advised_an_unclean_loss_of_the_primary_is_taken_over() {
         cluster.parameter("fencing", "advised")?;
         cluster.settle()?;
         make_ready(cluster)?;
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        wait_reason(cluster, &old, &["fencing"])?;
-        let load = Load::start(cluster)?;
-        cluster.power_cut(&old)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
-        cluster.power_on(&old)?;
-        comes_back(cluster, &old)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        load.end().map(drop)?;
+        let primary = Primary::under_load(cluster)?;
+        wait_reason(cluster, &primary.old, &["fencing"])?;
+        cluster.power_cut(&primary.old)?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&primary.old)?;
+        primary.comes_back_under(&new)?;
         cluster.parameter("fencing", "required")
     });
 }

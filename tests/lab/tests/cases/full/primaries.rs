@@ -4,32 +4,26 @@
 use lab::{Cluster, Options, Result};
 
 use crate::async_mode::asynchronous;
-use crate::ledger;
-use crate::load::Load;
-use crate::look::assert_taken_over;
 use crate::repair::{comes_back, make_ready};
-use crate::stage::{SOON, case};
+use crate::stage::case;
 use crate::stopping::{
     assert_stopped_without_fencing, break_configuration, bring_data_back, freeze_all, hide_data,
     mend_configuration,
 };
+use crate::takeover::Primary;
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
     case(&asynchronous(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.power_cut(&old)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        load.goes_on()?;
-        assert_taken_over(cluster, &before, &new)?;
-        cluster.power_on(&old)?;
-        comes_back(cluster, &old)?;
+        let primary = Primary::under_load(cluster)?;
+        cluster.power_cut(&primary.old)?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&primary.old)?;
+        comes_back(cluster, &primary.old)?;
         assert_eq!(cluster.primary()?, new);
         // Acknowledged writes may be lost here: that is what async means. Two primaries may not.
-        load.end_async().map(drop)
+        primary.load.end_async().map(drop)
     });
 }
 
@@ -39,21 +33,17 @@ fn a_spoilt_primary_stops(
     spoil: impl Fn(&Cluster, &str) -> Result<()>,
     mend: impl Fn(&Cluster, &str) -> Result<()>,
 ) -> Result<()> {
-    let old = cluster.primary()?;
-    let before = ledger::own(cluster, &old)?;
-    let load = Load::start(cluster)?;
-    spoil(cluster, &old)?;
-    cluster.standby(&old, true)?;
-    let new = cluster.wait_new_primary(&old, SOON)?;
-    assert_stopped_without_fencing(cluster, &old)?;
-    load.goes_on()?;
-    assert_taken_over(cluster, &before, &new)?;
-    mend(cluster, &old)?;
-    cluster.standby(&old, false)?;
-    comes_back(cluster, &old)?;
+    let primary = Primary::under_load(cluster)?;
+    let old = &primary.old;
+    spoil(cluster, old)?;
+    cluster.standby(old, true)?;
+    let new = primary.is_taken_over()?;
+    assert_stopped_without_fencing(cluster, old)?;
+    mend(cluster, old)?;
+    cluster.standby(old, false)?;
+    comes_back(cluster, old)?;
     make_ready(cluster)?;
-    assert_eq!(cluster.primary()?, new);
-    load.end().map(drop)
+    primary.comes_back_under(&new)
 }
 
 #[test]

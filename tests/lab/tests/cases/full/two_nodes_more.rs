@@ -4,27 +4,21 @@ use std::time::Duration;
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_no_failures, assert_taken_over, instances};
-use crate::repair::{self, comes_back, has_all_heirs};
+use crate::look::{assert_no_failures, instances};
+use crate::repair::{comes_back, has_all_heirs, make_ready};
 use crate::stage::{SOON, case};
 use crate::stopping::{assert_stopped_without_fencing, freeze_all};
+use crate::takeover::Primary;
 use crate::two_nodes::{both_return, pair, two};
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn case_02_killing_the_postmaster_of_one_of_two_promotes_the_other() {
     case(&two(), |cluster| {
-        let (old, standby) = pair(cluster)?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.signal_postmaster(&old, "KILL")?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        assert_eq!(new, standby);
-        assert_taken_over(cluster, &before, &new)?;
-        comes_back(cluster, &old)?;
-        load.goes_on()?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        load.end().map(drop)
+        let primary = Primary::under_load(cluster)?;
+        cluster.signal_postmaster(&primary.old, "KILL")?;
+        let new = primary.is_taken_over()?;
+        primary.comes_back_under(&new)
     });
 }
 
@@ -84,18 +78,16 @@ fn case_07_both_lose_power_and_the_primary_returns_first() {
 #[ignore = "starts containers: tests/run --full does"]
 fn case_14_a_hung_primary_of_two_is_stopped_without_fencing() {
     case(&two(), |cluster| {
-        let (old, standby) = pair(cluster)?;
-        let load = Load::start(cluster)?;
-        freeze_all(cluster, &old)?;
-        cluster.standby(&old, true)?;
-        let new = cluster.wait_new_primary(&old, SOON)?;
-        assert_eq!(new, standby);
-        assert_stopped_without_fencing(cluster, &old)?;
-        cluster.standby(&old, false)?;
-        comes_back(cluster, &old)?;
-        load.goes_on()?;
-        repair::make_ready(cluster)?;
+        let primary = Primary::under_load(cluster)?;
+        let old = &primary.old;
+        freeze_all(cluster, old)?;
+        cluster.standby(old, true)?;
+        let new = primary.is_taken_over()?;
+        assert_stopped_without_fencing(cluster, old)?;
+        cluster.standby(old, false)?;
+        comes_back(cluster, old)?;
+        make_ready(cluster)?;
         assert_no_failures(cluster)?;
-        load.end().map(drop)
+        primary.comes_back_under(&new)
     });
 }

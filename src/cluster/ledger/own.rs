@@ -1,0 +1,112 @@
+//! The ledger file of a member: its text, with a checksum. Floor 0.
+
+use std::fmt::Write as _;
+
+use super::entry::{Entry, PromotionId};
+use super::store::Store;
+use super::text::LedgerError;
+use crate::cluster::node::NodeName;
+use crate::postgres::lsn::Timeline;
+
+/// What a member keeps on its own disk: the ledger, and the promotion whose data it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// The resource it belongs to.
+    pub resource: String,
+    /// The member.
+    pub node: NodeName,
+    /// The last promotion that this node's data is known to contain.
+    pub followed: Option<PromotionId>,
+    /// The entries.
+    pub store: Store,
+}
+
+const MAGIC: &str = "pgtwin-ledger 1";
+
+impl Own {
+    /// An empty file for this node.
+    pub fn new(resource: &str, node: &NodeName) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            node: node.clone(),
+            followed: None,
+            store: Store::default(),
+        }
+    }
+
+    /// The intent of `node`, whose file this is, was carried out: its data is of that promotion, on
+    /// this timeline where it is known. Without an intent nothing changes.
+    pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
+        let Some(mut entry) = self.store.intent(node).cloned() else { return };
+        self.followed = Some(entry.id);
+        if let Some(timeline) = timeline {
+            entry.timeline = timeline;
+        }
+        self.store.set_intent(entry);
+        self.store.resolve_done(node);
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{MAGIC}\nresource {}\nnode {}\n", self.resource, self.node);
+        if let Some(id) = self.followed {
+            let _ = writeln!(text, "followed {id}");
+        }
+        for slot in self.store.slots().map(|(_, slot)| slot) {
+            for (stage, entry) in [("done", &slot.done), ("intent", &slot.intent)] {
+                if let Some(entry) = entry {
+                    let _ = writeln!(text, "{stage} {entry}");
+                }
+            }
+        }
+        let _ = writeln!(text, "sum {:016x}", checksum(&text));
+        text
+    }
+
+    /// Reads a file of this resource and node.
+    pub fn parse(text: &str, resource: &str, node: &NodeName) -> Result<Self, LedgerError> {
+        let file = |what: &str| LedgerError::File(what.to_owned());
+        let body_end = text.rfind("sum ").ok_or_else(|| file("it has no checksum (cut off?)"))?;
+        let (body, sum) = text.split_at(body_end);
+        let sum = sum.trim_end_matches('\n').strip_prefix("sum ").unwrap_or_default();
+        if sum != format!("{:016x}", checksum(body)) {
+            return Err(file("its checksum does not match (damaged, or edited by hand)"));
+        }
+        let mut lines = body.lines();
+        if lines.next() != Some(MAGIC) {
+            return Err(file("it was written by another version or program"));
+        }
+        let mut own = Self::new(resource, node);
+        for line in lines {
+            let (key, value) = line.split_once(' ').ok_or_else(|| file("a line has no value"))?;
+            match key {
+                "resource" if value == resource => {}
+                "resource" => {
+                    return Err(LedgerError::File(format!("it belongs to resource {value}")));
+                }
+                "node" if value == node.as_str() => {}
+                "node" => return Err(LedgerError::File(format!("it belongs to node {value}"))),
+                "followed" => own.followed = Some(value.parse()?),
+                "done" => {
+                    let entry: Entry = value.parse()?;
+                    let slot = own.store.slot_mut(&entry.primary);
+                    slot.done = Some(entry);
+                }
+                "intent" => {
+                    let entry: Entry = value.parse()?;
+                    let slot = own.store.slot_mut(&entry.primary);
+                    slot.intent = Some(entry);
+                }
+                _ => return Err(LedgerError::File(format!("it has an unknown line {key:?}"))),
+            }
+        }
+        own.store.normalize();
+        Ok(own)
+    }
+}
+
+/// FNV-1a over 64 bits: against damage, not against malice (the file is root's).
+fn checksum(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,127 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use super::*;
+use crate::cluster::node::NodeName;
+use crate::postgres::lsn::Timeline;
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn entry(primary: &str, term: u64, seq: u64, heirs: &[&str]) -> Entry {
+    Entry {
+        system_id: 7_345_678_901_234_567_890,
+        term,
+        seq,
+        id: PromotionId(term * 100 + 7),
+        primary: node(primary),
+        timeline: Timeline(3),
+        mode: Mode::Sync,
+        heirs: heirs.iter().map(|name| node(name)).collect(),
+        history: vec![Past { id: PromotionId(5), timeline: Timeline(2) }],
+    }
+}
+
+#[test]
+fn an_entry_reads_back_as_it_was_written() {
+    for heirs in [&[][..], &["n2"], &["n2", "pg-3.example"]] {
+        let written = entry("n1", 4, 9, heirs);
+        assert_eq!(written.to_string().parse::<Entry>().unwrap(), written);
+    }
+}
+
+#[test]
+fn malformed_entries_are_errors() {
+    let good = entry("n1", 4, 9, &["n2"]).to_string();
+    for (what, text) in [
+        ("empty", String::new()),
+        ("a missing field", good.replace("term=4 ", "")),
+        ("a field twice", format!("{good} term=4")),
+        ("no number", good.replace("term=4", "term=x")),
+        ("a negative number", good.replace("seq=9", "seq=-9")),
+        ("an overflow", good.replace("seq=9", "seq=99999999999999999999")),
+        ("a number with a sign", good.replace("term=4", "term=+4")),
+        (
+            "a term after which there is no other",
+            good.replace("term=4", "term=18446744073709551615"),
+        ),
+        ("a sequence number without a next", good.replace("seq=9", "seq=18446744073709551615")),
+        ("timeline 0", good.replace("timeline=3", "timeline=0")),
+        ("a timeline with a sign", good.replace("timeline=3", "timeline=+3")),
+        ("a past timeline 0", good.replace("@2", "@0")),
+        ("another mode", good.replace("mode=sync", "mode=maybe")),
+        ("a short id", good.replace(&PromotionId(407).to_string(), "407")),
+        ("the primary as heir", good.replace("heirs=n2", "heirs=n1")),
+        ("a bad name", good.replace("heirs=n2", "heirs=n2,,n3")),
+    ] {
+        assert_ne!(text, good, "{what}");
+        assert!(text.parse::<Entry>().is_err(), "{what}: {text}");
+    }
+}
+
+#[test]
+fn a_file_reads_back_as_it_was_written() {
+    let mut own = Own::new("pg", &node("n1"));
+    own.followed = Some(PromotionId(5));
+    own.store.set_done(entry("n1", 4, 9, &["n2"]));
+    own.store.set_intent(entry("n2", 5, 0, &[]));
+    let text = own.to_text();
+    assert_eq!(Own::parse(&text, "pg", &node("n1")).unwrap(), own);
+}
+
+#[test]
+fn a_damaged_or_foreign_file_is_refused() {
+    let mut own = Own::new("pg", &node("n1"));
+    own.store.set_done(entry("n1", 4, 9, &["n2"]));
+    let text = own.to_text();
+    for (what, text, resource, name) in [
+        ("cut off", text[..text.len() / 2].to_owned(), "pg", "n1"),
+        ("empty", String::new(), "pg", "n1"),
+        ("one digit changed", text.replace("term=4", "term=5"), "pg", "n1"),
+        ("another resource", text.clone(), "pg2", "n1"),
+        ("another node", text.clone(), "pg", "n2"),
+        ("only a sum", "sum 0".to_owned(), "pg", "n1"),
+    ] {
+        assert!(Own::parse(&text, resource, &node(name)).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn a_higher_done_term_voids_what_is_below_it() {
+    let mut store = Store::default();
+    store.set_done(entry("n1", 1, 3, &["n2"]));
+    store.set_intent(entry("n2", 2, 0, &[]));
+    assert!(store.done(&node("n1")).is_some(), "an intent voids nothing");
+    store.resolve_done(&node("n2"));
+    assert!(store.done(&node("n1")).is_none());
+    assert_eq!(store.done(&node("n2")).unwrap().term, 2);
+}
+
+#[test]
+fn the_own_slot_is_never_taken_from_elsewhere() {
+    let mut own = Store::default();
+    own.set_done(entry("n1", 1, 3, &["n2"]));
+    let mut cib = Store::default();
+    cib.set_done(entry("n1", 1, 4, &[]));
+    assert_eq!(own.merged(&cib, Some(&node("n1"))), own);
+    assert_eq!(own.merged(&cib, Some(&node("n2"))).done(&node("n1")).unwrap().seq, 4);
+}
+
+#[test]
+fn a_slot_reads_back_as_it_was_written() {
+    let slot =
+        Slot { done: Some(entry("n1", 1, 3, &["n2"])), intent: Some(entry("n1", 1, 4, &[])) };
+    assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
+    assert_eq!("".parse::<Slot>().unwrap(), Slot::default());
+    assert!("maybe term=1".parse::<Slot>().is_err());
+}
+
+#[test]
+fn an_acknowledgement_reads_back() {
+    let ack = entry("n1", 4, 9, &[]).ack();
+    assert_eq!(ack.to_string().parse::<Ack>().unwrap(), ack);
+    for text in ["1.2".to_owned(), format!("{}.4.18446744073709551615", entry("n1", 4, 9, &[]).id)]
+    {
+        assert!(text.parse::<Ack>().is_err(), "{text}");
+    }
+}

@@ -1,0 +1,118 @@
+//! How the cluster is configured around the resource, where that defeats what pgtwin does. Floor 1.
+
+use std::net::IpAddr;
+
+use super::{Facts, enumerate};
+use crate::cluster::cib::{CloneOf, Operation, Primitive, Setting, truth};
+use crate::cluster::node::NodeName;
+
+/// What somebody has to change about the clone and its operations.
+pub(super) fn clone(facts: &Facts, warnings: &mut Vec<String>) {
+    let Some(primitive) = facts.cib.primitive(&facts.resource) else { return };
+    if primitive.bundle.is_some() {
+        warnings.push(format!("{} is in a bundle: pgtwin does not support that", primitive.id));
+    }
+    let Some(clone) = &primitive.clone else {
+        warnings.push(format!(
+            "{} is in no clone: it has to be a promotable clone with notify=true",
+            primitive.id
+        ));
+        return;
+    };
+    if !clone.promotable {
+        warnings.push(format!("{} has no promotable=true: nobody is ever promoted", clone.id));
+    }
+    if is_off(clone, "notify") {
+        warnings.push(format!(
+            "{} has no notify=true: elections are held in notifications, so a lost primary is not \
+             replaced",
+            clone.id
+        ));
+    }
+    for name in ["promoted-max", "master-max"] {
+        if let Some(Setting::Set(value)) = clone.meta.get(name)
+            && value != "1"
+        {
+            warnings.push(format!("{} has {name}={value}: there is one primary", clone.id));
+        }
+    }
+    monitors(primitive, warnings);
+}
+
+/// Whether an option is known not to be true.
+fn is_off(clone: &CloneOf, name: &str) -> bool {
+    match clone.meta.get(name) {
+        Some(Setting::Set(value)) => truth(value) != Some(true),
+        Some(Setting::Conditional) => false,
+        None => true,
+    }
+}
+
+fn monitors(primitive: &Primitive, warnings: &mut Vec<String>) {
+    let recurs = |operation: &&Operation| {
+        let interval = operation.interval.as_deref().unwrap_or_default();
+        operation.name == "monitor" && interval.bytes().any(|b| (b'1'..=b'9').contains(&b))
+    };
+    let watches = |roles: &[&str]| {
+        primitive.operations.iter().filter(recurs).any(|operation| {
+            let role = operation.role.as_deref().unwrap_or("Started");
+            roles.iter().any(|wanted| role.eq_ignore_ascii_case(wanted))
+        })
+    };
+    for (name, roles) in [
+        ("Promoted", &["Promoted", "Master"][..]),
+        ("Unpromoted", &["Unpromoted", "Slave", "Started"]),
+    ] {
+        if !watches(roles) {
+            warnings.push(format!(
+                "{} has no recurring monitor for the role {name}: what happens there is not seen, \
+                 and not answered",
+                primitive.id
+            ));
+        }
+    }
+}
+
+/// The clients' address in one line: who has it.
+pub(super) fn address(facts: &Facts, vip: &str, warnings: &mut Vec<String>) -> String {
+    let carriers: Vec<&Primitive> = facts
+        .cib
+        .primitives
+        .iter()
+        .filter(|primitive| primitive.id != facts.resource && carries(primitive, vip))
+        .collect();
+    if carriers.is_empty() {
+        warnings.push(format!("no resource of the cluster carries the address {vip} (vip)"));
+        return vip.to_owned();
+    }
+    let nodes: std::collections::BTreeSet<NodeName> = carriers
+        .iter()
+        .flat_map(|primitive| facts.status.instances_of(&primitive.id))
+        .filter(|instance| instance.active)
+        .flat_map(|instance| instance.nodes.iter().cloned())
+        .collect();
+    let place = if nodes.is_empty() {
+        format!("{vip} on no node that is seen")
+    } else {
+        format!("{vip} on {}", enumerate(&nodes, "and"))
+    };
+    if let Some(primary) = facts.primary()
+        && !(nodes.len() == 1 && nodes.contains(primary))
+    {
+        warnings.push(format!("the primary is {primary}, and its address is {place}"));
+    }
+    place
+}
+
+fn carries(primitive: &Primitive, vip: &str) -> bool {
+    let address = |text: &str| {
+        let bare = text.split_once('/').map_or(text, |(address, _)| address);
+        bare.parse::<IpAddr>().ok()
+    };
+    let wanted = address(vip);
+    wanted.is_some()
+        && primitive.parameters.values().any(|setting| match setting {
+            Setting::Set(value) => address(value) == wanted,
+            Setting::Conditional => false,
+        })
+}
