@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Agent;
 use super::care::Cared;
 use super::outcome::Outcome;
-use crate::client::ledger_file::OwnFile;
+use crate::client::ledger_file::{Cache, OwnFile};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
 use crate::decide::election::{Purpose, Ruling};
@@ -49,16 +49,31 @@ impl Agent<'_> {
         let expected = self.expected();
         let Outcome { code, reason, output } = self.judge_instance(expected);
         if self.standalone || expected == Expected::Anything {
+            // After a probe monitors are scheduled anew.
+            self.cache.monitored = 0;
             return Outcome { code, reason, output };
         }
+        let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
-        let (verdict, now) = reported::answer(Verdict { code, reason }, &shown, super::uptime());
-        if let Some(reason) = verdict.reason.as_ref().filter(|_| now != shown) {
+        let first = self.monitors_are_new(now);
+        let (verdict, then) = reported::answer(Verdict { code, reason }, &shown, first, now);
+        if let Some(reason) = verdict.reason.as_ref().filter(|_| then != shown) {
             // Pacemaker cuts it off; the log has all of it.
             info!("{reason}");
         }
-        (self.cache.shown, self.cache.shown_at) = (now.kind, now.at);
+        (self.cache.shown, self.cache.shown_at) = (then.kind, then.at);
+        if now.saturating_sub(self.cache.monitored) >= Cache::COARSE {
+            self.cache.monitored = now;
+        }
         Outcome { code: verdict.code, reason: verdict.reason, output }
+    }
+
+    /// Whether Pacemaker may have scheduled monitors anew since the last one: another action ran, or none
+    /// did for longer than a late one takes (maintenance).
+    fn monitors_are_new(&self, now: u64) -> bool {
+        let interval = self.env.interval.map_or(0, |interval| interval.as_secs());
+        let late = 3 * interval + Cache::COARSE + 30;
+        self.cache.monitored == 0 || now.saturating_sub(self.cache.monitored) > late
     }
 
     fn judge_instance(&mut self, expected: Expected) -> Outcome {
@@ -188,6 +203,7 @@ impl Agent<'_> {
             followed: None,
             ruling: None,
             has_score: false,
+            threshold: self.params.replication_failure_threshold,
             broken: self.cache.broken,
             diagnosis: None,
         };
@@ -196,7 +212,7 @@ impl Agent<'_> {
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    if streams || facts.broken >= standby::PATIENCE {
+                    if streams || facts.broken >= facts.threshold {
                         self.publish_state(state);
                     }
                     return Outcome { code, reason, output: Vec::new() };
@@ -234,7 +250,7 @@ impl Agent<'_> {
                         }
                         self.cache.yielded.clear();
                     }
-                    if !streams && facts.broken >= standby::PATIENCE {
+                    if !streams && facts.broken >= facts.threshold {
                         facts.diagnosis = self.slot_trouble(&node);
                     }
                     facts.followed = Some(followed.map(|_| ()));

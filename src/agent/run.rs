@@ -67,6 +67,13 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
             "container_mode=true is not built yet: unset it to run PostgreSQL on the host",
         );
     }
+    if env.outside_a_clone() && matches!(action, Action::Start | Action::Promote) {
+        return Outcome::because(
+            ExitCode::Configured,
+            "this resource is not in a promotable clone: put it into one (crm: clone, pcs: resource \
+             promotable)",
+        );
+    }
     let resource = env.resource.as_str().to_owned();
     let standalone = env.standalone();
     let timeout = env.timeout.map(|time| time.as_millis().to_string());
@@ -126,6 +133,9 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         home,
         cache: cache.clone(),
     };
+    if !matches!(action, Action::Monitor | Action::Notify) {
+        agent.cache.monitored = 0;
+    }
     let outcome = match action {
         Action::Start => agent.start(),
         Action::Stop => agent.stop(),

@@ -103,6 +103,14 @@ pub struct Cache {
     pub shown: String,
     /// Since when, in seconds of uptime.
     pub shown_at: u64,
+    /// When a recurring monitor last answered, in seconds of uptime, to within [`Cache::COARSE`]; 0: none
+    /// since Pacemaker has done something else with this instance.
+    pub monitored: u64,
+}
+
+impl Cache {
+    /// How exact `monitored` is, in seconds: a quiet monitor need not write the cache each time.
+    pub const COARSE: u64 = 10;
 }
 
 impl Home {

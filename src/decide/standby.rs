@@ -9,9 +9,6 @@ use crate::decide::promote::words;
 use crate::decide::start::Upstream;
 use crate::ocf::exit_code::ExitCode;
 
-/// A break is reported from this many monitors in a row on, so that a reconnect is none.
-pub const PATIENCE: u32 = 2;
-
 /// What is known.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -33,6 +30,8 @@ pub struct Facts {
     pub ruling: Option<Ruling>,
     /// This node has a promotion score.
     pub has_score: bool,
+    /// A break is reported from this many monitors in a row on, so that a reconnect is none.
+    pub threshold: u32,
     /// Monitors in a row that found replication broken, this one included.
     pub broken: u32,
     /// Why it does not stream, if that could be told.
@@ -95,7 +94,7 @@ pub fn next(facts: &Facts) -> Next {
             healthy(facts)
         }
         Some(Upstream::Silent(node, why)) => {
-            if facts.broken < PATIENCE {
+            if facts.broken < facts.threshold {
                 return answer(ExitCode::Ok, "not-streaming", None);
             }
             answer(
@@ -137,7 +136,7 @@ fn healthy(facts: &Facts) -> Next {
 }
 
 fn broken(facts: &Facts, primary: &NodeName) -> Next {
-    if facts.broken < PATIENCE {
+    if facts.broken < facts.threshold {
         return answer(ExitCode::Ok, "not-streaming", None);
     }
     let why = facts.diagnosis.as_deref().unwrap_or("see PostgreSQL's log");

@@ -90,6 +90,7 @@ pub struct Env {
     pub notify: Option<bool>,
     /// Whether there is no clone at all: ocf-tester, or a call by hand.
     standalone: bool,
+    pacemaker: bool,
     /// Where logs are to go.
     pub log: LogTargets,
     /// Where agents keep their volatile files.
@@ -158,6 +159,7 @@ impl Env {
             promoted_max,
             notify: read.meta("notify", "true or false", truth),
             standalone: !vars.contains_key(&format!("{META}clone_max")),
+            pacemaker: vars.contains_key("OCF_RESKEY_crm_feature_set"),
             log: LogTargets {
                 facility: read
                     .get("HA_LOGFACILITY", "a syslog facility", facility)
@@ -176,6 +178,12 @@ impl Env {
     /// never by a cluster tool that failed.
     pub fn standalone(&self) -> bool {
         self.standalone
+    }
+
+    /// Whether Pacemaker runs it as a plain resource. It would have no ledger, no election and no
+    /// notifications there. (Pacemaker says which features it has; ocf-tester does not.)
+    pub fn outside_a_clone(&self) -> bool {
+        self.standalone && self.pacemaker
     }
 
     /// Whether a monitor with this environment is a probe: Pacemaker asks what runs here, and
@@ -336,6 +344,14 @@ mod tests {
         assert!(!env(&[("OCF_RESKEY_CRM_meta_clone_max", "2")]).standalone());
         let odd = env(&[("OCF_RESKEY_CRM_meta_clone_max", "many")]);
         assert!(!odd.standalone() && odd.clone_max.is_none() && odd.problems.len() == 1);
+    }
+
+    #[test]
+    fn a_plain_resource_under_pacemaker_is_told_from_a_call_by_hand() {
+        let feature = ("OCF_RESKEY_crm_feature_set", "3.20.0");
+        assert!(env(&[feature]).outside_a_clone());
+        assert!(!env(&[]).outside_a_clone());
+        assert!(!env(&[feature, ("OCF_RESKEY_CRM_meta_clone_max", "2")]).outside_a_clone());
     }
 
     #[test]

@@ -107,8 +107,9 @@ impl ExitCode {
                  missing on this node."
             }
             Self::Configured => {
-                "A parameter of the resource is malformed. It is the same on every node and does \
-                 not heal by itself; nothing else is answered with this code."
+                "A parameter of the resource is malformed, or the resource is not in a promotable \
+                 clone. That is the same on every node and does not heal by itself; nothing else \
+                 is answered with this code."
             }
             Self::NotRunning => {
                 "No postmaster of this PGDATA and none of its children exist. Also the answer of \

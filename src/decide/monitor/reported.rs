@@ -1,9 +1,12 @@
-//! How a recurring monitor gets a changed reason through to people. Floor 1.
+//! How the reason of a degraded instance gets through to people. Floor 1.
 //!
-//! Pacemaker takes note of a recurring result only when its code changes: a 190 that begins as "starts
-//! up" and goes on as "waits for n2" would be shown as "starts up" for ever. So a reason of another kind
-//! is preceded by one answer without a reason. Every change of a code makes Pacemaker compute anew, hence
-//! not more often than once in [`PATIENCE`] seconds.
+//! Two things about Pacemaker (2.1.5 to 3.0.1) are in the way. It takes note of a recurring result only
+//! when its code changes: a 190 that begins as "starts up" and goes on as "waits for n2" would be shown
+//! as "starts up" for ever. So a reason of another kind is preceded by one answer without a reason; every
+//! change of a code makes Pacemaker compute anew, hence not more often than once in [`PATIENCE`] seconds.
+//! And it keeps the first result of a recurring monitor that it has just scheduled under another name if
+//! that is a 190 or 191: the monitor then counts as pending, and `crm_resource --wait` never ends. So the
+//! first answer after whatever schedules monitors anew has no reason either.
 
 use super::Verdict;
 use crate::ocf::exit_code::ExitCode;
@@ -20,14 +23,18 @@ pub struct Reported {
     pub at: u64,
 }
 
-/// What is answered instead of `verdict`, and what Pacemaker shows then.
+/// What is answered instead of `verdict`, and what Pacemaker shows then. `first`: Pacemaker may have
+/// scheduled this monitor anew since the last answer.
 #[must_use]
-pub fn answer(verdict: Verdict, shown: &Reported, now: u64) -> (Verdict, Reported) {
+pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Verdict, Reported) {
     let well = match verdict.code {
         ExitCode::Degraded => ExitCode::Ok,
         ExitCode::DegradedPromoted => ExitCode::RunningPromoted,
         _ => return (verdict, Reported::default()),
     };
+    if first {
+        return (Verdict::is(well), Reported::default());
+    }
     let kind = kind(verdict.reason.as_deref().unwrap_or_default());
     if shown.kind.is_empty() {
         return (verdict, Reported { kind, at: now });
@@ -113,11 +120,20 @@ mod tests {
         ];
         for (name, verdict, before, expected, after) in rows {
             assert_eq!(
-                answer(verdict.clone(), before, 100),
+                answer(verdict.clone(), before, false, 100),
                 (expected.clone(), after.clone()),
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn the_first_answer_of_a_monitor_is_never_degraded() {
+        let (why, none) = ("waits for n2", Reported::default());
+        let first = answer(because(why), &shown(why, 1), true, 100);
+        assert_eq!(first, (Verdict::is(ExitCode::Ok), none.clone()));
+        let failed = Verdict::because(ExitCode::FailedPromoted, why);
+        assert_eq!(answer(failed.clone(), &none, true, 100), (failed, none), "a failure is");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Next, PATIENCE, Step, next};
+use super::{Facts, Next, Step, next};
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::start::{Live, Upstream};
 use crate::decide::support::{SYSTEM, node, nodes};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
+
+/// The threshold of these tests.
+const PATIENCE: u32 = 2;
 
 fn live() -> Upstream {
     Upstream::Live(Box::new(Live {
@@ -50,6 +53,7 @@ fn well() -> Facts {
         followed: None,
         ruling: None,
         has_score: false,
+        threshold: PATIENCE,
         broken: 0,
         diagnosis: None,
     }
