@@ -22,6 +22,8 @@ use pgtwin::client::peer::{Peer, PeerAnswer};
 use pgtwin::client::sql::{Connection, Wire, acts};
 use pgtwin::cluster::known::Known;
 use pgtwin::decide::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
+use pgtwin::decide::monitor::{Expected, judge};
+use pgtwin::ocf::exit_code::ExitCode;
 use pgtwin::ocf::params::Params;
 use pgtwin::postgres::control_data::{ClusterState, ControlData};
 use pgtwin::postgres::lsn::{Lsn, Timeline};
@@ -507,7 +509,7 @@ fn single_user_recovery_refuses_what_it_could_spoil() {
     on_every_version(|place| {
         let (pg, _) = started_primary(place, "n1");
         let why = pg.recover_single_user(&soon()).unwrap_err();
-        assert!(why.contains("Running"), "{why}");
+        assert!(why.contains("it runs, pid"), "{why}");
         crash(&pg);
         let recovery = place.path("n1").join("recovery.signal");
         place.write(&recovery, "", 0o600);
@@ -779,6 +781,79 @@ fn a_server_without_a_free_connection_is_busy_and_alive() {
         );
         drop(sessions);
         await_primary(&pg);
+    });
+}
+
+#[test]
+fn a_primary_that_does_not_let_the_agent_in_is_alive_and_its_monitor_says_why() {
+    on_every_version(|place| {
+        let (pg, port) = started_primary(place, "n1");
+        let hba = place.path("n1").join("pg_hba.conf");
+        let old = fs::read_to_string(&hba).unwrap();
+        let says = |code: &str| {
+            // Another process of the agent each time, without a session from before.
+            let instance = poll_until(&soon(), Duration::from_millis(20), || {
+                let instance = now(&place.instance("n1", port));
+                matches!(&instance.sql, Sql::Alive(why) if why.starts_with(code))
+                    .then_some(instance)
+            })
+            .unwrap_or_else(|| panic!("{code}: {:?}", now(&place.instance("n1", port))));
+            let promoted = judge(Expected::Promoted, &instance);
+            assert_eq!(promoted.code, ExitCode::DegradedPromoted);
+            assert!(promoted.reason.unwrap().contains(code));
+            assert_eq!(judge(Expected::Anything, &instance).code, ExitCode::RunningPromoted);
+        };
+        // Its author forgot the local lines, or rejects them.
+        place.write(&hba, "host all all 127.0.0.1/32 scram-sha-256\n", 0o600);
+        pg.reload().unwrap();
+        says("28000: ");
+        place.write(&hba, "local all all reject\n", 0o600);
+        pg.reload().unwrap();
+        says("28000: ");
+        place.write(&hba, &old, 0o600);
+        pg.reload().unwrap();
+        await_primary(&place.instance("n1", port));
+        sql(&pg, "CREATE DATABASE other");
+        place.run(
+            "psql",
+            &[
+                "-X",
+                "-d",
+                &format!("host={} port={port} dbname=other", place.dir.path().display()),
+                "-c",
+                "ALTER DATABASE postgres ALLOW_CONNECTIONS false",
+            ],
+        );
+        says("55000: ");
+        place.instance("n1", port).stop(&soon()).unwrap();
+    });
+}
+
+#[test]
+fn the_crash_of_another_backend_is_a_restart_and_no_mystery() {
+    on_every_version(|place| {
+        let (pg, port) = place.initdb("n1");
+        place.append(&place.path("n1").join("postgresql.conf"), "restart_after_crash = on\n");
+        pg.start(&soon()).unwrap();
+        await_primary(&pg);
+        for _ in 0..5 {
+            let victim = value(
+                &pg,
+                "SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+            );
+            signal(victim.parse().unwrap(), Signal::SIGKILL);
+            poll_until(&soon(), Duration::from_millis(1), || {
+                match now(&place.instance("n1", port)).sql {
+                    Sql::Primary(facts) => {
+                        let started = facts.started;
+                        Some(started)
+                    }
+                    Sql::Starting(_) | Sql::Busy(_) => None,
+                    other => panic!("{other:?}"),
+                }
+            })
+            .unwrap();
+        }
     });
 }
 

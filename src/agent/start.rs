@@ -213,8 +213,11 @@ impl Agent<'_> {
         let end = if follows { self.deadline } else { self.deadline.within(BRIEFLY) };
         loop {
             let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
-            let settled = matches!(instance.sql, Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_))
-                || instance.process == crate::decide::facts::Process::None;
+            let answered = matches!(
+                instance.sql,
+                Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_)
+            );
+            let settled = answered || instance.process == crate::decide::facts::Process::None;
             facts.instance = instance;
             if settled || end.expired() {
                 break;

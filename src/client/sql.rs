@@ -99,6 +99,18 @@ pub enum SqlError {
         /// Who should.
         user: String,
     },
+    /// Another server of the same user listens there.
+    #[error(
+        "pid {pid} listens on {socket}, and it is not the postmaster in question (pid {wanted})"
+    )]
+    Other {
+        /// The path of the socket.
+        socket: String,
+        /// Who listens.
+        pid: i32,
+        /// Who should.
+        wanted: i32,
+    },
     /// We could not act as the PostgreSQL user.
     #[error("cannot connect as the PostgreSQL user")]
     Privilege(#[source] PrivilegeError),
@@ -130,11 +142,16 @@ impl From<SqlError> for Sql {
             SqlError::ShuttingDown => Self::ShuttingDown,
             SqlError::Busy(message) => Self::Busy(message),
             SqlError::Hung { .. } => Self::Hung,
-            SqlError::Privilege(source) => Self::Unknown(source.to_string()),
-            SqlError::Server { .. }
+            // Whoever gives an answer is alive, and says the same until somebody mends the cause.
+            SqlError::Server { code, message } if !is_own_trouble(&code) => {
+                Self::Alive(format!("{code}: {message}"))
+            }
+            SqlError::Answer(_) => Self::Alive(error.to_string()),
+            SqlError::Privilege(_)
+            | SqlError::Server { .. }
             | SqlError::Foreign { .. }
-            | SqlError::Broken { .. }
-            | SqlError::Answer(_) => Self::Unknown(error.to_string()),
+            | SqlError::Other { .. }
+            | SqlError::Broken { .. } => Self::Unknown(crate::sys::chain(&error)),
         }
     }
 }
@@ -149,10 +166,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, logs in and is ready for questions, all before the deadline.
+    /// Connects to this postmaster, logs in and is ready for questions, all before the deadline. Who
+    /// listens is known before anything is asked, so that a refusal is this postmaster's as well.
     ///
     /// The session's `statement_timeout` is four fifths of what the deadline leaves now.
-    pub fn open(endpoint: &Endpoint, deadline: &Deadline) -> Result<Self, SqlError> {
+    pub fn open(
+        endpoint: &Endpoint,
+        postmaster: i32,
+        deadline: &Deadline,
+    ) -> Result<Self, SqlError> {
         let waited = deadline.left();
         let socket = endpoint.socket().display().to_string();
         let broken = |why: String| SqlError::Broken { socket: socket.clone(), why };
@@ -163,6 +185,9 @@ impl Connection {
             let user = endpoint.user.name.clone();
             return Err(SqlError::Foreign { socket, uid: peer.uid(), user });
         }
+        if peer.pid() != postmaster {
+            return Err(SqlError::Other { socket, pid: peer.pid(), wanted: postmaster });
+        }
         let mut config = tokio_postgres::Config::new();
         let statement_ms = (waited.as_millis() * 4 / 5).max(50);
         config
@@ -170,7 +195,8 @@ impl Connection {
             .dbname("postgres")
             .application_name("pgtwin_agent")
             .options(format!(
-                "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off"
+                "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off \
+                 -c default_transaction_isolation=read\\ committed"
             ));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -186,9 +212,10 @@ impl Connection {
                 Err(_) => Err(SqlError::Hung { socket: socket.clone(), waited }),
             }
         });
-        let (client, connection) = logged_in?;
+        let (client, connection) =
+            logged_in.map_err(|error| with_remedy(error, &endpoint.user.name))?;
         let driver = Some(runtime.spawn(connection));
-        Ok(Self { runtime, client: Some(client), driver, socket, postmaster: peer.pid() })
+        Ok(Self { runtime, client: Some(client), driver, socket, postmaster })
     }
 
     /// The process that listens on the socket, as the kernel knows it.
@@ -274,10 +301,11 @@ fn classify(error: &tokio_postgres::Error, socket: &str) -> SqlError {
         let why = format!("{error}{}", cause.unwrap_or_default());
         return SqlError::Broken { socket: socket.to_owned(), why };
     };
-    let mut message = server.message().to_owned();
+    // Of several lines some messages are; a reason is one.
+    let mut message = server.message().replace(['\n', '\r', '\t'], " ");
     for more in [server.detail(), server.hint()].into_iter().flatten() {
         message.push_str(" (");
-        message.push_str(more.trim_end_matches('.'));
+        message.push_str(&more.trim_end_matches('.').replace(['\n', '\r', '\t'], " "));
         message.push(')');
     }
     by_sqlstate(server.code().code(), message)
@@ -291,10 +319,31 @@ fn by_sqlstate(code: &str, message: String) -> SqlError {
             SqlError::ShuttingDown
         }
         "57P03" => SqlError::Starting(message),
-        // Out of connections, memory, disk; a statement cut short; a backend told to go.
-        "57014" | "57P01" => SqlError::Busy(message),
-        code if code.starts_with("53") => SqlError::Busy(message),
+        // A statement cut short by a timeout, by replay on a standby, or by a deadlock.
+        "57014" | "55P03" | "40001" | "40P01" => SqlError::Busy(message),
+        // Out of connections, memory, disk; a session told to go, after a crash of another one too.
+        code if code.starts_with("53") || code.starts_with("57P0") => SqlError::Busy(message),
         code => SqlError::Server { code: code.to_owned(), message },
+    }
+}
+
+/// Whether an SQLSTATE tells of a server that fails by itself: it cannot read its files (58), finds
+/// them damaged or is in a state that should not be (XX), or has lost its configuration (F0). Such a
+/// server serves nobody, and another node does better. All others answer for a server that works.
+fn is_own_trouble(code: &str) -> bool {
+    ["58", "XX", "F0"].iter().any(|class| code.starts_with(class))
+}
+
+/// What a refused login needs is known best here.
+fn with_remedy(error: SqlError, user: &str) -> SqlError {
+    match error {
+        SqlError::Server { code, message } if code.starts_with("28") => SqlError::Server {
+            message: format!(
+                "{message} (pg_hba.conf needs, before other lines: local postgres {user} peer)"
+            ),
+            code,
+        },
+        other => other,
     }
 }
 
@@ -344,15 +393,43 @@ mod tests {
                 "canceling statement due to statement timeout",
                 Sql::Busy("canceling statement due to statement timeout".into()),
             ),
+            ("57P01", "terminating connection", Sql::Busy("terminating connection".into())),
+            ("57P02", "because of crash of another", Sql::Busy("because of crash of another".into())),
+            ("40001", "conflict with recovery", Sql::Busy("conflict with recovery".into())),
+            ("55P03", "lock timeout", Sql::Busy("lock timeout".into())),
         ] {
             assert_eq!(facts(code, message), expected, "{code} {message}");
         }
     }
 
     #[test]
-    fn any_other_refusal_is_unknown_with_its_code() {
-        let Sql::Unknown(text) = facts("28000", "no pg_hba.conf entry") else { panic!() };
-        assert!(text.contains("28000") && text.contains("no pg_hba.conf entry"), "{text}");
+    fn whoever_refuses_us_for_good_is_alive_too() {
+        for code in ["28000", "28P01", "3D000", "42501", "42703", "55000", "0A000", "08P01"] {
+            let expected = Sql::Alive(format!("{code}: no"));
+            assert_eq!(facts(code, "no"), expected, "{code}");
+        }
+        let refused = by_sqlstate("28000", "no pg_hba.conf entry".to_owned());
+        let Sql::Alive(text) = with_remedy(refused, "pg").into() else { panic!() };
+        assert_eq!(
+            text,
+            "28000: no pg_hba.conf entry (pg_hba.conf needs, before other lines: local postgres pg peer)"
+        );
+    }
+
+    #[test]
+    fn a_server_that_fails_by_itself_is_not_called_alive() {
+        for code in ["58030", "58P01", "XX000", "XX001", "F0000"] {
+            let Sql::Unknown(text) = facts(code, "could not read block") else { panic!() };
+            assert!(text.contains(code) && text.contains("could not read block"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_understood_comes_from_a_live_server() {
+        let answer = Sql::from(SqlError::Answer("column 1 of walsender".into()));
+        assert!(matches!(answer, Sql::Alive(text) if text.contains("column 1 of walsender")));
+        let broken = SqlError::Broken { socket: "/s".into(), why: "closed".into() };
+        assert!(matches!(Sql::from(broken), Sql::Unknown(_)));
     }
 
     #[test]

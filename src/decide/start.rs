@@ -259,6 +259,10 @@ fn running(facts: &Facts) -> Next {
         Sql::Starting(_) if asked.is_none() => Next::Do(Step::AskUpstream),
         Sql::Starting(_) => waiting(facts),
         Sql::Busy(why) => Next::Running(Some(format!("it runs, and takes no query: {why}"))),
+        // To fail would ban the node for what a reload of pg_hba.conf can mend.
+        Sql::Alive(why) => {
+            Next::Running(Some(format!("it runs, and the agent cannot ask it: {why}")))
+        }
         Sql::ShuttingDown | Sql::Hung | Sql::Refused(_) | Sql::NotAsked | Sql::Unknown(_) => {
             if facts.out_of_time {
                 Next::Refuse("PostgreSQL was started and does not answer: see its log".into())

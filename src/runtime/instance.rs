@@ -106,7 +106,7 @@ impl<'a> Postgres<'a> {
     pub fn identify(&self, deadline: &Deadline) -> Known<Identity> {
         let endpoint = match look::endpoint(self.place()) {
             Ok(endpoint) => endpoint,
-            Err(answer) => return Known::unknown(format!("{answer:?}")),
+            Err(answer) => return Known::unknown(answer.to_string()),
         };
         let psql = match self.runtime.command("psql") {
             Ok(psql) => psql,
@@ -378,10 +378,10 @@ impl<'a> Postgres<'a> {
         if session.is_none() {
             let pid = match self.runtime.process() {
                 Process::Running { pid, .. } => pid,
-                other => return Err(format!("the server cannot be asked: {other:?}")),
+                other => return Err(format!("the server cannot be asked: {other}")),
             };
             let opened = look::open(self.place(), pid, &bound);
-            *session = Some(opened.map_err(|answer| format!("no session: {answer:?}"))?);
+            *session = Some(opened.map_err(|answer| format!("no session: {answer}"))?);
         }
         let Some(open) = session.as_mut() else { return Err("no session".to_owned()) };
         match question(open, &bound) {

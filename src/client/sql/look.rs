@@ -3,6 +3,8 @@
 //! One round trip, on PostgreSQL 13 to 18, primary or standby. Each row says in its first column
 //! what it is.
 
+use tracing::warn;
+
 use crate::decide::facts::{PrimaryFacts, Receiver, Sql, StandbyFacts, Walsender};
 use crate::postgres::lsn::{Lsn, Timeline};
 use crate::postgres::version::Version;
@@ -44,7 +46,7 @@ SELECT 'override', CASE WHEN setdatabase <> 0 THEN
   pg_catalog.pg_describe_object('pg_catalog.pg_database'::regclass, setdatabase, 0) END,
  CASE WHEN setrole <> 0 THEN pg_catalog.pg_get_userbyid(setrole) END,
  pg_catalog.array_to_string(setconfig, E'\\n')
- FROM pg_catalog.pg_db_role_setting";
+ FROM pg_catalog.pg_db_role_setting WHERE setconfig::text LIKE '%synchronous_commit=%'";
 
 /// Asks the instance for everything a decision needs.
 pub fn look(wire: &mut dyn Wire, deadline: &Deadline) -> Sql {
@@ -72,8 +74,9 @@ impl<'a> Fields<'a> {
     }
 
     fn bad(&self, index: usize) -> SqlError {
-        let value = self.columns.get(index);
-        SqlError::Answer(format!("column {index} of {}: {value:?}", self.tag))
+        // Not in the error: the reason of a degraded server has to stay the same.
+        warn!("column {index} of {} is {:?}", self.tag, self.columns.get(index));
+        SqlError::Answer(format!("column {index} of {}", self.tag))
     }
 
     fn optional(&self, index: usize) -> Result<Option<&'a str>, SqlError> {

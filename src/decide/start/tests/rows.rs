@@ -184,6 +184,11 @@ fn every_row_of_a_start() {
             up(Sql::Busy("too many clients".into())),
             Next::Running(Some("it runs, and takes no query: too many clients".into())),
         ),
+        (
+            "one that does not let the agent in runs, and to fail would ban the node",
+            up(Sql::Alive("28000: no entry".into())),
+            Next::Running(Some("it runs, and the agent cannot ask it: 28000: no entry".into())),
+        ),
         ("one that replays is waited for", up(Sql::Starting("x".into())), Next::Do(Step::Wait)),
         (
             "but not for ever",
