@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -854,6 +855,42 @@ fn the_crash_of_another_backend_is_a_restart_and_no_mystery() {
             })
             .unwrap();
         }
+    });
+}
+
+#[test]
+fn a_stop_without_a_user_database_does_not_lie() {
+    on_every_version(|place| {
+        let (pg, _) = place.initdb("n1");
+        let action = |action: &str, interval: &str| {
+            let mut vars: BTreeMap<String, String> = [
+                ("OCF_RESOURCE_INSTANCE", "pgtwin-no-user"),
+                ("OCF_RESKEY_pguser", "no-such-user-here"),
+                ("OCF_RESKEY_CRM_meta_timeout", "20000"),
+                ("OCF_RESKEY_CRM_meta_role", "Promoted"),
+                ("OCF_RESKEY_CRM_meta_interval", interval),
+            ]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+            vars.insert("OCF_RESKEY_pgdata".to_owned(), place.path("n1").display().to_string());
+            let outcome = pgtwin::agent::run::run(action.parse().unwrap(), &vars, &System);
+            (outcome.code, outcome.reason.unwrap_or_default())
+        };
+        assert_eq!(action("stop", "0").0, ExitCode::Ok);
+        assert_eq!(action("monitor", "0").0, ExitCode::NotRunning);
+        pg.start(&soon()).unwrap();
+        await_primary(&pg);
+        for (name, interval, expected) in [
+            ("stop", "0", ExitCode::Error),
+            ("monitor", "0", ExitCode::Error),
+            ("monitor", "3000", ExitCode::DegradedPromoted),
+        ] {
+            let (code, reason) = action(name, interval);
+            assert_eq!(code, expected, "{name}: {reason}");
+            assert!(reason.contains("PostgreSQL runs in"), "{reason}");
+        }
+        assert!(matches!(pg.runtime().process(), Process::Running { .. }));
     });
 }
 

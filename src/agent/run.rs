@@ -1,7 +1,7 @@
 //! One call of the agent: environment and parameters in, an outcome out. Floor 3.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::{debug, error, warn};
@@ -22,6 +22,8 @@ use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 use crate::sys::files;
+use crate::sys::privilege::PrivilegeError;
+use crate::sys::process::working_in;
 
 /// Where ledgers live.
 pub const STATE_ROOT: &str = "/var/lib/pgtwin";
@@ -92,16 +94,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     }
     let pg = match Postgres::new(exec, &params, start_log) {
         Ok(pg) => pg,
-        // Without its user there can be no process of it.
-        Err(problem) if action == Action::Stop => {
-            warn!("{}", chain(&problem));
-            return Outcome::ok();
-        }
-        Err(problem) if probe => {
-            warn!("{}", chain(&problem));
-            return Outcome::is(ExitCode::NotRunning);
-        }
-        Err(problem) => return Outcome::because(ExitCode::Installed, chain(&problem)),
+        Err(problem) => return without_user(action, &env, &params, &problem),
     };
     let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
     // An operator's command may be at work on the ledger. Nothing is refused because of it.
@@ -149,6 +142,40 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         agent.home.keep(&agent.cache);
     }
     outcome
+}
+
+/// The PostgreSQL user could not be looked up, so that nothing can be done. A user database that does
+/// not answer (LDAP, sssd) does not end PostgreSQL: what runs in PGDATA is seen without it.
+fn without_user(action: Action, env: &Env, params: &Params, problem: &PrivilegeError) -> Outcome {
+    let why = chain(problem);
+    let gone_for_good = matches!(problem, PrivilegeError::NoUser { .. });
+    let running = working_in(Path::new(&params.pgdata), "postgres");
+    let none = matches!(&running, Ok(pids) if pids.is_empty());
+    let some = running.is_ok() && !none;
+    let why = match running {
+        Ok(pids) if pids.is_empty() => why,
+        Ok(_) => format!("{why}; PostgreSQL runs in {}", params.pgdata),
+        Err(unseen) => format!("{why}; whether PostgreSQL runs is not known: {unseen}"),
+    };
+    match action {
+        Action::Stop if none => {
+            warn!("{why}");
+            Outcome::ok()
+        }
+        Action::Monitor if none && (env.is_probe() || !gone_for_good) => {
+            warn!("{why}");
+            Outcome::is(ExitCode::NotRunning)
+        }
+        // It is not bounced for that, and a stop would end in fencing. "There is no such user" is what a
+        // user database also says while it is away.
+        Action::Monitor if some && !env.is_probe() => Outcome::because(
+            if env.expects_promoted() { ExitCode::DegradedPromoted } else { ExitCode::Degraded },
+            why,
+        ),
+        Action::Stop | Action::Monitor => Outcome::error(why),
+        _ if gone_for_good => Outcome::because(ExitCode::Installed, why),
+        _ => Outcome::error(why),
+    }
 }
 
 fn me(env: &Env, standalone: bool, pacemaker: &mut Pacemaker<'_>) -> Result<NodeName, String> {

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{PidfdFlags, Signal as KernelSignal, pidfd_open, pidfd_send_signal};
 
-use super::{Process, ProcessFacts, all_pids, is_of, process, without_deleted};
+use super::{Process, ProcessFacts, all_pids, is_called, is_of, process, without_deleted};
 use crate::sys::deadline::Deadline;
 use crate::sys::files::{Entry, Kind, Seen, look_through};
 
@@ -254,6 +254,32 @@ pub fn find_all(expected: &Expectation) -> Found {
         }
     }
     found
+}
+
+/// The processes of this program that work in this directory, whoever they belong to: for those who
+/// only want to know whether there are any. An error when that cannot be told.
+pub fn working_in(dir: &Path, exe_name: &str) -> Result<Vec<i32>, String> {
+    let mut found = Vec::new();
+    for pid in all_pids().map_err(|e| format!("list of processes in /proc: {e}"))? {
+        if !is_called(pid, exe_name)? {
+            continue;
+        }
+        match process(pid) {
+            Process::Present(facts) if facts.is_dead() => {}
+            Process::Present(facts) => {
+                let (uid, cwd) = (facts.euid, dir.to_owned());
+                let exe_name = exe_name.to_owned();
+                let expected = Expectation { uid, exe_name, cwd, started: None };
+                let facts = ProcessFacts { uid, ..facts };
+                if difference(&facts, &expected)?.is_none() {
+                    found.push(pid);
+                }
+            }
+            Process::Gone => {}
+            Process::Unknown(why) => return Err(why),
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
