@@ -859,6 +859,21 @@ fn the_crash_of_another_backend_is_a_restart_and_no_mystery() {
 }
 
 #[test]
+fn a_postmaster_is_found_from_its_first_moment() {
+    on_every_version(|place| {
+        let (pg, port) = place.initdb("n1");
+        for _ in 0..5 {
+            pg.runtime().launch().unwrap();
+            // The agent was killed here, and a stop comes at once.
+            let later = place.instance("n1", port);
+            assert_ne!(later.runtime().process(), Process::None);
+            later.stop(&soon()).unwrap();
+            assert_eq!(pg.runtime().process(), Process::None);
+        }
+    });
+}
+
+#[test]
 fn a_stop_without_a_user_database_does_not_lie() {
     on_every_version(|place| {
         let (pg, _) = place.initdb("n1");

@@ -45,6 +45,7 @@ impl Agent<'_> {
     /// Answers what runs here.
     pub fn monitor(&mut self) -> Outcome {
         let expected = self.expected();
+        self.pg.bound_log();
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
         let verdict = judge(expected, &instance);
         let plain =

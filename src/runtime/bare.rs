@@ -19,11 +19,9 @@ use crate::sys::process::{
 };
 
 use super::startup_process::Activity;
-use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, text};
-
-/// The first words of an instance that keeps its log elsewhere are few; more than this is an old
-/// log that is put aside.
-const LARGEST_START_LOG: u64 = 16 << 20;
+use super::{
+    BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, start_log, text,
+};
 
 /// Where PostgreSQL and its distributions put the socket.
 const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
@@ -63,7 +61,7 @@ impl<'a> Bare<'a> {
         let found = self.bindir.get_or_init(|| {
             let major = self.place.read("PG_VERSION", 64).ok();
             let major = major.and_then(|text| major_of_pg_version(&text).ok());
-            binaries::find(self.exec, self.place.bindir.as_deref(), major)
+            binaries::find(self.exec, &self.place.user.name, self.place.bindir.as_deref(), major)
         });
         found.as_ref().map_err(Clone::clone)
     }
@@ -71,7 +69,10 @@ impl<'a> Bare<'a> {
     /// The command that is the postmaster.
     pub fn postmaster(&self) -> Result<Cmd, BinariesError> {
         let place = &self.place;
-        let mut cmd = self.command("postgres")?.args(self.config_args());
+        // In PGDATA from its first moment: by that its processes are found, also by a stop that comes
+        // before it has read its options.
+        let cmd = self.command("postgres")?.cwd(place.pgdata_text());
+        let mut cmd = cmd.args(self.config_args());
         cmd = cmd.args(["-p".to_owned(), place.port.to_string()]);
         if let Some(dir) = &place.socket_dir {
             cmd = cmd.args(["-c".to_owned(), format!("unix_socket_directories={}", text(dir))]);
@@ -238,15 +239,9 @@ impl Runtime for Bare<'_> {
         self.reap();
         let cmd = self.postmaster()?;
         let log = self.place.start_log.clone();
-        let mut log_from = std::fs::metadata(&log).map_or(0, |meta| meta.len());
-        if log_from > LARGEST_START_LOG {
-            let mut old = log.clone().into_os_string();
-            old.push(".old");
-            // Where it cannot be put aside it grows on, which is no reason not to start.
-            if std::fs::rename(&log, old).is_ok() {
-                log_from = 0;
-            }
-        }
+        // Where it cannot be put aside it grows on, which is no reason not to start.
+        let _ = start_log::bound(&log, start_log::LARGEST);
+        let log_from = std::fs::metadata(&log).map_or(0, |meta| meta.len());
         let pid = System
             .spawn_detached(&cmd, &log)
             .map_err(|source| RuntimeError::Exec { what: "start PostgreSQL", source })?;
@@ -357,6 +352,7 @@ mod tests {
         let cmd = bare(place()).postmaster().unwrap();
         assert_eq!(cmd.program, "/usr/lib/postgresql/15/bin/postgres");
         assert_eq!(cmd.args, ["-D", "/srv/my data", "-p", "5433"]);
+        assert_eq!(cmd.cwd, "/srv/my data");
         assert_eq!(cmd.run_as, RunAs::User("root".into()));
         assert!(cmd.env.contains(&("HOME".into(), "/root".into())));
         assert!(cmd.env.contains(&("USER".into(), "root".into())));

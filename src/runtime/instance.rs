@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use crate::client::peer::{self, Identity, Peer, PeerAnswer};
 use crate::client::sql::{Connection, SqlError, acts};
 use crate::cluster::known::Known;
@@ -27,7 +29,7 @@ use super::data_dir::{self, SignalFile};
 use super::shutdown::{self, Usher, Walsenders};
 use super::startup_process::Activity;
 use super::stop::{self, Patience, Stopped};
-use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
+use super::{Place, Runtime, Shutdown, look, recover, settings, start, start_log, wal};
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
@@ -95,6 +97,13 @@ impl<'a> Postgres<'a> {
             data_dir::look(&self.runtime, self.exec, &Deadline::after(QUICK).max(*deadline))
         };
         Instance { data, process: seen.process, sql: seen.sql }
+    }
+
+    /// Keeps the file short that has what the postmaster prints.
+    pub fn bound_log(&self) {
+        if let Err(error) = start_log::bound(&self.place().start_log, start_log::LARGEST) {
+            warn!("{} could not be shortened: {error}", self.place().start_log.display());
+        }
     }
 
     /// The data directory alone.
