@@ -659,6 +659,30 @@ fn a_stopped_postmaster_hangs_and_is_stopped_all_the_same() {
 }
 
 #[test]
+fn a_stop_without_any_time_left_kills_and_sees_the_end() {
+    on_every_version(|place| {
+        let (pg, port) = started_primary(place, "n1");
+        let late = place.instance("n1", port).until(Deadline::after(Duration::ZERO));
+        late.stop(&Deadline::after(Duration::ZERO)).unwrap();
+        assert_eq!(pg.runtime().process(), Process::None);
+    });
+}
+
+#[test]
+fn no_question_goes_beyond_the_end_of_the_action() {
+    on_every_version(|place| {
+        let (pg, port) = started_primary(place, "n1");
+        signal(pid(&pg), Signal::SIGSTOP);
+        let late = place.instance("n1", port).until(Deadline::after(Duration::ZERO));
+        // Each would have had five seconds of its own.
+        assert!(late.request_checkpoint().is_err());
+        assert!(!late.hba_rules().is_known());
+        signal(pid(&pg), Signal::SIGCONT);
+        await_primary(&pg);
+    });
+}
+
+#[test]
 fn processes_that_a_dead_postmaster_left_are_orphans_and_a_stop_clears_them() {
     on_every_version(|place| {
         let (pg, _) = started_primary(place, "n1");

@@ -93,7 +93,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         warn!("{}", chain(&problem));
     }
     let pg = match Postgres::new(exec, &params, start_log) {
-        Ok(pg) => pg,
+        Ok(pg) => pg.until(deadline),
         Err(problem) => return without_user(action, &env, &params, &problem),
     };
     let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);

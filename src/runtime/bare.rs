@@ -279,10 +279,10 @@ impl Runtime for Bare<'_> {
                 // The postmaster first, so that it cannot start others.
                 let found = find_all(&self.expectation(None));
                 let heads: Vec<&Proven> = found.heads().collect();
-                for one in heads.into_iter().chain(&found.proven) {
-                    sent(one, Signal::Kill)?;
-                }
-                Ok(())
+                let all = heads.into_iter().chain(&found.proven);
+                // Each of them, whatever becomes of the others.
+                let sent: Vec<_> = all.map(|one| sent(one, Signal::Kill)).collect();
+                sent.into_iter().collect()
             }
         }
     }

@@ -48,6 +48,7 @@ pub struct Postgres<'a> {
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
+    end: Deadline,
 }
 
 impl<'a> Postgres<'a> {
@@ -66,7 +67,15 @@ impl<'a> Postgres<'a> {
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
+            end: Deadline::after(Duration::MAX),
         })
+    }
+
+    /// The same, with an end that no question goes beyond, short as its own bound may be.
+    #[must_use]
+    pub fn until(mut self, end: Deadline) -> Self {
+        self.end = end;
+        self
     }
 
     /// Where it is.
@@ -94,7 +103,7 @@ impl<'a> Postgres<'a> {
         let data = if answered {
             DataDir::Unknown("not looked at, for the server answers".to_owned())
         } else {
-            data_dir::look(&self.runtime, self.exec, &Deadline::after(QUICK).max(*deadline))
+            data_dir::look(&self.runtime, self.exec, &self.end.within(QUICK).max(*deadline))
         };
         Instance { data, process: seen.process, sql: seen.sql }
     }
@@ -108,7 +117,7 @@ impl<'a> Postgres<'a> {
 
     /// The data directory alone.
     pub fn data_dir(&self) -> DataDir {
-        data_dir::look(&self.runtime, self.exec, &Deadline::after(Duration::from_secs(10)))
+        data_dir::look(&self.runtime, self.exec, &self.end.within(Duration::from_secs(10)))
     }
 
     /// Its position, as it tells a replication connection over its socket.
@@ -123,7 +132,7 @@ impl<'a> Postgres<'a> {
         };
         let dir = endpoint.socket_dir.display().to_string();
         let user = &self.place().user.name;
-        let limit = deadline.bounded(QUICK);
+        let limit = self.end.bounded(deadline.bounded(QUICK));
         match peer::local_identify(self.exec, psql, &dir, endpoint.port, user, limit) {
             PeerAnswer::Primary(identity) | PeerAnswer::Standby(identity) => Known::Known(identity),
             other => Known::unknown(format!("its position cannot be asked for: {other}")),
@@ -382,7 +391,7 @@ impl<'a> Postgres<'a> {
         &self,
         question: impl FnOnce(&mut dyn crate::client::sql::Wire, &Deadline) -> Result<T, SqlError>,
     ) -> Result<T, String> {
-        let bound = Deadline::after(QUICK);
+        let bound = self.end.within(QUICK);
         let mut session = self.session.borrow_mut();
         if session.is_none() {
             let pid = match self.runtime.process() {
