@@ -27,12 +27,14 @@ use super::data_dir::{self, SignalFile};
 use super::shutdown::{self, Usher, Walsenders};
 use super::startup_process::Activity;
 use super::stop::{self, Patience, Stopped};
-use super::{Place, Runtime, Shutdown, look, recover, settings, start, wal};
+use super::{BinariesError, Place, Runtime, Shutdown, look, recover, settings, start, wal};
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
+/// What a look at the data directory gets in any case: less than the margin of any honest deadline.
+const AT_LEAST: Duration = Duration::from_millis(200);
 /// How long the logger may outlive the postmaster: it ends once it has written what it got.
 const FOR_THE_LOGGER: Duration = Duration::from_secs(5);
 /// A startup process that did nothing for so long waits for WAL.
@@ -46,6 +48,7 @@ pub struct Postgres<'a> {
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
+    until: Option<Deadline>,
 }
 
 impl<'a> Postgres<'a> {
@@ -64,7 +67,20 @@ impl<'a> Postgres<'a> {
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
+            until: None,
         })
+    }
+
+    /// The same, with an end for all that has a bound of its own: no question goes on beyond it.
+    #[must_use]
+    pub fn until(mut self, deadline: Deadline) -> Self {
+        self.until = Some(deadline);
+        self
+    }
+
+    /// `time`, or what is left of all.
+    fn bound(&self, time: Duration) -> Deadline {
+        self.until.map_or_else(|| Deadline::after(time), |until| until.within(time))
     }
 
     /// Where it is.
@@ -78,8 +94,8 @@ impl<'a> Postgres<'a> {
     }
 
     /// Whether PostgreSQL's programs are there and fit the data.
-    pub fn check_programs(&self) -> Result<(), String> {
-        self.runtime.command("postgres").map(|_| ()).map_err(|error| error.to_string())
+    pub fn check_programs(&self) -> Result<(), BinariesError> {
+        self.runtime.command("postgres").map(|_| ())
     }
 
     /// Looks at everything. The directory is looked at only where the server does not answer: an
@@ -92,14 +108,16 @@ impl<'a> Postgres<'a> {
         let data = if answered {
             DataDir::Unknown("not looked at, for the server answers".to_owned())
         } else {
-            data_dir::look(&self.runtime, self.exec, &Deadline::after(QUICK).max(*deadline))
+            // A server that hangs may have used up the time for its answers.
+            let bound = self.bound(QUICK).max(*deadline).max(Deadline::after(AT_LEAST));
+            data_dir::look(&self.runtime, self.exec, &bound)
         };
         Instance { data, process: seen.process, sql: seen.sql }
     }
 
     /// The data directory alone.
     pub fn data_dir(&self) -> DataDir {
-        data_dir::look(&self.runtime, self.exec, &Deadline::after(Duration::from_secs(10)))
+        data_dir::look(&self.runtime, self.exec, &self.bound(Duration::from_secs(10)))
     }
 
     /// Its position, as it tells a replication connection over its socket.
@@ -373,12 +391,17 @@ impl<'a> Postgres<'a> {
         &self,
         question: impl FnOnce(&mut dyn crate::client::sql::Wire, &Deadline) -> Result<T, SqlError>,
     ) -> Result<T, String> {
-        let bound = Deadline::after(QUICK);
+        let bound = self.bound(QUICK);
         let mut session = self.session.borrow_mut();
         if session.is_none() {
             let pid = match self.runtime.process() {
                 Process::Running { pid, .. } => pid,
-                other => return Err(format!("the server cannot be asked: {other:?}")),
+                Process::None | Process::Orphans(_) => {
+                    return Err("PostgreSQL does not run here, so it cannot be asked".to_owned());
+                }
+                Process::Unknown(why) => {
+                    return Err(format!("processes could not be looked at: {why}"));
+                }
             };
             let opened = look::open(self.place(), pid, &bound);
             *session = Some(opened.map_err(|answer| format!("no session: {answer:?}"))?);
