@@ -13,7 +13,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
-use crate::decide::monitor::{Expected, judge};
+use crate::decide::monitor::{Expected, Verdict, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
@@ -75,6 +75,19 @@ impl Agent<'_> {
                 plain
             }
             _ => plain,
+        }
+    }
+
+    /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
+    /// and nothing is changed by values that nobody has chosen.
+    pub fn monitor_malformed(&mut self, words: String) -> Outcome {
+        let expected = self.expected();
+        let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
+        let Verdict { code, reason } = judge(expected, &instance);
+        match code {
+            ExitCode::Ok => Outcome::because(ExitCode::Degraded, words),
+            ExitCode::RunningPromoted => Outcome::because(ExitCode::DegradedPromoted, words),
+            _ => Outcome { code, reason, output: Vec::new() },
         }
     }
 

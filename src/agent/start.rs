@@ -20,7 +20,7 @@ impl Agent<'_> {
     /// Starts PostgreSQL as a standby.
     pub fn start(&mut self) -> Outcome {
         if let Err(error) = self.pg.check_programs() {
-            return Outcome::because(ExitCode::Installed, error);
+            return super::validate::without_programs(&error);
         }
         if !self.standalone {
             let me = self.me.clone();
@@ -34,6 +34,7 @@ impl Agent<'_> {
             self.withdraw_ack();
         }
         let mut facts = Facts {
+            pgdata: self.params.pgdata.clone(),
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
             alone: self.may_only_be_me(&file),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use super::print_to;
 use crate::agent::outcome::Outcome;
 use crate::agent::run;
 use crate::ocf::action::Action;
@@ -21,19 +22,18 @@ pub fn main(word: &str) -> ExitCode {
     let action = match word.parse::<Action>() {
         Ok(action) => action,
         Err(error) => {
-            eprintln!("{error}");
-            eprintln!("{USAGE}");
-            eprintln!("Commands for people: see pgtwin --help.");
+            let help = "Commands for people: see pgtwin --help.";
+            print_to(&mut std::io::stderr(), &format!("{error}\n{USAGE}\n{help}"));
             return ExitCode::from(crate::ocf::exit_code::ExitCode::Unimplemented.code());
         }
     };
     match action {
         Action::MetaData => {
-            print!("{}", metadata::xml(env!("CARGO_PKG_VERSION")));
+            say!("{}", metadata::xml(env!("CARGO_PKG_VERSION")).trim_end());
             return ExitCode::SUCCESS;
         }
         Action::Usage => {
-            println!("{USAGE}");
+            say!("{USAGE}");
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -53,7 +53,7 @@ pub fn main(word: &str) -> ExitCode {
 
 fn finish(outcome: &Outcome) -> ExitCode {
     for line in &outcome.output {
-        println!("{line}");
+        say!("{line}");
     }
     if let Some(reason) = &outcome.reason {
         let _ = log::write_exit_reason(&mut std::io::stderr(), reason);

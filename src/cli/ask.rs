@@ -9,13 +9,13 @@ use crate::sys::log::{self, Facility};
 
 /// Tells why a command could not begin.
 pub(super) fn refused(error: &NoSubject) -> End {
-    eprintln!("pgtwin: {error}");
+    super::print_to(&mut std::io::stderr(), &format!("pgtwin: {error}"));
     if error.is_usage() { End::Usage } else { End::Attention }
 }
 
 /// Tells why it was not done.
 pub(super) fn failed(why: &str) -> End {
-    eprintln!("{}", wrapped(&format!("pgtwin: {why}"), 8));
+    super::print_to(&mut std::io::stderr(), &wrapped(&format!("pgtwin: {why}"), 8));
     End::Attention
 }
 
@@ -47,8 +47,8 @@ pub(super) fn typed(question: &str, expected: &str) -> Result<(), String> {
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask at: add --yes to go on without asking".to_owned());
     }
-    print!("{question} ");
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout();
+    let _ = write!(out, "{question} ").and_then(|()| out.flush());
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| format!("the answer could not be read: {error}"))?;

@@ -72,10 +72,10 @@ fn force(options: &Options, subject: &Subject) -> Result<(), String> {
     let proposal = proposal(&mut agent, &subject, node)?;
     let entry = agent.force(&proposal, &ask::who())?;
     drop(turn);
-    println!("{node} is the primary of term {} for the ledger ({}).", entry.term, entry.id);
-    println!("Waiting for Pacemaker to promote it ...");
+    say!("{node} is the primary of term {} for the ledger ({}).", entry.term, entry.id);
+    say!("Waiting for Pacemaker to promote it ...");
     if agent.await_writable(PROMOTION) {
-        println!("{node} accepts writes.");
+        say!("{node} accepts writes.");
         return Ok(());
     }
     Err(format!(
@@ -98,12 +98,12 @@ fn proposal(agent: &mut Agent<'_>, subject: &Subject, node: &NodeName) -> Result
 }
 
 fn explain(proposal: &Proposal, node: &NodeName) {
-    println!("What may be lost for good when {node} is promoted now:");
+    say!("What may be lost for good when {node} is promoted now:");
     for line in &proposal.losses {
-        println!("{}", wrapped(&format!("- {line}"), 2));
+        say!("{}", wrapped(&format!("- {line}"), 2));
     }
-    println!("Mind:");
+    say!("Mind:");
     for line in &proposal.remarks {
-        println!("{}", wrapped(&format!("- {line}"), 2));
+        say!("{}", wrapped(&format!("- {line}"), 2));
     }
 }

@@ -49,7 +49,7 @@ fn forget(options: &Options, subject: &Subject) -> Result<(), String> {
     let node = &options.node;
     let mut agent = subject.agent(&System, Duration::from_mins(2))?;
     let Some(plan) = plan(&mut agent, node)? else {
-        println!("Nothing here remembers {node}.");
+        say!("Nothing here remembers {node}.");
         return Ok(());
     };
     explain(&plan, node);
@@ -65,14 +65,14 @@ fn forget(options: &Options, subject: &Subject) -> Result<(), String> {
         .map_err(|error| format!("an action of the agent is at work: {}", chain(&error)))?;
     agent.cache = agent.home.cache();
     let Some(plan) = self::plan(&mut agent, node)? else {
-        println!("Nothing here remembers {node} any more.");
+        say!("Nothing here remembers {node} any more.");
         return Ok(());
     };
     warn!("{} declares {node} gone for good: it is forgotten", ask::who());
     let done = agent.forget(node, &plan);
     agent.home.keep(&agent.cache);
     for line in done? {
-        println!("{}", wrapped(&format!("- {line}"), 2));
+        say!("{}", wrapped(&format!("- {line}"), 2));
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ fn plan(agent: &mut Agent<'_>, node: &NodeName) -> Result<Option<Plan>, String> 
 }
 
 fn explain(plan: &Plan, node: &NodeName) {
-    println!("To forget {node} means:");
+    say!("To forget {node} means:");
     let mut lines = Vec::new();
     if plan.leave_out {
         lines.push(format!("{node} is no longer waited for, and may not take over"));
@@ -101,12 +101,12 @@ fn explain(plan: &Plan, node: &NodeName) {
         lines.push(format!("the replication slot {slot} is dropped"));
     }
     for line in lines {
-        println!("{}", wrapped(&format!("- {line}"), 2));
+        say!("{}", wrapped(&format!("- {line}"), 2));
     }
     if !plan.remarks.is_empty() {
-        println!("Mind:");
+        say!("Mind:");
     }
     for remark in &plan.remarks {
-        println!("{}", wrapped(&format!("- {remark}"), 2));
+        say!("{}", wrapped(&format!("- {remark}"), 2));
     }
 }

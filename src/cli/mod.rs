@@ -1,6 +1,14 @@
 //! Floor 4: the command line; the only place that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+/// Prints a line for a person. `println!` panics when its reader has gone away (`| head`), and a
+/// command must not end in the middle of what it does because nobody listens.
+macro_rules! say {
+    ($($words:tt)*) => {
+        super::print_to(&mut std::io::stdout(), &format!($($words)*))
+    };
+}
+
 pub mod agent;
 mod ask;
 mod force_promote;
@@ -8,9 +16,15 @@ mod forget;
 mod options;
 mod status;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::ocf::action::Action;
+
+/// Prints a line, if anybody listens.
+fn print_to(to: &mut impl Write, line: &str) {
+    let _ = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
+}
 
 /// How an operator's command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

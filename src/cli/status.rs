@@ -28,6 +28,6 @@ pub(super) fn run(options: &Options) -> End {
         Err(error) => return super::ask::refused(&error),
     };
     let report = report(&survey(&subject));
-    print!("{report}");
+    say!("{}", report.to_string().trim_end());
     if report.needs_attention() { End::Attention } else { End::Ok }
 }

@@ -4,6 +4,7 @@
 //! a deadline. What is asked lives in `look`, what is done in `acts`.
 
 pub mod acts;
+mod allowance;
 pub mod look;
 
 use std::os::fd::AsRawFd;
@@ -23,6 +24,8 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use crate::decide::facts::Sql;
 use crate::sys::deadline::Deadline;
 use crate::sys::privilege::{PrivilegeError, User, with_user};
+
+use allowance::{Allowance, Bounded};
 
 /// Columns of one row as text; `None` is NULL.
 pub type Row = Vec<Option<String>>;
@@ -161,6 +164,7 @@ pub struct Connection {
     runtime: Runtime,
     client: Option<Client>,
     driver: Option<JoinHandle<Result<(), tokio_postgres::Error>>>,
+    allowance: Allowance,
     socket: String,
     postmaster: i32,
 }
@@ -203,9 +207,11 @@ impl Connection {
             .enable_time()
             .build()
             .map_err(|e| broken(e.to_string()))?;
+        let allowance = Allowance::new();
         let logged_in = runtime.block_on(async {
             let stream = tokio::net::UnixStream::from_std(stream)
                 .map_err(|e| SqlError::Broken { socket: socket.clone(), why: e.to_string() })?;
+            let stream = Bounded::new(stream, allowance.clone());
             match tokio::time::timeout(deadline.left(), config.connect_raw(stream, NoTls)).await {
                 Ok(Ok(pair)) => Ok(pair),
                 Ok(Err(error)) => Err(classify(&error, &socket)),
@@ -215,7 +221,7 @@ impl Connection {
         let (client, connection) =
             logged_in.map_err(|error| with_remedy(error, &endpoint.user.name))?;
         let driver = Some(runtime.spawn(connection));
-        Ok(Self { runtime, client: Some(client), driver, socket, postmaster })
+        Ok(Self { runtime, client: Some(client), driver, allowance, socket, postmaster })
     }
 
     /// The process that listens on the socket, as the kernel knows it.
@@ -231,6 +237,7 @@ impl Wire for Connection {
             let why = "it was closed before".to_owned();
             return Err(SqlError::Broken { socket: self.socket.clone(), why });
         };
+        self.allowance.renew();
         let question = client.simple_query(sql);
         let answer = self.runtime.block_on(async { tokio::time::timeout(waited, question).await });
         match answer {
@@ -295,6 +302,9 @@ fn connected(
     }
 }
 
+/// So much of each part of a server's error is kept, in characters.
+const LONGEST_WORDS: usize = 500;
+
 fn classify(error: &tokio_postgres::Error, socket: &str) -> SqlError {
     let Some(server) = error.as_db_error() else {
         let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
@@ -302,10 +312,12 @@ fn classify(error: &tokio_postgres::Error, socket: &str) -> SqlError {
         return SqlError::Broken { socket: socket.to_owned(), why };
     };
     // Of several lines some messages are; a reason is one.
-    let mut message = server.message().replace(['\n', '\r', '\t'], " ");
+    let line = |c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c };
+    let cut = |text: &str| text.chars().take(LONGEST_WORDS).map(line).collect::<String>();
+    let mut message = cut(server.message());
     for more in [server.detail(), server.hint()].into_iter().flatten() {
         message.push_str(" (");
-        message.push_str(&more.trim_end_matches('.').replace(['\n', '\r', '\t'], " "));
+        message.push_str(&cut(more.trim_end_matches('.')));
         message.push(')');
     }
     by_sqlstate(server.code().code(), message)

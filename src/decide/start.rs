@@ -44,6 +44,8 @@ pub enum Upstream {
 /// What `start` knows.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// The parameter, for people.
+    pub pgdata: String,
     /// The instance now.
     pub instance: Instance,
     /// The primary; none when nobody has asked yet.
@@ -126,15 +128,16 @@ fn stopped(facts: &Facts) -> Next {
     }
     let control = match &facts.instance.data {
         DataDir::Absent => {
-            return Next::Refuse(
-                "there is no data directory at pgdata; create it by pg_basebackup from the primary"
-                    .into(),
-            );
+            return Next::Refuse(format!(
+                "pgdata={} does not exist: mount it, or create it by pg_basebackup from the primary",
+                facts.pgdata
+            ));
         }
         DataDir::Empty => {
-            return Next::Refuse(
-                "pgdata is empty; fill it by pg_basebackup from the primary".into(),
-            );
+            return Next::Refuse(format!(
+                "pgdata={} is empty: mount it, or fill it by pg_basebackup from the primary",
+                facts.pgdata
+            ));
         }
         DataDir::Unusable(why) => return Next::Perm(why.clone()),
         DataDir::Unknown(why) => return Next::Refuse(format!("pgdata could not be read: {why}")),

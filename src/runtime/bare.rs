@@ -13,7 +13,7 @@ use crate::decide::facts::Process;
 use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::postgres::version::major_of_pg_version;
 use crate::sys::exec::{Cmd, Exec, System};
-use crate::sys::files::read_untrusted;
+use crate::sys::files::read_root_owned;
 use crate::sys::process::{
     self, Expectation, Identity, ProcessFacts, Proven, Signal, find_all, prove,
 };
@@ -113,8 +113,9 @@ impl<'a> Bare<'a> {
     }
 
     /// Where a server works that was started on our PGDATA and is no longer there: the lock file of
-    /// its socket names the directory, and the kernel says where the process works now. The claim is
-    /// that of the same user's file, and it leads only to processes of that user and program.
+    /// its socket names the directory, and the kernel says where the process works now. The claim has
+    /// to be that user's own file (in /tmp anybody could make one that leads to another instance),
+    /// and it leads only to processes of that user and program.
     fn moved_to(&self) -> Option<PathBuf> {
         let place = &self.place;
         let dirs: Vec<PathBuf> = match &place.socket_dir {
@@ -124,7 +125,8 @@ impl<'a> Bare<'a> {
         let name = format!(".s.PGSQL.{}.lock", place.port);
         dirs.iter().find_map(|dir| {
             let path = dir.join(&name);
-            let text = place.as_user(|| read_untrusted(&path, 1 << 16)).ok()?;
+            // Its own: not root's, for at this moment that user is who we are.
+            let text = place.as_user(|| read_root_owned(&path, 1 << 16)).ok()?;
             let claim = PostmasterPid::parse(&text).ok()?;
             if Path::new(&claim.data_dir) != place.pgdata {
                 return None;

@@ -56,7 +56,7 @@ const PLAIN: [&str; 2] = ["/usr/bin", "/usr/local/pgsql/bin"];
 
 /// The directory of the programs for data of this major version; of the newest one when there is
 /// no data yet. `given` is the parameter. Nothing is executed where a path tells the version, and
-/// otherwise as `user`: programs that were built by hand may well be the PostgreSQL user's own.
+/// what is executed runs as `user`: a directory of programs may be one that it can write to.
 pub fn find(
     exec: &dyn Exec,
     user: &str,
@@ -136,7 +136,7 @@ mod tests {
 
     impl Exec for Says {
         fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
-            assert_eq!(cmd.run_as, RunAs::User("pg".into()), "root runs none of it");
+            assert_eq!(cmd.run_as, RunAs::User("postgres".into()));
             Ok(Output { ended: Ended::Exited(0), stdout: self.0.into(), stderr: String::new() })
         }
     }
@@ -172,7 +172,7 @@ mod tests {
             (&[], None, None),
         ] {
             let root = installed(dirs);
-            let found = find_below(&exec, "pg", root.path(), None, major);
+            let found = find_below(&exec, "postgres", root.path(), None, major);
             let expected = expected.map(|dir| root.path().join(dir));
             assert_eq!(found.clone().ok(), expected, "{dirs:?} {major:?} {found:?}");
         }
@@ -183,17 +183,26 @@ mod tests {
         let root = installed(&["usr/lib/postgresql/17/bin", "opt/pg"]);
         let exec = Says("postgres (PostgreSQL) 16.4 (own build)");
         let given = root.path().join("opt/pg");
-        assert_eq!(find_below(&exec, "pg", root.path(), Some(&given), Some(16)), Ok(given.clone()));
+        assert_eq!(
+            find_below(&exec, "postgres", root.path(), Some(&given), Some(16)),
+            Ok(given.clone())
+        );
         assert!(matches!(
-            find_below(&exec, "pg", root.path(), Some(&given), Some(17)),
+            find_below(&exec, "postgres", root.path(), Some(&given), Some(17)),
             Err(BinariesError::OtherMajor { found: 16, wanted: 17, .. })
         ));
         assert!(matches!(
-            find_below(&exec, "pg", root.path(), Some(&root.path().join("nowhere")), Some(17)),
+            find_below(
+                &exec,
+                "postgres",
+                root.path(),
+                Some(&root.path().join("nowhere")),
+                Some(17)
+            ),
             Err(BinariesError::NotInBindir { .. })
         ));
         assert!(matches!(
-            find_below(&Says("rubbish"), "pg", root.path(), Some(&given), Some(17)),
+            find_below(&Says("rubbish"), "postgres", root.path(), Some(&given), Some(17)),
             Err(BinariesError::NoVersion { .. })
         ));
     }

@@ -29,12 +29,16 @@ use super::data_dir::{self, SignalFile};
 use super::shutdown::{self, Usher, Walsenders};
 use super::startup_process::Activity;
 use super::stop::{self, Patience, Stopped};
-use super::{Place, Runtime, Shutdown, look, recover, settings, start, start_log, wal};
+use super::{
+    BinariesError, Place, Runtime, Shutdown, look, recover, settings, start, start_log, wal,
+};
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
+/// What a look at the data directory gets in any case: less than the margin of any honest deadline.
+const AT_LEAST: Duration = Duration::from_millis(200);
 /// How long the logger may outlive the postmaster: it ends once it has written what it got.
 const FOR_THE_LOGGER: Duration = Duration::from_secs(5);
 /// A startup process that did nothing for so long waits for WAL.
@@ -48,7 +52,7 @@ pub struct Postgres<'a> {
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
-    end: Deadline,
+    until: Option<Deadline>,
 }
 
 impl<'a> Postgres<'a> {
@@ -67,15 +71,20 @@ impl<'a> Postgres<'a> {
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
-            end: Deadline::after(Duration::MAX),
+            until: None,
         })
     }
 
-    /// The same, with an end that no question goes beyond, short as its own bound may be.
+    /// The same, with an end for all that has a bound of its own: no question goes on beyond it.
     #[must_use]
-    pub fn until(mut self, end: Deadline) -> Self {
-        self.end = end;
+    pub fn until(mut self, deadline: Deadline) -> Self {
+        self.until = Some(deadline);
         self
+    }
+
+    /// `time`, or what is left of all.
+    fn bound(&self, time: Duration) -> Deadline {
+        self.until.map_or_else(|| Deadline::after(time), |until| until.within(time))
     }
 
     /// Where it is.
@@ -89,8 +98,8 @@ impl<'a> Postgres<'a> {
     }
 
     /// Whether PostgreSQL's programs are there and fit the data.
-    pub fn check_programs(&self) -> Result<(), String> {
-        self.runtime.command("postgres").map(|_| ()).map_err(|error| error.to_string())
+    pub fn check_programs(&self) -> Result<(), BinariesError> {
+        self.runtime.command("postgres").map(|_| ())
     }
 
     /// Looks at everything. The directory is looked at only where the server does not answer: an
@@ -103,7 +112,9 @@ impl<'a> Postgres<'a> {
         let data = if answered {
             DataDir::Unknown("not looked at, for the server answers".to_owned())
         } else {
-            data_dir::look(&self.runtime, self.exec, &self.end.within(QUICK).max(*deadline))
+            // A server that hangs may have used up the time for its answers.
+            let bound = self.bound(QUICK).max(*deadline).max(Deadline::after(AT_LEAST));
+            data_dir::look(&self.runtime, self.exec, &bound)
         };
         Instance { data, process: seen.process, sql: seen.sql }
     }
@@ -117,7 +128,7 @@ impl<'a> Postgres<'a> {
 
     /// The data directory alone.
     pub fn data_dir(&self) -> DataDir {
-        data_dir::look(&self.runtime, self.exec, &self.end.within(Duration::from_secs(10)))
+        data_dir::look(&self.runtime, self.exec, &self.bound(Duration::from_secs(10)))
     }
 
     /// Its position, as it tells a replication connection over its socket.
@@ -132,7 +143,7 @@ impl<'a> Postgres<'a> {
         };
         let dir = endpoint.socket_dir.display().to_string();
         let user = &self.place().user.name;
-        let limit = self.end.bounded(deadline.bounded(QUICK));
+        let limit = self.bound(QUICK).bounded(deadline.left());
         match peer::local_identify(self.exec, psql, &dir, endpoint.port, user, limit) {
             PeerAnswer::Primary(identity) | PeerAnswer::Standby(identity) => Known::Known(identity),
             other => Known::unknown(format!("its position cannot be asked for: {other}")),
@@ -391,12 +402,12 @@ impl<'a> Postgres<'a> {
         &self,
         question: impl FnOnce(&mut dyn crate::client::sql::Wire, &Deadline) -> Result<T, SqlError>,
     ) -> Result<T, String> {
-        let bound = self.end.within(QUICK);
+        let bound = self.bound(QUICK);
         let mut session = self.session.borrow_mut();
         if session.is_none() {
             let pid = match self.runtime.process() {
                 Process::Running { pid, .. } => pid,
-                other => return Err(format!("the server cannot be asked: {other}")),
+                other => return Err(format!("PostgreSQL cannot be asked: {other}")),
             };
             let opened = look::open(self.place(), pid, &bound);
             *session = Some(opened.map_err(|answer| format!("no session: {answer}"))?);

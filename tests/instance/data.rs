@@ -71,7 +71,9 @@ fn a_data_directory_is_absent_empty_unusable_or_a_cluster() {
         place.write(&place.path("elsewhere").join("PG_VERSION"), "12\n", 0o600);
         let fresh = place.instance("elsewhere", free_port());
         match fresh.check_programs() {
-            Err(why) => assert!(why.contains("the data directory is of 12"), "{why}"),
+            Err(error) => {
+                assert!(error.to_string().contains("the data directory is of 12"), "{error}");
+            }
             Ok(()) => panic!("programs of {} for data of 12", place.major),
         }
     });

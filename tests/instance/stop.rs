@@ -261,7 +261,7 @@ fn a_stop_without_a_user_database_does_not_lie() {
         ] {
             let (code, reason) = action(name, interval);
             assert_eq!(code, expected, "{name}: {reason}");
-            assert!(reason.contains("PostgreSQL runs in"), "{reason}");
+            assert!(reason.contains("PostgreSQL runs, and"), "{reason}");
         }
         assert!(matches!(pg.runtime().process(), Process::Running { .. }));
     });
