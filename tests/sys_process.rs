@@ -131,7 +131,13 @@ fn a_postmaster_is_proven_by_user_program_directory_and_start() {
     symlink(server.data(), &link).unwrap();
     proven(prove(pid, &Expectation { cwd: link, ..expected.clone() }));
 
+    // A directory that leads nowhere is nobody's: that is no doubt about whose this server is.
+    let circle = server.home.path().join("circle");
+    symlink(&circle, &circle).unwrap();
+    let below_a_file = server.data().join("PG_VERSION").join("data");
     for (wrong, word) in [
+        (Expectation { cwd: circle, ..expected.clone() }, "works in"),
+        (Expectation { cwd: below_a_file, ..expected.clone() }, "works in"),
         (Expectation { uid: 0, ..expected.clone() }, "uid"),
         (Expectation { exe_name: "postmaster".into(), ..expected.clone() }, "runs"),
         (Expectation { cwd: server.home.path().into(), ..expected.clone() }, "works in"),
