@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::sql::{self, Connection, Endpoint};
+use crate::client::sql::{self, Connection, Endpoint, SqlError};
 use crate::decide::facts::{Process, Sql};
 use crate::postgres::postmaster_pid::PostmasterStatus;
 use crate::sys::deadline::Deadline;
@@ -118,7 +118,20 @@ pub fn open(place: &Place, pid: i32, deadline: &Deadline) -> Result<Connection, 
         }
     }
     let endpoint = endpoint(place)?;
-    Connection::open(&endpoint, pid, deadline).map_err(|error| translated(place, error.into()))
+    Connection::open(&endpoint, pid, deadline).map_err(|error| match error {
+        // Somebody cleaned up /tmp or /run. Clients that are elsewhere miss nothing.
+        SqlError::NoSocket { .. } if is_ready(place, pid) => Sql::Alive(format!(
+            "{error}: a restart of PostgreSQL makes it anew, or correct socket_dir"
+        )),
+        error => translated(place, error.into()),
+    })
+}
+
+/// Whether this postmaster says of itself that it takes sessions.
+fn is_ready(place: &Place, pid: i32) -> bool {
+    place.claim().is_some_and(|claim| {
+        i64::from(claim.pid) == i64::from(pid) && claim.status == PostmasterStatus::Ready
+    })
 }
 
 /// A server may refuse us in its own language; what it does stands in its pid file in one word.
