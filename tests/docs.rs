@@ -60,6 +60,11 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::Diverged { from: name(), fork: at },
         Obstacle::OtherBranch { mine: PromotionId(NUMBER), primary: name() },
         Obstacle::NobodyToConfirm(names()),
+        // Their words are those of the look at the old primary's end.
+        Obstacle::LacksTheEnd(format!("{NAME} ended at 0/12FD1 (timeline 77777), this node has")),
+        Obstacle::EndUnknown(format!(
+            "{NAME} is online, does not run, and where it ended is not known"
+        )),
         Obstacle::TooFarBehind { bytes: NUMBER, allowed: NUMBER },
     ];
     // A new one has to be put into the list, and into the document.
@@ -77,6 +82,8 @@ fn obstacles() -> Vec<Obstacle> {
             | Obstacle::Diverged { .. }
             | Obstacle::OtherBranch { .. }
             | Obstacle::NobodyToConfirm(_)
+            | Obstacle::LacksTheEnd(_)
+            | Obstacle::EndUnknown(_)
             | Obstacle::TooFarBehind { .. } => {}
         }
     }
@@ -91,6 +98,8 @@ fn waits() -> Vec<Waiting> {
         Waiting::Strict,
         Waiting::NoFencing(WHY.into()),
         Waiting::NoQuorum,
+        Waiting::FileLost(names()),
+        Waiting::FileLost(BTreeSet::new()),
         Waiting::ForAcks(names()),
     ];
     for one in &all {
@@ -101,6 +110,7 @@ fn waits() -> Vec<Waiting> {
             | Waiting::Strict
             | Waiting::NoFencing(_)
             | Waiting::NoQuorum
+            | Waiting::FileLost(_)
             | Waiting::ForAcks(_) => {}
         }
     }

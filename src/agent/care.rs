@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Agent;
+use super::ledger::AsPrimary;
 use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
@@ -14,6 +15,7 @@ use crate::cluster::ledger::{Entry, Mode, Own, names as list};
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
+use crate::decide::monitor::{Expected, judge};
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::ocf::exit_code::ExitCode;
 use crate::ocf::params::FencingPolicy;
@@ -49,13 +51,15 @@ pub enum Cared {
     Superseded(Box<Entry>),
     /// A step failed; the next monitor goes on.
     Failed(String),
-    /// This node is not a primary that answers.
-    NotPrimary,
+    /// This node does not answer as a primary any more: what was seen instead.
+    NotPrimary(Box<Instance>),
 }
 
 /// The state of one round.
 struct Round {
     own: Own,
+    /// The own file was lost: `own` is what the CIB says, and the file is still to be made.
+    lost: bool,
     view: Option<Known<View>>,
     cluster: Option<Known<Cluster>>,
     barrier: Option<Lsn>,
@@ -72,7 +76,7 @@ impl Agent<'_> {
             return false;
         }
         let Some(members) = self.known_members() else { return false };
-        let facts = self.facts_of(&entry, primary, &members, None, None);
+        let facts = self.facts_of(&entry, false, primary, &members, None, None);
         sync::quiet(&facts)
     }
 
@@ -122,6 +126,7 @@ impl Agent<'_> {
     fn facts_of(
         &mut self,
         own: &Entry,
+        lost: bool,
         primary: &PrimaryFacts,
         members: &BTreeSet<NodeName>,
         cluster: Option<Known<Cluster>>,
@@ -155,6 +160,7 @@ impl Agent<'_> {
             mode: self.mode(),
             strict: self.params.sync_strict,
             own: own.clone(),
+            lost,
             names,
             effective,
             barrier,
@@ -219,15 +225,18 @@ impl Agent<'_> {
     ) -> Cared {
         let deadline = self.deadline.within(patience);
         let instance = self.pg.look(&deadline);
-        let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
+        let Sql::Primary(primary) = &instance.sql else {
+            return Cared::NotPrimary(Box::new(instance));
+        };
         let (file, _) = self.settle_intent(&instance);
         let view = self.view();
         let store = match view.as_known().and_then(super::view::View::ledger) {
             Known::Known(store) => store,
             Known::Unknown(why) => return Cared::Waiting(Waiting::ClusterUnknown(why)),
         };
-        let own = match self.entry_as_primary(&file, &store, primary.system_id, primary.timeline) {
-            Ok(own) => own,
+        let entry = self.entry_as_primary(&file, &store, primary.system_id, primary.timeline);
+        let AsPrimary { own, lost } = match entry {
+            Ok(entry) => entry,
             Err(why) => {
                 return match store.newest_done() {
                     Some(entry) if entry.primary != self.me => {
@@ -239,6 +248,7 @@ impl Agent<'_> {
         };
         let mut round = Round {
             own,
+            lost,
             view: Some(view),
             cluster: None,
             barrier: None,
@@ -253,7 +263,9 @@ impl Agent<'_> {
     fn rounds(&mut self, round: &mut Round, first: Instance, deadline: &Deadline) -> Cared {
         let mut instance = first;
         for _ in 0..STEPS {
-            let Sql::Primary(primary) = &instance.sql else { return Cared::NotPrimary };
+            let Sql::Primary(primary) = &instance.sql else {
+                return Cared::NotPrimary(Box::new(instance));
+            };
             let primary = primary.clone();
             let Some(Known::Known(view)) = &round.view else {
                 return Cared::Waiting(Waiting::ClusterUnknown("no view of the cluster".into()));
@@ -265,8 +277,8 @@ impl Agent<'_> {
             // Whoever was taken out of the configuration counts until it is out of E.
             members.extend(entry.heirs.iter().cloned());
             members.extend(round.declared_out.iter().cloned());
-            let facts =
-                self.facts_of(&entry, &primary, &members, round.cluster.clone(), round.barrier);
+            let (cluster, barrier) = (round.cluster.clone(), round.barrier);
+            let facts = self.facts_of(&entry, round.lost, &primary, &members, cluster, barrier);
             match sync::next(&forget::with_word(&facts, &round.declared_out)) {
                 Next::Settled => return Cared::Settled(entry.heirs),
                 Next::Wait(waiting) => return Cared::Waiting(waiting),
@@ -372,6 +384,7 @@ impl Agent<'_> {
                     round.own = before;
                     return Err(chain(&error));
                 }
+                round.lost = false;
                 info!(
                     "the ledger: standbys that may take over: {} (term {} seq {})",
                     list(&entry.heirs),
@@ -487,6 +500,9 @@ impl Agent<'_> {
         }
         if let Cared::Failed(why) = result {
             warn!("{why}");
+            self.cache.care_failed = self.cache.care_failed.saturating_add(1);
+        } else {
+            self.cache.care_failed = 0;
         }
     }
 
@@ -523,6 +539,7 @@ impl Agent<'_> {
             Cared::Waiting(Waiting::NoQuorum) => "primary-waiting-for-quorum".into(),
             Cared::Waiting(Waiting::NoFencing(_)) => "primary-waiting-for-fencing".into(),
             Cared::Waiting(Waiting::Strict) => "primary-waiting-for-a-standby".into(),
+            Cared::Waiting(Waiting::FileLost(_)) => "primary-without-ledger".into(),
             Cared::Superseded(_) => "superseded".into(),
             Cared::Settled(_) if !self.cache.unfenced.is_empty() => {
                 "primary-without-fencing".into()
@@ -530,7 +547,7 @@ impl Agent<'_> {
             Cared::Settled(_)
             | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
             | Cared::Failed(_)
-            | Cared::NotPrimary => "primary".into(),
+            | Cared::NotPrimary(_) => "primary".into(),
         }
     }
 
@@ -565,16 +582,22 @@ impl Agent<'_> {
                     }
                 ),
             ),
+            // Once may be a checkpoint under way or a tool that was slow.
+            Cared::Failed(why) if self.cache.care_failed > 1 => Outcome::because(
+                ExitCode::DegradedPromoted,
+                format!("standbys cannot be taken in or let go: {why}"),
+            ),
             Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
                 Outcome::is(ExitCode::RunningPromoted)
             }
             Cared::Waiting(waiting) => {
                 Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
             }
-            Cared::NotPrimary => Outcome::because(
-                ExitCode::FailedPromoted,
-                "PostgreSQL was the primary a moment ago and does not answer as one now",
-            ),
+            // It may only be busy: that is for the monitor's own rule to judge.
+            Cared::NotPrimary(instance) => {
+                let verdict = judge(Expected::Promoted, instance);
+                Outcome { code: verdict.code, reason: verdict.reason, output: Vec::new() }
+            }
         }
     }
 }

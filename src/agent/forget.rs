@@ -105,7 +105,7 @@ impl Agent<'_> {
             Cared::Waiting(waiting) => waiting.to_string(),
             Cared::Failed(why) => why.clone(),
             Cared::Superseded(entry) => format!("{} was promoted since", entry.primary),
-            Cared::NotPrimary => "the instance here is no primary any more".to_owned(),
+            Cared::NotPrimary(_) => "the instance here is no primary any more".to_owned(),
         };
         match heirs {
             Some(heirs) if !heirs.contains(node) => {

@@ -15,7 +15,16 @@ use crate::cluster::node::NodeName;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::promote::Intent;
 use crate::postgres::control_data::WasWritable;
+use crate::postgres::lsn::Timeline;
 use crate::sys::chain;
+
+/// The timeline that a server which accepts writes is on.
+pub fn timeline_written(instance: &Instance) -> Option<Timeline> {
+    match &instance.sql {
+        Sql::Primary(primary) => Some(primary.timeline),
+        _ => None,
+    }
+}
 
 impl Agent<'_> {
     /// Where an intent of this node stands, by what its data and its server show.
@@ -53,8 +62,7 @@ impl Agent<'_> {
         match state {
             Intent::None | Intent::Pending => return (OwnFile::Read(own), state),
             Intent::CarriedOut => {
-                own.followed = own.store.intent(&self.me).map(|entry| entry.id);
-                own.store.resolve_done(&self.me);
+                own.carried_out(&self.me, timeline_written(instance));
             }
             Intent::Void => own.store.drop_intent(&self.me),
         }
@@ -165,12 +173,12 @@ impl Agent<'_> {
         file: &OwnFile,
         cib: &Store,
         system_id: u64,
-        timeline: crate::postgres::lsn::Timeline,
-    ) -> Result<Own, String> {
+        timeline: Timeline,
+    ) -> Result<AsPrimary, String> {
         if let OwnFile::Read(own) = file
             && own.store.done(&self.me).is_some()
         {
-            return Ok(own.clone());
+            return Ok(AsPrimary { own: own.clone(), lost: false });
         }
         let mut own = match file {
             OwnFile::Read(own) => own.clone(),
@@ -189,26 +197,36 @@ impl Agent<'_> {
                 entry.primary, entry.term
             ));
         }
-        if own.store.done(&self.me).is_none() {
-            if own.store.intent(&self.me).is_some() {
-                own.store.resolve_done(&self.me);
-            } else {
-                own.store.set_done(Entry {
-                    system_id,
-                    term: own.store.max_term().max(1),
-                    seq: 0,
-                    id: super::random_id()?,
-                    primary: self.me.clone(),
-                    timeline,
-                    mode: self.mode(),
-                    heirs: std::collections::BTreeSet::new(),
-                    history: Vec::new(),
-                });
-                info!("no ledger anywhere: this primary begins one");
-            }
+        own.carried_out(&self.me, Some(timeline));
+        if own.store.done(&self.me).is_some() {
+            // Not written: what the CIB says of E may be older than what the file said, or be a
+            // beginning that was never proven (E = {}). The care for the standbys makes sure first.
+            return Ok(AsPrimary { own, lost: true });
         }
-        own.followed = own.store.done(&self.me).map(|entry| entry.id);
+        let entry = Entry {
+            system_id,
+            term: own.store.max_term().max(1),
+            seq: 0,
+            id: super::random_id()?,
+            primary: self.me.clone(),
+            timeline,
+            mode: self.mode(),
+            heirs: std::collections::BTreeSet::new(),
+            history: Vec::new(),
+        };
+        own.followed = Some(entry.id);
+        own.store.set_done(entry);
+        info!("no ledger anywhere: this primary begins one");
         self.home.write(&own).map_err(|error| chain(&error))?;
-        Ok(own)
+        Ok(AsPrimary { own, lost: false })
     }
+}
+
+/// A running primary's own part of the ledger.
+#[derive(Clone, Debug)]
+pub struct AsPrimary {
+    /// What it works with.
+    pub own: Own,
+    /// It is what the CIB says, for the own file is lost.
+    pub lost: bool,
 }

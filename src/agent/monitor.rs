@@ -11,8 +11,10 @@ use super::care::Cared;
 use super::outcome::Outcome;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Own;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{Expected, Verdict, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::Upstream;
@@ -42,10 +44,25 @@ impl Agent<'_> {
         }
     }
 
-    /// Answers what runs here.
+    /// Answers what runs here. A reason that has changed gets through to people.
     pub fn monitor(&mut self) -> Outcome {
         let expected = self.expected();
         self.pg.bound_log();
+        let Outcome { code, reason, output } = self.judge_instance(expected);
+        if self.standalone || expected == Expected::Anything {
+            return Outcome { code, reason, output };
+        }
+        let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
+        let (verdict, now) = reported::answer(Verdict { code, reason }, &shown, super::uptime());
+        if let Some(reason) = verdict.reason.as_ref().filter(|_| now != shown) {
+            // Pacemaker cuts it off; the log has all of it.
+            info!("{reason}");
+        }
+        (self.cache.shown, self.cache.shown_at) = (now.kind, now.at);
+        Outcome { code: verdict.code, reason: verdict.reason, output }
+    }
+
+    fn judge_instance(&mut self, expected: Expected) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
         let verdict = judge(expected, &instance);
         let plain =
@@ -164,6 +181,13 @@ impl Agent<'_> {
     fn monitor_standby(&mut self, instance: &Instance, seen: &StandbyFacts) -> Outcome {
         let streams = seen.streams();
         self.cache.broken = if streams { 0 } else { self.cache.broken.saturating_add(1) };
+        let noted = match self.home.read() {
+            OwnFile::Read(own) => {
+                self.keep_reached(&own, seen);
+                is_noted(&own)
+            }
+            OwnFile::Missing | OwnFile::Unreadable(_) => false,
+        };
         let right = seen
             .receiver
             .as_ref()
@@ -173,7 +197,7 @@ impl Agent<'_> {
             from_the_right_one: right,
             paused: seen.paused,
             delayed: seen.apply_delay > 0,
-            due: self.pacemaker_is_due() || self.cache.published || !self.is_noted(),
+            due: self.pacemaker_is_due() || self.cache.published || !noted,
             upstream: None,
             followed: None,
             ruling: None,
@@ -225,7 +249,7 @@ impl Agent<'_> {
                         self.cache.yielded.clear();
                     }
                     if !streams && facts.broken >= standby::PATIENCE {
-                        facts.diagnosis = None;
+                        facts.diagnosis = self.slot_trouble(&node);
                     }
                     facts.followed = Some(followed.map(|_| ()));
                 }
@@ -237,7 +261,7 @@ impl Agent<'_> {
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let file = self.home.read();
                         let position = self.position(instance);
-                        ruling = self.elect(&view, &file, position, Purpose::Promotion);
+                        ruling = self.elect_to_take_over(&view, &file, instance, &position);
                     }
                     facts.ruling = Some(ruling);
                 }
@@ -284,17 +308,6 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether the own file says that this node's data is of the newest promotion that it knows.
-    /// Without that it is no help in an election, and its absence would block everybody's.
-    fn is_noted(&self) -> bool {
-        match self.home.read() {
-            OwnFile::Read(own) => {
-                own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
-            }
-            OwnFile::Missing | OwnFile::Unreadable(_) => false,
-        }
-    }
-
     /// Publishes the own position and judges whether this node may have a score although there is
     /// no primary.
     pub fn cold_election(&mut self, instance: &Instance, view: &super::view::View) -> Ruling {
@@ -316,6 +329,12 @@ impl Agent<'_> {
             }
             Known::Unknown(why) => Known::Unknown(why),
         };
-        self.elect(view, &file, position, Purpose::ColdStart)
+        self.elect(view, &file, instance, position, Purpose::ColdStart)
     }
+}
+
+/// Whether the own file says that this node's data is of the newest promotion that it knows. Without
+/// that it is no help in an election, and its absence would block everybody's.
+fn is_noted(own: &Own) -> bool {
+    own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
 }

@@ -137,7 +137,7 @@ impl Agent<'_> {
             // The others attach to it before it is promoted, each by its slot.
             let members = self.members(&view);
             self.ensure_slots(&members);
-            let ruling = self.elect(&view, &file, position.clone(), Purpose::Promotion);
+            let ruling = self.elect_to_take_over(&view, &file, first, &position);
             if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
                 self.yield_to(&ruling);
             } else if self.mode() == Mode::Async
@@ -155,7 +155,7 @@ impl Agent<'_> {
             && self.is_preferred_to(candidate, mine, &view)
         {
             info!("this node has more than {candidate}, which is about to be promoted");
-            let cold = self.elect(&view, &file, position, Purpose::ColdStart);
+            let cold = self.elect(&view, &file, first, position, Purpose::ColdStart);
             if let Ruling::Permitted(_) = cold {
                 self.set_score(&me, PREFERRED_SCORE);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
+use super::ledger::timeline_written;
 use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
@@ -14,7 +15,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId};
 use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
-use crate::decide::facts::Sql;
+use crate::decide::facts::{Instance, Sql};
 use crate::decide::promote::{
     Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
@@ -151,8 +152,7 @@ impl Agent<'_> {
             Step::ResolveDone | Step::ResolveVoid => {
                 if let OwnFile::Read(mut own) = self.home.read() {
                     if *step == Step::ResolveDone {
-                        own.followed = own.store.intent(&self.me).map(|entry| entry.id);
-                        own.store.resolve_done(&self.me);
+                        own.carried_out(&self.me, timeline_written(&facts.instance));
                     } else {
                         own.store.drop_intent(&self.me);
                     }
@@ -171,7 +171,15 @@ impl Agent<'_> {
                 self.hold_election(facts, round);
             }
             Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts, round)),
-            Step::CheckPlanned => facts.planned = Some(self.check_planned(facts, round)),
+            Step::CheckPlanned => {
+                facts.planned = Some(match &facts.ruling {
+                    Some(Ruling::Permitted(plan)) => {
+                        let (view, mine) = (round.view.as_ref(), round.position.as_ref());
+                        self.check_planned(plan, view, mine)
+                    }
+                    Some(Ruling::Refused(_)) | None => Planned::NotApplicable,
+                });
+            }
             Step::WriteIntent(plan) => {
                 self.write_intent(plan, facts, round)?;
                 facts.done = Progress::FileWritten;
@@ -232,7 +240,7 @@ impl Agent<'_> {
         // The score is the token of whoever was primary; without it only the rule of a cold start
         // permits anything.
         let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
-        facts.ruling = Some(self.elect(&view, &round.file, position, purpose));
+        facts.ruling = Some(self.elect(&view, &round.file, &facts.instance, position, purpose));
         round.view = Some(view);
     }
 
@@ -264,16 +272,38 @@ impl Agent<'_> {
         }
     }
 
+    /// The election for taking over, with the check of a planned move: what `promote` would find.
+    pub fn elect_to_take_over(
+        &mut self,
+        view: &View,
+        file: &OwnFile,
+        instance: &Instance,
+        position: &Known<Position>,
+    ) -> Ruling {
+        let ruling = self.elect(view, file, instance, position.clone(), Purpose::Promotion);
+        let Ruling::Permitted(plan) = &ruling else { return ruling };
+        let mine = position.clone().known();
+        let planned = self.check_planned(plan, Some(view), mine.as_ref());
+        match planned.obstacle(self.mode(), self.params.force_promotion) {
+            Some(obstacle) => Ruling::Refused(vec![obstacle]),
+            None => ruling,
+        }
+    }
+
     /// In a planned move this node has to have everything up to the end of the old primary's
     /// shutdown checkpoint.
-    fn check_planned(&mut self, facts: &Facts, round: &Round) -> Planned {
-        let Some(Ruling::Permitted(plan)) = &facts.ruling else { return Planned::NotApplicable };
+    fn check_planned(
+        &mut self,
+        plan: &Plan,
+        view: Option<&View>,
+        mine: Option<&Position>,
+    ) -> Planned {
         let Some(entry) = plan.after.as_ref().filter(|entry| entry.primary != self.me) else {
             return Planned::NotApplicable;
         };
-        let Some(view) = &round.view else { return Planned::Unknown("no view".into()) };
+        let Some(view) = view else { return Planned::Unknown("no view".into()) };
         let old = &entry.primary;
-        let Some(mine) = &round.position else {
+        let Some(mine) = mine else {
             return Planned::Unknown("the own position is not known".into());
         };
         let said = self.pacemaker.read_all(Attribute::Shutdown, self.tool_limit());

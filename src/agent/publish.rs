@@ -14,7 +14,8 @@ use crate::cluster::ledger::{Own, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Member, Position, Publication};
 use crate::decide::election::{self, Purpose, Ruling};
-use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::facts::{DataDir, Instance, Process, Sql, StandbyFacts};
+use crate::postgres::lsn::Lsn;
 
 impl Agent<'_> {
     /// How far this node's data goes, measured now on a running standby.
@@ -63,12 +64,7 @@ impl Agent<'_> {
         if own.store.intent(&self.me).is_some() {
             return Known::unknown("its own promotion has not come to its end");
         }
-        let primary_reached = match &instance.sql {
-            Sql::Standby(standby) => {
-                standby.receiver.as_ref().and_then(|receiver| receiver.latest_end)
-            }
-            _ => None,
-        };
+        let primary_reached = self.primary_reached(instance, &own);
         self.position(instance).map(|position| {
             Publication::Data(Box::new(Member {
                 position,
@@ -77,6 +73,31 @@ impl Agent<'_> {
                 store: own.store,
             }))
         })
+    }
+
+    /// How far the primary of the newest promotion in `own` was last known to be. The receiver forgets
+    /// it when it ends, so monitors keep it.
+    fn primary_reached(&self, instance: &Instance, own: &Own) -> Option<Lsn> {
+        let now = match &instance.sql {
+            Sql::Standby(standby) => standby.receiver.as_ref().and_then(|one| one.latest_end),
+            _ => None,
+        };
+        let newest = own.store.newest_done()?.id.to_string();
+        let kept = (self.cache.reached_of == newest).then_some(Lsn(self.cache.reached));
+        now.max(kept).filter(|lsn| lsn.is_valid())
+    }
+
+    /// Keeps how far the primary is, for the time when it does not say so any more.
+    pub fn keep_reached(&mut self, own: &Own, standby: &StandbyFacts) {
+        let Some(entry) = own.store.newest_done().filter(|one| own.followed == Some(one.id)) else {
+            return;
+        };
+        let Some(now) = standby.receiver.as_ref().and_then(|one| one.latest_end) else { return };
+        let of = entry.id.to_string();
+        if self.cache.reached_of != of {
+            (self.cache.reached_of, self.cache.reached) = (of, 0);
+        }
+        self.cache.reached = self.cache.reached.max(now.0);
     }
 
     /// Publishes it. What cannot be measured is not published: the others then do not see this node.
@@ -152,6 +173,7 @@ impl Agent<'_> {
         &mut self,
         view: &View,
         file: &OwnFile,
+        instance: &Instance,
         position: Known<Position>,
         purpose: Purpose,
     ) -> Ruling {
@@ -175,6 +197,7 @@ impl Agent<'_> {
         let peers = self.peers(&members, view, newest);
         let mut out = view.out(&members);
         out.remove(&self.me);
+        let reached = self.primary_reached(instance, &own);
         election::judge(&election::Facts {
             me: self.me.clone(),
             position,
@@ -183,6 +206,7 @@ impl Agent<'_> {
             cib,
             peers,
             out,
+            reached,
             mode: self.mode(),
             strict: self.params.sync_strict,
             max_lag: self.params.max_promotion_lag_bytes,

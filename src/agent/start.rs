@@ -26,7 +26,11 @@ impl Agent<'_> {
             let me = self.me.clone();
             self.bar(&me);
             self.cache.yielded.clear();
+            self.cache.shown.clear();
             self.withdraw_position();
+        }
+        for line in self.pg.started_at_boot() {
+            warn!("{line}");
         }
         let first = self.pg.look(&self.deadline.within(Duration::from_secs(10)));
         let (file, _) = self.settle_intent(&first);
@@ -116,7 +120,11 @@ impl Agent<'_> {
             Step::AskUpstream => {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
-                        self.exchange_ledger(&view, false);
+                        // Also from a node that is going to be refused: its word may be all that the
+                        // primary waits for.
+                        if let OwnFile::Read(own) = self.exchange_ledger(&view, false) {
+                            self.publish_ack(&own, true);
+                        }
                         facts.alone = facts.alone || self.no_heir_runs(file, &view);
                         self.find_upstream(&view, file)
                     }

@@ -47,6 +47,8 @@ pub fn survey(subject: &Subject) -> Facts {
             names = Known::Unknown(why);
         }
         Ok(pg) => {
+            let at_boot = pg.started_at_boot().into_iter();
+            problems.extend(at_boot.map(|line| format!("{}: {line}", subject.me)));
             let others: Vec<NodeName> =
                 members.iter().filter(|node| **node != subject.me).cloned().collect();
             // First our own, and not at the same time: looking at it means to be its user for a

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use super::Agent;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
-use crate::client::peer::{Peer, PeerAnswer};
+use crate::client::peer::{Peer, PeerAnswer, Slot};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
@@ -94,6 +94,19 @@ impl Agent<'_> {
             lsn: identity.lsn,
             knows_our_promotion,
         }))
+    }
+
+    /// Why this node's slot on `node` keeps it from streaming, if that can be told.
+    pub fn slot_trouble(&mut self, node: &NodeName) -> Option<String> {
+        let slot = slot_name(&self.params.slot_name, self.me.as_str());
+        let limit = self.deadline.bounded(std::time::Duration::from_secs(3));
+        match self.pg.peer_slot(&self.peer(node), &slot, limit) {
+            Ok(found) => Slot::trouble(found.as_ref(), &slot),
+            Err(answer) => {
+                debug!("{node} was asked for the slot {slot}: {answer}");
+                None
+            }
+        }
     }
 
     /// The settings with which this node streams from `node`. What an administrator added to

@@ -1,5 +1,7 @@
 //! `validate-all`, `validate-pghba` and `reload-agent`. Floor 3.
 
+use tracing::warn;
+
 use super::Agent;
 use super::outcome::Outcome;
 use crate::cluster::known::Known;
@@ -25,7 +27,14 @@ impl Agent<'_> {
             return without_programs(&error);
         }
         match self.pg.data_dir() {
-            DataDir::Cluster(_) => Outcome::ok(),
+            // No failure: the service is not started now, and the node may be wanted at once.
+            DataDir::Cluster(_) => {
+                let output = self.pg.started_at_boot();
+                for line in &output {
+                    warn!("{line}");
+                }
+                Outcome { output, ..Outcome::ok() }
+            }
             DataDir::Unusable(why) => Outcome::because(ExitCode::Perm, why),
             DataDir::Absent | DataDir::Empty => Outcome::error(format!(
                 "{} holds no database: make one by initdb on the first node, by pg_basebackup on \

@@ -71,6 +71,12 @@ pub struct Cache {
     pub asked: u64,
     /// Modification time of Pacemaker's configuration when it was last asked, in nanoseconds.
     pub cib_changed: i64,
+    /// Rounds of care for the standbys in a row that failed.
+    pub care_failed: u32,
+    /// How far the primary of promotion `reached_of` was last known to be.
+    pub reached: u64,
+    /// That promotion.
+    pub reached_of: String,
     /// The node that this standby should stream from.
     pub upstream: String,
     /// Its address.
@@ -93,8 +99,10 @@ pub struct Cache {
     pub state: String,
     /// The last acknowledgement published.
     pub ack: String,
-    /// The last thing written to the log about the state, so that it is not written twice.
-    pub said: String,
+    /// The kind of the reason that Pacemaker shows of this instance; empty: none.
+    pub shown: String,
+    /// Since when, in seconds of uptime.
+    pub shown_at: u64,
 }
 
 impl Home {

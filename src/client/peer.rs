@@ -45,6 +45,41 @@ pub struct Identity {
     pub version: Version,
 }
 
+/// A replication slot, by pg_replication_slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Somebody streams by it.
+    pub active: bool,
+    /// `reserved`, `extended`, `unreserved`, `lost`; empty before it was ever used.
+    pub wal_status: String,
+}
+
+impl Slot {
+    /// Why the standby of this slot cannot stream, if the slot is the reason.
+    pub fn trouble(slot: Option<&Self>, name: &str) -> Option<String> {
+        match slot {
+            None => Some(format!("the slot {name} is missing there, and is made anew soon")),
+            Some(slot) if slot.wal_status == "lost" => Some(format!(
+                "the WAL that it needs is gone there (slot {name} is lost, \
+                 max_slot_wal_keep_size): replace its data by a copy of the primary's"
+            )),
+            Some(slot) if slot.active => {
+                Some(format!("the slot {name} is in use there by another connection"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// Which kind of connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Login {
+    /// As a walreceiver logs in.
+    Replication,
+    /// To the database `postgres`, as pg_rewind logs in.
+    Postgres,
+}
+
 /// What a peer answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -133,6 +168,25 @@ pub fn show(
     answer::setting(&output)
 }
 
+/// Asks a peer for one of its replication slots, on an ordinary connection to the database `postgres`;
+/// none: it has no such slot. `slot` goes into the query as it is: a slot's name has letters, digits
+/// and underscores.
+pub fn slot(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    slot: &str,
+    limit: Duration,
+) -> Result<Option<Slot>, PeerAnswer> {
+    let query = format!(
+        "SELECT active, COALESCE(wal_status, '') FROM pg_catalog.pg_replication_slots \
+         WHERE slot_name = '{slot}'"
+    );
+    let deadline = Deadline::after(limit);
+    let output = ask_in(exec, psql, peer, Login::Postgres, &[query], &deadline)?;
+    answer::slot(&output)
+}
+
 /// Asks a peer for the history of a timeline. The peer must have that history file.
 pub fn timeline_history(
     exec: &dyn Exec,
@@ -167,11 +221,22 @@ fn ask(
     commands: &[String],
     deadline: &Deadline,
 ) -> Result<Output, PeerAnswer> {
+    ask_in(exec, psql, peer, Login::Replication, commands, deadline)
+}
+
+fn ask_in(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    login: Login,
+    commands: &[String],
+    deadline: &Deadline,
+) -> Result<Output, PeerAnswer> {
     let address = match whereabouts(exec, peer, deadline)? {
         Some(addresses) => Some(knock(&addresses, peer.port, deadline)?),
         None => None,
     };
-    let cmd = command(psql, peer, address, commands, deadline.left());
+    let cmd = command(psql, peer, login, address, commands, deadline.left());
     let output = exec.run(&cmd).map_err(|error| PeerAnswer::Unknown(chain(&error)))?;
     match output.ended {
         Ended::TimedOut => Err(PeerAnswer::NoAnswer),
@@ -186,6 +251,7 @@ fn ask(
 fn command(
     psql: Cmd,
     peer: &Peer,
+    login: Login,
     address: Option<IpAddr>,
     commands: &[String],
     limit: Duration,
@@ -200,9 +266,14 @@ fn command(
     if let Some(passfile) = &peer.passfile {
         conninfo.set("passfile", passfile);
     }
-    // The name under which a walreceiver looks into the passfile.
-    conninfo.set("dbname", "replication");
-    conninfo.set("replication", "true");
+    match login {
+        Login::Replication => {
+            // The name under which a walreceiver looks into the passfile.
+            conninfo.set("dbname", "replication");
+            conninfo.set("replication", "true");
+        }
+        Login::Postgres => conninfo.set("dbname", "postgres"),
+    }
     conninfo.set("application_name", "pgtwin_peer");
     conninfo.set("connect_timeout", &limit.as_secs().max(2).to_string());
     let mut cmd = psql.args(["-X", "-At", "-w"]).limit(limit);
@@ -304,6 +375,7 @@ mod tests {
         let cmd = command(
             psql.clone(),
             &peer("n2"),
+            Login::Replication,
             Some("192.0.2.7".parse().unwrap()),
             &["IDENTIFY_SYSTEM".to_owned()],
             Duration::from_secs(3),
@@ -326,6 +398,28 @@ mod tests {
         ] {
             assert!(conninfo.contains(part), "{conninfo}");
         }
+    }
+
+    #[test]
+    fn a_slot_says_why_its_standby_cannot_stream() {
+        let ask = |stdout: &str| {
+            let script = Script::of(vec![output(Ended::Exited(0), stdout, "")]);
+            let own = Peer { host: "/run/postgresql".into(), ..peer("") };
+            let slot = slot(&script, Cmd::new("psql"), &own, "ha_slot_n2", KNOCK).unwrap();
+            let conninfo = script.seen.borrow()[0].args.last().unwrap().clone();
+            assert!(conninfo.contains("dbname=postgres") && !conninfo.contains("replication="));
+            Slot::trouble(slot.as_ref(), "ha_slot_n2")
+        };
+        for (stdout, words) in
+            [("", "is missing there"), ("f|lost\n", "is lost"), ("t|reserved\n", "in use")]
+        {
+            let trouble = ask(stdout).unwrap();
+            assert!(trouble.contains(words), "{stdout:?}: {trouble}");
+        }
+        assert_eq!(ask("f|reserved\n"), None);
+        let script = Script::of(vec![output(Ended::Exited(0), "rubbish\n", "")]);
+        let own = Peer { host: "/run/postgresql".into(), ..peer("") };
+        assert!(slot(&script, Cmd::new("psql"), &own, "ha_slot_n2", KNOCK).is_err());
     }
 
     #[test]

@@ -296,6 +296,18 @@ impl Own {
         }
     }
 
+    /// The intent of `node`, whose file this is, was carried out: its data is of that promotion, on
+    /// this timeline where it is known. Without an intent nothing changes.
+    pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
+        let Some(mut entry) = self.store.intent(node).cloned() else { return };
+        self.followed = Some(entry.id);
+        if let Some(timeline) = timeline {
+            entry.timeline = timeline;
+        }
+        self.store.set_intent(entry);
+        self.store.resolve_done(node);
+    }
+
     /// The file's text.
     pub fn to_text(&self) -> String {
         use fmt::Write;

@@ -38,6 +38,8 @@ pub struct Facts {
     pub cib: Known<Store>,
     /// All other members; unknown means *not seen*.
     pub peers: BTreeMap<NodeName, Known<Publication>>,
+    /// Async: how far this node last knew the primary to be.
+    pub reached: Option<Lsn>,
     /// Members that are offline and not unclean, with fencing that works.
     pub out: BTreeSet<NodeName>,
     /// Sync or async.
@@ -103,6 +105,10 @@ pub enum Obstacle {
     },
     /// Nobody would be left to confirm commits, and that was forbidden or is not proven.
     NobodyToConfirm(BTreeSet<NodeName>),
+    /// The old primary was shut down in order, and this node lacks WAL from before its end.
+    LacksTheEnd(String),
+    /// Async: the old primary is there and does not run, and where it ended is not known.
+    EndUnknown(String),
     /// Async: too much would be lost.
     TooFarBehind {
         /// How many bytes are missing from what the primary was known to have.
@@ -119,6 +125,7 @@ impl Obstacle {
             Self::OwnPositionUnknown(_)
             | Self::StillReplaying
             | Self::CibUnknown(_)
+            | Self::EndUnknown(_)
             | Self::NotSeen(..)
             | Self::NotExact(_) => true,
             Self::ForeignSystem { .. }
@@ -127,6 +134,7 @@ impl Obstacle {
             | Self::Behind { .. }
             | Self::Diverged { .. }
             | Self::OtherBranch { .. }
+            | Self::LacksTheEnd(_)
             | Self::NobodyToConfirm(_)
             | Self::TooFarBehind { .. } => false,
         }
@@ -308,6 +316,7 @@ impl Facts {
             .keys()
             .filter_map(|node| self.seen(node))
             .filter_map(|member| member.primary_reached)
+            .chain(self.reached)
             .max();
         let bytes = reached.map_or(0, |reached| reached.0.saturating_sub(mine.lsn.0));
         if bytes > self.max_lag {
@@ -551,6 +560,7 @@ impl fmt::Display for Obstacle {
                 "no standby is left to confirm commits, and {} is not proven out",
                 list(nodes)
             ),
+            Self::LacksTheEnd(why) | Self::EndUnknown(why) => f.write_str(why),
             Self::TooFarBehind { bytes, allowed } => write!(
                 f,
                 "{bytes} bytes of the primary's WAL are missing here, max_promotion_lag_bytes is \

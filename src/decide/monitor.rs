@@ -4,6 +4,8 @@
 //! *dead*, nor is a server that refuses the agent's login: a healthy primary is never bounced because
 //! it took no connection, and a line missing in pg_hba.conf would follow the service to the next node.
 
+pub mod reported;
+
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::control_data::WasWritable;

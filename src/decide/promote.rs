@@ -36,6 +36,19 @@ pub enum Planned {
     Unknown(String),
 }
 
+impl Planned {
+    /// Why this node may not be promoted although the election permits it.
+    pub fn obstacle(&self, mode: Mode, force: bool) -> Option<Obstacle> {
+        match (self, mode) {
+            (Self::Lacking(_) | Self::Unknown(_), Mode::Async) if force => None,
+            (Self::Lacking(why), _) => Some(Obstacle::LacksTheEnd(why.clone())),
+            (Self::Unknown(why), Mode::Async) => Some(Obstacle::EndUnknown(why.clone())),
+            // Sync: every acknowledged commit is on a member of E, and all of E was seen.
+            (Self::Unknown(_), Mode::Sync) | (Self::NotApplicable | Self::Complete, _) => None,
+        }
+    }
+}
+
 /// Where an own entry of the ledger stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -204,21 +217,12 @@ pub fn next(facts: &Facts) -> Next {
         }
         Some(OldPrimary::NotApplicable | OldPrimary::NotWritable) => {}
     }
-    match &facts.planned {
-        None => return Next::Do(Step::CheckPlanned),
-        Some(Planned::Lacking(why)) if !(facts.force && facts.mode == Mode::Async) => {
-            return Next::Refused { reason: why.clone(), better: None };
+    let Some(planned) = &facts.planned else { return Next::Do(Step::CheckPlanned) };
+    if let Some(obstacle) = planned.obstacle(facts.mode, facts.force) {
+        if obstacle.may_pass() && !facts.out_of_time {
+            return Next::Do(Step::WaitAndElect);
         }
-        Some(Planned::Unknown(why)) if facts.mode == Mode::Async && !facts.force => {
-            if !facts.out_of_time {
-                return Next::Do(Step::WaitAndElect);
-            }
-            return Next::Refused { reason: why.clone(), better: None };
-        }
-        // Sync: every acknowledged commit is on a member of E, and all of E was seen.
-        Some(
-            Planned::NotApplicable | Planned::Complete | Planned::Lacking(_) | Planned::Unknown(_),
-        ) => {}
+        return Next::Refused { reason: obstacle.to_string(), better: None };
     }
     Next::Do(match facts.done {
         Progress::Nothing => Step::WriteIntent(plan.clone()),

@@ -35,7 +35,7 @@ pub struct Facts {
     pub has_score: bool,
     /// Monitors in a row that found replication broken, this one included.
     pub broken: u32,
-    /// What the server says about its receiver's failure, if anything.
+    /// Why it does not stream, if that could be told.
     pub diagnosis: Option<String>,
 }
 

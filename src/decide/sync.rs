@@ -4,6 +4,9 @@
 //! member of E, or E = {} is durable with the primary. Each step here keeps it, also when the process
 //! dies right after it. The rows are those of the model checker, with its guards.
 
+mod alone;
+mod asynchronous;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -86,8 +89,10 @@ pub struct Facts {
     pub mode: Mode,
     /// `sync_strict`.
     pub strict: bool,
-    /// My done entry, as my file has it.
+    /// My done entry, as my file has it; as the CIB has it if the file was lost.
     pub own: Entry,
+    /// This running primary's file was lost or damaged: what its E was is not known.
+    pub lost: bool,
     /// V: the names that a fresh session sees; none when they are not ours.
     pub names: Option<BTreeSet<NodeName>>,
     /// Whether V is in effect: backends wait, and no walsender has other names.
@@ -138,7 +143,10 @@ pub enum Waiting {
     NoFencing(String),
     /// Commits wait for quorum.
     NoQuorum,
-    /// A larger E waits for the confirmation of these.
+    /// The own file was lost, and is made anew when these have acknowledged that nobody may take over,
+    /// and with quorum. Commits go on as V has it.
+    FileLost(BTreeSet<NodeName>),
+    /// A larger E, or a score, waits for the acknowledgement of these.
     ForAcks(BTreeSet<NodeName>),
 }
 
@@ -160,7 +168,7 @@ pub enum Next {
 pub fn next(facts: &Facts) -> Next {
     match facts.mode {
         Mode::Sync => next_sync(facts),
-        Mode::Async => next_async(facts),
+        Mode::Async => asynchronous::next_async(facts),
     }
 }
 
@@ -182,6 +190,15 @@ impl Facts {
 
     fn gone_for_long(&self, node: &NodeName) -> bool {
         self.standbys.get(node).is_none_or(|standby| standby.gone_for_long || !standby.eligible)
+    }
+
+    /// Those of `nodes` that may stream again in the next seconds.
+    fn expected(&self, nodes: &BTreeSet<NodeName>, cluster: &Cluster) -> BTreeSet<NodeName> {
+        nodes
+            .iter()
+            .filter(|node| !cluster.away(node) && !self.gone_for_long(node))
+            .cloned()
+            .collect()
     }
 
     /// The steps that bring V into effect and one of `who` up to date with it.
@@ -256,7 +273,8 @@ pub fn quiet(facts: &Facts) -> bool {
     let streaming = facts.streaming();
     match facts.mode {
         Mode::Sync => {
-            facts.own.mode == Mode::Sync
+            !facts.lost
+                && facts.own.mode == Mode::Sync
                 && facts.own.heirs == streaming
                 && facts.names.as_ref() == Some(&streaming)
                 && (facts.effective || streaming.is_empty())
@@ -292,7 +310,10 @@ fn next_sync(facts: &Facts) -> Next {
         Err(next) => return next,
     };
     if own.mode == Mode::Async {
-        return to_sync(facts, cluster);
+        return alone::to_sync(facts, cluster);
+    }
+    if facts.lost {
+        return alone::remade(facts, cluster);
     }
     let Some(names) = &facts.names else {
         // Names of somebody else: ours instead. An empty V is safe only with E = {}.
@@ -305,7 +326,7 @@ fn next_sync(facts: &Facts) -> Next {
             return Next::Superseded(Box::new(cib.clone()));
         }
         Some(cib) if cib.id == own.id && cib.seq > own.seq => {
-            return relaxing(facts, cluster, cib);
+            return alone::relaxing(facts, cluster, cib);
         }
         Some(_) | None => return Next::Do(Step::WriteCib(own.clone())),
     }
@@ -313,7 +334,7 @@ fn next_sync(facts: &Facts) -> Next {
         return Next::Do(Step::Revoke(node.clone()));
     }
     if own.heirs.is_empty() {
-        return alone(facts, cluster, names);
+        return alone::alone(facts, cluster, names);
     }
     if !names.is_subset(&own.heirs) || names.is_empty() {
         return Next::Do(Step::SetNames(own.heirs.clone()));
@@ -321,7 +342,7 @@ fn next_sync(facts: &Facts) -> Next {
     let streaming = facts.streaming();
     let stay: BTreeSet<NodeName> = own.heirs.intersection(&streaming).cloned().collect();
     if stay.is_empty() {
-        return all_lost(facts, cluster);
+        return alone::all_lost(facts, cluster);
     }
     let drop: BTreeSet<NodeName> = own
         .heirs
@@ -336,52 +357,9 @@ fn next_sync(facts: &Facts) -> Next {
     }
     if !drop.is_empty() && stay.iter().all(|node| cluster.stopped.contains(node)) {
         // The last one that streams is about to be stopped in an orderly way.
-        return all_lost(facts, cluster);
+        return alone::all_lost(facts, cluster);
     }
     grow(facts, cluster, names, &streaming)
-}
-
-/// E = {}: nobody else can be primary. Take in the first standby that streams, or go on alone.
-fn alone(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Next {
-    let own = &facts.own;
-    let candidates: BTreeSet<NodeName> =
-        facts.streaming().into_iter().filter(|node| !cluster.stopped.contains(node)).collect();
-    // One that is in V already is nearest to being an heir.
-    let first = candidates.iter().find(|node| *names == set(node)).or_else(|| {
-        candidates.iter().find(|node| names.contains(*node)).or_else(|| candidates.first())
-    });
-    if let Some(first) = first {
-        if *names != set(first) {
-            return Next::Do(Step::SetNames(set(first)));
-        }
-        if let Some(step) = facts.confirmed_by(names) {
-            return Next::Do(step);
-        }
-        return Next::Do(Step::WriteFile(own.with_heirs(set(first), own.seq)));
-    }
-    if facts.strict && !facts.standbys.is_empty() {
-        if names.is_empty() {
-            return Next::Do(Step::SetNames(facts.standbys.keys().cloned().collect()));
-        }
-        return Next::Wait(Waiting::Strict);
-    }
-    if names.is_empty() {
-        return Next::Settled;
-    }
-    // E = {} is durable, so nothing can be lost by going on; but a second copy is wanted, so those
-    // who can still come are waited for.
-    let expected: BTreeSet<NodeName> =
-        names.iter().filter(|node| !cluster.away(node)).cloned().collect();
-    if !expected.is_empty() {
-        return Next::Wait(Waiting::ForStandby(expected));
-    }
-    if names.iter().any(|node| cluster.node(node) == NodeState::Unclean) {
-        return Next::Wait(Waiting::ForProof(names.clone()));
-    }
-    if !cluster.may_relax() {
-        return Next::Wait(Waiting::NoQuorum);
-    }
-    Next::Do(Step::SetNames(BTreeSet::new()))
 }
 
 /// Some of E are lost and others stay.
@@ -413,85 +391,6 @@ fn shrink(
     Next::Do(Step::WriteFile(facts.own.with_heirs(keep.clone(), facts.own.seq)))
 }
 
-/// None of E streams any more, or the last is being stopped: begin to go on alone, if it may come to that.
-fn all_lost(facts: &Facts, cluster: &Cluster) -> Next {
-    let own = &facts.own;
-    if facts.strict {
-        return Next::Wait(Waiting::Strict);
-    }
-    let present: BTreeSet<NodeName> =
-        own.heirs.iter().filter(|node| !cluster.away(node)).cloned().collect();
-    if !present.is_empty() {
-        return Next::Wait(Waiting::ForStandby(present));
-    }
-    if !cluster.may_relax() {
-        return Next::Wait(Waiting::NoQuorum);
-    }
-    Next::Do(Step::WriteCib(own.with_heirs(BTreeSet::new(), own.seq)))
-}
-
-/// The CIB already says E = {}; the own file does not.
-fn relaxing(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
-    let own = &facts.own;
-    if !cib.heirs.is_empty() {
-        // Not a state that these steps leave behind: what the own file says is written again.
-        return Next::Do(Step::WriteFile(own.with_heirs(own.heirs.clone(), cib.seq)));
-    }
-    let streaming = facts.streaming();
-    let leaving = own.heirs.iter().any(|node| cluster.stopped.contains(node));
-    if facts.strict || (own.heirs.is_subset(&streaming) && !leaving) {
-        return Next::Do(Step::WriteFile(own.with_heirs(own.heirs.clone(), cib.seq)));
-    }
-    alone_when_proven(facts, cluster, cib)
-}
-
-/// Once the CIB says E = {}: the own file does, when nobody can act on an older entry any more.
-fn alone_when_proven(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
-    let own = &facts.own;
-    if let Some(node) = own.heirs.iter().find(|node| cluster.has_score(node)) {
-        return Next::Do(Step::Revoke(node.clone()));
-    }
-    // Async lets members go without proof: then all of them have to know.
-    let let_go = facts.standbys.keys().filter(|_| own.mode == Mode::Async);
-    let unproven: BTreeSet<NodeName> = own
-        .heirs
-        .iter()
-        .chain(let_go)
-        .filter(|node| !cluster.out(node) && !cluster.acked(node, cib))
-        .cloned()
-        .collect();
-    if !unproven.is_empty() {
-        return Next::Wait(match &cluster.fencing {
-            Fencing::Off(why) | Fencing::Unknown(why)
-                if unproven.iter().all(|n| cluster.node(n) != NodeState::Online) =>
-            {
-                Waiting::NoFencing(why.clone())
-            }
-            _ => Waiting::ForProof(unproven),
-        });
-    }
-    if !cluster.may_relax() {
-        return Next::Wait(Waiting::NoQuorum);
-    }
-    Next::Do(Step::WriteFile(cib.clone()))
-}
-
-/// The owner has switched from async. Nobody is known to have every commit, so E = {} comes first; and
-/// nothing is promised before all who may act on an async entry are proven out of it.
-fn to_sync(facts: &Facts, cluster: &Cluster) -> Next {
-    let own = &facts.own;
-    let mine = cluster.cib.as_ref().filter(|cib| cib.id == own.id && cib.seq > own.seq);
-    match mine {
-        Some(cib) if cib.mode == Mode::Sync && cib.heirs.is_empty() => {
-            alone_when_proven(facts, cluster, cib)
-        }
-        Some(_) | None => Next::Do(Step::WriteCib(Entry {
-            mode: Mode::Sync,
-            ..own.with_heirs(BTreeSet::new(), mine.map_or(0, |cib| cib.seq))
-        })),
-    }
-}
-
 /// Take in more standbys, then let V follow, then give scores.
 fn grow(
     facts: &Facts,
@@ -520,8 +419,13 @@ fn grow(
     if let Some(node) = ungranted(facts, cluster, names) {
         return Next::Do(Step::Grant(node));
     }
-    let new: BTreeSet<NodeName> =
-        streaming.difference(&own.heirs).filter(|node| !cluster.away(node)).cloned().collect();
+    // Only those whose file holds this promotion: all of E has to be seen in an election, and one that
+    // knows nothing of it says nothing.
+    let (new, ignorant): (BTreeSet<NodeName>, BTreeSet<NodeName>) = streaming
+        .difference(&own.heirs)
+        .filter(|node| !cluster.away(node))
+        .cloned()
+        .partition(|node| cluster.knows(node, own));
     if !new.is_empty() {
         // Not one that only seems to stream: it has to confirm something that it is sent now. One
         // that does not is no reason for the others to wait.
@@ -533,7 +437,7 @@ fn grow(
         let heirs = own.heirs.iter().cloned().chain(confirmed).collect();
         return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
     }
-    let silent = unready(facts, cluster, names);
+    let silent = &unready(facts, cluster, names) | &ignorant;
     if silent.is_empty() { Next::Settled } else { Next::Wait(Waiting::ForAcks(silent)) }
 }
 
@@ -558,52 +462,6 @@ fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Op
     unready(facts, cluster, names).into_iter().find(|node| cluster.knows(node, &facts.own))
 }
 
-/// Async: E is whoever streams; V is empty.
-fn next_async(facts: &Facts) -> Next {
-    let own = &facts.own;
-    let cluster = match common(facts) {
-        Ok(cluster) => cluster,
-        Err(next) => return next,
-    };
-    if own.mode == Mode::Sync {
-        return Next::Do(Step::WriteFile(Entry {
-            mode: Mode::Async,
-            ..own.with_heirs(own.heirs.clone(), cluster.cib.as_ref().map_or(0, |cib| cib.seq))
-        }));
-    }
-    if cluster.cib.as_ref() != Some(own) {
-        return Next::Do(Step::WriteCib(own.clone()));
-    }
-    if facts.names.as_ref().is_none_or(|names| !names.is_empty()) {
-        return Next::Do(Step::SetNames(BTreeSet::new()));
-    }
-    if let Some(node) = cluster.foreign_scores(&facts.me, &own.heirs).next() {
-        return Next::Do(Step::Revoke(node.clone()));
-    }
-    let streaming = facts.streaming();
-    let heirs: BTreeSet<NodeName> = own
-        .heirs
-        .iter()
-        .filter(|node| {
-            streaming.contains(*node) || !(cluster.away(node) || facts.gone_for_long(node))
-        })
-        .chain(streaming.iter())
-        .filter(|node| !cluster.stopped.contains(*node))
-        .cloned()
-        .collect();
-    if heirs != own.heirs {
-        if let Some(node) = own.heirs.difference(&heirs).find(|node| cluster.has_score(node)) {
-            return Next::Do(Step::Revoke(node.clone()));
-        }
-        return Next::Do(Step::WriteFile(own.with_heirs(heirs, own.seq)));
-    }
-    if let Some(node) = ungranted(facts, cluster, &own.heirs) {
-        return Next::Do(Step::Grant(node));
-    }
-    let silent = unready(facts, cluster, &own.heirs);
-    if silent.is_empty() { Next::Settled } else { Next::Wait(Waiting::ForAcks(silent)) }
-}
-
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |nodes: &BTreeSet<NodeName>| {
@@ -625,8 +483,17 @@ impl fmt::Display for Waiting {
                 "writes wait: a lost standby cannot be proven dead without fencing ({why})"
             ),
             Self::NoQuorum => f.write_str("writes wait: this partition has no quorum"),
+            Self::FileLost(nodes) if nodes.is_empty() => {
+                f.write_str("this node's ledger file was lost; to make it anew takes quorum")
+            }
+            Self::FileLost(nodes) => write!(
+                f,
+                "this node's ledger file was lost; nobody can be promoted until {} has confirmed \
+                 that, or is fenced",
+                list(nodes)
+            ),
             Self::ForAcks(nodes) => {
-                write!(f, "{} has yet to confirm the enlarged list of heirs", list(nodes))
+                write!(f, "{} has yet to confirm what the ledger says", list(nodes))
             }
         }
     }

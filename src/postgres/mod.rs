@@ -10,6 +10,7 @@ pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;
 pub mod slot_name;
+pub mod start_conf;
 pub mod sync_names;
 pub mod units;
 pub mod version;

@@ -4,7 +4,7 @@
 mod ending;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -29,7 +29,9 @@ use crate::sys::privilege::PrivilegeError;
 use super::bare::Bare;
 use super::data_dir::{self, SignalFile};
 use super::startup_process::Activity;
-use super::{BinariesError, Place, Runtime, look, recover, settings, start, start_log, wal};
+use super::{
+    BinariesError, Place, Runtime, at_boot, look, recover, settings, start, start_log, wal,
+};
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
@@ -96,6 +98,12 @@ impl<'a> Postgres<'a> {
     /// Whether PostgreSQL's programs are there and fit the data.
     pub fn check_programs(&self) -> Result<(), BinariesError> {
         self.runtime.command("postgres").map(|_| ())
+    }
+
+    /// What starts this database at boot besides Pacemaker, one line each.
+    pub fn started_at_boot(&self) -> Vec<String> {
+        let place = self.place();
+        at_boot::starters(Path::new("/"), &place.pgdata, place.config_file.as_deref())
     }
 
     /// Looks at everything. The directory is looked at only where the server does not answer: an
@@ -312,6 +320,18 @@ impl<'a> Postgres<'a> {
             Ok(psql) => peer::identify(self.exec, psql, peer, limit),
             Err(error) => PeerAnswer::Unknown(error.to_string()),
         }
+    }
+
+    /// Asks another server for a replication slot; none: it has none of that name.
+    pub fn peer_slot(
+        &self,
+        peer: &Peer,
+        slot: &str,
+        limit: Duration,
+    ) -> Result<Option<peer::Slot>, PeerAnswer> {
+        let psql =
+            self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
+        peer::slot(self.exec, psql, peer, slot, limit)
     }
 
     /// Asks another server for the line of a timeline.

@@ -26,6 +26,7 @@ fn ask(me: &str) -> Facts {
             .filter(|name| **name != me)
             .map(|name| (node(name), Known::unknown("silent")))
             .collect(),
+        reached: None,
         out: BTreeSet::new(),
         mode: Mode::Sync,
         strict: false,
@@ -82,6 +83,12 @@ impl Facts {
         if let Some(Known::Known(Publication::Data(member))) = self.peers.get_mut(&node(name)) {
             member.primary_reached = Some(lsn.parse().unwrap());
         }
+        self
+    }
+
+    /// What this node itself knew of the primary.
+    fn knew(mut self, lsn: &str) -> Self {
+        self.reached = Some(lsn.parse().unwrap());
         self
     }
 

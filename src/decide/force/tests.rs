@@ -240,6 +240,7 @@ fn elects(me: &str, own: Store, cib: Store, peer: &Known<Publication>) -> electi
         out: nodes(""),
         mode: Mode::Sync,
         strict: false,
+        reached: None,
         max_lag: 0,
         force: false,
         purpose: Purpose::ColdStart,

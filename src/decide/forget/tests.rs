@@ -166,6 +166,7 @@ fn care(own: &Entry, cib: &Entry, names: &str, online: &str) -> sync::Facts {
         mode: Mode::Sync,
         strict: false,
         own: own.clone(),
+        lost: false,
         names: Some(nodes(names)),
         effective: true,
         barrier: None,
@@ -225,7 +226,8 @@ fn the_word_is_about_the_node_that_it_names_and_no_other() {
     let facts = care(&before, &alone, "n2 n3", "n2");
     assert_eq!(next(&facts, "n3"), Next::Wait(Waiting::ForProof(nodes("n2"))));
     let facts = care(&before, &before, "n2 n3", "n2");
-    assert_eq!(next(&facts, "n3"), Next::Wait(Waiting::ForStandby(nodes("n2"))));
+    // To begin is no proof: the step above is where n2 is waited for.
+    assert_eq!(next(&facts, "n3"), Next::Do(Step::WriteCib(alone)));
 }
 
 #[test]

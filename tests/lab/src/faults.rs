@@ -1,5 +1,6 @@
 //! What is broken on purpose: nodes, networks, processes, fencing.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
@@ -56,6 +57,23 @@ impl Cluster {
         let mut rules = String::from("*filter\n");
         for other in self.others(node) {
             rules.push_str(&drop_rules(&self.addresses.node(&other)));
+        }
+        self.restore(node, &format!("{rules}COMMIT\n"))
+    }
+
+    /// Drops what PostgreSQL on a node exchanges with PostgreSQL on the others: its receiver gets
+    /// nothing any more and notices nothing of it. Corosync and Pacemaker are not concerned.
+    pub fn cut_replication(&self, node: &str) -> Result<()> {
+        let mut rules = String::from("*filter\n");
+        for other in self.others(node) {
+            let address = self.addresses.node(&other);
+            for port in ["sport", "dport"] {
+                let _ = write!(
+                    rules,
+                    "-A INPUT -p tcp --{port} 5432 -s {address} -j DROP\n\
+                     -A OUTPUT -p tcp --{port} 5432 -d {address} -j DROP\n"
+                );
+            }
         }
         self.restore(node, &format!("{rules}COMMIT\n"))
     }

@@ -259,6 +259,7 @@ fn real_facts(case: &Case, purpose: Purpose) -> Facts {
         out: set(case.out),
         mode: Mode::Sync,
         strict: false,
+        reached: None,
         max_lag: 0,
         force: false,
         purpose,

@@ -86,7 +86,7 @@ impl Act {
 }
 
 /// All kinds there are; the two matches below do not compile when one is missing.
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 19] = [
     "AskCluster",
     "SetNames",
     "AwaitEffective",
@@ -101,6 +101,7 @@ pub const KINDS: [&str; 18] = [
     "ClusterUnknown",
     "ForStandby",
     "ForProof",
+    "FileLost",
     "Strict",
     "NoFencing",
     "NoQuorum",
@@ -121,6 +122,7 @@ fn act(next: &Next) -> Act {
         Next::Wait(Waiting::ClusterUnknown(_)) => Act::Wait("ClusterUnknown"),
         Next::Wait(Waiting::ForStandby(_)) => Act::Wait("ForStandby"),
         Next::Wait(Waiting::ForProof(_)) => Act::Wait("ForProof"),
+        Next::Wait(Waiting::FileLost(_)) => Act::Wait("FileLost"),
         Next::Wait(Waiting::Strict) => Act::Wait("Strict"),
         Next::Wait(Waiting::NoFencing(_)) => Act::Wait("NoFencing"),
         Next::Wait(Waiting::NoQuorum) => Act::Wait("NoQuorum"),
@@ -135,6 +137,7 @@ fn act(next: &Next) -> Act {
 struct Key {
     sync: bool,
     file: Ent,
+    lost: bool,
     v: u8,
     effective: bool,
     barrier: Option<u8>,
@@ -220,6 +223,7 @@ impl Agent {
             mode: if world.sync { Mode::Sync } else { Mode::Async },
             strict: self.bounds.strict,
             own: real(world.file),
+            lost: world.lost,
             names: Some(set(world.v)),
             effective: world.effective(),
             barrier: world.barrier.map(|lsn| Lsn(lsn.into())),
@@ -233,6 +237,7 @@ impl Agent {
         let key = Key {
             sync: world.sync,
             file: world.file,
+            lost: world.lost,
             v: world.v,
             effective: world.effective(),
             barrier: world.barrier,
@@ -258,7 +263,7 @@ impl Agent {
             Act::SetNames(v) => (w.v, w.barrier) = (v, None),
             Act::AwaitEffective | Act::AwaitFlush(_) => return None,
             Act::Barrier => w.barrier = Some(w.wal),
-            Act::File(entry) => w.file = entry,
+            Act::File(entry) => (w.file, w.lost) = (entry, false),
             Act::Cib(entry) => w.write_cib(entry),
             Act::Grant(i) => w.set_score(i, true),
             Act::Revoke(i) => w.set_score(i, false),
@@ -280,6 +285,7 @@ impl Agent {
         };
         let broken = |kept: bool, rule| (!kept).then_some(rule);
         match act {
+            Act::SetNames(_) if world.lost => broken(false, "V stays while E is not known"),
             Act::SetNames(new) if world.sync && old.sync => {
                 broken(new & !old.e == 0 || old.e == 0, "V names nobody outside E")
                     .or(broken(new != 0 || old.e == 0, "V is empty only when E is"))
@@ -287,6 +293,17 @@ impl Agent {
                         old.e == 0 || new & !v == 0 || all(v, &|i| acked(i, old) || fenced(i)),
                         "V grows only when all of the old V have acknowledged the larger E",
                     ))
+            }
+            // After a loss it is E = {}, and everybody but the primary was proven out.
+            Act::File(new) if world.lost && new.sync => {
+                let everybody = (1 << self.bounds.standbys) - 1;
+                let proven = |i: usize| fenced(i) || acked(i, new);
+                broken(
+                    new.e == 0
+                        && snap.is_some_and(|snap| snap.cib == new && snap.quorum)
+                        && all(everybody, &proven),
+                    "a file that was lost is made anew as E = {} when all others know it",
+                )
             }
             Act::File(new) if old.sync && new.sync => {
                 let dropped = old.e & !new.e;

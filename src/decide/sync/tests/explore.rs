@@ -294,6 +294,7 @@ const TWO_NODES: Bounds = Bounds {
     commits: 1,
     seqs: 2,
     faults: 2,
+    losses: false,
     switches: 0,
     strict: false,
     fencing: true,
@@ -323,8 +324,14 @@ fn without<'a>(met: &BTreeSet<&'a str>, missing: &[&'a str]) -> BTreeSet<&'a str
 fn two_nodes_lose_nothing_and_settle() {
     let met = explore(TWO_NODES);
     // Two nodes keep their quorum.
-    let other = ["ClusterUnknown", "NoFencing", "NoQuorum", "Strict", "Superseded"];
+    let other = ["ClusterUnknown", "FileLost", "NoFencing", "NoQuorum", "Strict", "Superseded"];
     assert_eq!(without(&met, &other), BTreeSet::new());
+}
+
+#[test]
+fn two_nodes_whose_primary_loses_its_file_lose_nothing_else_and_settle() {
+    let met = explore(Bounds { losses: true, ..TWO_NODES });
+    assert!(met.contains("FileLost"), "{met:?}");
 }
 
 #[test]
@@ -347,13 +354,13 @@ fn two_nodes_change_between_sync_and_async_without_breaking_a_promise() {
 #[test]
 fn three_nodes_lose_nothing_and_settle_on_all_short_ways() {
     let met = explore_up_to(THREE_NODES, 100_000);
-    let other = ["ClusterUnknown", "NoFencing", "Strict", "Superseded"];
+    let other = ["ClusterUnknown", "FileLost", "NoFencing", "Strict", "Superseded"];
     assert_eq!(without(&met, &other), BTreeSet::new());
 }
 
 #[test]
 fn three_nodes_lose_nothing_and_settle_on_long_ways() {
-    let bounds = Bounds { commits: 3, seqs: 12, faults: 6, ..THREE_NODES };
+    let bounds = Bounds { commits: 3, seqs: 12, faults: 6, losses: true, ..THREE_NODES };
     let mut met = BTreeSet::new();
     let mut chance = Chance(3);
     for (switches, strict, fencing) in
@@ -377,6 +384,7 @@ fn wider_bounds_find_nothing_either() {
         Bounds { seqs: 4, faults: 3, ..TWO_NODES },
         Bounds { seqs: 4, faults: 3, fencing: false, ..TWO_NODES },
         Bounds { seqs: 3, switches: 1, ..TWO_NODES },
+        Bounds { seqs: 4, faults: 3, losses: true, ..TWO_NODES },
     ] {
         explore(bounds);
     }

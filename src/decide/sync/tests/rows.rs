@@ -23,6 +23,7 @@ fn in_order() -> Facts {
         mode: Mode::Sync,
         strict: false,
         own: own.clone(),
+        lost: false,
         names: Some(nodes("n2 n3")),
         effective: true,
         barrier: None,
@@ -85,6 +86,12 @@ impl Facts {
 
     fn strict(mut self) -> Self {
         self.strict = true;
+        self
+    }
+
+    /// The own file is lost.
+    fn lost(mut self) -> Self {
+        self.lost = true;
         self
     }
 
@@ -186,6 +193,7 @@ fn every_row_of_the_care_for_standbys() {
         growing::grow(),
         shrinking::shrink(),
         shrinking::relax(),
+        shrinking::remade(),
         modes::asynchronous(),
     ]
     .concat()
@@ -214,6 +222,7 @@ fn a_quiet_monitor_asks_nobody_only_when_all_is_in_order() {
         ("alone, and nobody streams", in_order().holds(&alone).v("").silent("n2 n3"), true),
         ("alone, strictly", in_order().holds(&alone).v("").silent("n2 n3").strict(), false),
         ("alone, and V is not empty", in_order().holds(&alone).v("n2").silent("n2 n3"), false),
+        ("the own file is lost", in_order().lost(), false),
         ("the entry is async", in_order().holds(&both), false),
         ("async in order", in_order().in_async().holds(&both).v(""), true),
         ("async with a V", in_order().in_async().holds(&both), false),
@@ -232,7 +241,9 @@ fn every_way_of_waiting_says_so_in_one_line() {
         ("sync_strict", Waiting::Strict),
         ("no device", Waiting::NoFencing("no device".into())),
         ("quorum", Waiting::NoQuorum),
-        ("n3 has yet to confirm", Waiting::ForAcks(nodes("n3"))),
+        ("file was lost; nobody", Waiting::FileLost(nodes("n2"))),
+        ("takes quorum", Waiting::FileLost(nodes(""))),
+        ("n3 has yet to confirm what the ledger says", Waiting::ForAcks(nodes("n3"))),
     ]);
     for (word, waiting) in ways {
         let words = waiting.to_string();

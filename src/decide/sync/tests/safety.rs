@@ -70,6 +70,7 @@ impl Elections {
             out: if key.primary.is_some() { BTreeSet::new() } else { [node("n1")].into() },
             mode: if key.sync { Mode::Sync } else { Mode::Async },
             strict: false,
+            reached: None,
             max_lag: u64::MAX,
             force: false,
             purpose: if key.cold { Purpose::ColdStart } else { Purpose::Promotion },
@@ -103,8 +104,9 @@ impl Elections {
                     if self.permits(key, bounds) {
                         return Some(format!("{} takes over, seen {seen:?}", NAMES[me]));
                     }
+                    // Whose file is lost publishes nothing.
                     let ended = Key { primary: Some((w.file, w.wal)), ..key };
-                    if w.cut == Cut::No && self.permits(ended, bounds) {
+                    if !w.lost && w.cut == Cut::No && self.permits(ended, bounds) {
                         return Some(format!("{} takes over from an ended server", NAMES[me]));
                     }
                 }
@@ -124,7 +126,8 @@ impl Elections {
 /// The words of design 4.2: every commit that was acknowledged in sync mode is on some member of E, as
 /// the primary's own file has it, or that E is empty. (The primary has all.)
 pub fn invariant(w: &World) -> bool {
-    !w.file.sync
+    w.lost
+        || !w.file.sync
         || w.file.e == 0
         || (0..MAX).any(|i| has(w.file.e, i) && w.m[i].flushed >= w.promised)
 }
@@ -132,7 +135,7 @@ pub fn invariant(w: &World) -> bool {
 /// The primary's server crashes and it is promoted again in place, seeing who runs; or the cluster's
 /// network breaks just before its intent reaches the others' CIB.
 pub fn in_place(w: &World, bounds: &Bounds) -> Vec<World> {
-    if w.cut != Cut::No {
+    if w.cut != Cut::No || w.lost {
         return Vec::new();
     }
     let peers = (0..bounds.standbys)
@@ -157,6 +160,7 @@ pub fn in_place(w: &World, bounds: &Bounds) -> Vec<World> {
         out: (0..bounds.standbys).filter(fenced).map(|i| node(NAMES[i])).collect(),
         mode: if w.sync { Mode::Sync } else { Mode::Async },
         strict: bounds.strict,
+        reached: None,
         max_lag: u64::MAX,
         force: false,
         purpose: Purpose::Promotion,

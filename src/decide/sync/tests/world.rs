@@ -99,6 +99,8 @@ pub struct World {
     /// The agent's memory in one action.
     pub barrier: Option<u8>,
     pub snap: Option<Snap>,
+    /// The primary's own file was lost; `file` is what the CIB says instead.
+    pub lost: bool,
     pub cut: Cut,
     /// Another node has been promoted.
     pub superseded: bool,
@@ -116,6 +118,8 @@ pub struct Bounds {
     pub seqs: u8,
     /// Losses of nodes, cuts, stops of instances, crashes of the primary's server.
     pub faults: u8,
+    /// The primary's own file may be lost.
+    pub losses: bool,
     /// Changes between sync and async by the owner.
     pub switches: u8,
     pub strict: bool,
@@ -254,6 +258,13 @@ impl World {
         }
         push("the checkpointer takes up V", &|w| w.flag = w.v != 0);
         push("the agent's action ends", &World::forget);
+        if fault && bounds.losses && self.cib.id == self.file.id && self.file.sync {
+            push("the primary's file is lost", &|w| {
+                (w.lost, w.file) = (true, w.cib);
+                w.faults += 1;
+                w.forget();
+            });
+        }
         for i in 0..bounds.standbys {
             let m = self.m[i];
             let up = m.power == Power::Up && m.run != Run::Stopped;

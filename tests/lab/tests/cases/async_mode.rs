@@ -1,10 +1,12 @@
 //! Three nodes in async mode: no commit waits for a standby.
 
-use lab::{Cluster, Mode, Options, Result};
+use lab::{Mode, Options};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{assert_no_failures, instances, reasons};
+use crate::look::{
+    assert_no_failures, instances, logs_since, marks, nobody_is_promoted, wait_reason_of_any,
+};
 use crate::repair::make_ready;
 use crate::stage::{SOON, case};
 use crate::subtransactions::crash_with_many_subtransactions;
@@ -35,20 +37,6 @@ fn case_02_in_async_mode_the_primary_restarts_in_place() {
     });
 }
 
-/// Lets a standby's receiver reach nobody; Corosync and Pacemaker are not concerned.
-fn cut_receiver(cluster: &Cluster, standby: &str) -> Result<()> {
-    let rules = |other: String| {
-        let address = cluster.addresses.node(&other);
-        let reset = "-j REJECT --reject-with tcp-reset";
-        format!(
-            "iptables -A OUTPUT -p tcp --dport 5432 -d {address} {reset}\n\
-             iptables -A INPUT -p tcp --sport 5432 -s {address} {reset}\n"
-        )
-    };
-    let script: Vec<String> = cluster.others(standby).into_iter().map(rules).collect();
-    cluster.check(standby, &["sh", "-ec", &script.concat()]).map(drop)
-}
-
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
@@ -57,14 +45,15 @@ fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
         let target = cluster.others(&old)[0].clone();
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
-        cut_receiver(cluster, &target)?;
-        // Committed while the receiver is cut: the target does not have these.
+        let marks = marks(cluster)?;
+        cluster.cut_replication(&target)?;
+        // Committed meanwhile: the target does not have these.
         load.goes_on()?;
         cluster.move_primary(Some(&target))?;
-        // Either of: another node has more; the old primary ended further on.
-        cluster.wait_until("crm_mon says that the target lacks something", SOON, || {
-            let said = reasons(cluster, &target);
-            said.contains("has more") || said.contains("this node has")
+        // It gives way before anything fails, since somebody who is there has more.
+        cluster.wait_until("the target says that somebody has more", SOON, || {
+            logs_since(cluster, &marks, &target)
+                .is_ok_and(|log| log.contains("not to be promoted: ") && log.contains("has more"))
         })?;
         cluster.wait_until("somebody who has it all is the primary", SOON, || {
             cluster.primary().is_ok_and(|now| now != target)
@@ -79,6 +68,41 @@ fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
         assert!(ledger::own(cluster, &cluster.primary()?)?.term >= before.term);
         let seen = load.end()?;
         assert!(seen.accepted.keys().all(|one| one.node != target), "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_standbys_that_lack_wal_before_the_shutdown_checkpoint_are_refused() {
+    case(&asynchronous(), |cluster| {
+        let old = cluster.primary()?;
+        let load = Load::start(cluster)?;
+        for standby in cluster.others(&old) {
+            cluster.cut_replication(&standby)?;
+        }
+        load.goes_on()?;
+        // The old primary is stopped: its published end is all that speaks for what it has.
+        cluster.standby(&old, true)?;
+        let marks = marks(cluster)?;
+        let refused =
+            wait_reason_of_any(cluster, &cluster.others(&old), &["ended at", "this node has"])?;
+        assert!(refused.contains(&old), "{refused}");
+        nobody_is_promoted(cluster, 15)?;
+        for standby in cluster.others(&old) {
+            let log = logs_since(cluster, &marks, &standby)?;
+            assert!(!log.contains("promoted: term"), "{standby}:\n{log}");
+        }
+        cluster.heal()?;
+        cluster.standby(&old, false)?;
+        cluster.wait_until("the one that has it all is the primary again", SOON, || {
+            cluster.primary().is_ok_and(|now| now == old)
+        })?;
+        load.goes_on()?;
+        cluster.cleanup()?;
+        cluster.wait_healthy(SOON)?;
+        let seen = load.end()?;
+        assert_eq!(seen.primaries().len(), 2, "it ended and began again: {:?}", seen.primaries());
         Ok(())
     });
 }

@@ -95,23 +95,25 @@ pub fn reasons(cluster: &Cluster, node: &str) -> String {
 
 /// Waits until crm_mon says something about a node with all of these words; gives it.
 pub fn wait_reason(cluster: &Cluster, node: &str, words: &[&str]) -> Result<String> {
-    let what = format!("crm_mon says about {node} something with the words {words:?}");
+    wait_reason_of_any(cluster, &[node.to_owned()], words)
+}
+
+/// The same about any of these nodes.
+pub fn wait_reason_of_any(cluster: &Cluster, nodes: &[String], words: &[&str]) -> Result<String> {
+    let what = format!("crm_mon says about {nodes:?} something with the words {words:?}");
+    let said = || nodes.iter().map(|node| (node, reasons(cluster, node)));
     let found = cluster.wait_for(&what, SOON, || {
-        reasons(cluster, node)
-            .lines()
-            .find(|reason| words.iter().all(|word| reason.contains(word)))
-            .map(str::to_owned)
-    });
-    match found {
-        Ok(reason) => {
+        said().find_map(|(node, reasons)| {
+            let mut lines = reasons.lines();
+            let reason = lines.find(|line| words.iter().all(|word| line.contains(word)))?;
             eprintln!("{node}: {reason}");
-            Ok(reason)
-        }
-        Err(error) => {
-            let said = reasons(cluster, node);
-            Err(LabError::plain(format!("{}\nit says: {said}", chain(&error))))
-        }
-    }
+            Some(reason.to_owned())
+        })
+    });
+    found.map_err(|error| {
+        let said: Vec<_> = said().collect();
+        LabError::plain(format!("{}\nthey say: {said:?}", chain(&error)))
+    })
 }
 
 /// Fails if a condition ceases to hold within some seconds.

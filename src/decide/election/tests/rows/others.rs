@@ -248,6 +248,7 @@ pub fn first_start() -> Vec<Row> {
 /// Async mode.
 pub fn asynchronous() -> Vec<Row> {
     let both = store(&[in_async(entry(1, 4, 1, "n1", "n2 n3"))]);
+    let two = store(&[in_async(entry(1, 4, 1, "n1", "n2"))]);
     let here = || at("1", "0/500");
 
     vec![
@@ -283,6 +284,16 @@ pub fn asynchronous() -> Vec<Row> {
                 .sees("n3", here(), both.clone())
                 .reached("n3", "0/601"),
             Is::Refused(vec![far(0x101)]),
+        ),
+        (
+            "regression: what it knows itself counts, when nobody else is there to say",
+            ask("n2").of_two().ledger(&two).in_async().knew("0/601"),
+            Is::Refused(vec![far(0x101)]),
+        ),
+        (
+            "what it knows itself may be as much as is allowed",
+            ask("n2").of_two().ledger(&two).in_async().knew("0/600"),
+            Is::TakesOver(2, "", ""),
         ),
         (
             "an heir that lacks more takes over when the operator accepts it",

@@ -74,6 +74,16 @@ pub fn grow_from_alone() -> Vec<Row> {
         ("the first that streams comes into V alone", facts(), set_names("n2")),
         ("one that is in V already is nearest", facts().v("n3"), Next::Do(Step::TakeBarrier)),
         ("of several in V one is chosen", facts().v("n2 n3"), set_names("n2")),
+        (
+            "of several the one that has most",
+            facts().v("n2 n3").and_streaming("n3", 0x501),
+            set_names("n3"),
+        ),
+        (
+            "before that, one whose file holds the promotion",
+            facts().and_streaming("n2", 0x501).acked("n3", &alone),
+            set_names("n3"),
+        ),
         ("V has to be in effect", one().not_effective(), Next::Do(Step::AwaitEffective)),
         ("then the insert position is taken", one(), Next::Do(Step::TakeBarrier)),
         (
@@ -85,6 +95,11 @@ pub fn grow_from_alone() -> Vec<Row> {
             "then it is an heir, in the own file first",
             one().barrier(0x500),
             write_file(entry(1, 5, 1, "n1", "n2")),
+        ),
+        (
+            "regression: an only heir whose file lacks the promotion could not be promoted",
+            one().barrier(0x500).acked("n3", &alone),
+            wait(Waiting::ForAcks(nodes("n2"))),
         ),
         (
             "then in the CIB",
@@ -120,6 +135,11 @@ pub fn grow_from_alone() -> Vec<Row> {
             "just after a takeover, those who can still come are waited for",
             facts().v("n2 n3").silent("n2 n3").stopped("n3"),
             wait(Waiting::ForStandby(nodes("n2"))),
+        ),
+        (
+            "but not for longer than a reconnect takes",
+            facts().v("n2 n3").silent_for_long("n2").silent("n3").stopped("n3"),
+            set_names(""),
         ),
         (
             "and those who are lost until they are fenced",
@@ -162,18 +182,23 @@ pub fn grow() -> Vec<Row> {
             write_file(both.clone()),
         ),
         (
+            "regression: one whose file lacks the promotion would block every election",
+            facts().barrier(0x500).acked("n2", &one),
+            wait(Waiting::ForAcks(nodes("n3"))),
+        ),
+        (
             "one that confirms nothing is waited for",
             facts().barrier(0x501),
             Next::Do(Step::AwaitFlush(nodes("n3"))),
         ),
         (
             "but not by others",
-            facts().and_streaming("n4", 0x501).barrier(0x501),
+            facts().and_streaming("n4", 0x501).barrier(0x501).acked("n2 n3 n4", &one),
             write_file(entry(1, 5, 1, "n1", "n2 n4")),
         ),
         (
             "several come one after the other",
-            facts().and_streaming("n4", 0x500).barrier(0x500),
+            facts().and_streaming("n4", 0x500).barrier(0x500).acked("n2 n3 n4", &one),
             write_file(both.clone()),
         ),
         (

@@ -3,7 +3,7 @@
 use super::{Row, in_order, revoke, set_names, wait, write_cib, write_file};
 use crate::cluster::known::Known;
 use crate::decide::support::{entry, nodes};
-use crate::decide::sync::{Fencing, Next, NodeState, Step, Waiting};
+use crate::decide::sync::{Facts, Fencing, Next, NodeState, Step, Waiting};
 
 /// One less, and another stays.
 pub fn shrink() -> Vec<Row> {
@@ -76,9 +76,29 @@ pub fn relax() -> Vec<Row> {
     let clean = NodeState::OfflineClean;
     vec![
         (
-            "a broken connection alone is never enough",
-            facts().silent_for_long("n2"),
+            "one that runs may stream again in a moment",
+            facts(),
             wait(Waiting::ForStandby(nodes("n2"))),
+        ),
+        (
+            "regression: one that runs and does not stream for long is let go, too",
+            facts().silent_for_long("n2"),
+            write_cib(none.clone()),
+        ),
+        (
+            "but a broken connection alone is never enough",
+            relaxing().silent_for_long("n2").acked("", &none),
+            wait(Waiting::ForProof(nodes("n2"))),
+        ),
+        (
+            "its own word is",
+            relaxing().silent_for_long("n2").acked("n2", &none),
+            write_file(none.clone()),
+        ),
+        (
+            "one that is delayed now will never stream as an heir",
+            facts().delayed("n2"),
+            write_cib(none.clone()),
         ),
         (
             "a lost node: the CIB says so first",
@@ -194,6 +214,38 @@ pub fn relax() -> Vec<Row> {
             "all of two have to be proven out",
             in_order().cib(&none).v("n2 n3").scores("n1").silent("n2 n3").node("n2", clean),
             wait(Waiting::ForProof(nodes("n3"))),
+        ),
+    ]
+}
+
+/// The own file was lost.
+pub fn remade() -> Vec<Row> {
+    let (own, none) = (entry(1, 4, 1, "n1", "n2"), entry(1, 5, 1, "n1", ""));
+    let facts = || in_order().holds(&own).lost().v("n2").scores("n1");
+    let said = || facts().holds(&none);
+    vec![
+        ("what E was is not known: the CIB says none first", facts(), write_cib(none.clone())),
+        ("whatever V is, it stays", Facts { names: None, ..facts() }, write_cib(none.clone())),
+        (
+            "an E = {} there may never have been proven: scores are taken back",
+            said().scores("n1 n2"),
+            revoke("n2"),
+        ),
+        (
+            "and all others have to know, not only those whom the CIB named",
+            said().acked("n2", &none),
+            wait(Waiting::FileLost(nodes("n3"))),
+        ),
+        ("then the file says so", said().acked("n2 n3", &none), write_file(none.clone())),
+        (
+            "or they are proven out",
+            said().acked("n2", &none).node("n3", NodeState::OfflineClean),
+            write_file(none.clone()),
+        ),
+        (
+            "never without quorum",
+            said().acked("n2 n3", &none).no_quorum(),
+            wait(Waiting::FileLost(nodes(""))),
         ),
     ]
 }

@@ -8,7 +8,7 @@ use lab::{Cluster, Options, Result};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::assert_taken_over;
+use crate::look::{after_a_killed_postmaster, assert_taken_over, marks};
 use crate::repair::{comes_back, has_all_heirs, make_ready};
 use crate::stage::{SOON, case};
 
@@ -65,6 +65,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
     let standby = cluster.others(&primary)[standby].clone();
     let before = ledger::own(cluster, &primary)?;
     let load = Load::start(cluster)?;
+    let marks = marks(cluster)?;
     let taken_over = || {
         let new = cluster.wait_new_primary(&primary, SOON)?;
         assert_taken_over(cluster, &before, &new)?;
@@ -73,8 +74,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
     match fault {
         "kill the postmaster" => {
             cluster.signal_postmaster(&primary, "KILL")?;
-            taken_over()?;
-            comes_back(cluster, &primary)?;
+            after_a_killed_postmaster(cluster, &primary, &before, &marks)?;
         }
         "kill a backend of the primary" => {
             // restart_after_crash is off in the lab: the whole instance ends.
@@ -82,8 +82,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
                            LIMIT 1";
             let pid = cluster.psql(&primary, backend)?;
             cluster.check(&primary, &["kill", "-s", "KILL", &pid])?;
-            taken_over()?;
-            comes_back(cluster, &primary)?;
+            after_a_killed_postmaster(cluster, &primary, &before, &marks)?;
         }
         "cut the primary's power" => {
             cluster.power_cut(&primary)?;
@@ -93,10 +92,21 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
         }
         "cut the primary off" => {
             cluster.cut_all(&primary)?;
-            cluster.wait_off(&primary, SOON)?;
-            taken_over()?;
-            cluster.power_on(&primary)?;
-            comes_back(cluster, &primary)?;
+            // Of three the two fence the one. Of two each may be the faster.
+            let both = [primary.clone(), standby.clone()];
+            let off = cluster.wait_for("one side is fenced", SOON, || {
+                both.iter().find(|node| !cluster.is_running(node)).cloned()
+            })?;
+            if off == primary {
+                taken_over()?;
+            } else {
+                assert_eq!(cluster.nodes().len(), 2, "the primary has fenced one of two others");
+                ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+                load.goes_on()?;
+            }
+            cluster.heal()?;
+            cluster.power_on(&off)?;
+            comes_back(cluster, &off)?;
         }
         "move" => {
             cluster.move_primary(Some(&standby))?;

@@ -1,0 +1,132 @@
+//! How a recurring monitor gets a changed reason through to people. Floor 1.
+//!
+//! Pacemaker takes note of a recurring result only when its code changes: a 190 that begins as "starts
+//! up" and goes on as "waits for n2" would be shown as "starts up" for ever. So a reason of another kind
+//! is preceded by one answer without a reason. Every change of a code makes Pacemaker compute anew, hence
+//! not more often than once in [`PATIENCE`] seconds.
+
+use super::Verdict;
+use crate::ocf::exit_code::ExitCode;
+
+/// How long a reason stays at least, in seconds.
+pub const PATIENCE: u64 = 30;
+
+/// The reason that Pacemaker shows now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Its kind; empty: none is shown.
+    pub kind: String,
+    /// Since when, in seconds of uptime.
+    pub at: u64,
+}
+
+/// What is answered instead of `verdict`, and what Pacemaker shows then.
+#[must_use]
+pub fn answer(verdict: Verdict, shown: &Reported, now: u64) -> (Verdict, Reported) {
+    let well = match verdict.code {
+        ExitCode::Degraded => ExitCode::Ok,
+        ExitCode::DegradedPromoted => ExitCode::RunningPromoted,
+        _ => return (verdict, Reported::default()),
+    };
+    let kind = kind(verdict.reason.as_deref().unwrap_or_default());
+    if shown.kind.is_empty() {
+        return (verdict, Reported { kind, at: now });
+    }
+    if shown.kind == kind || now.saturating_sub(shown.at) < PATIENCE {
+        return (verdict, shown.clone());
+    }
+    (Verdict::is(well), Reported::default())
+}
+
+/// A reason without what may vary while the cause lasts: numbers and positions in the WAL.
+fn kind(reason: &str) -> String {
+    let varies = |word: &&str| word.chars().any(|c| c.is_ascii_digit()) && word.contains('/');
+    let numbers = |c: char| c.is_ascii_digit();
+    let words = reason.split_whitespace().map(|word| {
+        if varies(&word) {
+            "#".to_owned()
+        } else if word.trim_end_matches([',', ';', ')', ':']).chars().all(numbers) {
+            word.replace(numbers, "")
+        } else {
+            word.to_owned()
+        }
+    });
+    let kind = words.collect::<Vec<_>>().join(" ");
+    if kind.is_empty() { "-".to_owned() } else { kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn because(reason: &str) -> Verdict {
+        Verdict::because(ExitCode::Degraded, reason)
+    }
+
+    fn shown(reason: &str, at: u64) -> Reported {
+        Reported { kind: kind(reason), at }
+    }
+
+    #[test]
+    fn a_reason_of_another_kind_is_preceded_by_one_answer_without_a_reason() {
+        let none = Reported::default;
+        let (starts, waits) = ("it starts up", "waits for n2");
+        let rows: &[(&str, Verdict, Reported, Verdict, Reported)] = &[
+            ("all is well", Verdict::is(ExitCode::Ok), none(), Verdict::is(ExitCode::Ok), none()),
+            (
+                "all is well again",
+                Verdict::is(ExitCode::Ok),
+                shown(starts, 1),
+                Verdict::is(ExitCode::Ok),
+                none(),
+            ),
+            (
+                "a failure is no degraded state",
+                Verdict::because(ExitCode::FailedPromoted, waits),
+                shown(starts, 1),
+                Verdict::because(ExitCode::FailedPromoted, waits),
+                none(),
+            ),
+            ("the first", because(starts), none(), because(starts), shown(starts, 100)),
+            ("the same", because(starts), shown(starts, 1), because(starts), shown(starts, 1)),
+            (
+                "another, too soon to say so",
+                because(waits),
+                shown(starts, 71),
+                because(waits),
+                shown(starts, 71),
+            ),
+            (
+                "another: one answer without",
+                because(waits),
+                shown(starts, 70),
+                Verdict::is(ExitCode::Ok),
+                none(),
+            ),
+            (
+                "of a primary",
+                Verdict::because(ExitCode::DegradedPromoted, waits),
+                shown(starts, 1),
+                Verdict::is(ExitCode::RunningPromoted),
+                none(),
+            ),
+        ];
+        for (name, verdict, before, expected, after) in rows {
+            assert_eq!(
+                answer(verdict.clone(), before, 100),
+                (expected.clone(), after.clone()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_and_positions_do_not_make_another_kind_and_names_do() {
+        let far = "n2 has more: timeline 3 at 0/500, this node timeline 3 at 0/400";
+        let further = "n2 has more: timeline 3 at 0/5A0, this node timeline 3 at 0/400";
+        assert_eq!(kind(far), kind(further));
+        assert_eq!(kind("12 bytes are missing"), kind("4096 bytes are missing"));
+        assert_ne!(kind("waits for n2"), kind("waits for n3"));
+        assert_ne!(kind(""), "");
+    }
+}
