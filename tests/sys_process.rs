@@ -15,7 +15,7 @@ use account::{NAME, home_of, is_root, test_user};
 use pgtwin::sys::exec::{Cmd, Exec, System};
 use pgtwin::sys::privilege::User;
 use pgtwin::sys::process::{
-    Expectation, Found, Identity, Process, Proven, Signal, find_all, process, prove,
+    Expectation, Found, Identity, Process, Proven, Signal, find_all, process, prove, working_in,
 };
 use tempfile::TempDir;
 
@@ -131,7 +131,13 @@ fn a_postmaster_is_proven_by_user_program_directory_and_start() {
     symlink(server.data(), &link).unwrap();
     proven(prove(pid, &Expectation { cwd: link, ..expected.clone() }));
 
+    // A directory that leads nowhere is nobody's: that is no doubt about whose this server is.
+    let circle = server.home.path().join("circle");
+    symlink(&circle, &circle).unwrap();
+    let below_a_file = server.data().join("PG_VERSION").join("data");
     for (wrong, word) in [
+        (Expectation { cwd: circle, ..expected.clone() }, "works in"),
+        (Expectation { cwd: below_a_file, ..expected.clone() }, "works in"),
         (Expectation { uid: 0, ..expected.clone() }, "uid"),
         (Expectation { exe_name: "postmaster".into(), ..expected.clone() }, "runs"),
         (Expectation { cwd: server.home.path().into(), ..expected.clone() }, "works in"),
@@ -168,6 +174,11 @@ fn all_processes_of_an_instance_are_found_and_its_neighbours_are_not() {
     assert!(!pids.contains(&sleeper) && !pids.contains(&neighbour.pid_and_start().0));
     let heads: Vec<i32> = found.heads().map(|one| one.facts().pid).collect();
     assert_eq!(heads, [postmaster]);
+    // Without knowing whose they are.
+    let seen = working_in(&server.data(), "postgres").unwrap();
+    assert!(seen.contains(&postmaster) && !seen.contains(&sleeper), "{seen:?}");
+    assert!(!seen.contains(&neighbour.pid_and_start().0));
+    assert_eq!(working_in(server.home.path(), "postgres"), Ok(vec![]));
     assert!(Command::new("kill").arg(sleeper.to_string()).status().unwrap().success());
 }
 
@@ -271,4 +282,27 @@ fn a_thread_is_not_a_process() {
         assert!(other(prove(tid, &expected)).contains("thread"));
         drop(end);
     });
+}
+
+#[test]
+fn somebody_elses_process_with_a_strange_name_hides_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    // The kernel cuts a name after 15 bytes, in the middle of a character if need be.
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join(std::ffi::OsStr::from_bytes(b"sleep\xff\xc3"));
+    fs::copy("/bin/sleep", &program).unwrap();
+    let mut sleeper = Command::new(&program).arg("300").spawn().unwrap();
+    let pid = i32::try_from(sleeper.id()).unwrap();
+    let expected = Expectation {
+        uid: nix::unistd::geteuid().as_raw(),
+        exe_name: "postgres".into(),
+        cwd: dir.path().into(),
+        started: None,
+    };
+    let found = find_all(&expected);
+    let seen = working_in(dir.path(), "postgres");
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert!(!found.unknown.iter().any(|why| why.contains(&pid.to_string())), "{:?}", found.unknown);
+    assert_eq!(seen, Ok(vec![]));
 }

@@ -85,10 +85,8 @@ impl Agent<'_> {
                 }
             }
             (_, Process::None) => Here::Other("it does not run".to_owned()),
-            (Sql::Busy(why) | Sql::Refused(why) | Sql::Unknown(why), _) => Here::Other(why.clone()),
-            (Sql::ShuttingDown, _) => Here::Other("it is shutting down".to_owned()),
-            (Sql::Hung, _) => Here::Other("it hangs".to_owned()),
-            (Sql::NotAsked, _) => Here::Other("its postmaster does not run".to_owned()),
+            (Sql::NotAsked, process) => Here::Other(process.to_string()),
+            (other, _) => Here::Other(other.to_string()),
         }
     }
 

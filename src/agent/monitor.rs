@@ -47,6 +47,7 @@ impl Agent<'_> {
     /// Answers what runs here. A reason that has changed gets through to people.
     pub fn monitor(&mut self) -> Outcome {
         let expected = self.expected();
+        self.pg.bound_log();
         let Outcome { code, reason, output } = self.judge_instance(expected);
         if self.standalone || expected == Expected::Anything {
             // After a probe monitors are scheduled anew.
@@ -106,6 +107,19 @@ impl Agent<'_> {
                 plain
             }
             _ => plain,
+        }
+    }
+
+    /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
+    /// and nothing is changed by values that nobody has chosen.
+    pub fn monitor_malformed(&mut self, words: String) -> Outcome {
+        let expected = self.expected();
+        let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
+        let Verdict { code, reason } = judge(expected, &instance);
+        match code {
+            ExitCode::Ok => Outcome::because(ExitCode::Degraded, words),
+            ExitCode::RunningPromoted => Outcome::because(ExitCode::DegradedPromoted, words),
+            _ => Outcome { code, reason, output: Vec::new() },
         }
     }
 

@@ -1,7 +1,7 @@
 //! One call of the agent: environment and parameters in, an outcome out. Floor 3.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::{debug, error, warn};
@@ -13,7 +13,7 @@ use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::ocf::action::Action;
-use crate::ocf::env::Env;
+use crate::ocf::env::{Env, EnvError};
 use crate::ocf::exit_code::ExitCode;
 use crate::ocf::notify::Notification;
 use crate::ocf::params::Params;
@@ -22,6 +22,9 @@ use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 use crate::sys::files;
+use crate::sys::log::fits_as_reason;
+use crate::sys::privilege::PrivilegeError;
+use crate::sys::process::working_in;
 
 /// Where ledgers live.
 pub const STATE_ROOT: &str = "/var/lib/pgtwin";
@@ -32,7 +35,10 @@ pub const RUN_ROOT: &str = "/run/pgtwin";
 pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> Outcome {
     let env = match Env::parse(vars) {
         Ok(env) => env,
-        Err(error) => return Outcome::because(ExitCode::Args, error.to_string()),
+        Err(error) => match nameless(action, vars, &error) {
+            Some(env) => env,
+            None => return Outcome::because(ExitCode::Args, chain(&error)),
+        },
     };
     for problem in &env.problems {
         warn!("{problem}");
@@ -42,22 +48,28 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         error!("{problem}");
     }
     let probe = action == Action::Monitor && env.is_probe();
-    if !resolved.errors.is_empty() {
-        let words = resolved.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let malformed = (!resolved.errors.is_empty())
+        .then(|| resolved.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+    if let Some(words) = &malformed {
+        let names_nothing = resolved.refused("pgdata") || resolved.refused("pguser");
         match action {
             // Neither is ever made to fail by configuration.
-            Action::Stop => {
-                if resolved.refused("pgdata") || resolved.refused("pguser") {
-                    return Outcome::ok();
-                }
+            Action::Stop if names_nothing => return Outcome::ok(),
+            Action::Monitor if probe && names_nothing => {
+                return Outcome::is(ExitCode::NotRunning);
             }
-            Action::Monitor if probe => {
-                if resolved.refused("pgdata") || resolved.refused("pguser") {
-                    return Outcome::is(ExitCode::NotRunning);
-                }
-            }
-            Action::Monitor | Action::Notify | Action::Demote => return Outcome::error(words),
-            _ => return Outcome::because(ExitCode::Configured, words),
+            Action::Monitor if names_nothing => return Outcome::error(words.clone()),
+            Action::Stop | Action::Monitor => {}
+            // Nobody listens to a notification. A change that cannot be taken over leaves what
+            // runs as it is, and the monitor says so: an error here would stop all of it.
+            Action::Notify | Action::ReloadAgent => return Outcome::ok(),
+            Action::Demote => return Outcome::error(words.clone()),
+            Action::Start
+            | Action::Promote
+            | Action::ValidateAll
+            | Action::ValidatePghba
+            | Action::MetaData
+            | Action::Usage => return Outcome::because(ExitCode::Configured, words.clone()),
         }
     }
     let params = resolved.params;
@@ -98,17 +110,16 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         warn!("{}", chain(&problem));
     }
     let pg = match Postgres::new(exec, &params, start_log) {
-        Ok(pg) => pg,
-        // Without its user there can be no process of it.
-        Err(problem) if action == Action::Stop => {
+        Ok(pg) => pg.until(deadline),
+        Err(problem) => {
             warn!("{}", chain(&problem));
-            return Outcome::ok();
+            let running = working_in(Path::new(&params.pgdata), "postgres");
+            let running = match running {
+                Ok(pids) => Known::Known(!pids.is_empty()),
+                Err(why) => Known::Unknown(why),
+            };
+            return without_user(action, &env, &problem, &running);
         }
-        Err(problem) if probe => {
-            warn!("{}", chain(&problem));
-            return Outcome::is(ExitCode::NotRunning);
-        }
-        Err(problem) => return Outcome::because(ExitCode::Installed, chain(&problem)),
     };
     let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
     // An operator's command may be at work on the ledger. Nothing is refused because of it.
@@ -141,7 +152,11 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Action::Stop => agent.stop(),
         Action::Promote => agent.promote(),
         Action::Demote => agent.demote(),
-        Action::Monitor => agent.monitor(),
+        Action::Monitor => match malformed {
+            // With defaults in place of what the owner meant, it only looks.
+            Some(words) if !probe => agent.monitor_malformed(words),
+            Some(_) | None => agent.monitor(),
+        },
         Action::Notify => match Notification::parse(vars) {
             Ok(notification) => agent.notify(&notification),
             // A notification cannot fail, says ocf-tester, and Pacemaker would not listen.
@@ -155,10 +170,70 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Action::ValidatePghba => agent.validate_pghba(),
         Action::MetaData | Action::Usage => Outcome::ok(),
     };
+    if let Some(reason) = &outcome.reason
+        && action != Action::Monitor
+        && !fits_as_reason(reason)
+    {
+        // A monitor would say it again and again.
+        error!("{action}: {reason}");
+    }
     if agent.cache != cache && !agent.standalone {
         agent.home.keep(&agent.cache);
     }
     outcome
+}
+
+/// The environment of a call whose resource has a name that cannot be one of a file: it has no
+/// ledger and no scores, and nothing but a stop or a probe is done for it.
+fn nameless(action: Action, vars: &BTreeMap<String, String>, error: &EnvError) -> Option<Env> {
+    match error {
+        EnvError::NoResource => return None,
+        EnvError::BadResource(_) => {}
+    }
+    let mut vars = vars.clone();
+    vars.insert("OCF_RESOURCE_INSTANCE".to_owned(), "unnamed".to_owned());
+    vars.remove("OCF_RESKEY_CRM_meta_clone_max");
+    let env = Env::parse(&vars).ok()?;
+    let allowed = action == Action::Stop || (action == Action::Monitor && env.is_probe());
+    if allowed {
+        warn!("{}", chain(error));
+    }
+    allowed.then_some(env)
+}
+
+/// The answer where PostgreSQL's user cannot be had, so that nothing can be done. A user database that
+/// does not answer (LDAP, sssd) ends no PostgreSQL, and may say that there is no such user: what runs
+/// in PGDATA is seen without it.
+fn without_user(
+    action: Action,
+    env: &Env,
+    problem: &PrivilegeError,
+    running: &Known<bool>,
+) -> Outcome {
+    let gone_for_good = matches!(problem, PrivilegeError::NoUser { .. });
+    let why = match running {
+        Known::Known(false) => chain(problem),
+        Known::Known(true) => format!("PostgreSQL runs, and {}", chain(problem)),
+        Known::Unknown(unseen) => {
+            format!("{}; whether PostgreSQL runs is not known: {unseen}", chain(problem))
+        }
+    };
+    match (action, running) {
+        (Action::Notify, _) | (Action::Stop, Known::Known(false)) => Outcome::ok(),
+        (Action::Monitor, Known::Known(false)) if env.is_probe() || !gone_for_good => {
+            Outcome::is(ExitCode::NotRunning)
+        }
+        // It is not bounced for that, and a stop would end in fencing.
+        (Action::Monitor, Known::Known(true)) if !env.is_probe() => Outcome::because(
+            if env.expects_promoted() { ExitCode::DegradedPromoted } else { ExitCode::Degraded },
+            why,
+        ),
+        (Action::Stop, _) | (Action::Monitor, Known::Known(true) | Known::Unknown(_)) => {
+            Outcome::error(why)
+        }
+        _ if gone_for_good => Outcome::because(ExitCode::Installed, why),
+        _ => Outcome::error(why),
+    }
 }
 
 fn me(env: &Env, standalone: bool, pacemaker: &mut Pacemaker<'_>) -> Result<NodeName, String> {
@@ -172,5 +247,77 @@ fn me(env: &Env, standalone: bool, pacemaker: &mut Pacemaker<'_>) -> Result<Node
     match pacemaker.local_node(None, Duration::from_secs(5)) {
         Known::Known(node) => Ok(node),
         Known::Unknown(why) => Err(format!("the name of this node is not known: {why}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_database_that_does_not_answer_ends_no_postgresql() {
+        use ExitCode::{Degraded, DegradedPromoted, Error, Installed, NotRunning, Ok};
+
+        let gone = PrivilegeError::NoUser { user: "postgres".into() };
+        let silent =
+            PrivilegeError::Lookup { user: "postgres".into(), source: std::io::Error::other("x") };
+        let env = |interval: &str, role: &str| {
+            let vars = [
+                ("OCF_RESOURCE_INSTANCE", "db"),
+                ("OCF_RESKEY_CRM_meta_interval", interval),
+                ("OCF_RESKEY_CRM_meta_role", role),
+            ];
+            let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Env::parse(&vars.into()).unwrap()
+        };
+        let (probe, promoted, unpromoted) =
+            (env("0", "Stopped"), env("3000", "Promoted"), env("8000", "Unpromoted"));
+        let no = Known::Known(false);
+        let yes = Known::Known(true);
+        let unknown = Known::unknown("/proc is not there");
+        for (action, env, running, without, unanswered) in [
+            (Action::Stop, &probe, &no, Ok, Ok),
+            (Action::Stop, &probe, &yes, Error, Error),
+            (Action::Stop, &probe, &unknown, Error, Error),
+            (Action::Monitor, &probe, &no, NotRunning, NotRunning),
+            (Action::Monitor, &probe, &yes, Error, Error),
+            (Action::Monitor, &probe, &unknown, Error, Error),
+            (Action::Monitor, &promoted, &no, Installed, NotRunning),
+            (Action::Monitor, &promoted, &yes, DegradedPromoted, DegradedPromoted),
+            (Action::Monitor, &unpromoted, &yes, Degraded, Degraded),
+            (Action::Monitor, &promoted, &unknown, Error, Error),
+            (Action::Start, &probe, &no, Installed, Error),
+            (Action::Promote, &probe, &yes, Installed, Error),
+            (Action::Notify, &probe, &yes, Ok, Ok),
+        ] {
+            let code = |problem| without_user(action, env, problem, running).code;
+            assert_eq!(code(&gone), without, "{action} {running:?}");
+            assert_eq!(code(&silent), unanswered, "{action} {running:?}");
+        }
+    }
+
+    #[test]
+    fn a_resource_whose_name_cannot_be_used_is_stopped_and_probed_and_nothing_else() {
+        let vars: BTreeMap<String, String> = [
+            ("OCF_RESOURCE_INSTANCE", "../etc"),
+            ("OCF_RESKEY_CRM_meta_clone_max", "2"),
+            ("OCF_RESKEY_CRM_meta_interval", "0"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let error = Env::parse(&vars).unwrap_err();
+        for (action, allowed) in [
+            (Action::Stop, true),
+            (Action::Monitor, true),
+            (Action::Start, false),
+            (Action::Promote, false),
+            (Action::Notify, false),
+        ] {
+            let env = nameless(action, &vars, &error);
+            assert_eq!(env.is_some(), allowed, "{action}");
+            assert!(env.is_none_or(|env| env.standalone()), "{action}");
+        }
+        assert_eq!(nameless(Action::Stop, &vars, &EnvError::NoResource), None);
     }
 }

@@ -20,7 +20,7 @@ impl Agent<'_> {
     /// Starts PostgreSQL as a standby.
     pub fn start(&mut self) -> Outcome {
         if let Err(error) = self.pg.check_programs() {
-            return Outcome::because(ExitCode::Installed, error);
+            return super::validate::without_programs(&error);
         }
         if !self.standalone {
             let me = self.me.clone();
@@ -38,6 +38,7 @@ impl Agent<'_> {
             self.withdraw_ack();
         }
         let mut facts = Facts {
+            pgdata: self.params.pgdata.clone(),
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
             alone: self.may_only_be_me(&file),
@@ -221,8 +222,11 @@ impl Agent<'_> {
         let end = if follows { self.deadline } else { self.deadline.within(BRIEFLY) };
         loop {
             let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
-            let settled = matches!(instance.sql, Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_))
-                || instance.process == crate::decide::facts::Process::None;
+            let answered = matches!(
+                instance.sql,
+                Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_)
+            );
+            let settled = answered || instance.process == crate::decide::facts::Process::None;
             facts.instance = instance;
             if settled || end.expired() {
                 break;

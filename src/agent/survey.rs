@@ -194,12 +194,7 @@ fn look(pg: &Postgres<'_>) -> (Server, Sql) {
             Server::Silent("its postmaster is gone, processes of it still run".to_owned())
         }
         (_, Process::Unknown(why)) => Server::Silent(why.clone()),
-        (Sql::Starting(why) | Sql::Busy(why) | Sql::Refused(why) | Sql::Unknown(why), _) => {
-            Server::Silent(why.clone())
-        }
-        (Sql::ShuttingDown, _) => Server::Silent("it is shutting down".to_owned()),
-        (Sql::Hung, _) => Server::Silent("it hangs: it took no question in time".to_owned()),
-        (Sql::NotAsked, _) => Server::Silent("it was not asked".to_owned()),
+        (other, Process::Running { .. }) => Server::Silent(other.to_string()),
     };
     (server, instance.sql)
 }

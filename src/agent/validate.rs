@@ -8,12 +8,23 @@ use crate::cluster::known::Known;
 use crate::decide::facts::{DataDir, Sql};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::hba::Presence;
+use crate::runtime::BinariesError;
+
+/// The answer where PostgreSQL's programs are not what the data needs.
+pub fn without_programs(error: &BinariesError) -> Outcome {
+    let code = match error {
+        BinariesError::NotInBindir { .. } | BinariesError::NotFound { .. } => ExitCode::Installed,
+        BinariesError::OtherMajor { .. } => ExitCode::Args,
+        BinariesError::NoVersion { .. } => ExitCode::Error,
+    };
+    Outcome::because(code, error.to_string())
+}
 
 impl Agent<'_> {
     /// Checks what the parameters name on this node. The parameters themselves were checked before.
     pub fn validate_all(&mut self) -> Outcome {
-        if let Err(why) = self.pg.check_programs() {
-            return Outcome::because(ExitCode::Installed, why);
+        if let Err(error) = self.pg.check_programs() {
+            return without_programs(&error);
         }
         match self.pg.data_dir() {
             // No failure: the service is not started now, and the node may be wanted at once.

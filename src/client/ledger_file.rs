@@ -151,6 +151,12 @@ impl Home {
             files::ensure_root_dir(root, 0o755).map_err(HomeError::Write)?;
         }
         files::ensure_root_dir(&self.state, 0o750).map_err(HomeError::Write)?;
+        if files::look(&self.state.join(FILE)) == files::Seen::Missing {
+            // The first one: a file is as safe as the directories that lead to it, which may be new.
+            for dir in self.state.ancestors().skip(1).take(2) {
+                files::sync_dir(dir).map_err(HomeError::Write)?;
+            }
+        }
         files::write_durably(&self.state, FILE, text.as_bytes(), 0o640).map_err(HomeError::Write)
     }
 

@@ -4,6 +4,8 @@
 //! a deadline. What is asked lives in `look`, what is done in `acts`.
 
 pub mod acts;
+mod allowance;
+mod error;
 pub mod look;
 
 use std::os::fd::AsRawFd;
@@ -17,12 +19,15 @@ use nix::sys::socket::{
 };
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use crate::decide::facts::Sql;
 use crate::sys::deadline::Deadline;
-use crate::sys::privilege::{PrivilegeError, User, with_user};
+use crate::sys::privilege::{User, with_user};
+
+use allowance::{Allowance, Bounded};
+use error::{classify, with_remedy};
+
+pub use error::SqlError;
 
 /// Columns of one row as text; `None` is NULL.
 pub type Row = Vec<Option<String>>;
@@ -51,108 +56,26 @@ impl Endpoint {
     }
 }
 
-/// Why an exchange gave no rows. Displays one line; says whether the server is alive.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlError {
-    /// There is no socket, or nobody listens on it.
-    #[error("nobody listens on {socket}: {why}")]
-    Refused {
-        /// The path of the socket.
-        socket: String,
-        /// In words.
-        why: String,
-    },
-    /// 57P03: not open for connections yet, with the server's words.
-    #[error("{0}")]
-    Starting(String),
-    /// 57P03 while it shuts down.
-    #[error("the database system is shutting down")]
-    ShuttingDown,
-    /// Alive, but out of connections, memory or time for us.
-    #[error("the server is alive but busy: {0}")]
-    Busy(String),
-    /// It should have answered and did not.
-    #[error(
-        "no answer from {socket} within {waited:?}: the postmaster hangs, or the machine is overloaded"
-    )]
-    Hung {
-        /// The path of the socket.
-        socket: String,
-        /// How long we waited.
-        waited: Duration,
-    },
-    /// The server refused, with an SQLSTATE.
-    #[error("the server answered {code}: {message}")]
-    Server {
-        /// The SQLSTATE, five characters.
-        code: String,
-        /// Its message, detail and hint.
-        message: String,
-    },
-    /// Something else than our instance listens there.
-    #[error("{socket} belongs to uid {uid}, not to {user:?}: another server listens on this port")]
-    Foreign {
-        /// The path of the socket.
-        socket: String,
-        /// Who listens.
-        uid: u32,
-        /// Who should.
-        user: String,
-    },
-    /// We could not act as the PostgreSQL user.
-    #[error("cannot connect as the PostgreSQL user")]
-    Privilege(#[source] PrivilegeError),
-    /// The exchange broke off, or could not be understood.
-    #[error("the exchange with {socket} broke off: {why}")]
-    Broken {
-        /// The path of the socket.
-        socket: String,
-        /// In words.
-        why: String,
-    },
-    /// An answer arrived that does not have the form it should have.
-    #[error("the server's answer was not understood: {0}")]
-    Answer(String),
-}
-
-impl SqlError {
-    /// Whether this is a server's error with this SQLSTATE.
-    pub fn is_code(&self, sqlstate: &SqlState) -> bool {
-        matches!(self, Self::Server { code, .. } if code == sqlstate.code())
-    }
-}
-
-impl From<SqlError> for Sql {
-    fn from(error: SqlError) -> Self {
-        match error {
-            SqlError::Refused { .. } => Self::Refused(error.to_string()),
-            SqlError::Starting(message) => Self::Starting(message),
-            SqlError::ShuttingDown => Self::ShuttingDown,
-            SqlError::Busy(message) => Self::Busy(message),
-            SqlError::Hung { .. } => Self::Hung,
-            SqlError::Privilege(source) => Self::Unknown(source.to_string()),
-            SqlError::Server { .. }
-            | SqlError::Foreign { .. }
-            | SqlError::Broken { .. }
-            | SqlError::Answer(_) => Self::Unknown(error.to_string()),
-        }
-    }
-}
-
 /// A session with our own instance, in the database `postgres`.
 pub struct Connection {
     runtime: Runtime,
     client: Option<Client>,
     driver: Option<JoinHandle<Result<(), tokio_postgres::Error>>>,
+    allowance: Allowance,
     socket: String,
     postmaster: i32,
 }
 
 impl Connection {
-    /// Connects, logs in and is ready for questions, all before the deadline.
+    /// Connects to this postmaster, logs in and is ready for questions, all before the deadline. Who
+    /// listens is known before anything is asked, so that a refusal is this postmaster's as well.
     ///
     /// The session's `statement_timeout` is four fifths of what the deadline leaves now.
-    pub fn open(endpoint: &Endpoint, deadline: &Deadline) -> Result<Self, SqlError> {
+    pub fn open(
+        endpoint: &Endpoint,
+        postmaster: i32,
+        deadline: &Deadline,
+    ) -> Result<Self, SqlError> {
         let waited = deadline.left();
         let socket = endpoint.socket().display().to_string();
         let broken = |why: String| SqlError::Broken { socket: socket.clone(), why };
@@ -163,6 +86,9 @@ impl Connection {
             let user = endpoint.user.name.clone();
             return Err(SqlError::Foreign { socket, uid: peer.uid(), user });
         }
+        if peer.pid() != postmaster {
+            return Err(SqlError::Other { socket, pid: peer.pid(), wanted: postmaster });
+        }
         let mut config = tokio_postgres::Config::new();
         let statement_ms = (waited.as_millis() * 4 / 5).max(50);
         config
@@ -170,25 +96,29 @@ impl Connection {
             .dbname("postgres")
             .application_name("pgtwin_agent")
             .options(format!(
-                "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off"
+                "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off \
+                 -c default_transaction_isolation=read\\ committed"
             ));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(|e| broken(e.to_string()))?;
+        let allowance = Allowance::new();
         let logged_in = runtime.block_on(async {
             let stream = tokio::net::UnixStream::from_std(stream)
                 .map_err(|e| SqlError::Broken { socket: socket.clone(), why: e.to_string() })?;
+            let stream = Bounded::new(stream, allowance.clone());
             match tokio::time::timeout(deadline.left(), config.connect_raw(stream, NoTls)).await {
                 Ok(Ok(pair)) => Ok(pair),
                 Ok(Err(error)) => Err(classify(&error, &socket)),
                 Err(_) => Err(SqlError::Hung { socket: socket.clone(), waited }),
             }
         });
-        let (client, connection) = logged_in?;
+        let (client, connection) =
+            logged_in.map_err(|error| with_remedy(error, &endpoint.user.name))?;
         let driver = Some(runtime.spawn(connection));
-        Ok(Self { runtime, client: Some(client), driver, socket, postmaster: peer.pid() })
+        Ok(Self { runtime, client: Some(client), driver, allowance, socket, postmaster })
     }
 
     /// The process that listens on the socket, as the kernel knows it.
@@ -204,6 +134,7 @@ impl Wire for Connection {
             let why = "it was closed before".to_owned();
             return Err(SqlError::Broken { socket: self.socket.clone(), why });
         };
+        self.allowance.renew();
         let question = client.simple_query(sql);
         let answer = self.runtime.block_on(async { tokio::time::timeout(waited, question).await });
         match answer {
@@ -255,7 +186,7 @@ fn connected(
         let attempt = with_user(&endpoint.user, || connect(fd.as_raw_fd(), &address));
         match attempt.map_err(SqlError::Privilege)? {
             Ok(()) => return Ok(UnixStream::from(fd)),
-            Err(Errno::ENOENT) => return Err(refused("there is no such socket")),
+            Err(Errno::ENOENT) => return Err(SqlError::NoSocket { socket: socket_name }),
             Err(Errno::ECONNREFUSED) => return Err(refused("connection refused")),
             Err(Errno::EAGAIN | Errno::EINTR) if !deadline.expired() => {
                 deadline.sleep(Duration::from_millis(10));
@@ -265,36 +196,6 @@ fn connected(
             }
             Err(other) => return Err(broken(other)),
         }
-    }
-}
-
-fn classify(error: &tokio_postgres::Error, socket: &str) -> SqlError {
-    let Some(server) = error.as_db_error() else {
-        let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
-        let why = format!("{error}{}", cause.unwrap_or_default());
-        return SqlError::Broken { socket: socket.to_owned(), why };
-    };
-    let mut message = server.message().to_owned();
-    for more in [server.detail(), server.hint()].into_iter().flatten() {
-        message.push_str(" (");
-        message.push_str(more.trim_end_matches('.'));
-        message.push(')');
-    }
-    by_sqlstate(server.code().code(), message)
-}
-
-/// What a server's error says about it. Messages can be translated: a 57P03 whose words are not
-/// known is taken for a start, and whoever has the postmaster's pid file knows better.
-fn by_sqlstate(code: &str, message: String) -> SqlError {
-    match code {
-        "57P03" if message.starts_with("the database system is shutting down") => {
-            SqlError::ShuttingDown
-        }
-        "57P03" => SqlError::Starting(message),
-        // Out of connections, memory, disk; a statement cut short; a backend told to go.
-        "57014" | "57P01" => SqlError::Busy(message),
-        code if code.starts_with("53") => SqlError::Busy(message),
-        code => SqlError::Server { code: code.to_owned(), message },
     }
 }
 
@@ -312,48 +213,6 @@ pub(crate) fn literal(text: &str) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-
-    fn facts(code: &str, message: &str) -> Sql {
-        by_sqlstate(code, message.to_owned()).into()
-    }
-
-    #[test]
-    fn a_server_that_refuses_us_for_now_is_alive() {
-        for (code, message, expected) in [
-            ("57P03", "the database system is shutting down", Sql::ShuttingDown),
-            (
-                "57P03",
-                "the database system is starting up",
-                Sql::Starting("the database system is starting up".into()),
-            ),
-            (
-                "57P03",
-                "the database system is not yet accepting connections (Consistent recovery state has not been yet reached)",
-                Sql::Starting(
-                    "the database system is not yet accepting connections (Consistent recovery state has not been yet reached)".into(),
-                ),
-            ),
-            ("57P03", "das Datenbanksystem startet", Sql::Starting("das Datenbanksystem startet".into())),
-            (
-                "53300",
-                "sorry, too many clients already",
-                Sql::Busy("sorry, too many clients already".into()),
-            ),
-            (
-                "57014",
-                "canceling statement due to statement timeout",
-                Sql::Busy("canceling statement due to statement timeout".into()),
-            ),
-        ] {
-            assert_eq!(facts(code, message), expected, "{code} {message}");
-        }
-    }
-
-    #[test]
-    fn any_other_refusal_is_unknown_with_its_code() {
-        let Sql::Unknown(text) = facts("28000", "no pg_hba.conf entry") else { panic!() };
-        assert!(text.contains("28000") && text.contains("no pg_hba.conf entry"), "{text}");
-    }
 
     #[test]
     fn literals_cannot_be_left_by_their_content() {

@@ -2,6 +2,8 @@
 //!
 //! *Unknown* is a value of its own everywhere: nothing here turns a failed question into an answer.
 
+use std::fmt;
+
 use crate::postgres::control_data::ControlData;
 use crate::postgres::lsn::{Lsn, Timeline};
 
@@ -53,12 +55,47 @@ pub enum Sql {
     ShuttingDown,
     /// Alive, but it took no connection of ours or cut the question short (53300, 57014, …).
     Busy(String),
+    /// Alive, and it answered something else than what was asked: it does not let the agent in, or
+    /// says what is not understood. The words stay the same for as long as the cause does.
+    Alive(String),
     /// It accepted the connection, or should have, and gave no answer in time.
     Hung,
     /// No socket, or nobody listens on it.
     Refused(String),
     /// Anything else.
     Unknown(String),
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("it does not run"),
+            Self::Running { pid, stopped: false } => write!(f, "it runs, pid {pid}"),
+            Self::Running { pid, stopped: true } => {
+                write!(f, "its postmaster, pid {pid}, is stopped by a signal")
+            }
+            Self::Orphans(pids) => {
+                write!(f, "its postmaster is gone and left processes behind, pids {pids:?}")
+            }
+            Self::Unknown(why) => write!(f, "its processes could not be looked at: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Sql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("it was not asked"),
+            Self::Primary(_) => f.write_str("it accepts writes"),
+            Self::Standby(_) => f.write_str("it is a standby"),
+            Self::Starting(why) => write!(f, "it starts: {why}"),
+            Self::ShuttingDown => f.write_str("it is shutting down"),
+            Self::Busy(why) => write!(f, "it is alive and busy: {why}"),
+            Self::Alive(why) => write!(f, "it is alive and the agent cannot ask it: {why}"),
+            Self::Hung => f.write_str("it hangs: it took no question in time"),
+            Self::Refused(why) | Self::Unknown(why) => f.write_str(why),
+        }
+    }
 }
 
 /// A standby as the primary sees it: one row of pg_stat_replication.

@@ -1,7 +1,8 @@
 //! What a monitor or a probe answers. Floor 1.
 //!
 //! The monitor reports; it repairs nothing that needs a restart. *Alive but busy* and *slow* are not
-//! *dead*: a healthy primary is never bounced because it took no connection.
+//! *dead*, nor is a server that refuses the agent's login: a healthy primary is never bounced because
+//! it took no connection, and a line missing in pg_hba.conf would follow the service to the next node.
 
 pub mod reported;
 
@@ -117,6 +118,10 @@ fn running(expected: Expected, instance: &Instance, stopped: bool) -> Verdict {
             role_on_disk(expected, &instance.data),
             "PostgreSQL is alive and takes no connection of the agent (max_connections reached, \
              or too slow): see the log",
+        ),
+        Sql::Alive(why) => Verdict::because(
+            role_on_disk(expected, &instance.data),
+            format!("alive, but the agent cannot ask it: {why}"),
         ),
         Sql::ShuttingDown => {
             Verdict::because(failed(expected), "PostgreSQL is shutting down, and not by Pacemaker")

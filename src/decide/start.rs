@@ -44,6 +44,8 @@ pub enum Upstream {
 /// What `start` knows.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// The parameter, for people.
+    pub pgdata: String,
     /// The instance now.
     pub instance: Instance,
     /// The primary; none when nobody has asked yet.
@@ -126,15 +128,16 @@ fn stopped(facts: &Facts) -> Next {
     }
     let control = match &facts.instance.data {
         DataDir::Absent => {
-            return Next::Refuse(
-                "there is no data directory at pgdata; create it by pg_basebackup from the primary"
-                    .into(),
-            );
+            return Next::Refuse(format!(
+                "pgdata={} does not exist: mount it, or create it by pg_basebackup from the primary",
+                facts.pgdata
+            ));
         }
         DataDir::Empty => {
-            return Next::Refuse(
-                "pgdata is empty; fill it by pg_basebackup from the primary".into(),
-            );
+            return Next::Refuse(format!(
+                "pgdata={} is empty: mount it, or fill it by pg_basebackup from the primary",
+                facts.pgdata
+            ));
         }
         DataDir::Unusable(why) => return Next::Perm(why.clone()),
         DataDir::Unknown(why) => return Next::Refuse(format!("pgdata could not be read: {why}")),
@@ -259,6 +262,10 @@ fn running(facts: &Facts) -> Next {
         Sql::Starting(_) if asked.is_none() => Next::Do(Step::AskUpstream),
         Sql::Starting(_) => waiting(facts),
         Sql::Busy(why) => Next::Running(Some(format!("it runs, and takes no query: {why}"))),
+        // To fail would ban the node for what a reload of pg_hba.conf can mend.
+        Sql::Alive(why) => {
+            Next::Running(Some(format!("it runs, and the agent cannot ask it: {why}")))
+        }
         Sql::ShuttingDown | Sql::Hung | Sql::Refused(_) | Sql::NotAsked | Sql::Unknown(_) => {
             if facts.out_of_time {
                 Next::Refuse("PostgreSQL was started and does not answer: see its log".into())

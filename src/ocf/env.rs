@@ -49,7 +49,7 @@ impl FromStr for ResourceName {
         let begins = |c: char| c.is_alphabetic() || c == '_';
         let fine = |c: char| c.is_alphanumeric() || "_.-".contains(c);
         if name.len() > 200 || !name.starts_with(begins) || !name.chars().all(fine) {
-            return Err(NotAResourceName { text: text.chars().take(80).collect() });
+            return Err(NotAResourceName { text: text.chars().take(40).collect() });
         }
         Ok(Self(name.to_owned()))
     }

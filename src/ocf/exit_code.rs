@@ -99,13 +99,10 @@ impl ExitCode {
                  container_mode=true."
             }
             Self::Perm => {
-                "A directory or file has the wrong owner or mode, so PostgreSQL or pgtwin can't \
-                 use it on this node."
+                "PGDATA or a file in it has the wrong owner, mode or kind, or is damaged, so \
+                 PostgreSQL or pgtwin can't use it on this node."
             }
-            Self::Installed => {
-                "PostgreSQL's programs, PGDATA or another thing that the resource needs is \
-                 missing on this node."
-            }
+            Self::Installed => "PostgreSQL's programs or its user are missing on this node.",
             Self::Configured => {
                 "A parameter of the resource is malformed, or the resource is not in a promotable \
                  clone. That is the same on every node and does not heal by itself; nothing else \
@@ -122,11 +119,12 @@ impl ExitCode {
             }
             Self::Degraded => {
                 "The standby runs, but needs attention: it does not stream, there is no primary and \
-                 it may not become one, or (from validate-pghba) a line in pg_hba.conf is missing."
+                 it may not become one, a parameter is malformed, or (from validate-pghba) a line \
+                 in pg_hba.conf is missing."
             }
             Self::DegradedPromoted => {
                 "The primary serves, but needs attention: no standby may replace it, fencing is \
-                 off, or a setting endangers the promises."
+                 off, a setting endangers the promises, or a parameter is malformed."
             }
         }
     }

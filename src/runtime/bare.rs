@@ -13,17 +13,15 @@ use crate::decide::facts::Process;
 use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::postgres::version::major_of_pg_version;
 use crate::sys::exec::{Cmd, Exec, System};
-use crate::sys::files::read_untrusted;
+use crate::sys::files::read_root_owned;
 use crate::sys::process::{
     self, Expectation, Identity, ProcessFacts, Proven, Signal, find_all, prove,
 };
 
 use super::startup_process::Activity;
-use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, text};
-
-/// The first words of an instance that keeps its log elsewhere are few; more than this is an old
-/// log that is put aside.
-const LARGEST_START_LOG: u64 = 16 << 20;
+use super::{
+    BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, start_log, text,
+};
 
 /// Where PostgreSQL and its distributions put the socket.
 const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
@@ -63,7 +61,7 @@ impl<'a> Bare<'a> {
         let found = self.bindir.get_or_init(|| {
             let major = self.place.read("PG_VERSION", 64).ok();
             let major = major.and_then(|text| major_of_pg_version(&text).ok());
-            binaries::find(self.exec, self.place.bindir.as_deref(), major)
+            binaries::find(self.exec, &self.place.user.name, self.place.bindir.as_deref(), major)
         });
         found.as_ref().map_err(Clone::clone)
     }
@@ -71,7 +69,10 @@ impl<'a> Bare<'a> {
     /// The command that is the postmaster.
     pub fn postmaster(&self) -> Result<Cmd, BinariesError> {
         let place = &self.place;
-        let mut cmd = self.command("postgres")?.args(self.config_args());
+        // In PGDATA from its first moment: by that its processes are found, also by a stop that comes
+        // before it has read its options.
+        let cmd = self.command("postgres")?.cwd(place.pgdata_text());
+        let mut cmd = cmd.args(self.config_args());
         cmd = cmd.args(["-p".to_owned(), place.port.to_string()]);
         if let Some(dir) = &place.socket_dir {
             cmd = cmd.args(["-c".to_owned(), format!("unix_socket_directories={}", text(dir))]);
@@ -112,8 +113,9 @@ impl<'a> Bare<'a> {
     }
 
     /// Where a server works that was started on our PGDATA and is no longer there: the lock file of
-    /// its socket names the directory, and the kernel says where the process works now. The claim is
-    /// that of the same user's file, and it leads only to processes of that user and program.
+    /// its socket names the directory, and the kernel says where the process works now. The claim has
+    /// to be that user's own file (in /tmp anybody could make one that leads to another instance),
+    /// and it leads only to processes of that user and program.
     fn moved_to(&self) -> Option<PathBuf> {
         let place = &self.place;
         let dirs: Vec<PathBuf> = match &place.socket_dir {
@@ -123,7 +125,8 @@ impl<'a> Bare<'a> {
         let name = format!(".s.PGSQL.{}.lock", place.port);
         dirs.iter().find_map(|dir| {
             let path = dir.join(&name);
-            let text = place.as_user(|| read_untrusted(&path, 1 << 16)).ok()?;
+            // Its own: not root's, for at this moment that user is who we are.
+            let text = place.as_user(|| read_root_owned(&path, 1 << 16)).ok()?;
             let claim = PostmasterPid::parse(&text).ok()?;
             if Path::new(&claim.data_dir) != place.pgdata {
                 return None;
@@ -238,15 +241,9 @@ impl Runtime for Bare<'_> {
         self.reap();
         let cmd = self.postmaster()?;
         let log = self.place.start_log.clone();
-        let mut log_from = std::fs::metadata(&log).map_or(0, |meta| meta.len());
-        if log_from > LARGEST_START_LOG {
-            let mut old = log.clone().into_os_string();
-            old.push(".old");
-            // Where it cannot be put aside it grows on, which is no reason not to start.
-            if std::fs::rename(&log, old).is_ok() {
-                log_from = 0;
-            }
-        }
+        // Where it cannot be put aside it grows on, which is no reason not to start.
+        let _ = start_log::bound(&log, start_log::LARGEST);
+        let log_from = std::fs::metadata(&log).map_or(0, |meta| meta.len());
         let pid = System
             .spawn_detached(&cmd, &log)
             .map_err(|source| RuntimeError::Exec { what: "start PostgreSQL", source })?;
@@ -284,10 +281,10 @@ impl Runtime for Bare<'_> {
                 // The postmaster first, so that it cannot start others.
                 let found = find_all(&self.expectation(None));
                 let heads: Vec<&Proven> = found.heads().collect();
-                for one in heads.into_iter().chain(&found.proven) {
-                    sent(one, Signal::Kill)?;
-                }
-                Ok(())
+                let all = heads.into_iter().chain(&found.proven);
+                // Each of them, whatever becomes of the others.
+                let sent: Vec<_> = all.map(|one| sent(one, Signal::Kill)).collect();
+                sent.into_iter().collect()
             }
         }
     }
@@ -357,6 +354,7 @@ mod tests {
         let cmd = bare(place()).postmaster().unwrap();
         assert_eq!(cmd.program, "/usr/lib/postgresql/15/bin/postgres");
         assert_eq!(cmd.args, ["-D", "/srv/my data", "-p", "5433"]);
+        assert_eq!(cmd.cwd, "/srv/my data");
         assert_eq!(cmd.run_as, RunAs::User("root".into()));
         assert!(cmd.env.contains(&("HOME".into(), "/root".into())));
         assert!(cmd.env.contains(&("USER".into(), "root".into())));

@@ -55,17 +55,20 @@ const VERSIONED: [(&str, &str); 3] =
 const PLAIN: [&str; 2] = ["/usr/bin", "/usr/local/pgsql/bin"];
 
 /// The directory of the programs for data of this major version; of the newest one when there is
-/// no data yet. `given` is the parameter. Nothing is executed where a path tells the version.
+/// no data yet. `given` is the parameter. Nothing is executed where a path tells the version, and
+/// what is executed runs as `user`: a directory of programs may be one that it can write to.
 pub fn find(
     exec: &dyn Exec,
+    user: &str,
     given: Option<&Path>,
     major: Option<u32>,
 ) -> Result<PathBuf, BinariesError> {
-    find_below(exec, Path::new("/"), given, major)
+    find_below(exec, user, Path::new("/"), given, major)
 }
 
 fn find_below(
     exec: &dyn Exec,
+    user: &str,
     root: &Path,
     given: Option<&Path>,
     major: Option<u32>,
@@ -74,7 +77,7 @@ fn find_below(
         if !has_postgres(dir) {
             return Err(BinariesError::NotInBindir { dir: dir.display().to_string() });
         }
-        return fits(exec, dir, major).map(|()| dir.to_owned());
+        return fits(exec, user, dir, major).map(|()| dir.to_owned());
     }
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     let majors: Vec<u32> = match major {
@@ -91,7 +94,7 @@ fn find_below(
     }
     let mut other = None;
     for dir in PLAIN.map(below).into_iter().filter(|dir| has_postgres(dir)) {
-        match fits(exec, &dir, major) {
+        match fits(exec, user, &dir, major) {
             Ok(()) => return Ok(dir),
             Err(error) => other = Some(error),
         }
@@ -106,7 +109,7 @@ fn has_postgres(dir: &Path) -> bool {
     fs::metadata(dir.join("postgres")).is_ok_and(|meta| meta.is_file())
 }
 
-fn fits(exec: &dyn Exec, dir: &Path, major: Option<u32>) -> Result<(), BinariesError> {
+fn fits(exec: &dyn Exec, user: &str, dir: &Path, major: Option<u32>) -> Result<(), BinariesError> {
     let Some(wanted) = major else { return Ok(()) };
     let named = dir.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     if named == Some(wanted.to_string().as_str()) {
@@ -114,7 +117,7 @@ fn fits(exec: &dyn Exec, dir: &Path, major: Option<u32>) -> Result<(), BinariesE
     }
     let program = dir.join("postgres").display().to_string();
     let no_version = |why: String| BinariesError::NoVersion { program: program.clone(), why };
-    let cmd = Cmd::new(&program).arg("--version").limit(Duration::from_secs(5));
+    let cmd = Cmd::new(&program).arg("--version").user(user).limit(Duration::from_secs(5));
     let output = exec.run(&cmd).map_err(|error| no_version(crate::sys::chain(&error)))?;
     let found = Version::of_program(&output.stdout).map_err(|e| no_version(e.to_string()))?;
     if found.major == wanted {
@@ -127,12 +130,13 @@ fn fits(exec: &dyn Exec, dir: &Path, major: Option<u32>) -> Result<(), BinariesE
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::sys::exec::{Ended, ExecError, Output};
+    use crate::sys::exec::{Ended, ExecError, Output, RunAs};
 
     struct Says(&'static str);
 
     impl Exec for Says {
-        fn run(&self, _: &Cmd) -> Result<Output, ExecError> {
+        fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+            assert_eq!(cmd.run_as, RunAs::User("postgres".into()));
             Ok(Output { ended: Ended::Exited(0), stdout: self.0.into(), stderr: String::new() })
         }
     }
@@ -168,7 +172,7 @@ mod tests {
             (&[], None, None),
         ] {
             let root = installed(dirs);
-            let found = find_below(&exec, root.path(), None, major);
+            let found = find_below(&exec, "postgres", root.path(), None, major);
             let expected = expected.map(|dir| root.path().join(dir));
             assert_eq!(found.clone().ok(), expected, "{dirs:?} {major:?} {found:?}");
         }
@@ -179,17 +183,26 @@ mod tests {
         let root = installed(&["usr/lib/postgresql/17/bin", "opt/pg"]);
         let exec = Says("postgres (PostgreSQL) 16.4 (own build)");
         let given = root.path().join("opt/pg");
-        assert_eq!(find_below(&exec, root.path(), Some(&given), Some(16)), Ok(given.clone()));
+        assert_eq!(
+            find_below(&exec, "postgres", root.path(), Some(&given), Some(16)),
+            Ok(given.clone())
+        );
         assert!(matches!(
-            find_below(&exec, root.path(), Some(&given), Some(17)),
+            find_below(&exec, "postgres", root.path(), Some(&given), Some(17)),
             Err(BinariesError::OtherMajor { found: 16, wanted: 17, .. })
         ));
         assert!(matches!(
-            find_below(&exec, root.path(), Some(&root.path().join("nowhere")), Some(17)),
+            find_below(
+                &exec,
+                "postgres",
+                root.path(),
+                Some(&root.path().join("nowhere")),
+                Some(17)
+            ),
             Err(BinariesError::NotInBindir { .. })
         ));
         assert!(matches!(
-            find_below(&Says("rubbish"), root.path(), Some(&given), Some(17)),
+            find_below(&Says("rubbish"), "postgres", root.path(), Some(&given), Some(17)),
             Err(BinariesError::NoVersion { .. })
         ));
     }

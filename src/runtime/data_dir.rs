@@ -1,5 +1,6 @@
 //! What stands at PGDATA, seen as the PostgreSQL user. Floor 2.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -141,8 +142,8 @@ fn examine(place: &Place) -> Examined {
             entry.uid, user.name, user.name
         ));
     }
-    let names = match with_user(user, || names_in(place)) {
-        Ok(Ok(names)) => names,
+    let first = match with_user(user, || first_name_in(place)) {
+        Ok(Ok(first)) => first,
         Ok(Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
             return unusable(format!(
                 "{pgdata} cannot be read by {}: check the modes of it and its parents",
@@ -152,13 +153,15 @@ fn examine(place: &Place) -> Examined {
         Ok(Err(e)) => return Examined::Other(DataDir::Unknown(format!("{pgdata}: {e}"))),
         Err(error) => return Examined::Other(DataDir::Unknown(chain(&error))),
     };
-    if !names.iter().any(|name| name == "PG_VERSION") {
-        return match names.iter().find(|name| *name != "lost+found") {
-            None => Examined::Other(DataDir::Empty),
-            Some(name) => unusable(format!(
-                "{pgdata} holds {name} but no PG_VERSION: it is no database, look at what it is"
-            )),
-        };
+    match first {
+        None => return Examined::Other(DataDir::Empty),
+        Some(name) if name != "PG_VERSION" => {
+            return unusable(format!(
+                "{pgdata} holds {} but no PG_VERSION: it is no database, look at what it is",
+                name.display()
+            ));
+        }
+        Some(_) => {}
     }
     if entry.mode & 0o027 != 0 {
         return unusable(format!(
@@ -176,8 +179,18 @@ fn examine(place: &Place) -> Examined {
     }
 }
 
-fn names_in(place: &Place) -> io::Result<Vec<String>> {
-    fs::read_dir(&place.pgdata)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect()
+/// `PG_VERSION` where there is one, else any other name but that of an empty file system; none in an
+/// empty directory. Nothing is kept of a directory with millions of names.
+fn first_name_in(place: &Place) -> io::Result<Option<OsString>> {
+    let mut first = None;
+    for entry in fs::read_dir(&place.pgdata)? {
+        let name = entry?.file_name();
+        if name == "PG_VERSION" {
+            return Ok(Some(name));
+        }
+        if name != "lost+found" {
+            first.get_or_insert(name);
+        }
+    }
+    Ok(first)
 }

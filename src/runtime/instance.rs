@@ -1,9 +1,13 @@
 //! Our own PostgreSQL as the agent knows it: every look and every act, each with its bound, and
 //! errors in one line. Floor 2.
 
+mod ending;
+
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use tracing::warn;
 
 use crate::client::peer::{self, Identity, Peer, PeerAnswer};
 use crate::client::sql::{Connection, SqlError, acts};
@@ -24,17 +28,17 @@ use crate::sys::privilege::PrivilegeError;
 
 use super::bare::Bare;
 use super::data_dir::{self, SignalFile};
-use super::shutdown::{self, Usher, Walsenders};
 use super::startup_process::Activity;
-use super::stop::{self, Patience, Stopped};
-use super::{Place, Runtime, Shutdown, at_boot, look, recover, settings, start, wal};
+use super::{
+    BinariesError, Place, Runtime, at_boot, look, recover, settings, start, start_log, wal,
+};
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
-/// How long the logger may outlive the postmaster: it ends once it has written what it got.
-const FOR_THE_LOGGER: Duration = Duration::from_secs(5);
+/// What a look at the data directory gets in any case: less than the margin of any honest deadline.
+const AT_LEAST: Duration = Duration::from_millis(200);
 /// A startup process that did nothing for so long waits for WAL.
 const IDLE_FOR: Duration = Duration::from_millis(300);
 
@@ -46,6 +50,7 @@ pub struct Postgres<'a> {
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
+    until: Option<Deadline>,
 }
 
 impl<'a> Postgres<'a> {
@@ -64,7 +69,20 @@ impl<'a> Postgres<'a> {
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
+            until: None,
         })
+    }
+
+    /// The same, with an end for all that has a bound of its own: no question goes on beyond it.
+    #[must_use]
+    pub fn until(mut self, deadline: Deadline) -> Self {
+        self.until = Some(deadline);
+        self
+    }
+
+    /// `time`, or what is left of all.
+    fn bound(&self, time: Duration) -> Deadline {
+        self.until.map_or_else(|| Deadline::after(time), |until| until.within(time))
     }
 
     /// Where it is.
@@ -78,8 +96,8 @@ impl<'a> Postgres<'a> {
     }
 
     /// Whether PostgreSQL's programs are there and fit the data.
-    pub fn check_programs(&self) -> Result<(), String> {
-        self.runtime.command("postgres").map(|_| ()).map_err(|error| error.to_string())
+    pub fn check_programs(&self) -> Result<(), BinariesError> {
+        self.runtime.command("postgres").map(|_| ())
     }
 
     /// What starts this database at boot besides Pacemaker, one line each.
@@ -98,21 +116,30 @@ impl<'a> Postgres<'a> {
         let data = if answered {
             DataDir::Unknown("not looked at, for the server answers".to_owned())
         } else {
-            data_dir::look(&self.runtime, self.exec, &Deadline::after(QUICK).max(*deadline))
+            // A server that hangs may have used up the time for its answers.
+            let bound = self.bound(QUICK).max(*deadline).max(Deadline::after(AT_LEAST));
+            data_dir::look(&self.runtime, self.exec, &bound)
         };
         Instance { data, process: seen.process, sql: seen.sql }
     }
 
+    /// Keeps the file short that has what the postmaster prints.
+    pub fn bound_log(&self) {
+        if let Err(error) = start_log::bound(&self.place().start_log, start_log::LARGEST) {
+            warn!("{} could not be shortened: {error}", self.place().start_log.display());
+        }
+    }
+
     /// The data directory alone.
     pub fn data_dir(&self) -> DataDir {
-        data_dir::look(&self.runtime, self.exec, &Deadline::after(Duration::from_secs(10)))
+        data_dir::look(&self.runtime, self.exec, &self.bound(Duration::from_secs(10)))
     }
 
     /// Its position, as it tells a replication connection over its socket.
     pub fn identify(&self, deadline: &Deadline) -> Known<Identity> {
         let endpoint = match look::endpoint(self.place()) {
             Ok(endpoint) => endpoint,
-            Err(answer) => return Known::unknown(format!("{answer:?}")),
+            Err(answer) => return Known::unknown(answer.to_string()),
         };
         let psql = match self.runtime.command("psql") {
             Ok(psql) => psql,
@@ -120,7 +147,7 @@ impl<'a> Postgres<'a> {
         };
         let dir = endpoint.socket_dir.display().to_string();
         let user = &self.place().user.name;
-        let limit = deadline.bounded(QUICK);
+        let limit = self.bound(QUICK).bounded(deadline.left());
         match peer::local_identify(self.exec, psql, &dir, endpoint.port, user, limit) {
             PeerAnswer::Primary(identity) | PeerAnswer::Standby(identity) => Known::Known(identity),
             other => Known::unknown(format!("its position cannot be asked for: {other}")),
@@ -184,70 +211,6 @@ impl<'a> Postgres<'a> {
         *self.session.borrow_mut() = None;
         let launched = self.runtime.launch().map_err(|error| chain(&error))?;
         start::wait_running(&self.runtime, &launched, deadline).map_err(|error| chain(&error))
-    }
-
-    /// Stops it: in order, then at once, then by force. `Ok`: the postmaster and all of its
-    /// children are gone.
-    pub fn stop(&self, deadline: &Deadline) -> Result<(), String> {
-        let patience = Patience::of(deadline.left());
-        self.end(patience, deadline).map(|_| ())
-    }
-
-    /// Shuts a primary down so that it ends with a shutdown checkpoint which its standbys have
-    /// received. Never in a harsher way: if it does not end in time, that is an error.
-    pub fn shut_down_in_order(&self, deadline: &Deadline) -> Result<(), String> {
-        // Phases without any time: what is not gone then is an error.
-        let walsenders = self.walsenders_before(deadline);
-        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
-        *self.session.borrow_mut() = None;
-        if self.runtime.process() == Process::None {
-            return Ok(());
-        }
-        self.runtime.signal(Shutdown::Fast).map_err(|error| chain(&error))?;
-        let mut orphaned = None;
-        let gone = poll_until(deadline, Duration::from_millis(20), || {
-            usher.help();
-            match self.runtime.process() {
-                Process::None => Some(Ok(())),
-                // For a moment that is how an orderly end looks: the postmaster has removed its pid
-                // file, or the logger writes down what it still has.
-                Process::Orphans(pids) => {
-                    let grace = orphaned.get_or_insert_with(|| deadline.within(FOR_THE_LOGGER));
-                    grace.expired().then(|| {
-                        Err(format!("the postmaster died in its shutdown and left {pids:?} behind"))
-                    })
-                }
-                Process::Running { .. } | Process::Unknown(_) => None,
-            }
-        });
-        gone.unwrap_or_else(|| Err("the fast shutdown did not end in time".to_owned()))
-    }
-
-    fn end(&self, patience: Patience, deadline: &Deadline) -> Result<Stopped, String> {
-        let walsenders = self.walsenders_before(deadline);
-        // The session must not keep the server from ending.
-        *self.session.borrow_mut() = None;
-        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
-        stop::stop(&self.runtime, Shutdown::Fast, patience, deadline, &mut || usher.help())
-            .map_err(|error| chain(&error))
-    }
-
-    /// The walsenders of a server that answers, after those that are not waited for were sent away.
-    fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
-        let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
-        let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
-        match (seen.sql, seen.connection) {
-            (Sql::Primary(facts), Some(mut session)) => {
-                shutdown::before(&self.runtime, &mut session, &facts, &bound)
-            }
-            // A standby owes its cascade nothing, and those that are ahead of it never finish.
-            (Sql::Standby(_), Some(mut session)) => {
-                let sent_away = acts::walsenders(&mut session, &bound).unwrap_or_default();
-                let _ = self.runtime.terminate(&sent_away);
-                Walsenders { waited_for: Vec::new(), sent_away }
-            }
-            _ => Walsenders::default(),
-        }
     }
 
     /// Tells a standby to become a primary; does not wait for it.
@@ -391,15 +354,15 @@ impl<'a> Postgres<'a> {
         &self,
         question: impl FnOnce(&mut dyn crate::client::sql::Wire, &Deadline) -> Result<T, SqlError>,
     ) -> Result<T, String> {
-        let bound = Deadline::after(QUICK);
+        let bound = self.bound(QUICK);
         let mut session = self.session.borrow_mut();
         if session.is_none() {
             let pid = match self.runtime.process() {
                 Process::Running { pid, .. } => pid,
-                other => return Err(format!("the server cannot be asked: {other:?}")),
+                other => return Err(format!("PostgreSQL cannot be asked: {other}")),
             };
             let opened = look::open(self.place(), pid, &bound);
-            *session = Some(opened.map_err(|answer| format!("no session: {answer:?}"))?);
+            *session = Some(opened.map_err(|answer| format!("no session: {answer}"))?);
         }
         let Some(open) = session.as_mut() else { return Err("no session".to_owned()) };
         match question(open, &bound) {
@@ -412,11 +375,6 @@ impl<'a> Postgres<'a> {
             }
         }
     }
-}
-
-/// Half of what is left: until then a standby that says nothing is waited for.
-fn half_of(deadline: &Deadline) -> Deadline {
-    deadline.less(deadline.left() / 2)
 }
 
 /// A text as an error.

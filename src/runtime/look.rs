@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::sql::{self, Connection, Endpoint};
+use crate::client::sql::{self, Connection, Endpoint, SqlError};
 use crate::decide::facts::{Process, Sql};
 use crate::postgres::postmaster_pid::PostmasterStatus;
 use crate::sys::deadline::Deadline;
@@ -14,6 +14,9 @@ use super::{Place, Runtime};
 
 /// How long a postmaster that is stopped by a signal is waited for.
 const FOR_A_STOPPED_ONE: Duration = Duration::from_secs(3);
+
+/// Before a question is repeated whose answer made no sense.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// What was seen, and the connection that it was asked on, for more.
 pub struct Look {
@@ -58,7 +61,7 @@ pub fn endpoint(place: &Place) -> Result<Endpoint, Sql> {
                 return Err(Sql::Starting("it has not opened its socket yet".to_owned()));
             }
             None => {
-                return Err(Sql::Unknown(
+                return Err(Sql::Alive(
                     "it has no unix socket: set unix_socket_directories, or socket_dir".to_owned(),
                 ));
             }
@@ -79,6 +82,18 @@ fn ask(
             return (answer, Some(session));
         }
     }
+    let (answer, connection) = ask_anew(place, pid, deadline);
+    match answer {
+        // The crash of another backend cuts off every session. The next one is told what goes on.
+        Sql::Unknown(_) if !deadline.expired() => {
+            deadline.sleep(A_MOMENT);
+            ask_anew(place, pid, deadline)
+        }
+        answer => (answer, connection),
+    }
+}
+
+fn ask_anew(place: &Place, pid: i32, deadline: &Deadline) -> (Sql, Option<Connection>) {
     match open(place, pid, deadline) {
         Err(answer) => (answer, None),
         Ok(mut connection) => match sql::look::look(&mut connection, deadline) {
@@ -103,17 +118,20 @@ pub fn open(place: &Place, pid: i32, deadline: &Deadline) -> Result<Connection, 
         }
     }
     let endpoint = endpoint(place)?;
-    let connection =
-        Connection::open(&endpoint, deadline).map_err(|error| translated(place, error.into()))?;
-    if connection.postmaster_pid() == pid {
-        return Ok(connection);
-    }
-    Err(Sql::Unknown(format!(
-        "pid {} listens on {}, which is not the postmaster of {} (pid {pid})",
-        connection.postmaster_pid(),
-        endpoint.socket().display(),
-        place.pgdata_text()
-    )))
+    Connection::open(&endpoint, pid, deadline).map_err(|error| match error {
+        // Somebody cleaned up /tmp or /run. Clients that are elsewhere miss nothing.
+        SqlError::NoSocket { .. } if is_ready(place, pid) => Sql::Alive(format!(
+            "{error}: a restart of PostgreSQL makes it anew, or correct socket_dir"
+        )),
+        error => translated(place, error.into()),
+    })
+}
+
+/// Whether this postmaster says of itself that it takes sessions.
+fn is_ready(place: &Place, pid: i32) -> bool {
+    place.claim().is_some_and(|claim| {
+        i64::from(claim.pid) == i64::from(pid) && claim.status == PostmasterStatus::Ready
+    })
 }
 
 /// A server may refuse us in its own language; what it does stands in its pid file in one word.

@@ -13,6 +13,7 @@ pub mod recover;
 pub mod settings;
 pub mod shutdown;
 pub mod start;
+pub mod start_log;
 pub mod startup_process;
 pub mod stop;
 pub mod wal;

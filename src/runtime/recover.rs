@@ -21,7 +21,7 @@ pub fn single_user_recover(
     let place = runtime.place();
     let process = runtime.process();
     if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot {what}: {process:?}")));
+        return Err(RuntimeError::Refused(format!("cannot {what}: {process}")));
     }
     if SignalFile::Recovery.is_there(place)? {
         return Err(RuntimeError::Refused(format!(

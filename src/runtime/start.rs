@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -15,9 +16,15 @@ use crate::sys::exec::Exec;
 use super::{Launched, Runtime, RuntimeError, last_words, succeeded};
 
 const INTERVAL: Duration = Duration::from_millis(20);
+/// How long one that was killed may take to be gone.
+const TO_VANISH: Duration = Duration::from_millis(500);
 
 /// Waits until the postmaster holds its lock file, so that it is found from now on. An error when
 /// it dies before: its words are in it. Whether it takes sessions is another question.
+///
+/// One that is not that far in time is killed: nobody would find it any more (it enters its data
+/// directory only after it has read its configuration, which may be a pipe), and it would come up
+/// some day behind the cluster's back.
 pub fn wait_running(
     runtime: &dyn Runtime,
     launched: &Launched,
@@ -37,7 +44,15 @@ pub fn wait_running(
             && claim.status != PostmasterStatus::NotYet)
             .then_some(Ok(()))
     });
-    outcome.unwrap_or_else(|| Err(failed("it has not opened its data directory in time".into())))
+    outcome.unwrap_or_else(|| {
+        let words = failed("it has not opened its data directory in time, and was killed".into());
+        // A child of ours that has not been reaped: the number is still its own.
+        if has_died(launched.pid).is_none() {
+            let _ = kill(Pid::from_raw(launched.pid), Signal::SIGKILL);
+            let _ = poll_until(&Deadline::after(TO_VANISH), INTERVAL, || has_died(launched.pid));
+        }
+        Err(words)
+    })
 }
 
 /// How our child ended, if it has.

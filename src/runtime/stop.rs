@@ -9,6 +9,9 @@ use crate::sys::deadline::Deadline;
 use super::{Runtime, RuntimeError, Shutdown};
 
 const INTERVAL: Duration = Duration::from_millis(20);
+/// Killed processes are waited for so long in any case, out of what the action keeps back: a stop that
+/// comes late should not be fenced for what is gone a moment later.
+const FOR_THE_KILLED: Duration = Duration::from_millis(500);
 
 /// How an instance ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,10 @@ pub fn stop(
             Ok(()) => {}
             Err(error) => obstacle = Some(crate::sys::chain(&error)),
         }
+        let until = match how {
+            Shutdown::Kill => until.max(Deadline::after(FOR_THE_KILLED)),
+            Shutdown::Fast | Shutdown::Immediate => until,
+        };
         if is_gone_by(runtime, how, &until, meanwhile) {
             return Ok(Stopped::After(how));
         }

@@ -73,7 +73,8 @@ impl Exec for System {
 impl System {
     /// Starts a child that outlives this process, in a session of its own, with its standard
     /// output and error appended to `log` (created 0600, owned by the caller). Its limit, its
-    /// `stdin` and its end are not looked after. Returns its pid.
+    /// `stdin` and its end are not looked after. Returns its pid. It is not started any more once this
+    /// process is gone.
     pub fn spawn_detached(&self, cmd: &Cmd, log: &Path) -> Result<u32, ExecError> {
         let failed = |source| ExecError::Io { program: describe(cmd), source };
         let log = OpenOptions::new()
@@ -176,9 +177,11 @@ fn prepare(cmd: &Cmd, ties: Ties) -> Result<Command, ExecError> {
         if ties == Ties::Child {
             // Only now: a change of identity clears it.
             set_pdeathsig(Signal::SIGKILL)?;
-            if getppid() != us {
-                return Err(Errno::ECANCELED.into());
-            }
+        }
+        // Entering the directory may have taken until somebody gave up on us: what comes after us has
+        // looked around already, and must not meet a program that begins now.
+        if getppid() != us {
+            return Err(Errno::ECANCELED.into());
         }
         Ok(())
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-pub use durable::{ensure_root_dir, remove_durably, write_durably, write_volatile};
+pub use durable::{ensure_root_dir, remove_durably, sync_dir, write_durably, write_volatile};
 pub use lock::{Lock, lock_file};
 
 /// What a path names. A symbolic link is not followed.

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-pub use line::{exit_reason_line, one_line, write_exit_reason};
+pub use line::{exit_reason_line, fits_as_reason, one_line, write_exit_reason};
 pub use sink::Facility;
 
 use line::{Moment, Priority};
@@ -103,7 +103,8 @@ impl Logger {
     fn write(&self, priority: Priority, text: &str) {
         let label = priority.label();
         if self.stderr {
-            sink::to_stderr(&format!("pgtwin: {label}: {text}\n"));
+            // Pacemaker listens there for the reason of our exit.
+            sink::to_stderr(&format!("pgtwin: {label}: {}\n", line::no_reason(text)));
         }
         if let Some(syslog) = &self.syslog {
             syslog.send(priority, &format!("{}: {label}: {text}", self.tag));

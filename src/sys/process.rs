@@ -14,9 +14,12 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{SysconfVar, sysconf};
 
-use super::files::read_untrusted;
+use super::chain;
+use super::files::read_untrusted_bytes;
 
-pub use identity::{Expectation, Found, Identity, Proven, Signal, SignalError, find_all, prove};
+pub use identity::{
+    Expectation, Found, Identity, Proven, Signal, SignalError, find_all, prove, working_in,
+};
 
 /// What the kernel says of a process. `exe` and `cwd` are read as the links they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,14 +165,32 @@ fn all_pids() -> io::Result<Vec<i32>> {
 
 /// Whether the process is that user's: one read, so that looking through all of them is cheap.
 fn is_of(pid: i32, uid: u32) -> Result<bool, String> {
-    let path = PathBuf::from(format!("/proc/{pid}/status"));
-    match read_untrusted(&path, 1 << 16) {
-        Ok(text) => match parse_uids(&text) {
+    match status(pid)? {
+        None => Ok(false),
+        Some(text) => match parse_uids(&text) {
             Some((real, effective)) => Ok(real == uid && effective == uid),
-            None => Err(format!("{}: no line Uid", path.display())),
+            None => Err(format!("/proc/{pid}/status: no line Uid")),
         },
-        Err(_) if process(pid) == Process::Gone => Ok(false),
-        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Whether the process was started from a program of that name (its first 15 bytes). Everybody may
+/// read this of every process, which is not so for `exe` and `cwd`.
+fn is_called(pid: i32, name: &str) -> Result<bool, String> {
+    let named = |text: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix("Name:"));
+        found.map(str::trim) == name.get(..name.len().min(15))
+    };
+    Ok(status(pid)?.is_some_and(|text| named(&text)))
+}
+
+/// `None` when the process is gone.
+fn status(pid: i32) -> Result<Option<String>, String> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    match read_untrusted_bytes(&path, 1 << 16) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(_) if process(pid) == Process::Gone => Ok(None),
+        Err(e) => Err(chain(&e)),
     }
 }
 

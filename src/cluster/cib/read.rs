@@ -24,6 +24,10 @@ pub(super) fn cib(text: &str) -> Result<Cib, CibError> {
     let around = Around { clone: None, group: None, bundle: None };
     collect(part(configuration, "resources")?, &around, &ids, &mut primitives)?;
     let status = part(&root, "status")?;
+    let nodes: Vec<CibNode> = part(configuration, "nodes")?
+        .children_named("node")
+        .map(|node| cib_node(node, &ids))
+        .collect::<Result<_, _>>()?;
     Ok(Cib {
         version: (
             number(&root, "admin_epoch")?,
@@ -34,16 +38,13 @@ pub(super) fn cib(text: &str) -> Result<Cib, CibError> {
         dc_uuid: root.attr("dc-uuid").filter(|id| !id.is_empty()).map(str::to_owned),
         options: combine(sets(), &ids),
         own_sets: sets().filter_map(own_set).collect(),
-        nodes: part(configuration, "nodes")?
-            .children_named("node")
-            .map(|node| cib_node(node, &ids))
-            .collect::<Result<_, _>>()?,
+        node_states: node_states(status, &nodes)?,
+        nodes,
         primitives,
         locations: part(configuration, "constraints")?
             .children_named("rsc_location")
             .map(location)
             .collect::<Result<_, _>>()?,
-        node_states: node_states(status)?,
     })
 }
 
@@ -262,16 +263,25 @@ fn location(element: &Element) -> Result<Location, CibError> {
     })
 }
 
-fn node_states(status: &Element) -> Result<Vec<NodeStateEntry>, CibError> {
+/// An entry that the attribute manager has made before the controller knew the node has an id and no
+/// name. The configuration may know it; else it says nothing about anybody.
+fn node_states(status: &Element, nodes: &[CibNode]) -> Result<Vec<NodeStateEntry>, CibError> {
     let no_references = Ids(BTreeMap::new());
+    let name_of = |state: &Element| match (state.attr("uname"), state.attr("id")) {
+        (None, Some(id)) => {
+            Ok(nodes.iter().find(|node| node.id == id).map(|node| node.name.clone()))
+        }
+        (Some(_) | None, _) => node_name(state, "uname").map(Some),
+    };
     status
         .children_named("node_state")
-        .map(|state| {
+        .filter_map(|state| name_of(state).transpose().map(|name| (state, name)))
+        .map(|(state, name)| {
             let sets = state
                 .children_named("transient_attributes")
                 .flat_map(|list| list.children_named("instance_attributes"));
             Ok(NodeStateEntry {
-                name: node_name(state, "uname")?,
+                name: name?,
                 in_ccm: owned(state, "in_ccm"),
                 crmd: owned(state, "crmd"),
                 join: owned(state, "join"),

@@ -163,6 +163,18 @@ fn a_primitive_is_found_in_groups_and_clones_with_what_its_template_and_referenc
     assert_eq!(cib.version, (0, 7, 3));
 }
 
+/// The attribute manager writes under a node's id alone, before the controller adds the name.
+#[test]
+fn a_node_state_without_a_name_is_the_configured_nodes_or_nobodys() {
+    let text = "<cib admin_epoch=\"0\" epoch=\"7\" num_updates=\"3\"><configuration><crm_config/>\
+                <nodes><node id=\"1\" uname=\"n1\"/></nodes><resources/><constraints/></configuration>\
+                <status><node_state id=\"1\" expected=\"down\"/><node_state id=\"9\"/></status></cib>";
+    let cib = Cib::parse(text).unwrap();
+    let names: Vec<&str> = cib.node_states.iter().map(|state| state.name.as_str()).collect();
+    assert_eq!(names, ["n1"]);
+    assert_eq!(cib.node_states[0].expected.as_deref(), Some("down"));
+}
+
 #[test]
 fn a_document_that_is_no_whole_cib_is_an_error() {
     let whole = "<cib admin_epoch=\"0\" epoch=\"7\" num_updates=\"3\"><configuration><crm_config/>\
@@ -178,7 +190,8 @@ fn a_document_that_is_no_whole_cib_is_an_error() {
         ("<resources/>", "<resources><primitive id=\"db\" class=\"ocf\"/></resources>"),
         ("<constraints/>", ""),
         ("<status/>", ""),
-        ("<status/>", "<status><node_state id=\"1\"/></status>"),
+        ("<status/>", "<status><node_state/></status>"),
+        ("<status/>", "<status><node_state id=\"1\" uname=\"a b\"/></status>"),
         ("epoch=\"7\"", "epoch=\"-7\""),
         ("<cib ", "<bic "),
         ("</cib>", ""),

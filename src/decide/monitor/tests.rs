@@ -60,9 +60,10 @@ fn an_instance_that_answers_is_what_it_says() {
     }
 }
 
-/// 53300, 57P03 and a statement timeout mean alive: no healthy primary is bounced for them.
+/// 53300, 57P03, a statement timeout and a refused login mean alive: no healthy primary is bounced
+/// for them.
 #[test]
-fn an_instance_that_is_busy_or_starts_is_alive() {
+fn an_instance_that_is_busy_or_starts_or_refuses_the_agent_is_alive() {
     use ExitCode::{Degraded, DegradedPromoted, Error, Ok, RunningPromoted};
     for (state, probe) in [
         (ClusterState::InProduction, RunningPromoted),
@@ -74,7 +75,7 @@ fn an_instance_that_is_busy_or_starts_is_alive() {
         (ClusterState::StartingUp, Error),
         (ClusterState::Other("new words".into()), Error),
     ] {
-        for sql in [Sql::Busy(why()), Sql::Starting(why())] {
+        for sql in [Sql::Busy(why()), Sql::Alive(why()), Sql::Starting(why())] {
             let expected = [probe, Degraded, DegradedPromoted];
             assert_eq!(codes(&running(state.clone(), sql.clone())), expected, "{state:?} {sql:?}");
         }
@@ -85,6 +86,13 @@ fn an_instance_that_is_busy_or_starts_is_alive() {
         let instance = Instance { data, process, sql: Sql::Busy(why()) };
         assert_eq!(codes(&instance), [Error, Degraded, DegradedPromoted], "{instance:?}");
     }
+}
+
+#[test]
+fn why_a_live_server_cannot_be_asked_stands_in_the_reason() {
+    let refused = Sql::Alive("28000: no pg_hba.conf entry".into());
+    let verdict = judge(Expected::Promoted, &running(ClusterState::InProduction, refused));
+    assert!(verdict.reason.unwrap().contains("28000: no pg_hba.conf entry"));
 }
 
 #[test]
@@ -142,6 +150,8 @@ fn reasons_are_one_line_and_constant_where_pacemaker_needs_them_so() {
             Sql::Starting(why.into()),
             Sql::ShuttingDown,
             Sql::Busy(why.into()),
+            // Its words are constant by themselves.
+            Sql::Alive("28000: no pg_hba.conf entry".into()),
             Sql::Hung,
             Sql::Refused(why.into()),
             Sql::Unknown(why.into()),

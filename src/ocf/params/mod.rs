@@ -269,6 +269,9 @@ fn plain(value: &str) -> Result<(), Problem> {
             "write it on one line of printable characters",
         ));
     }
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Problem::new("it is not UTF-8 text", "write it in printable characters"));
+    }
     Ok(())
 }
 

@@ -77,6 +77,13 @@ impl Cmd {
         self
     }
 
+    /// Runs it in this directory, entered as its own user.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl Into<String>) -> Self {
+        self.cwd = dir.into();
+        self
+    }
+
     /// Bounds its time.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {

@@ -15,8 +15,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::sys::deadline::Deadline;
 
-/// What is kept of each output; the rest is read and dropped, so that the child goes on.
-pub(super) const KEPT: usize = 1 << 20;
+/// What is kept of each output; the rest is read and dropped, so that the child goes on. A CIB of many
+/// resources on many nodes has some megabytes.
+pub(super) const KEPT: usize = 16 << 20;
 /// How often a child's end is looked for where the kernel cannot report it through a pidfd.
 const TICK: Duration = Duration::from_millis(10);
 

@@ -95,7 +95,8 @@ fn create_beside(dir: &Path, name: &str) -> Result<(PathBuf, File), FileError> {
     Err(FileError::Io { what: "create a file in", path: dir.to_owned(), source })
 }
 
-fn sync_dir(dir: &Path) -> Result<(), FileError> {
+/// Puts the names in a directory on the disk: of what was made or removed there before.
+pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     open_dir(dir, OFlag::empty())?.sync_all().map_err(|e| io_error("sync the directory", dir, e))
 }
 

@@ -96,8 +96,17 @@ fn disturbs(c: char) -> bool {
 /// The line by which Pacemaker learns why an action did not succeed. It takes the last one on
 /// standard error, wherever the prefix stands, and shows 128 bytes: put the essence first.
 pub fn exit_reason_line(reason: &str) -> String {
-    let reason = reason.replace(REASON_PREFIX, "ocf-exit-reason ");
-    format!("{REASON_PREFIX}{}\n", one_line(&reason, REASON_MAX))
+    format!("{REASON_PREFIX}{}\n", one_line(&no_reason(reason), REASON_MAX))
+}
+
+/// The text without what would be taken for an exit reason.
+pub(super) fn no_reason(text: &str) -> String {
+    text.replace(REASON_PREFIX, "ocf-exit-reason ")
+}
+
+/// Whether Pacemaker shows the whole of this reason.
+pub fn fits_as_reason(reason: &str) -> bool {
+    one_line(reason, usize::MAX).len() <= REASON_MAX
 }
 
 /// Writes the exit reason. To be called once, at the end.
@@ -203,6 +212,8 @@ mod tests {
         let mut written = Vec::new();
         write_exit_reason(&mut written, "x").unwrap();
         assert_eq!(written, b"ocf-exit-reason:x\n");
+        assert!(!no_reason(&nasty).contains(REASON_PREFIX));
+        assert!(fits_as_reason(&"x".repeat(128)) && !fits_as_reason(&"\nx".repeat(64)));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! numbers out again. `prove` pins the process by a pidfd first, then compares what the kernel says
 //! of it with what it must be; only the `Proven` that comes out can be signalled.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,9 +15,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{PidfdFlags, Signal as KernelSignal, pidfd_open, pidfd_send_signal};
 
-use super::{Process, ProcessFacts, all_pids, is_of, process, without_deleted};
+use super::{Process, ProcessFacts, all_pids, is_called, is_of, process, without_deleted};
 use crate::sys::deadline::Deadline;
-use crate::sys::files::{Entry, Kind, Seen, look_through};
 
 /// How far the start in postmaster.pid may be from the kernel's: that one is rounded down, this one
 /// is reckoned from a boot time that is rounded as well, and the server writes it a moment later.
@@ -89,6 +90,14 @@ pub fn prove(pid: i32, expected: &Expectation) -> Identity {
     }
 }
 
+/// Whether this answer to a path is certain: there is nothing, a file where a directory should be on
+/// the way, or a circle of links. A disk that fails or a server that is away has not said so.
+fn leads_nowhere(e: &io::Error) -> bool {
+    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP]
+        .iter()
+        .any(|no| e.raw_os_error() == Some(*no as i32))
+}
+
 /// Why these are not the facts of the expected process.
 fn difference(facts: &ProcessFacts, expected: &Expectation) -> Result<Option<String>, String> {
     let pid = facts.pid;
@@ -102,11 +111,12 @@ fn difference(facts: &ProcessFacts, expected: &Expectation) -> Result<Option<Str
         return Ok(Some(format!("pid {pid} runs {exe}, not {wanted}")));
     }
     let cwd = facts.cwd.as_deref().unwrap_or(Path::new("(none)"));
-    let same_dir = match look_through(&expected.cwd) {
-        Seen::Present(Entry { kind: Kind::Directory, id, .. }) => facts.cwd_id == Some(id),
+    let same_dir = match fs::metadata(&expected.cwd) {
+        Ok(meta) if meta.is_dir() => facts.cwd_id == Some((meta.dev(), meta.ino())),
         // The directory is gone under the running server: only its name is left to compare.
-        Seen::Missing | Seen::Present(_) => without_deleted(cwd.to_owned()) == expected.cwd,
-        Seen::Unknown(why) => return Err(why),
+        Ok(_) => without_deleted(cwd.to_owned()) == expected.cwd,
+        Err(e) if leads_nowhere(&e) => without_deleted(cwd.to_owned()) == expected.cwd,
+        Err(e) => return Err(format!("{}: {e}", expected.cwd.display())),
     };
     if !same_dir {
         let (cwd, wanted) = (cwd.display(), expected.cwd.display());
@@ -254,6 +264,32 @@ pub fn find_all(expected: &Expectation) -> Found {
         }
     }
     found
+}
+
+/// The processes of this program that work in this directory, whoever they belong to: for those who
+/// only want to know whether there are any. An error when that cannot be told.
+pub fn working_in(dir: &Path, exe_name: &str) -> Result<Vec<i32>, String> {
+    let mut found = Vec::new();
+    for pid in all_pids().map_err(|e| format!("list of processes in /proc: {e}"))? {
+        if !is_called(pid, exe_name)? {
+            continue;
+        }
+        match process(pid) {
+            Process::Present(facts) if facts.is_dead() => {}
+            Process::Present(facts) => {
+                let (uid, cwd) = (facts.euid, dir.to_owned());
+                let exe_name = exe_name.to_owned();
+                let expected = Expectation { uid, exe_name, cwd, started: None };
+                let facts = ProcessFacts { uid, ..facts };
+                if difference(&facts, &expected)?.is_none() {
+                    found.push(pid);
+                }
+            }
+            Process::Gone => {}
+            Process::Unknown(why) => return Err(why),
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ fn sqls() -> Vec<Sql> {
         in_recovery(),
         Sql::Starting(why()),
         Sql::Busy(why()),
+        Sql::Alive(why()),
         Sql::ShuttingDown,
         Sql::Hung,
         Sql::Refused(why()),
@@ -215,7 +216,7 @@ impl Walk {
             Step::Wait => {
                 let mut all = vec![with(&|w| w.facts.out_of_time = true)];
                 all.push(with(&|w| w.facts.instance.process = Process::None));
-                for sql in [in_recovery(), Sql::Busy("x".into())] {
+                for sql in [in_recovery(), Sql::Busy("x".into()), Sql::Alive("x".into())] {
                     let answers = answers(sql);
                     all.push(with(&|w| answers(w)));
                 }

@@ -27,6 +27,7 @@ pub fn primary(line: &str) -> Upstream {
 /// Nothing was done yet.
 pub fn begin(instance: Instance) -> Facts {
     Facts {
+        pgdata: "/srv/pg".into(),
         instance,
         upstream: None,
         alone: false,
@@ -184,6 +185,11 @@ fn every_row_of_a_start() {
             up(Sql::Busy("too many clients".into())),
             Next::Running(Some("it runs, and takes no query: too many clients".into())),
         ),
+        (
+            "one that does not let the agent in runs, and to fail would ban the node",
+            up(Sql::Alive("28000: no entry".into())),
+            Next::Running(Some("it runs, and the agent cannot ask it: 28000: no entry".into())),
+        ),
         ("one that replays is waited for", up(Sql::Starting("x".into())), Next::Do(Step::Wait)),
         (
             "but not for ever",
@@ -215,8 +221,8 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
     };
     let standby = || of(data(ClusterState::InArchiveRecovery));
     for (facts, words) in [
-        (of(DataDir::Absent), "no data directory"),
-        (of(DataDir::Empty), "pgdata is empty"),
+        (of(DataDir::Absent), "pgdata=/srv/pg does not exist"),
+        (of(DataDir::Empty), "pgdata=/srv/pg is empty"),
         (of(DataDir::Unknown("EIO".into())), "EIO"),
         (process(Process::Unknown("EPERM".into())), "EPERM"),
         (process(Process::Orphans(vec![43])), "43"),

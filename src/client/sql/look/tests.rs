@@ -1,0 +1,119 @@
+//! Answers as the server gives them, whole and with holes.
+
+use super::*;
+
+fn row(columns: &[&str]) -> Row {
+    columns.iter().map(|&text| (text != "NULL").then(|| text.to_owned())).collect()
+}
+
+fn primary(more: &[&[&str]], settings: &[&str]) -> Result<Sql, SqlError> {
+    let mut primary =
+        vec!["primary", "ANY 1 (n2)", "0/3000060", "0/2000028", "000000020000000000000003"];
+    primary.extend(settings);
+    let mut rows = vec![
+        row(&["server", "150018", "false", "7710224403141089813", "1763640512123456"]),
+        row(&primary),
+    ];
+    rows.extend(more.iter().map(|columns| row(columns)));
+    facts(&rows)
+}
+
+const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
+
+#[test]
+fn a_primary_is_read_whole() {
+    let answer = primary(
+        &[
+            &["process", "4711", "walsender", "n2", "WalSenderMain"],
+            &["process", "4712", "walsender", "pgtwin_x", "WalSenderWriteData"],
+            &["process", "4713", "walsender", "gone", "NULL"],
+            &["walsender", "4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
+            &["walsender", "4712", "backup", "NULL", "NULL", "0", "async", "NULL"],
+            &["walsender", "4714", "startup", "NULL", "NULL", "0", "async", "NULL"],
+            &["slot", "ha_slot_n2", "physical", "false"],
+            &["slot", "a_backup", "physical", "true"],
+            &["slot", "cdc", "logical", "false"],
+        ],
+        &SOUND,
+    );
+    let Ok(Sql::Primary(facts)) = answer else { panic!("{answer:?}") };
+    assert_eq!(facts.names, "ANY 1 (n2)");
+    assert_eq!(facts.timeline, Timeline(2));
+    assert_eq!(facts.started, 1_763_640_512_123_456);
+    assert_eq!(facts.walsenders.len(), 2);
+    assert_eq!((facts.walsenders[0].pid, facts.walsenders[0].name.as_str()), (4711, "n2"));
+    assert_eq!(facts.walsenders[0].flush, Some(Lsn(0x300_0060)));
+    assert_eq!(facts.walsenders[1].flush, None);
+    assert_eq!(facts.slots, ["ha_slot_n2"]);
+    assert_eq!(facts.weaknesses, Vec::<String>::new());
+}
+
+#[test]
+fn a_standby_without_a_receiver_is_read_whole() {
+    let rows = [
+        row(&["server", "130021", "true", "-5", "1"]),
+        row(&["standby", "NULL", "0/3000000", "host=n1", "s", "false", "30000"]),
+        row(&["process", "12", "startup", "", "RecoveryRetrieveRetryInterval"]),
+    ];
+    let Ok(Sql::Standby(facts)) = facts(&rows) else { panic!() };
+    assert_eq!(facts.receive, None);
+    assert_eq!(facts.receiver, None);
+    assert_eq!(facts.apply_delay, 30_000);
+    assert_eq!(facts.system_id, u64::MAX - 4);
+    assert!(facts.at_end_of_wal() && !facts.streams());
+}
+
+#[test]
+fn each_weakness_is_named() {
+    for (setting, value, expected) in [
+        (0, "off", "fsync"),
+        (1, "off", "full_page_writes"),
+        (2, "remote_write", "synchronous_commit is remote_write"),
+        (2, "local", "synchronous_commit is local"),
+        (3, "on", "restart_after_crash"),
+        (5, "off", "pg_rewind"),
+        (6, "-1", "max_slot_wal_keep_size"),
+    ] {
+        let mut settings = SOUND;
+        settings[setting] = value;
+        let Ok(Sql::Primary(facts)) = primary(&[], &settings) else { panic!() };
+        assert_eq!(facts.weaknesses.len(), 1, "{:?}", facts.weaknesses);
+        assert!(facts.weaknesses[0].contains(expected), "{:?}", facts.weaknesses);
+    }
+}
+
+#[test]
+fn a_role_or_database_that_does_not_wait_is_named() {
+    for (database, role, value, expected) in [
+        ("database shop", "NULL", "off", Some("for database shop:")),
+        ("NULL", "bulk", "local", Some("role bulk")),
+        ("database shop", "bulk", "OFF", Some("role bulk in database shop")),
+        ("NULL", "bulk", "remote_apply", None),
+        ("NULL", "bulk", "True", None),
+    ] {
+        let item = format!("work_mem=4MB\nsynchronous_commit={value}\nenable_sort=off");
+        let answer = primary(&[&["override", database, role, &item]], &SOUND);
+        let Ok(Sql::Primary(facts)) = answer else { panic!() };
+        let words = facts.weaknesses.first();
+        match expected {
+            Some(text) => assert!(words.unwrap().contains(text), "{words:?}"),
+            None => assert_eq!(words, None),
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_a_hole_is_an_error_and_not_a_guess() {
+    for rows in [
+        vec![],
+        vec![row(&["server", "150018", "false", "1", "1"])],
+        vec![row(&["server", "150018", "true", "1", "1"])],
+        vec![row(&["server", "150018", "perhaps", "1", "1"])],
+        vec![row(&["server", "NULL", "true", "1", "1"])],
+        vec![row(&["server", "120000", "true", "1", "1"])],
+        vec![row(&["server"])],
+        vec![row(&[])],
+    ] {
+        assert!(facts(&rows).is_err(), "{rows:?}");
+    }
+}

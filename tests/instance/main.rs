@@ -1,0 +1,17 @@
+//! Our own instance and its peers on real PostgreSQL: every installed major version, in a temporary
+//! directory, as a user of the tests' own (as oneself, where the tests don't run as root).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+mod answers;
+mod data;
+mod peers;
+mod place;
+mod settings;
+mod start;
+mod stop;
