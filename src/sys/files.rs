@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
@@ -111,6 +112,13 @@ fn seen(path: &Path, answer: io::Result<Metadata>) -> Seen {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Seen::Missing,
         Err(e) => Seen::Unknown(format!("{}: {e}", path.display())),
     }
+}
+
+/// Whether a path leads through a file or in a circle, or is longer than any name: nothing is at its
+/// end. None of these answers comes from a disk or a server that fails.
+pub fn leads_nowhere(path: &Path) -> bool {
+    let errno = fs::metadata(path).err().and_then(|e| e.raw_os_error()).map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG))
 }
 
 /// Why a file was not read, written or locked. Displays one line; the cause is its source.

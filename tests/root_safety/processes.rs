@@ -1,7 +1,7 @@
 //! Numbers of processes, in files and in answers: none is signalled because of them.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,6 +104,21 @@ fn a_number_in_postmaster_pid_is_no_process_of_ours() {
         assert_eq!(on.call(Call::Probe, &[]).code, 7, "{what}");
         assert_eq!(on.call(Call::Stop, &[]).code, 0, "{what}");
         bystanders.assert_untouched(what);
+    }
+    // Where PGDATA leads nowhere, another instance of the same user is not taken for ours, nor is it
+    // left open whether it is.
+    fs::rename(&data, on.home.path().join("away")).unwrap();
+    let ways: [(&str, &dyn Fn()); 3] = [
+        ("nothing", &|| ()),
+        ("a circle", &|| symlink(&data, &data).unwrap()),
+        ("a file", &|| symlink(on.program.join("data"), &data).unwrap()),
+    ];
+    for (what, make) in ways {
+        make();
+        assert_eq!(on.call(Call::Probe, &[]).code, 7, "{what}");
+        assert_eq!(on.call(Call::Stop, &[]).code, 0, "{what}");
+        bystanders.assert_untouched(what);
+        let _ = fs::remove_file(&data);
     }
 }
 

@@ -15,7 +15,7 @@ use rustix::process::{PidfdFlags, Signal as KernelSignal, pidfd_open, pidfd_send
 
 use super::{Process, ProcessFacts, all_pids, is_of, process, without_deleted};
 use crate::sys::deadline::Deadline;
-use crate::sys::files::{Entry, Kind, Seen, look_through};
+use crate::sys::files::{Entry, Kind, Seen, leads_nowhere, look_through};
 
 /// How far the start in postmaster.pid may be from the kernel's: that one is rounded down, this one
 /// is reckoned from a boot time that is rounded as well, and the server writes it a moment later.
@@ -106,6 +106,10 @@ fn difference(facts: &ProcessFacts, expected: &Expectation) -> Result<Option<Str
         Seen::Present(Entry { kind: Kind::Directory, id, .. }) => facts.cwd_id == Some(id),
         // The directory is gone under the running server: only its name is left to compare.
         Seen::Missing | Seen::Present(_) => without_deleted(cwd.to_owned()) == expected.cwd,
+        // Else every other instance of this user would leave it open whether ours runs.
+        Seen::Unknown(_) if leads_nowhere(&expected.cwd) => {
+            without_deleted(cwd.to_owned()) == expected.cwd
+        }
         Seen::Unknown(why) => return Err(why),
     };
     if !same_dir {
