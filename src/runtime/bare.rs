@@ -21,8 +21,8 @@ use crate::sys::process::{
 use super::startup_process::Activity;
 use super::{BinariesError, Launched, Place, Runtime, RuntimeError, Shutdown, binaries, text};
 
-/// The first words of an instance that keeps its log elsewhere are few; more than this is an old
-/// log that is put aside.
+/// The first words of an instance that keeps its log elsewhere are few; more than this is put aside
+/// at the next start, where nobody rotates it.
 const LARGEST_START_LOG: u64 = 16 << 20;
 
 /// Where PostgreSQL and its distributions put the socket.

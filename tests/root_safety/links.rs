@@ -68,7 +68,7 @@ fn a_link_to_a_file_of_roots_shows_and_changes_nothing_of_it() {
     let pristine = on.home.path().join("pristine");
     fs::rename(on.pgdata(), &pristine).unwrap();
     let passfile = on.home.path().join("passfile");
-    let targets = [secret.clone(), dir.path().join("new"), dir.path().to_owned()];
+    let targets = [secret.clone(), dir.path().join("new")];
     for name in IN_PGDATA {
         for target in &targets {
             remove(&on.pgdata());
