@@ -20,10 +20,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::ocf::action::Action;
+use crate::sys::log::one_line;
 
-/// Prints a line, if anybody listens.
-fn print_to(to: &mut impl Write, line: &str) {
-    let _ = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
+/// Prints one or more lines, if anybody listens. Words of a server may be among them, and are kept
+/// from steering the terminal.
+fn print_to(to: &mut impl Write, text: &str) {
+    let lines: String = text.split('\n').map(|line| one_line(line, usize::MAX) + "\n").collect();
+    let _ = to.write_all(lines.as_bytes()).and_then(|()| to.flush());
 }
 
 /// How an operator's command ends.
@@ -57,5 +60,21 @@ pub fn main() -> ExitCode {
         // To Pacemaker, an action that is not known is "unimplemented".
         [word] if !word.starts_with('-') && !options::is_command(word) => agent::main(word),
         _ => options::main(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_keeps_its_lines_and_cannot_steer_a_terminal() {
+        let mut printed = Vec::new();
+        print_to(&mut printed, "Warnings:\n  - it said \u{1b}[2J\u{202e}\r");
+        assert_eq!(
+            String::from_utf8(printed).unwrap(),
+            "Warnings:\n  - it said \\u{1b}[2J\\u{202e}\n"
+        );
     }
 }
