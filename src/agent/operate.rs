@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Agent;
-use super::run::{RUN_ROOT, STATE_ROOT};
+use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use super::view::View;
 use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
@@ -94,7 +94,7 @@ impl Subject {
 
     /// The instance of this node. Fails on a node without PostgreSQL's user.
     pub fn postgres<'a>(&self, exec: &'a dyn Exec) -> Result<Postgres<'a>, String> {
-        let log = PathBuf::from(RUN_ROOT).join(format!("{}.start.log", self.resource()));
+        let log = PathBuf::from(LOG_ROOT).join(format!("{}.log", self.resource()));
         Postgres::new(exec, &self.params, log).map_err(|error| chain(&error))
     }
 

@@ -30,6 +30,9 @@ use crate::sys::process::working_in;
 pub const STATE_ROOT: &str = "/var/lib/pgtwin";
 /// Where caches live.
 pub const RUN_ROOT: &str = "/run/pgtwin";
+/// Where PostgreSQL's standard error goes: all of its log, if it keeps none elsewhere. That is not a
+/// thing for /run, which is memory.
+pub const LOG_ROOT: &str = "/var/log/pgtwin";
 
 /// Runs one action that works on the resource.
 pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> Outcome {
@@ -105,8 +108,8 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         }
         Err(why) => return Outcome::error(why),
     };
-    let start_log = PathBuf::from(RUN_ROOT).join(format!("{resource}.start.log"));
-    if let Err(problem) = files::ensure_root_dir(&PathBuf::from(RUN_ROOT), 0o755) {
+    let start_log = PathBuf::from(LOG_ROOT).join(format!("{resource}.log"));
+    if let Err(problem) = files::ensure_root_dir(&PathBuf::from(LOG_ROOT), 0o750) {
         warn!("{}", chain(&problem));
     }
     let pg = match Postgres::new(exec, &params, start_log) {

@@ -4,9 +4,11 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// A line to standard output.
+use crate::sys::log::one_line;
+
+/// A line, or several, to standard output.
 pub(super) fn line(text: impl Display) {
-    let _ = whole(format_args!("{text}\n"));
+    let _ = whole(plain(&text));
 }
 
 /// A text to standard output as it is, all of it or an error: for what another program reads.
@@ -16,7 +18,12 @@ pub(super) fn whole(text: impl Display) -> io::Result<()> {
     out.flush()
 }
 
-/// A line to standard error.
+/// A line, or several, to standard error.
 pub(super) fn problem(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = io::stderr().lock().write_all(plain(&text).as_bytes());
+}
+
+/// Lines that steer no terminal: words of a server may be among them.
+fn plain(text: &impl Display) -> String {
+    text.to_string().split('\n').map(|line| one_line(line, usize::MAX) + "\n").collect()
 }

@@ -47,7 +47,8 @@ pub struct Place {
     pub start_opts: Vec<String>,
     /// Where its programs are; none: found.
     pub bindir: Option<PathBuf>,
-    /// What it prints before its own log begins goes here, to a directory of ours.
+    /// Its standard error goes here, to a directory of ours: what it prints before its own log begins,
+    /// or all of its log where it keeps none.
     pub start_log: PathBuf,
 }
 

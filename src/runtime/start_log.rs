@@ -1,5 +1,6 @@
 //! The file that holds what a postmaster prints: its first words, and all of its log where the
-//! configuration collects it nowhere else. It lies under /run, in memory, and is kept short. Floor 2.
+//! configuration collects it nowhere else. It is kept short, whether logrotate looks after it or not.
+//! Floor 2.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};

@@ -15,7 +15,7 @@ pub mod call;
 use crate::account::{NAME, home_of, is_root, test_user};
 
 /// Where the agent keeps what outlives an action; removed for the resources of these tests.
-const STATE: [&str; 2] = ["/var/lib/pgtwin", "/run/pgtwin"];
+const STATE: [&str; 3] = ["/var/lib/pgtwin", "/run/pgtwin", "/var/log/pgtwin"];
 
 /// The agent and its database, which vanishes when this is dropped.
 pub struct Rig {
@@ -38,7 +38,13 @@ impl Rig {
         fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
         let mut initdb = new.as_user("initdb");
         initdb
-            .args(["--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync", "--pwfile"])
+            .args([
+                "--wal-segsize=1",
+                "--auth-local=peer",
+                "--auth-host=scram-sha-256",
+                "--no-sync",
+                "--pwfile",
+            ])
             .args([password.as_path(), Path::new("--pgdata"), &new.pgdata()]);
         succeeds(&mut initdb);
         // The logger outlives the postmaster by a moment.
@@ -141,7 +147,7 @@ impl Rig {
     pub fn forget(&self) {
         for dir in STATE {
             let _ = fs::remove_dir_all(Path::new(dir).join(self.resource));
-            let _ = fs::remove_file(Path::new(dir).join(format!("{}.start.log", self.resource)));
+            let _ = fs::remove_file(Path::new(dir).join(format!("{}.log", self.resource)));
         }
     }
 }

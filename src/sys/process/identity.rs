@@ -91,9 +91,9 @@ pub fn prove(pid: i32, expected: &Expectation) -> Identity {
 }
 
 /// Whether this answer to a path is certain: there is nothing, a file where a directory should be on
-/// the way, or a circle of links. A disk that fails or a server that is away has not said so.
+/// the way, a circle of links, or a name longer than any. A disk that fails or a server that is away has not said so.
 fn leads_nowhere(e: &io::Error) -> bool {
-    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP]
+    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENAMETOOLONG]
         .iter()
         .any(|no| e.raw_os_error() == Some(*no as i32))
 }
