@@ -17,7 +17,7 @@ use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::promote::{
-    Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
+    Answer, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
 use crate::decide::sync::{Fencing, NodeState, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
@@ -254,8 +254,9 @@ impl Agent<'_> {
         if old == self.me {
             return OldPrimary::NotApplicable;
         }
-        match round.view.as_ref().map(|view| (view.node(&old), view.fencing())) {
-            Some((NodeState::Online | NodeState::OfflineClean, _)) => {}
+        let in_cluster = match round.view.as_ref().map(|view| (view.node(&old), view.fencing())) {
+            Some((NodeState::Online, _)) => true,
+            Some((NodeState::OfflineClean, _)) => false,
             Some((NodeState::Unclean | NodeState::Unknown, fencing)) => {
                 let why = match fencing {
                     Fencing::Works | Fencing::OffAccepted(_) => "it has not been fenced".into(),
@@ -264,12 +265,22 @@ impl Agent<'_> {
                 return OldPrimary::NotProvenDown(old, why);
             }
             None => return OldPrimary::NotProvenDown(old, "no view of the cluster".into()),
-        }
+        };
         let peer = self.peer(&old);
-        match self.pg.identify_peer(&peer, self.deadline.bounded(Duration::from_secs(3))) {
-            PeerAnswer::Primary(_) => OldPrimary::Writable(old),
-            _ => OldPrimary::NotWritable,
-        }
+        let limit = self.deadline.bounded(Duration::from_secs(3));
+        let answer = match self.pg.identify_peer(&peer, limit) {
+            PeerAnswer::Primary(_) => Answer::Primary,
+            PeerAnswer::Standby(_)
+            | PeerAnswer::Starting(_)
+            | PeerAnswer::ShuttingDown
+            | PeerAnswer::Refused
+            | PeerAnswer::Unreachable(_) => Answer::NoPrimary,
+            other @ (PeerAnswer::Busy(_)
+            | PeerAnswer::AuthFailed(_)
+            | PeerAnswer::NoAnswer
+            | PeerAnswer::Unknown(_)) => Answer::Unknown(other.to_string()),
+        };
+        OldPrimary::of(&old, in_cluster, answer)
     }
 
     /// The election for taking over, with the check of a planned move: what `promote` would find.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
@@ -124,15 +124,18 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
             return without_user(action, &env, &problem, &running);
         }
     };
-    let home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
-    // An operator's command may be at work on the ledger. Nothing is refused because of it.
-    let _turn = (!standalone && !probe).then(|| {
+    let mut home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
+    // An operator's command may be at work on the ledger. Nothing is refused because of it, but what
+    // has to write the ledger.
+    if !standalone && !probe {
         let wait = match action {
             Action::Stop => Duration::from_secs(2),
             _ => deadline.left() / 2,
         };
-        home.lock(wait).inspect_err(|problem| debug!("{}", chain(problem)))
-    });
+        if let Err(problem) = home.take_turn(wait) {
+            warn!("{}", chain(&problem));
+        }
+    }
     let cache = home.cache();
     let mut agent = Agent {
         params,

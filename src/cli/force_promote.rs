@@ -11,7 +11,6 @@ use crate::agent::operate::Subject;
 use crate::agent::survey::survey;
 use crate::cluster::node::NodeName;
 use crate::decide::force::{Proposal, Ruling, judge};
-use crate::sys::files::Lock;
 
 /// How long Pacemaker may take to promote the node.
 const PROMOTION: Duration = Duration::from_mins(1);
@@ -76,11 +75,10 @@ impl Word for Force {
         agent: &mut Agent<'_>,
         proposal: &Proposal,
         node: &NodeName,
-        turn: Lock,
     ) -> Result<(), String> {
         let entry = agent.force(proposal, &ask::who())?;
         // The promotion is an action of the agent, and needs the ledger.
-        drop(turn);
+        agent.home.end_turn();
         let (term, id) = (entry.term, entry.id);
         say::line(format_args!("{node} is the primary of term {term} for the ledger ({id})."));
         say::line("Waiting for Pacemaker to promote it ...");

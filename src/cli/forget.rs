@@ -10,7 +10,6 @@ use crate::agent::operate::Subject;
 use crate::cluster::node::NodeName;
 use crate::decide::forget::{LedgerSlot, Plan, Ruling, judge};
 use crate::decide::report::wrapped;
-use crate::sys::files::Lock;
 
 /// Stop counting on a node that is gone for good
 ///
@@ -69,13 +68,7 @@ impl Word for Forget {
         format!("Type {node} to forget it:")
     }
 
-    fn carry_out(
-        &self,
-        agent: &mut Agent<'_>,
-        plan: &Plan,
-        node: &NodeName,
-        _turn: Lock,
-    ) -> Result<(), String> {
+    fn carry_out(&self, agent: &mut Agent<'_>, plan: &Plan, node: &NodeName) -> Result<(), String> {
         warn!("{} declares {node} gone for good: it is forgotten", ask::who());
         let done = agent.forget(node, plan);
         agent.home.keep(&agent.cache);

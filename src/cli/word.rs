@@ -12,7 +12,6 @@ use crate::cluster::node::NodeName;
 use crate::decide::report::wrapped;
 use crate::sys::chain;
 use crate::sys::exec::System;
-use crate::sys::files::Lock;
 
 /// How long looking may take.
 const LOOKING: Duration = Duration::from_mins(2);
@@ -59,7 +58,6 @@ pub(super) trait Word {
         agent: &mut Agent<'_>,
         plan: &Self::Plan,
         node: &NodeName,
-        turn: Lock,
     ) -> Result<(), String>;
 }
 
@@ -91,16 +89,16 @@ fn follow(word: &impl Word, about: &About, subject: &Subject) -> Result<(), Stri
     drop(agent);
     let subject = Subject::find(&System, Some(subject.resource())).map_err(|e| e.to_string())?;
     let mut agent = subject.agent(&System, ACTING)?;
-    let turn = agent
+    agent
         .home
-        .lock(TURN)
+        .take_turn(TURN)
         .map_err(|error| format!("an action of the agent is at work: {}", chain(&error)))?;
     agent.cache = agent.home.cache();
     let Some(plan) = word.plan(&mut agent, &subject, node)? else {
         say::line(format_args!("Nothing here remembers {node} any more."));
         return Ok(());
     };
-    word.carry_out(&mut agent, &plan, node, turn)
+    word.carry_out(&mut agent, &plan, node)
 }
 
 /// A list of sentences below a title; nothing without any.

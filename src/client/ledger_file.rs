@@ -30,17 +30,21 @@ pub enum OwnFile {
 }
 
 /// Where a member keeps what it knows.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Home {
     resource: String,
     node: NodeName,
     state: PathBuf,
     run: PathBuf,
+    turn: Option<Lock>,
 }
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
+    /// Another process is at work on it: an operator's command, or an action that Pacemaker gave up.
+    #[error("the ledger file was not written: another process is at work on it")]
+    NotOurTurn,
     /// The file system refused.
     #[error("the ledger file could not be written")]
     Write(#[source] FileError),
@@ -122,6 +126,7 @@ impl Home {
             node: node.clone(),
             state: PathBuf::from(state).join(resource),
             run: PathBuf::from(run).join(resource),
+            turn: None,
         }
     }
 
@@ -143,8 +148,11 @@ impl Home {
         }
     }
 
-    /// Writes it: when this returns, it is on the disk.
+    /// Writes it: when this returns, it is on the disk. Only in one's turn.
     pub fn write(&self, own: &Own) -> Result<(), HomeError> {
+        if self.turn.is_none() {
+            return Err(HomeError::NotOurTurn);
+        }
         let text = own.to_text();
         Own::parse(&text, &self.resource, &self.node).map_err(HomeError::Format)?;
         if let Some(root) = self.state.parent() {
@@ -162,12 +170,18 @@ impl Home {
 
     /// Waits for the right to change the ledger: it is read, changed and written by one process at
     /// a time. Pacemaker runs one action after the other; an operator's command comes between them.
-    pub fn lock(&self, wait: Duration) -> Result<Lock, FileError> {
+    pub fn take_turn(&mut self, wait: Duration) -> Result<(), FileError> {
         if let Some(root) = self.run.parent() {
             files::ensure_root_dir(root, 0o755)?;
         }
         files::ensure_root_dir(&self.run, 0o750)?;
-        files::lock_file(&self.run.join(LOCK), wait)
+        self.turn = Some(files::lock_file(&self.run.join(LOCK), wait)?);
+        Ok(())
+    }
+
+    /// Gives that right back.
+    pub fn end_turn(&mut self) {
+        self.turn = None;
     }
 
     /// When Pacemaker's configuration on this node was last written, in nanoseconds since 1970: the
@@ -198,5 +212,30 @@ impl Home {
         if files::ensure_root_dir(&self.run, 0o750).is_ok() {
             let _ = files::write_volatile(&self.run, CACHE, text.as_bytes(), 0o640);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_written_by_one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = ["state", "run"].map(|name| dir.path().join(name).display().to_string());
+        let node: NodeName = "n1".parse().unwrap();
+        let home = || Home::new(&roots[0], &roots[1], "pg", &node);
+        let own = Own::new("pg", &node);
+        let (mut first, mut second) = (home(), home());
+        assert!(matches!(first.write(&own), Err(HomeError::NotOurTurn)));
+        first.take_turn(Duration::ZERO).unwrap();
+        first.write(&own).unwrap();
+        assert!(second.take_turn(Duration::ZERO).is_err());
+        assert!(matches!(second.write(&own), Err(HomeError::NotOurTurn)));
+        assert_eq!(second.read(), OwnFile::Read(own.clone()));
+        first.end_turn();
+        second.take_turn(Duration::ZERO).unwrap();
+        second.write(&own).unwrap();
     }
 }

@@ -19,8 +19,34 @@ pub enum OldPrimary {
     NotWritable,
     /// It accepts writes.
     Writable(NodeName),
+    /// Its node is not in the cluster, and something lives there that may accept writes, or it could not
+    /// be asked.
+    MayBeWritable(NodeName, String),
     /// Its node is away, and nothing proves that it is down.
     NotProvenDown(NodeName, String),
+}
+
+/// What an answer from the old primary's address means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A server that accepts writes.
+    Primary,
+    /// A server that does not: a standby, one that starts up or shuts down; or nobody.
+    NoPrimary,
+    /// A server that did not say what it is, or the question failed.
+    Unknown(String),
+}
+
+impl OldPrimary {
+    /// What follows from the answer. Of a node in the cluster Pacemaker knows what runs there, and has
+    /// stopped or demoted it; one that left (maintenance) may run on.
+    pub fn of(node: &NodeName, in_cluster: bool, answer: Answer) -> Self {
+        match (answer, in_cluster) {
+            (Answer::Primary, _) => Self::Writable(node.clone()),
+            (Answer::NoPrimary, _) | (Answer::Unknown(_), true) => Self::NotWritable,
+            (Answer::Unknown(why), false) => Self::MayBeWritable(node.clone(), why),
+        }
+    }
 }
 
 /// What the orderly end of the old primary says about this node's data.
@@ -203,6 +229,15 @@ pub fn next(facts: &Facts) -> Next {
         Some(OldPrimary::Writable(node)) => {
             return Next::Refused {
                 reason: format!("{node} still accepts writes: two primaries must not be"),
+                better: None,
+            };
+        }
+        Some(OldPrimary::MayBeWritable(node, why)) => {
+            if !facts.out_of_time {
+                return Next::Do(Step::WaitAndElect);
+            }
+            return Next::Refused {
+                reason: format!("{node} is offline, and may still accept writes: {why}"),
                 better: None,
             };
         }

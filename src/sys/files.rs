@@ -10,7 +10,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
@@ -267,11 +266,4 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
 /// The identity of this boot of the machine (a UUID): what was written under another one is past.
 pub fn boot_id() -> Result<String, FileError> {
     read_untrusted(Path::new("/proc/sys/kernel/random/boot_id"), 64).map(|id| id.trim().to_owned())
-}
-
-/// Bytes that an ordinary user can still write on the file system of `path`.
-pub fn disk_free(path: &Path) -> Result<u64, FileError> {
-    let stat = nix::sys::statvfs::statvfs(path)
-        .map_err(|e| io_error("ask for the free space at", path, e.into()))?;
-    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }

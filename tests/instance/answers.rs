@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use pgtwin::client::sql::{Wire, acts};
+use pgtwin::client::sql::Wire;
 use pgtwin::decide::facts::{Process, Sql};
 use pgtwin::decide::monitor::{Expected, judge};
 use pgtwin::ocf::exit_code::ExitCode;
@@ -16,8 +16,7 @@ use pgtwin::sys::deadline::{Deadline, poll_until};
 use pgtwin::sys::exec::System;
 
 use crate::place::{
-    await_primary, crash, now, on_every_version, pid, session, signal, soon, sql, started_primary,
-    value,
+    await_primary, crash, now, on_every_version, pid, signal, soon, sql, started_primary, value,
 };
 
 #[test]
@@ -207,8 +206,5 @@ fn a_look_without_the_user_or_on_a_foreign_socket_believes_nothing() {
         }
         place.write(&file, &text, 0o600);
         await_primary(&fresh);
-        let mut session = session(&n1);
-        assert!(!acts::terminate_walsender(&mut session, 1, "n9", &soon()).unwrap());
-        acts::commit_locally(&mut session).unwrap();
     });
 }

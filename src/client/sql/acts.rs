@@ -1,8 +1,6 @@
 //! What is done on our own instance by SQL. Nothing here takes a transaction id, so nothing ever
 //! waits for a standby. Floor 2.
 
-use std::time::Duration;
-
 use crate::postgres::hba::{self, Rule};
 use crate::postgres::lsn::Lsn;
 use crate::sys::deadline::Deadline;
@@ -113,21 +111,6 @@ pub fn advance_physical_slots(
     wire.ask(&sql, deadline).map(|_| ())
 }
 
-/// Ends a walsender, if that process still is one and still serves that name. Whether it was told.
-pub fn terminate_walsender(
-    wire: &mut dyn Wire,
-    pid: i32,
-    name: &str,
-    deadline: &Deadline,
-) -> Result<bool, SqlError> {
-    let sql = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_replication \
-         WHERE pid = {pid} AND application_name = {}",
-        literal(name)
-    );
-    Ok(firsts(&wire.ask(&sql, deadline)?).any(|answer| answer == "true"))
-}
-
 /// The lines of pg_hba.conf, as the file stands now (it may not have been reloaded).
 pub fn hba_rules(wire: &mut dyn Wire, deadline: &Deadline) -> Result<Vec<Rule>, SqlError> {
     let rows = wire.ask(hba::QUERY, deadline)?;
@@ -157,10 +140,4 @@ pub fn promotion_pending(wire: &mut dyn Wire, deadline: &Deadline) -> Result<boo
         }
         Err(error) => Err(error),
     }
-}
-
-/// From now on a commit of this session waits for the local disk only.
-pub fn commit_locally(wire: &mut dyn Wire) -> Result<(), SqlError> {
-    wire.ask("SET synchronous_commit TO local", &Deadline::after(Duration::from_secs(2)))
-        .map(|_| ())
 }

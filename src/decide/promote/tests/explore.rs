@@ -31,6 +31,7 @@ enum Old {
     NotApplicable,
     NotWritable,
     Writable,
+    MayBeWritable,
     NotProvenDown,
 }
 
@@ -117,6 +118,7 @@ impl World {
                 Old::NotApplicable => OldPrimary::NotApplicable,
                 Old::NotWritable => OldPrimary::NotWritable,
                 Old::Writable => OldPrimary::Writable(node("n1")),
+                Old::MayBeWritable => OldPrimary::MayBeWritable(node("n1"), "no password".into()),
                 Old::NotProvenDown => OldPrimary::NotProvenDown(node("n1"), "no fencing".into()),
             }),
             planned: memory.planned.map(|planned| match planned {
@@ -165,9 +167,14 @@ impl World {
                 all
             }
             Step::AskOldPrimary => {
-                [Old::NotWritable, Old::NotApplicable, Old::Writable, Old::NotProvenDown]
-                    .map(|old| with(&|_, m| m.old = Some(old)))
-                    .into()
+                let answers = [
+                    Old::NotWritable,
+                    Old::NotApplicable,
+                    Old::Writable,
+                    Old::MayBeWritable,
+                    Old::NotProvenDown,
+                ];
+                answers.map(|old| with(&|_, m| m.old = Some(old))).into()
             }
             Step::CheckPlanned => {
                 [Move::Complete, Move::NotApplicable, Move::Lacking, Move::Unknown]

@@ -1,6 +1,8 @@
 //! One row for each answer.
 
-use super::super::{Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next, words};
+use super::super::{
+    Answer, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next, words,
+};
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -61,6 +63,7 @@ fn behind() -> Obstacle {
 fn every_row_of_a_promotion() {
     let lacking = || Some(Planned::Lacking("n1 ended at 0/600".into()));
     let unknown = || Some(Planned::Unknown("n1 said nothing".into()));
+    let may_be = || Some(OldPrimary::of(&node("n1"), false, Answer::Unknown("no password".into())));
     let not_proven = || Some(OldPrimary::NotProvenDown(node("n1"), "no fencing".into()));
     let asynchronous = || Facts { mode: Mode::Async, ..ready() };
     let primary = || running(ClusterState::InProduction, writable());
@@ -155,6 +158,16 @@ fn every_row_of_a_promotion() {
             "and forbids it in the end, forced, too",
             Facts { old_primary: not_proven(), force: true, out_of_time: true, ..asynchronous() },
             refuses("n1 is lost and not proven down: no fencing"),
+        ),
+        (
+            "one that left the cluster and may run on is waited for",
+            Facts { old_primary: may_be(), ..ready() },
+            Next::Do(Step::WaitAndElect),
+        ),
+        (
+            "and forbids it in the end, too",
+            Facts { old_primary: may_be(), out_of_time: true, ..ready() },
+            refuses("n1 is offline, and may still accept writes: no password"),
         ),
         (
             "then its shutdown checkpoint",
@@ -314,4 +327,20 @@ fn an_async_entry_stays_async_in_place_and_only_there() {
     assert_eq!(mode(&sync, Mode::Async), Mode::Async);
     let takeover = Plan { in_place: false, heirs: nodes(""), ..in_place };
     assert_eq!(mode(&takeover, Mode::Sync), Mode::Sync, "it starts with E = {{}}");
+}
+
+#[test]
+fn regression_an_old_primary_that_does_not_say_what_it_is_may_be_one_unless_pacemaker_knows() {
+    let n1 = node("n1");
+    let silent = || Answer::Unknown("no password".into());
+    for (in_cluster, answer, expected) in [
+        (true, Answer::Primary, OldPrimary::Writable(n1.clone())),
+        (false, Answer::Primary, OldPrimary::Writable(n1.clone())),
+        (true, Answer::NoPrimary, OldPrimary::NotWritable),
+        (false, Answer::NoPrimary, OldPrimary::NotWritable),
+        (true, silent(), OldPrimary::NotWritable),
+        (false, silent(), OldPrimary::MayBeWritable(n1.clone(), "no password".into())),
+    ] {
+        assert_eq!(OldPrimary::of(&n1, in_cluster, answer.clone()), expected, "{answer:?}");
+    }
 }
