@@ -15,8 +15,8 @@ use crate::workload::writer::{WriteLog, Writer};
 
 /// How long the writer works before the fault.
 const BEFORE: Duration = Duration::from_secs(2);
-/// A shorter pause between two acknowledgements is none.
-const PAUSE: Duration = Duration::from_millis(100);
+/// A shorter pause between two acknowledgements is none: a machine at work makes such pauses.
+const PAUSE: Duration = Duration::from_millis(300);
 /// So many acknowledgements after a pause, and the service is back.
 const BACK: usize = 30;
 /// How long an outage may take before the benchmark gives up.
@@ -75,8 +75,9 @@ fn one(cluster: &Cluster, fault: Fault, old: &str) -> Result<Outage> {
     thread::sleep(BEFORE);
     let at = Instant::now();
     fault.inject(cluster, None)?;
+    let done = Instant::now();
     // Nothing is asked of the cluster meanwhile: it would cost the machine something.
-    while !is_back(&writer.log(), at) {
+    while !is_back(&writer.log(), done) {
         if at.elapsed() > LIMIT {
             return Err(LabError::plain(format!("no writes {LIMIT:?} after {fault:?} on {old}")));
         }
