@@ -45,6 +45,22 @@ fn output_and_exit_code_come_back() {
 }
 
 #[test]
+fn commands_run_together_do_not_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("there").display().to_string();
+    let waits = sh(&format!("until [ -e {file} ]; do sleep 0.01; done; echo seen"));
+    let cmds = [
+        waits.limit(Duration::from_secs(20)),
+        Cmd::new("no-such-program-of-anybody"),
+        sh(&format!("touch {file}; exit 3")),
+    ];
+    let answers = System.run_all(&cmds);
+    assert_eq!(answers[0].as_ref().unwrap().stdout, "seen\n");
+    assert!(matches!(answers[1], Err(ExecError::NotFound { .. })), "{:?}", answers[1]);
+    assert_eq!(answers[2].as_ref().unwrap().ended, Ended::Exited(3));
+}
+
+#[test]
 fn a_death_by_signal_is_told_from_an_exit() {
     assert_eq!(run(&sh("kill -SEGV $$")).ended, Ended::Signaled(11));
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Agent;
 use super::outcome::Outcome;
-use crate::client::pacemaker::Attribute;
+use super::{Agent, BARRED};
+use crate::client::pacemaker::{Attribute, News};
+use crate::cluster::known::Known;
 use crate::decide::facts::{Process, Sql};
 
 impl Agent<'_> {
@@ -14,18 +15,18 @@ impl Agent<'_> {
     /// no crash recovery either.
     pub fn demote(&mut self) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        // A demotion that was done before has published its end already.
+        let ends_now = match (&instance.process, &instance.sql) {
+            (Process::None, _) => true,
+            (Process::Running { stopped: true, .. } | Process::Orphans(_), _)
+            | (_, Sql::Standby(_) | Sql::Hung) => false,
+            _ => true,
+        };
         if !self.standalone {
-            let me = self.me.clone();
-            self.bar(&me);
+            self.lay_down(ends_now);
         }
         match (&instance.process, &instance.sql) {
-            (Process::None, _) => {
-                if !self.standalone {
-                    self.forget_shutdown();
-                }
-                return Outcome::ok();
-            }
-            (_, Sql::Standby(_)) => return Outcome::ok(),
+            (Process::None, _) | (_, Sql::Standby(_)) => return Outcome::ok(),
             (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => {
                 return Outcome::error(
                     "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
@@ -37,9 +38,6 @@ impl Agent<'_> {
             _ => {}
         }
         let _ = self.settle_intent(&instance);
-        if !self.standalone {
-            self.forget_shutdown();
-        }
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
             return Outcome::error(why);
         }
@@ -77,8 +75,17 @@ impl Agent<'_> {
         }
     }
 
-    fn forget_shutdown(&mut self) {
+    /// Takes the right to be promoted from this node, and with it what it said about an earlier end.
+    fn lay_down(&mut self, ends_now: bool) {
         let me = self.me.clone();
-        let _ = self.pacemaker.withdraw(Attribute::Shutdown, &me, self.tool_limit());
+        let mut news = vec![News::Score(&me, BARRED)];
+        if ends_now {
+            news.push(News::Withdraw(Attribute::Shutdown, &me));
+        }
+        if let Some(Known::Unknown(why)) =
+            self.pacemaker.tell_all(&news, self.tool_limit()).into_iter().next()
+        {
+            warn!("the promotion score of {me} could not be set: {why}");
+        }
     }
 }

@@ -87,8 +87,13 @@ impl Agent<'_> {
     /// entries that the CIB lacks to the CIB. An own file that is missing stays missing unless
     /// `create`: it is made anew only by a node that follows the live primary, or is it.
     pub fn exchange_ledger(&mut self, view: &View, create: bool) -> OwnFile {
+        self.exchange_with(view.ledger(), create)
+    }
+
+    /// The same with the ledger that was found in the CIB.
+    pub fn exchange_with(&mut self, cib: Known<Store>, create: bool) -> OwnFile {
         let file = self.home.read();
-        let cib = match view.ledger() {
+        let cib = match cib {
             Known::Known(store) => store,
             Known::Unknown(why) => {
                 warn!("the ledger in the CIB could not be read: {why}");

@@ -26,7 +26,8 @@ use nix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
 use crate::client::ledger_file::{Cache, Home};
-use crate::client::pacemaker::Pacemaker;
+use crate::client::pacemaker::{Pacemaker, Question};
+use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
@@ -87,10 +88,18 @@ impl Agent<'_> {
 
     /// Asks Pacemaker for everything.
     pub fn view(&mut self) -> Known<View> {
+        self.view_and(&[])
+    }
+
+    /// The same, and at the same time for what is read next.
+    pub fn view_and(&mut self, more: &[Question]) -> Known<View> {
         if self.standalone {
             return Known::unknown("there is no cluster here");
         }
         let changed = self.home.cib_changed();
+        let questions: Vec<Question> =
+            [Question::Status, Question::Cib].iter().chain(more).copied().collect();
+        self.pacemaker.ask_together(&questions, self.tool_limit());
         let status = match self.pacemaker.status(self.tool_limit()) {
             Known::Known(status) => status,
             Known::Unknown(why) => return Known::Unknown(why),
@@ -111,6 +120,14 @@ impl Agent<'_> {
         };
         self.cache.delayed = view.in_state(DELAYED).map(|node| node.to_string()).collect();
         Known::Known(view)
+    }
+
+    /// The CIB alone: crm_mon computes for several times as long.
+    pub fn cib(&mut self) -> Known<Cib> {
+        if self.standalone {
+            return Known::unknown("there is no cluster here");
+        }
+        self.pacemaker.cib(self.tool_limit())
     }
 
     /// Whether it is time to ask Pacemaker again although nothing seems to have changed: its

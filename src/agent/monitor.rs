@@ -255,7 +255,7 @@ impl Agent<'_> {
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
                     if let (Ok(_), Some(view), true) = (&followed, &view, streams) {
                         let view = view.clone();
-                        self.note_followed(&view, &node);
+                        self.note_followed(view.ledger(), &node);
                         if let OwnFile::Read(own) = self.home.read() {
                             self.publish_ack(&own, false);
                         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::Agent;
 use super::outcome::Outcome;
+use super::{Agent, view};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::Attribute;
 use crate::cluster::known::Known;
@@ -22,6 +22,9 @@ use crate::postgres::history::Relation;
 
 /// The score that a returning primary gives itself when it has more than the candidate.
 const PREFERRED_SCORE: i32 = 12_000;
+/// How long a standby waits for its stream from a new primary, to confirm the promotion at once: the
+/// address of the service waits for that. Whoever comes later is found by its monitor.
+const FOR_THE_STREAM: Duration = Duration::from_millis(150);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -33,6 +36,14 @@ impl Agent<'_> {
     /// Takes note.
     pub fn notify(&mut self, notification: &Notification) -> Outcome {
         debug!("{notification}");
+        match (notification.when, notification.what) {
+            (When::Pre, What::Stop | What::Promote)
+            | (When::Post, What::Stop | What::Start | What::Promote) => {}
+            // The service stands still meanwhile, and there is nothing to do.
+            (When::Pre, What::Start | What::Demote) | (When::Post, What::Demote) => {
+                return Outcome::ok();
+            }
+        }
         if self.standalone {
             return Outcome::ok();
         }
@@ -54,19 +65,19 @@ impl Agent<'_> {
                 self.await_streaming(&nodes(&notification.start));
                 let _ = self.care(&BTreeSet::new(), Duration::from_secs(20));
             }
-            (Sql::Primary(_), When::Post, What::Promote) => {
-                let _ = self.care(&BTreeSet::new(), Duration::from_secs(20));
-            }
             (Sql::Standby(_) | Sql::Starting(_), When::Pre, What::Promote) => {
                 self.before_promotion(&instance, &nodes(&notification.promote));
             }
             (Sql::Standby(_), When::Post, What::Promote) => {
-                self.withdraw_position();
                 self.join(nodes(&notification.promote).first());
+                self.withdraw_position();
             }
             (Sql::Standby(_), When::Post, What::Start) => {
                 self.after_start(&nodes(&notification.start));
             }
+            // A new primary has nothing to do after its promotion: the address of the service waits
+            // for the end of that notification everywhere. Its first monitor begins at the same time
+            // as the address, and takes care of the standbys.
             _ => {}
         }
         Outcome::ok()
@@ -100,21 +111,22 @@ impl Agent<'_> {
     /// one; the others point at it.
     fn before_promotion(&mut self, first: &Instance, candidates: &BTreeSet<NodeName>) {
         let (_, _) = self.settle_intent(first);
-        let view = match self.view() {
-            Known::Known(view) => view,
-            Known::Unknown(why) => {
-                warn!("Pacemaker could not be asked: {why}");
-                return;
-            }
+        let me = self.me.clone();
+        // Only the candidate holds an election; for the others the CIB is enough.
+        let (view, cib) = if candidates.contains(&me) {
+            let view = self.view_and(&[]);
+            (Some(view.clone()), view.map(|view| view.cib))
+        } else {
+            (None, self.cib())
         };
-        let file = self.exchange_ledger(&view, false);
-        let cib = match view.ledger() {
+        let cib = match cib.and_then(|cib| view::ledger(&cib, &self.resource)) {
             Known::Known(store) => store,
             Known::Unknown(why) => {
-                warn!("{why}");
+                warn!("Pacemaker's CIB could not be read: {why}");
                 return;
             }
         };
+        let file = self.exchange_with(Known::Known(cib.clone()), false);
         if let (Sql::Starting(_), Some(candidate)) = (&first.sql, candidates.first())
             && *candidate != self.me
         {
@@ -124,16 +136,12 @@ impl Agent<'_> {
             }
         }
         let publication = self.publication(first, &file, &cib);
-        self.publish_position(&publication);
+        self.publish_position_and_ack(&publication, &file);
         let Known::Known(Publication::Data(member)) = publication else { return };
         let position = Known::Known(member.position);
-        if let OwnFile::Read(own) = &file {
-            self.publish_ack(own, true);
-        }
         // Nobody is waited for here: Pacemaker may notify one node after the other, and whoever comes
         // later of two sees both.
-        let me = self.me.clone();
-        if candidates.contains(&me) {
+        if let Some(Known::Known(view)) = view {
             // The others attach to it before it is promoted, each by its slot.
             let members = self.members(&view);
             self.ensure_slots(&members);
@@ -152,11 +160,13 @@ impl Agent<'_> {
         }
         let Some(candidate) = candidates.first() else { return };
         if let Known::Known(mine) = &position
-            && self.is_preferred_to(candidate, mine, &view)
+            && self.is_preferred_to(candidate, mine)
         {
             info!("this node has more than {candidate}, which is about to be promoted");
-            let cold = self.elect(&view, &file, first, position, Purpose::ColdStart);
-            if let Ruling::Permitted(_) = cold {
+            let cold = self
+                .view()
+                .map(|view| self.elect(&view, &file, first, position, Purpose::ColdStart));
+            if let Known::Known(Ruling::Permitted(_)) = cold {
                 self.set_score(&me, PREFERRED_SCORE);
             }
             return;
@@ -209,19 +219,13 @@ impl Agent<'_> {
     }
 
     /// Whether a candidate has said that it has less than this node.
-    fn is_preferred_to(
-        &mut self,
-        other: &NodeName,
-        mine: &Position,
-        view: &super::view::View,
-    ) -> bool {
+    fn is_preferred_to(&mut self, other: &NodeName, mine: &Position) -> bool {
         let newest = match self.home.read() {
             OwnFile::Read(own) => own.store.newest_done().map(|entry| entry.id),
             OwnFile::Missing | OwnFile::Unreadable(_) => None,
         };
-        let members = self.members(view);
-        let peers = self.peers(&members, view, newest);
-        let Some(Known::Known(Publication::Data(theirs))) = peers.get(other) else { return false };
+        let Known::Known(said) = self.publications(newest) else { return false };
+        let Some(Known::Known(Publication::Data(theirs))) = said.get(other) else { return false };
         match mine.relation_to(&theirs.position) {
             Relation::AAhead => true,
             // Async: the primary that comes back has everything, and no data is left behind.
@@ -245,15 +249,15 @@ impl Agent<'_> {
     /// here, so that this node may take over from it.
     fn join(&mut self, primary: Option<&NodeName>) {
         let Some(primary) = primary else { return };
-        let end = self.deadline.within(FOR_COLD_START);
+        let end = self.deadline.within(FOR_THE_STREAM);
         while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {
             let from_it = standby
                 .receiver
                 .as_ref()
                 .is_some_and(|receiver| receiver.host == self.address(primary));
             if standby.streams() && from_it {
-                if let Known::Known(view) = self.view() {
-                    self.note_followed(&view, primary);
+                if let Known::Known(cib) = self.cib() {
+                    self.note_followed(view::ledger(&cib, &self.resource), primary);
                     if let OwnFile::Read(own) = self.home.read() {
                         self.publish_ack(&own, false);
                     }
@@ -263,7 +267,7 @@ impl Agent<'_> {
             if end.expired() {
                 return;
             }
-            end.sleep(Duration::from_millis(50));
+            end.sleep(Duration::from_millis(20));
         }
     }
 
@@ -274,6 +278,11 @@ impl Agent<'_> {
         }
         let end = self.deadline.within(FOR_COLD_START);
         loop {
+            // Where somebody has a score it is no cold start, and a promotion waits for this.
+            match self.cib() {
+                Known::Known(cib) if view::scores(&cib, &self.resource).is_empty() => {}
+                Known::Known(_) | Known::Unknown(_) => return,
+            }
             let view = match self.view() {
                 Known::Known(view) => view,
                 Known::Unknown(_) => return,

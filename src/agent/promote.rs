@@ -9,7 +9,7 @@ use super::ledger::timeline_written;
 use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
-use crate::client::pacemaker::Attribute;
+use crate::client::pacemaker::{Attribute, News, Question};
 use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId};
@@ -195,10 +195,12 @@ impl Agent<'_> {
             }
             Step::ClearPositions => {
                 if let Some(view) = &round.view {
-                    for node in self.members(view) {
-                        let _ =
-                            self.pacemaker.withdraw(Attribute::Position, &node, self.tool_limit());
-                    }
+                    let members = self.members(view);
+                    let news: Vec<News<'_>> = members
+                        .iter()
+                        .map(|node| News::Withdraw(Attribute::Position, node))
+                        .collect();
+                    let _ = self.pacemaker.tell_all(&news, self.tool_limit());
                 }
                 facts.done = Progress::PositionsCleared;
             }
@@ -226,7 +228,8 @@ impl Agent<'_> {
     }
 
     fn hold_election(&mut self, facts: &mut Facts, round: &mut Round) {
-        let view = match self.view() {
+        let questions = [Question::All(Attribute::Position), Question::All(Attribute::Shutdown)];
+        let view = match self.view_and(&questions) {
             Known::Known(view) => view,
             Known::Unknown(why) => {
                 facts.ruling =
@@ -418,9 +421,16 @@ impl Agent<'_> {
             if let Some(entry) = &slot.done {
                 info!("promoted: term {} seq {} ({})", entry.term, entry.seq, entry.id);
             }
-            let _ = self.write_slot_to_cib(&me, &slot);
-            self.set_score(&me, PRIMARY_SCORE);
+            let text = slot.to_string();
+            let news = [News::Score(&me, PRIMARY_SCORE), News::Ledger(&me, &text)];
+            for answer in self.pacemaker.tell_all(&news, self.tool_limit()) {
+                if let Known::Unknown(why) = answer {
+                    warn!("promoted, and Pacemaker could not be told all of it: {why}");
+                }
+            }
         }
+        // The first monitor takes care of the standbys, and looks at everything for that.
+        self.cache.asked = 0;
         self.cache.upstream.clear();
         self.cache.upstream_host.clear();
         self.cache.missing_since.clear();

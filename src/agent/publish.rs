@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use super::Agent;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
-use crate::client::pacemaker::Attribute;
+use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, Store};
 use crate::cluster::node::NodeName;
@@ -120,6 +120,33 @@ impl Agent<'_> {
         }
     }
 
+    /// The position, and at the same time which entry this node's disk holds.
+    pub fn publish_position_and_ack(&mut self, publication: &Known<Publication>, file: &OwnFile) {
+        let (Known::Known(Publication::Data(member)), OwnFile::Read(own)) = (publication, file)
+        else {
+            self.publish_position(publication);
+            return;
+        };
+        let newest = own.store.newest_done().filter(|entry| entry.primary != self.me);
+        let position = Publication::Data(member.clone()).to_string();
+        let ack = newest.map(|entry| entry.ack().to_string());
+        let mut news = vec![News::Publish(Attribute::Position, &position)];
+        news.extend(ack.iter().map(|ack| News::Publish(Attribute::Ack, ack)));
+        let answers = self.pacemaker.tell_all(&news, self.tool_limit());
+        for answer in &answers {
+            if let Known::Unknown(why) = answer {
+                warn!("the position or the acknowledgement could not be published: {why}");
+            }
+        }
+        if let Some(Known::Known(())) = answers.first() {
+            debug!("published: {position}");
+            self.cache.published = true;
+        }
+        if let (Some(ack), Some(Known::Known(()))) = (ack, answers.get(1)) {
+            self.cache.ack = ack;
+        }
+    }
+
     /// Takes the own position back.
     pub fn withdraw_position(&mut self) {
         match self.pacemaker.withdraw(Attribute::Position, &self.me, self.tool_limit()) {
@@ -136,36 +163,46 @@ impl Agent<'_> {
         view: &View,
         newest: Option<crate::cluster::ledger::PromotionId>,
     ) -> BTreeMap<NodeName, Known<Publication>> {
-        let all = self.pacemaker.read_all(Attribute::Position, self.tool_limit());
+        let all = self.publications(newest);
         members
             .iter()
             .filter(|node| **node != self.me)
             .map(|node| {
-                let said = match &all {
-                    Known::Unknown(why) => Known::Unknown(why.clone()),
-                    Known::Known(texts) => match texts.get(node) {
-                        None => Known::unknown(match view.node(node) {
+                let said = all.clone().and_then(|mut all| {
+                    all.remove(node).unwrap_or_else(|| {
+                        Known::unknown(match view.node(node) {
                             crate::decide::sync::NodeState::Online => {
                                 "it is online and has not said yet"
                             }
                             crate::decide::sync::NodeState::OfflineClean => "it is offline",
                             crate::decide::sync::NodeState::Unclean => "it is lost, not fenced",
                             crate::decide::sync::NodeState::Unknown => "its state is unknown",
-                        }),
-                        Some(text) => Known::from(text.parse::<Publication>()),
-                    },
-                };
-                let said = said.and_then(|publication| match &publication {
-                    Publication::Data(member)
-                        if member.store.newest_done().map(|entry| entry.id) != newest =>
-                    {
-                        Known::unknown("what it said is older than the last promotion")
-                    }
-                    Publication::Data(_) | Publication::NoData => Known::Known(publication),
+                        })
+                    })
                 });
                 (node.clone(), said)
             })
             .collect()
+    }
+
+    /// What any nodes have said that know the newest promotion.
+    pub fn publications(
+        &mut self,
+        newest: Option<crate::cluster::ledger::PromotionId>,
+    ) -> Known<BTreeMap<NodeName, Known<Publication>>> {
+        let parse = |text: &str| {
+            Known::from(text.parse::<Publication>()).and_then(|publication| match &publication {
+                Publication::Data(member)
+                    if member.store.newest_done().map(|entry| entry.id) != newest =>
+                {
+                    Known::unknown("what it said is older than the last promotion")
+                }
+                Publication::Data(_) | Publication::NoData => Known::Known(publication),
+            })
+        };
+        self.pacemaker
+            .read_all(Attribute::Position, self.tool_limit())
+            .map(|texts| texts.into_iter().map(|(node, text)| (node, parse(&text))).collect())
     }
 
     /// Holds the election for this node on what is known now.

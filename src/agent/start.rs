@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Agent;
 use super::outcome::Outcome;
+use super::{Agent, BARRED};
 use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
@@ -15,6 +16,9 @@ use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
 const BRIEFLY: Duration = Duration::from_secs(1);
+/// And where others may be promoted: nobody is, before this is over. A server that crashed first
+/// syncs its whole directory, which can take any time.
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 impl Agent<'_> {
     /// Starts PostgreSQL as a standby.
@@ -24,10 +28,9 @@ impl Agent<'_> {
         }
         if !self.standalone {
             let me = self.me.clone();
-            self.bar(&me);
             self.cache.yielded.clear();
             self.cache.shown.clear();
-            self.withdraw_position();
+            self.lay_down_and_say_nothing(News::Score(&me, BARRED));
         }
         for line in self.pg.started_at_boot() {
             warn!("{line}");
@@ -219,7 +222,11 @@ impl Agent<'_> {
     fn await_answer(&mut self, facts: &mut Facts) {
         use crate::decide::facts::Sql;
         let follows = matches!(facts.upstream, Some(Upstream::Live(_))) || self.standalone;
-        let end = if follows { self.deadline } else { self.deadline.within(BRIEFLY) };
+        let end = match (follows, facts.alone) {
+            (true, _) => self.deadline,
+            (false, true) => self.deadline.within(BRIEFLY),
+            (false, false) => self.deadline.within(A_MOMENT),
+        };
         loop {
             let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
             let answered = matches!(

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Agent;
 use super::outcome::Outcome;
+use super::{Agent, view};
 use crate::client::ledger_file::OwnFile;
-use crate::client::pacemaker::Attribute;
+use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
 use crate::cluster::position::Shutdown;
 use crate::decide::facts::{DataDir, Process, Sql};
@@ -45,13 +45,28 @@ impl Agent<'_> {
 
     fn say_goodbye(&mut self) {
         let me = self.me.clone();
-        let _ = self.delete_score(&me);
         self.cache.yielded.clear();
-        self.withdraw_position();
-        if let Known::Known(view) = self.view()
-            && let OwnFile::Read(own) = self.exchange_ledger(&view, false)
+        self.lay_down_and_say_nothing(News::NoScore(&me));
+        if let Known::Known(cib) = self.cib()
+            && let OwnFile::Read(own) =
+                self.exchange_with(view::ledger(&cib, &self.resource), false)
         {
             self.publish_ack(&own, true);
+        }
+    }
+
+    /// The score goes, in whichever way, and the position with it.
+    pub fn lay_down_and_say_nothing(&mut self, score: News<'_>) {
+        let me = self.me.clone();
+        let news = [score, News::Withdraw(Attribute::Position, &me)];
+        let answers = self.pacemaker.tell_all(&news, self.tool_limit());
+        if let [_, Known::Known(())] = answers.as_slice() {
+            self.cache.published = false;
+        }
+        for answer in answers {
+            if let Known::Unknown(why) = answer {
+                warn!("the score and the position could not be taken back: {why}");
+            }
         }
     }
 

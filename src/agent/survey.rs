@@ -182,7 +182,13 @@ fn server(answer: &PeerAnswer) -> Server {
 /// Our own instance, over its socket.
 fn look(pg: &Postgres<'_>) -> (Server, Sql) {
     let deadline = Deadline::after(PATIENCE);
-    let instance = pg.look(&deadline);
+    let mut instance = pg.look(&deadline);
+    if let Sql::Primary(primary) = &mut instance.sql {
+        let more = pg.overrides().unwrap_or_else(|why| {
+            vec![format!("the settings of roles and databases could not be read: {why}")]
+        });
+        primary.weaknesses.extend(more);
+    }
     let server = match (&instance.sql, &instance.process) {
         (Sql::Primary(primary), _) => Server::Primary(primary.timeline, primary.insert),
         (Sql::Standby(_), _) => match pg.identify(&deadline) {

@@ -9,7 +9,7 @@ use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::peer::{Peer, PeerAnswer, Slot};
 use crate::cluster::known::Known;
-use crate::cluster::ledger::PromotionId;
+use crate::cluster::ledger::{PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::decide::start::{Live, Upstream};
 use crate::postgres::conninfo::Conninfo;
@@ -191,8 +191,8 @@ impl Agent<'_> {
     }
 
     /// Notes that this node's data is on the promotion of the primary that it streams from.
-    pub fn note_followed(&mut self, view: &View, primary: &NodeName) {
-        let OwnFile::Read(mut own) = self.exchange_ledger(view, true) else { return };
+    pub fn note_followed(&mut self, cib: Known<Store>, primary: &NodeName) {
+        let OwnFile::Read(mut own) = self.exchange_with(cib, true) else { return };
         let Some(entry) = own.store.newest_done().filter(|entry| entry.primary == *primary) else {
             return;
         };

@@ -113,26 +113,12 @@ impl View {
 
     /// Promotion scores of those who may be promoted. One that cannot be read may be such a score.
     pub fn scores(&self) -> BTreeMap<NodeName, i32> {
-        self.cib
-            .scores(&self.resource)
-            .into_iter()
-            .map(|(node, score)| (node, score.known().unwrap_or(1)))
-            .filter(|(_, score)| *score > 0)
-            .collect()
+        scores(&self.cib, &self.resource)
     }
 
     /// The ledger's copy in the CIB; unknown if any part of it cannot be read.
     pub fn ledger(&self) -> Known<Store> {
-        let mut store = Store::default();
-        for (node, text) in self.cib.ledgers(&self.resource) {
-            match text.parse::<Slot>() {
-                Ok(slot) => store.replace_slot(&node, slot),
-                Err(error) => {
-                    return Known::unknown(format!("the entry of {node} in the CIB: {error}"));
-                }
-            }
-        }
-        Known::Known(store)
+        ledger(&self.cib, &self.resource)
     }
 
     /// An entry of another primary with a higher term than `own`, or as high.
@@ -151,4 +137,27 @@ impl View {
     pub fn out(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
         members.iter().filter(|node| self.node(node) == NodeState::OfflineClean).cloned().collect()
     }
+}
+
+/// `View::scores`, where there is only the CIB.
+pub fn scores(cib: &Cib, resource: &str) -> BTreeMap<NodeName, i32> {
+    cib.scores(resource)
+        .into_iter()
+        .map(|(node, score)| (node, score.known().unwrap_or(1)))
+        .filter(|(_, score)| *score > 0)
+        .collect()
+}
+
+/// `View::ledger`, where there is only the CIB.
+pub fn ledger(cib: &Cib, resource: &str) -> Known<Store> {
+    let mut store = Store::default();
+    for (node, text) in cib.ledgers(resource) {
+        match text.parse::<Slot>() {
+            Ok(slot) => store.replace_slot(&node, slot),
+            Err(error) => {
+                return Known::unknown(format!("the entry of {node} in the CIB: {error}"));
+            }
+        }
+    }
+    Known::Known(store)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::client::peer::{self, Identity, Peer, PeerAnswer};
-use crate::client::sql::{Connection, SqlError, acts};
+use crate::client::sql::{self, Connection, SqlError, acts};
 use crate::cluster::known::Known;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::ocf::params::Params;
@@ -295,6 +295,11 @@ impl<'a> Postgres<'a> {
     /// Moves the idle ones of these slots of a standby forward.
     pub fn advance_slots(&self, names: &[String], to: Lsn) -> Result<(), String> {
         self.with_session(|wire, bound| acts::advance_physical_slots(wire, names, to, bound))
+    }
+
+    /// Roles and databases of a primary whose commits wait for no standby, in words.
+    pub fn overrides(&self) -> Result<Vec<String>, String> {
+        self.with_session(sql::look::overrides)
     }
 
     /// The lines of pg_hba.conf.

@@ -12,6 +12,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -67,6 +68,22 @@ impl Exec for System {
             let _ = child.try_wait();
         }
         ended
+    }
+
+    /// All at the same time. Each is watched by a thread that lives until its child is over: a
+    /// child dies with the thread that made it.
+    fn run_all(&self, cmds: &[Cmd]) -> Vec<Result<Output, ExecError>> {
+        let lost = |cmd: &Cmd| ExecError::Io {
+            program: describe(cmd),
+            source: io::Error::other("the thread that watched it ended early"),
+        };
+        thread::scope(|scope| {
+            let watched: Vec<_> = cmds.iter().map(|cmd| scope.spawn(|| self.run(cmd))).collect();
+            let join = |(thread, cmd): (thread::ScopedJoinHandle<'_, _>, &Cmd)| {
+                thread.join().unwrap_or_else(|_| Err(lost(cmd)))
+            };
+            watched.into_iter().zip(cmds).map(join).collect()
+        })
     }
 }
 

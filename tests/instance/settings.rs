@@ -63,7 +63,9 @@ fn roles_and_databases_that_do_not_wait_are_named() {
         sql(&pg, "ALTER SYSTEM SET synchronous_commit = remote_write");
         pg.reload().unwrap();
         pg.await_setting("synchronous_commit", "remote_write", &soon()).unwrap();
-        let words = await_primary(&pg).weaknesses.join("\n");
+        let mut words = await_primary(&pg).weaknesses;
+        words.extend(pg.overrides().unwrap());
+        let words = words.join("\n");
         for expected in [
             "synchronous_commit is remote_write",
             "local for role bulk",

@@ -248,3 +248,64 @@ fn only_the_state_is_public() {
         assert_eq!((attribute.name("db").as_str(), attribute.is_private()), (name, private));
     }
 }
+
+#[test]
+fn an_answer_that_came_together_with_others_is_given_once_and_to_its_own_question() {
+    let script = Script::out(0, fixture("trixie", "healthy.cib.xml"), "");
+    let pacemaker = Pacemaker::new(&script, "db").with_env([("PCMK_x".into(), "1".into())]);
+    pacemaker.ask_together(&[Question::Cib, Question::All(Attribute::Ack)], LIMIT);
+    assert_eq!(script.asked.borrow().len(), 2);
+    assert!(pacemaker.cib(Duration::from_secs(9)).is_known());
+    assert_eq!(script.asked.borrow().len(), 2, "it was there");
+    assert!(pacemaker.cib(LIMIT).is_known());
+    assert_eq!(script.asked.borrow().len(), 3, "it was used up");
+    let _ = pacemaker.read_all(Attribute::Position, LIMIT);
+    assert_eq!(script.asked.borrow().len(), 4, "another question");
+    // What nobody has asked for is not kept for later.
+    pacemaker.ask_together(&[Question::Cib], LIMIT);
+    let _ = pacemaker.read_all(Attribute::Ack, LIMIT);
+    assert_eq!(script.asked.borrow().len(), 6);
+    assert!(
+        script.asked.borrow().iter().all(|cmd| cmd.env.iter().any(|(name, _)| name == "PCMK_x"))
+    );
+}
+
+#[test]
+fn a_question_that_failed_among_others_is_asked_again_and_stays_unknown() {
+    let script = Script::new(Says::Missing);
+    let pacemaker = Pacemaker::new(&script, "db");
+    pacemaker.ask_together(&[Question::Status, Question::Cib], LIMIT);
+    assert!(!pacemaker.cib(LIMIT).is_known());
+    assert!(!pacemaker.status(LIMIT).is_known());
+    assert_eq!(script.asked.borrow().len(), 4);
+}
+
+#[test]
+fn news_told_together_are_the_commands_of_the_single_calls_each_with_its_answer() {
+    let (n1, n2) = (n("n1"), n("n2"));
+    let together = Script::out(0, "", "");
+    let news = [
+        News::Score(&n2, 7),
+        News::NoScore(&n1),
+        News::Publish(Attribute::Position, "x y"),
+        News::Publish(Attribute::State, ""),
+        News::Withdraw(Attribute::Shutdown, &n1),
+        News::Ledger(&n1, "done"),
+    ];
+    let answers = Pacemaker::new(&together, "db").tell_all(&news, LIMIT);
+    let known: Vec<bool> = answers.iter().map(Known::is_known).collect();
+    assert_eq!(known, [true, true, true, false, true, true], "an empty value is refused");
+
+    let single = Script::out(0, "", "");
+    let pacemaker = Pacemaker::new(&single, "db");
+    assert!(pacemaker.set_score(&n2, 7, LIMIT).is_known());
+    assert!(pacemaker.delete_score(&n1, LIMIT).is_known());
+    assert!(pacemaker.publish(Attribute::Position, "x y", LIMIT).is_known());
+    assert!(pacemaker.withdraw(Attribute::Shutdown, &n1, LIMIT).is_known());
+    assert!(pacemaker.write_ledger(&n1, "done", LIMIT).is_known());
+    assert_eq!(*together.asked.borrow(), *single.asked.borrow());
+
+    let refused = Script::out(1, "", "no");
+    let answers = Pacemaker::new(&refused, "db").tell_all(&news[..2], LIMIT);
+    assert!(answers.iter().all(|answer| !answer.is_known()), "{answers:?}");
+}

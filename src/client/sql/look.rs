@@ -41,7 +41,10 @@ SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state
  FROM pg_catalog.pg_stat_get_wal_senders();
 SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn
  FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL;
-SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots();
+SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots()";
+
+/// What only `status` wants to know, for a catalogue more.
+const OVERRIDES: &str = "\
 SELECT 'override', CASE WHEN setdatabase <> 0 THEN
   pg_catalog.pg_describe_object('pg_catalog.pg_database'::regclass, setdatabase, 0) END,
  CASE WHEN setrole <> 0 THEN pg_catalog.pg_get_userbyid(setrole) END,
@@ -59,6 +62,33 @@ pub fn look(wire: &mut dyn Wire, deadline: &Deadline) -> Sql {
         Ok(facts) => facts,
         Err(error) => error.into(),
     }
+}
+
+/// Roles and databases of a primary whose commits are acknowledged before a standby has them, in
+/// words.
+pub fn overrides(wire: &mut dyn Wire, deadline: &Deadline) -> Result<Vec<String>, SqlError> {
+    let rows = wire.ask(OVERRIDES, deadline)?;
+    overridden(&Answer { rows: rows.iter().filter_map(Fields::of).collect() })
+}
+
+fn overridden(answer: &Answer<'_>) -> Result<Vec<String>, SqlError> {
+    let mut words = Vec::new();
+    for row in answer.all("override") {
+        let items = row.optional(2)?.unwrap_or_default().lines();
+        let values = items.filter_map(|item| item.strip_prefix("synchronous_commit="));
+        for value in values.filter(|value| !waits_for_flush(value)) {
+            let scope = match (row.optional(0)?, row.optional(1)?) {
+                (Some(database), Some(role)) => format!("role {role} in {database}"),
+                (Some(database), None) => database.to_owned(),
+                (None, Some(role)) => format!("role {role}"),
+                (None, None) => "all roles".to_owned(),
+            };
+            words.push(format!(
+                "synchronous_commit is {value} for {scope}: its commits are acknowledged before a standby has them"
+            ));
+        }
+    }
+    Ok(words)
 }
 
 /// One row, its tag taken off.
@@ -159,7 +189,7 @@ fn facts(rows: &[Row]) -> Result<Sql, SqlError> {
         started,
         walsenders: walsenders(&answer)?,
         version,
-        weaknesses: weaknesses(version, primary, &answer)?,
+        weaknesses: weaknesses(version, primary)?,
         system_id,
         slots,
     })))
@@ -231,11 +261,7 @@ fn receiver(row: &Fields<'_>) -> Result<Receiver, SqlError> {
 }
 
 /// What weakens the promises, in words for an operator.
-fn weaknesses(
-    version: u32,
-    settings: &Fields<'_>,
-    answer: &Answer<'_>,
-) -> Result<Vec<String>, SqlError> {
+fn weaknesses(version: u32, settings: &Fields<'_>) -> Result<Vec<String>, SqlError> {
     let mut words = Vec::new();
     if !settings.flag(4)? {
         words.push("fsync is off: a crash of the machine loses or corrupts data".to_owned());
@@ -248,21 +274,6 @@ fn weaknesses(
         words.push(format!(
             "synchronous_commit is {synchronous_commit}: commits are acknowledged before a standby has them"
         ));
-    }
-    for row in answer.all("override") {
-        let items = row.optional(2)?.unwrap_or_default().lines();
-        let values = items.filter_map(|item| item.strip_prefix("synchronous_commit="));
-        for value in values.filter(|value| !waits_for_flush(value)) {
-            let scope = match (row.optional(0)?, row.optional(1)?) {
-                (Some(database), Some(role)) => format!("role {role} in {database}"),
-                (Some(database), None) => database.to_owned(),
-                (None, Some(role)) => format!("role {role}"),
-                (None, None) => "all roles".to_owned(),
-            };
-            words.push(format!(
-                "synchronous_commit is {value} for {scope}: its commits are acknowledged before a standby has them"
-            ));
-        }
     }
     if settings.flag(7)? {
         words.push(

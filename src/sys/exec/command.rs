@@ -160,4 +160,9 @@ pub enum ExecError {
 pub trait Exec {
     /// Runs it to its end or its limit. A non-zero exit is an `Output`, not an error.
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError>;
+
+    /// Runs several that do not depend on each other; the answers in the same order.
+    fn run_all(&self, cmds: &[Cmd]) -> Vec<Result<Output, ExecError>> {
+        cmds.iter().map(|cmd| self.run(cmd)).collect()
+    }
 }

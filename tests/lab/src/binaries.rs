@@ -16,6 +16,8 @@ use crate::run::Run;
 pub enum Program {
     /// The agent.
     Pgtwin,
+    /// The agent as it is released, for measurements.
+    Release,
     /// The lab's own.
     LabNode,
 }
@@ -28,20 +30,21 @@ pub fn build(program: Program) -> Result<PathBuf> {
     if let Some(file) = built.get(&program) {
         return Ok(file.clone());
     }
-    let (package, name) = match program {
-        Program::Pgtwin => ("pgtwin", "pgtwin"),
-        Program::LabNode => ("lab", "lab-node"),
+    let (package, name, profile) = match program {
+        Program::Pgtwin => ("pgtwin", "pgtwin", "lab"),
+        Program::Release => ("pgtwin", "pgtwin", "release"),
+        Program::LabNode => ("lab", "lab-node", "lab"),
     };
-    let file = step(&format!("building {name}"), || cargo_build(package, name))?;
+    let file = step(&format!("building {name}"), || cargo_build(package, name, profile))?;
     built.insert(program, file.clone());
     Ok(file)
 }
 
-fn cargo_build(package: &str, name: &str) -> Result<PathBuf> {
+fn cargo_build(package: &str, name: &str, profile: &str) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Run::new(cargo)
-        .args(["build", "--profile", "lab", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--profile", profile, "--message-format", "json-render-diagnostics"])
         .args(["-p", package, "--bin", name])
         .dir(root)
         .limit(Duration::from_mins(30))

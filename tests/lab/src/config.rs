@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::options::{Agent, Options};
+use crate::options::{Agent, Options, Release};
 
 /// The primitive that runs PostgreSQL.
 pub const PRIMITIVE: &str = "pgtwin";
@@ -81,8 +81,9 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
     let fencing = fencing(options);
     let clone = clone(options, addresses);
     let vip_address = addresses.vip();
+    let schema = schema(options.release);
     format!(
-        r#"<cib validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="1">
+        r#"<cib validate-with="{schema}" epoch="1" num_updates="0" admin_epoch="1">
   <configuration>
     <crm_config>
       <cluster_property_set id="cib-bootstrap-options">
@@ -115,6 +116,15 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
 </cib>
 "#
     )
+}
+
+/// The newest schema that the release knows, as a new cluster has it. With an older one its tools
+/// try every newer one each time they are called.
+fn schema(release: Release) -> &'static str {
+    match release {
+        Release::Bookworm => "pacemaker-3.9",
+        Release::Trixie | Release::Forky => "pacemaker-4.0",
+    }
 }
 
 fn properties(options: &Options) -> BTreeMap<String, String> {
@@ -232,7 +242,8 @@ fn clone(options: &Options, addresses: &Addresses) -> String {
     )
 }
 
-fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
+/// The parameters of the pgtwin primitive.
+pub fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
     let nodes = options.node_names();
     let pairs: Vec<String> =
         nodes.iter().map(|name| format!("{name}={}", addresses.node(name))).collect();

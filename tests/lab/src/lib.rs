@@ -2,6 +2,7 @@
 //! machine, with a writer, a checker and a watcher that say what a failover cost. The `lab`
 //! command and the cluster tests are both built on this library.
 
+pub mod bench;
 pub mod binaries;
 pub mod cluster;
 pub mod config;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use lab::bench::{self, Plan};
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
@@ -22,7 +23,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side. Default: `lab`, for the demo `demo`.
+    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, or `bench`.
     #[arg(long, global = true)]
     name: Option<String>,
     #[command(subcommand)]
@@ -66,6 +67,23 @@ enum Command {
         /// What to break.
         #[arg(long, default_value = "kill-node")]
         fault: Fault,
+        /// Leave dockerd running if it was started.
+        #[arg(long)]
+        keep_engine: bool,
+    },
+    /// Measure, on a cluster of its own, what a monitor costs and how long writes stand still.
+    Bench {
+        #[command(flatten)]
+        shape: Shape,
+        /// Rounds of each fault.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Monitors of each role.
+        #[arg(long, default_value_t = 101)]
+        monitors: u32,
+        /// Kill the primary's node, too.
+        #[arg(long)]
+        node_loss: bool,
         /// Leave dockerd running if it was started.
         #[arg(long)]
         keep_engine: bool,
@@ -129,7 +147,11 @@ impl Shape {
 
 impl Cli {
     fn name(&self) -> String {
-        let default = if matches!(self.command, Command::Demo { .. }) { "demo" } else { "lab" };
+        let default = match self.command {
+            Command::Demo { .. } => "demo",
+            Command::Bench { .. } => "bench",
+            _ => "lab",
+        };
         self.name.clone().unwrap_or_else(|| default.to_owned())
     }
 }
@@ -137,7 +159,9 @@ impl Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.name();
-    clean_up_on_signals(&name, matches!(cli.command, Command::Up(_) | Command::Demo { .. }));
+    let removes =
+        matches!(cli.command, Command::Up(_) | Command::Demo { .. } | Command::Bench { .. });
+    clean_up_on_signals(&name, removes);
     let done = run(cli);
     if done.is_err() {
         // Ctrl-C ends the programs that this one waits for, too: let the handler say so.
@@ -178,6 +202,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Demo { shape, fault, keep_engine } => {
             let report = demo::demo(shape.options(&name, false), fault);
+            if !keep_engine {
+                host::stop_engine()?;
+            }
+            println!("{}", report?);
+        }
+        Command::Bench { shape, rounds, monitors, node_loss, keep_engine } => {
+            let plan = Plan { rounds, monitors, node_loss };
+            let report = bench::bench(shape.options(&name, false), plan);
             if !keep_engine {
                 host::stop_engine()?;
             }

@@ -92,9 +92,10 @@ fn a_role_or_database_that_does_not_wait_is_named() {
         ("NULL", "bulk", "True", None),
     ] {
         let item = format!("work_mem=4MB\nsynchronous_commit={value}\nenable_sort=off");
-        let answer = primary(&[&["override", database, role, &item]], &SOUND);
-        let Ok(Sql::Primary(facts)) = answer else { panic!() };
-        let words = facts.weaknesses.first();
+        let rows = [row(&["override", database, role, &item])];
+        let answer = Answer { rows: rows.iter().filter_map(Fields::of).collect() };
+        let words = overridden(&answer).unwrap();
+        let words = words.first();
         match expected {
             Some(text) => assert!(words.unwrap().contains(text), "{words:?}"),
             None => assert_eq!(words, None),

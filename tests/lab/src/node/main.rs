@@ -1,11 +1,12 @@
 //! The lab's own program inside a node: it boots the node, starts and stops the cluster, keeps
-//! the system log, and is the fence agent when it is called `fence_lab`.
+//! the system log, measures for the benchmark, and is the fence agent when it is called `fence_lab`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod boot;
 mod engine;
 mod fence;
+mod measure;
 mod service;
 mod syslog;
 
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         Some("cluster-start") => service::start(),
         Some("cluster-stop") => service::stop(),
         Some("pacemaker-stop") => service::stop_pacemaker(),
-        _ => Err("use boot, cluster-start, cluster-stop or pacemaker-stop".to_owned()),
+        Some("measure") => measure::measure(rest.get(1)),
+        _ => Err("use boot, cluster-start, cluster-stop, pacemaker-stop or measure".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
