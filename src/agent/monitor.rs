@@ -12,12 +12,13 @@ use super::outcome::Outcome;
 use crate::client::ledger_file::{Cache, OwnFile};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
+use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{Expected, Verdict, judge};
 use crate::decide::standby::{self, Facts, Next, Step};
-use crate::decide::start::Upstream;
+use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
@@ -210,11 +211,13 @@ impl Agent<'_> {
         let mut facts = Facts {
             streams,
             from_the_right_one: right,
+            system_id: seen.system_id,
             paused: seen.paused,
             delayed: seen.apply_delay > 0,
             due: self.pacemaker_is_due() || self.cache.published || !noted,
             upstream: None,
             followed: None,
+            parted: None,
             ruling: None,
             has_score: false,
             threshold: self.params.replication_failure_threshold,
@@ -226,7 +229,7 @@ impl Agent<'_> {
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    if streams || facts.broken >= facts.threshold {
+                    if streams || facts.broken >= facts.threshold || code == ExitCode::Error {
                         self.publish_state(state);
                     }
                     return Outcome { code, reason, output: Vec::new() };
@@ -253,7 +256,9 @@ impl Agent<'_> {
                 }
                 Next::Do(Step::Follow(node)) => {
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
-                    if let (Ok(_), Some(view), true) = (&followed, &view, streams) {
+                    let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
+                        == Some(self.address(&node).as_str());
+                    if let (Ok(_), Some(view), true) = (&followed, &view, streams && from_it) {
                         let view = view.clone();
                         self.note_followed(view.ledger(), &node);
                         if let OwnFile::Read(own) = self.home.read() {
@@ -268,6 +273,16 @@ impl Agent<'_> {
                         facts.diagnosis = self.slot_trouble(&node);
                     }
                     facts.followed = Some(followed.map(|_| ()));
+                }
+                Next::Do(Step::Compare) => {
+                    let mut parted = None;
+                    if let Some(Upstream::Live(live)) = &facts.upstream
+                        && let Known::Known(position) = self.position(instance)
+                        && position.exactness == Exactness::Exact
+                    {
+                        parted = start::parted(&position, live);
+                    }
+                    facts.parted = Some(parted);
                 }
                 Next::Do(Step::ElectForColdStart) => {
                     let Some(view) = view.clone() else {

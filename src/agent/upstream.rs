@@ -199,6 +199,11 @@ impl Agent<'_> {
         if own.followed == Some(entry.id) {
             return;
         }
+        // What it streams may be another branch of the same timeline number: its monitor sees to that.
+        if own.followed.is_some_and(|followed| !entry.descends_from(followed)) {
+            warn!("{primary} was promoted without what this node has followed: not noted");
+            return;
+        }
         own.followed = Some(entry.id);
         if let Err(error) = self.home.write(&own) {
             warn!("{}", crate::sys::chain(&error));

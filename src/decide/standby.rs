@@ -6,8 +6,12 @@
 use crate::cluster::node::NodeName;
 use crate::decide::election::Ruling;
 use crate::decide::promote::words;
-use crate::decide::start::Upstream;
+use crate::decide::start::{Upstream, foreign};
 use crate::ocf::exit_code::ExitCode;
+
+/// From this many monitors without replication on, the data is compared with the primary's: a reconnect
+/// needs no comparison.
+const PATIENCE: u32 = 2;
 
 /// What is known.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub struct Facts {
     pub streams: bool,
     /// It streams from the upstream that was last known to be right.
     pub from_the_right_one: bool,
+    /// The system identifier of this node's data.
+    pub system_id: u64,
     /// Replay is paused by an administrator.
     pub paused: bool,
     /// Replay is delayed (recovery_min_apply_delay).
@@ -26,6 +32,9 @@ pub struct Facts {
     pub upstream: Option<Upstream>,
     /// The settings have been compared with the upstream, and changed where they differed.
     pub followed: Option<Result<(), String>>,
+    /// Whether this node's data still goes together with the primary's: why not; none when it was not
+    /// compared.
+    pub parted: Option<Option<String>>,
     /// The election for a cold start; none when it was not held.
     pub ruling: Option<Ruling>,
     /// This node has a promotion score.
@@ -45,6 +54,8 @@ pub enum Step {
     AskUpstream,
     /// Stream from the upstream, and note its promotion.
     Follow(NodeName),
+    /// Measure how far this node's data goes and compare it with the primary's line.
+    Compare,
     /// Publish the own position, read the others', judge.
     ElectForColdStart,
     /// Set the own score: everybody was seen and this node has it all.
@@ -79,6 +90,11 @@ pub fn next(facts: &Facts) -> Next {
     }
     match &facts.upstream {
         None => Next::Do(Step::AskUpstream),
+        // A server that runs on data that is none of the primary's: what is to be done with it is the
+        // business of `start`, which Pacemaker calls after a failure.
+        Some(Upstream::Live(live)) if foreign(facts.system_id, live).is_some() => {
+            answer(ExitCode::Error, "diverged", foreign(facts.system_id, live))
+        }
         Some(Upstream::Live(live)) => match &facts.followed {
             None => Next::Do(Step::Follow(live.node.clone())),
             Some(Err(why)) => answer(
@@ -87,7 +103,12 @@ pub fn next(facts: &Facts) -> Next {
                 format!("cannot be pointed at the primary {}: {why}", live.node),
             ),
             Some(Ok(())) if facts.streams => healthy(facts),
-            Some(Ok(())) => broken(facts, &live.node),
+            Some(Ok(())) if facts.broken < PATIENCE => broken(facts, &live.node),
+            Some(Ok(())) => match &facts.parted {
+                None => Next::Do(Step::Compare),
+                Some(Some(why)) => answer(ExitCode::Error, "diverged", why.clone()),
+                Some(None) => broken(facts, &live.node),
+            },
         },
         Some(Upstream::Silent(node, _)) if facts.streams => {
             let _ = node;

@@ -173,19 +173,8 @@ fn crashed_primary(control: &ControlData) -> bool {
 
 /// Reasons that need no position.
 fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
-    if control.system_id != live.system_id {
-        return Some(format!(
-            "this node's data is of database system {}, the primary {} has {}: it is another \
-             database; replace this node's data by a pg_basebackup of the primary",
-            control.system_id, live.node, live.system_id
-        ));
-    }
-    if live.knows_our_promotion == Some(false) {
-        return Some(format!(
-            "this node's data is of a promotion that the primary {} does not descend from (two \
-             promotions on one timeline number); replace it by a pg_basebackup of the primary",
-            live.node
-        ));
+    if let Some(why) = foreign(control.system_id, live) {
+        return Some(why);
     }
     if !live.line.contains(control.timeline, control.checkpoint) {
         return Some(diverged(live, control.timeline, control.checkpoint));
@@ -196,6 +185,40 @@ fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
         return Some(diverged(live, timeline, end));
     }
     None
+}
+
+/// Why data of this database system, and of the promotion that was asked about, is none of the primary's.
+pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
+    if system_id != live.system_id {
+        return Some(format!(
+            "this node's data is of database system {system_id}, the primary {} has {}: it is another \
+             database; replace this node's data by a pg_basebackup of the primary",
+            live.node, live.system_id
+        ));
+    }
+    (live.knows_our_promotion == Some(false)).then(|| {
+        format!(
+            "this node's data is of a promotion that the primary {} does not descend from (two \
+             promotions on one timeline number); replace it by a pg_basebackup of the primary",
+            live.node
+        )
+    })
+}
+
+/// Why data that goes so far, exactly, cannot follow the primary any more.
+pub fn parted(position: &Position, live: &Live) -> Option<String> {
+    let relation = History::compare(
+        (&position.line, position.lsn),
+        (&live.line, live.lsn.max(live.line.begin())),
+    );
+    match relation {
+        Relation::Equal | Relation::BAhead => None,
+        // Ahead of what the primary said a moment ago, on its own line: it has gone on.
+        Relation::AAhead if position.timeline() == live.line.timeline() => None,
+        Relation::AAhead | Relation::Diverged { .. } => {
+            Some(diverged(live, position.timeline(), position.lsn))
+        }
+    }
 }
 
 /// Pacemaker shows the first 128 bytes of a reason: both positions stand before the remedy.
@@ -240,23 +263,10 @@ fn running(facts: &Facts) -> Next {
                     Next::Do(Step::Measure)
                 };
             };
-            let relation = History::compare(
-                (&position.line, position.lsn),
-                (&live.line, live.lsn.max(live.line.begin())),
-            );
-            match relation {
-                Relation::Equal | Relation::BAhead => Next::Do(Step::Attach),
-                // Ahead of what the primary said a moment ago, on its own line: it has gone on.
-                Relation::AAhead if position.timeline() == live.line.timeline() => {
-                    Next::Do(Step::Attach)
-                }
-                Relation::AAhead | Relation::Diverged { .. } => {
-                    if facts.started.is_some() {
-                        Next::Do(Step::StopAgain)
-                    } else {
-                        Next::Refuse(diverged(live, position.timeline(), position.lsn))
-                    }
-                }
+            match parted(position, live) {
+                None => Next::Do(Step::Attach),
+                Some(_) if facts.started.is_some() => Next::Do(Step::StopAgain),
+                Some(why) => Next::Refuse(why),
             }
         }
         Sql::Starting(_) if asked.is_none() => Next::Do(Step::AskUpstream),

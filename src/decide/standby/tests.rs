@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Facts, Next, Step, next};
 use crate::decide::election::{Obstacle, Plan, Ruling};
-use crate::decide::start::{Live, Upstream};
+use crate::decide::start::{Live, Upstream, foreign};
 use crate::decide::support::{SYSTEM, node, nodes};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::lsn::Lsn;
@@ -12,14 +12,27 @@ use crate::postgres::lsn::Lsn;
 /// The threshold of these tests.
 const PATIENCE: u32 = 2;
 
-fn live() -> Upstream {
-    Upstream::Live(Box::new(Live {
+fn the_live() -> Live {
+    Live {
         node: node("n1"),
         system_id: SYSTEM,
         line: "1".parse().unwrap(),
         lsn: Lsn(0x500),
         knows_our_promotion: Some(true),
-    }))
+    }
+}
+
+/// A primary that was promoted without the promotion that this node has followed.
+fn branch() -> Live {
+    Live { knows_our_promotion: Some(false), ..the_live() }
+}
+
+fn live() -> Upstream {
+    Upstream::Live(Box::new(the_live()))
+}
+
+fn of_another_branch() -> Upstream {
+    Upstream::Live(Box::new(branch()))
 }
 
 fn silent() -> Upstream {
@@ -46,11 +59,13 @@ fn well() -> Facts {
     Facts {
         streams: true,
         from_the_right_one: true,
+        system_id: 7,
         paused: false,
         delayed: false,
         due: false,
         upstream: None,
         followed: None,
+        parted: Some(None),
         ruling: None,
         has_score: false,
         threshold: PATIENCE,
@@ -70,7 +85,7 @@ fn says(code: ExitCode, state: &'static str, reason: &str) -> Next {
 
 #[test]
 fn every_row_of_a_standbys_monitor() {
-    use ExitCode::{Degraded, Ok};
+    use ExitCode::{Degraded, Error, Ok};
     let ask = || Next::Do(Step::AskUpstream);
     let followed = |facts: Facts| Facts { followed: Some(Result::Ok(())), ..facts };
     for (name, facts, expected) in [
@@ -100,6 +115,31 @@ fn every_row_of_a_standbys_monitor() {
             "a break is",
             followed(broken(PATIENCE, live())),
             says(Degraded, "not-streaming", "does not stream from n1: see PostgreSQL's log"),
+        ),
+        (
+            "then it is compared with the primary's line",
+            Facts { parted: None, ..followed(broken(2, live())) },
+            Next::Do(Step::Compare),
+        ),
+        (
+            "for a reconnect it is not",
+            Facts { parted: None, ..followed(broken(1, live())) },
+            says(Ok, "not-streaming", ""),
+        ),
+        (
+            "regression: diverged data fails, so that start sees to it",
+            Facts { parted: Some(Some("data diverged".into())), ..followed(broken(2, live())) },
+            says(Error, "diverged", "data diverged"),
+        ),
+        (
+            "another database fails, too",
+            Facts { system_id: 8, ..broken(1, live()) },
+            says(Error, "diverged", &foreign(8, &the_live()).unwrap()),
+        ),
+        (
+            "regression: so does another branch of the same timeline number, also while it streams",
+            Facts { streams: true, ..broken(0, of_another_branch()) },
+            says(Error, "diverged", &foreign(7, &branch()).unwrap()),
         ),
         (
             "and says what the server says",
@@ -165,7 +205,10 @@ fn every_row_of_a_standbys_monitor() {
 #[test]
 fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
     let bools = [false, true];
-    let upstreams = || [live(), silent(), Upstream::Nobody, Upstream::Unknown("hung".into())];
+    let upstreams = || {
+        let unknown = Upstream::Unknown("hung".into());
+        [live(), of_another_branch(), silent(), Upstream::Nobody, unknown]
+    };
     let mut queue = Vec::new();
     for bits in 0..64 {
         for broken in [0, 1, PATIENCE, PATIENCE + 1] {
@@ -179,6 +222,7 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
                     due: bit(3),
                     has_score: bit(4),
                     delayed: bit(5),
+                    parted: None,
                     broken,
                     ..well()
                 },
@@ -204,6 +248,12 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
                     then(Facts { followed: Some(Ok(())), streams, ..facts.clone() });
                 }
             }
+            Next::Do(Step::Compare) => {
+                met.insert("Compare");
+                for parted in [None, Some("data diverged".to_owned())] {
+                    then(Facts { parted: Some(parted), ..facts.clone() });
+                }
+            }
             Next::Do(Step::ElectForColdStart) => {
                 met.insert("ElectForColdStart");
                 assert_eq!(facts.upstream, Some(Upstream::Nobody), "a primary is known: {facts:?}");
@@ -220,12 +270,14 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
             }
             Next::Answer { code, reason, state } => {
                 met.insert(state);
-                assert_eq!(code == ExitCode::Degraded, reason.is_some(), "{facts:?}");
-                assert!(matches!(code, ExitCode::Ok | ExitCode::Degraded), "{facts:?}");
+                assert_eq!(code != ExitCode::Ok, reason.is_some(), "{facts:?}");
+                assert_eq!(code == ExitCode::Error, state == "diverged", "{facts:?}");
+                let codes = [ExitCode::Ok, ExitCode::Degraded, ExitCode::Error];
+                assert!(codes.contains(&code), "{facts:?}");
                 assert!(state != "streaming" || facts.streams, "{facts:?}");
                 assert!(reason.is_none_or(|words| !words.contains('\n')), "{facts:?}");
             }
         }
     }
-    assert_eq!(met.len(), 9, "{met:?}");
+    assert_eq!(met.len(), 11, "{met:?}");
 }
