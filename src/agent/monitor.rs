@@ -45,12 +45,17 @@ impl Agent<'_> {
         }
     }
 
-    /// Answers what runs here. A reason that has changed gets through to people.
-    pub fn monitor(&mut self) -> Outcome {
+    /// Answers what runs here. A reason that has changed gets through to people. `malformed`: these
+    /// parameters have errors, and it only looks.
+    pub fn monitor(&mut self, malformed: Option<String>) -> Outcome {
         let expected = self.expected();
+        let probe = expected == Expected::Anything;
         self.pg.bound_log();
-        let Outcome { code, reason, output } = self.judge_instance(expected);
-        if self.standalone || expected == Expected::Anything {
+        let Outcome { code, reason, output } = match malformed {
+            Some(words) if !probe => self.judge_malformed(expected, words),
+            Some(_) | None => self.judge_instance(expected),
+        };
+        if self.standalone || probe {
             // After a probe monitors are scheduled anew.
             self.cache.monitored = 0;
             return Outcome { code, reason, output };
@@ -113,8 +118,7 @@ impl Agent<'_> {
 
     /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
     /// and nothing is changed by values that nobody has chosen.
-    pub fn monitor_malformed(&mut self, words: String) -> Outcome {
-        let expected = self.expected();
+    fn judge_malformed(&mut self, expected: Expected, words: String) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
         let Verdict { code, reason } = judge(expected, &instance);
         match code {

@@ -158,11 +158,8 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Action::Stop => agent.stop(),
         Action::Promote => agent.promote(),
         Action::Demote => agent.demote(),
-        Action::Monitor => match malformed {
-            // With defaults in place of what the owner meant, it only looks.
-            Some(words) if !probe => agent.monitor_malformed(words),
-            Some(_) | None => agent.monitor(),
-        },
+        // With defaults in place of what the owner meant, it only looks.
+        Action::Monitor => agent.monitor(malformed),
         Action::Notify => match Notification::parse(vars) {
             Ok(notification) => agent.notify(&notification),
             // A notification cannot fail, says ocf-tester, and Pacemaker would not listen.
