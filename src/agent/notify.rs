@@ -36,6 +36,13 @@ impl Agent<'_> {
     /// Takes note.
     pub fn notify(&mut self, notification: &Notification) -> Outcome {
         debug!("{notification}");
+        // Its monitors are cancelled and scheduled anew, also when the promotion comes to nothing.
+        if [&notification.promote, &notification.demote]
+            .iter()
+            .any(|one| nodes(one).contains(&self.me))
+        {
+            self.cache.monitored = 0;
+        }
         match (notification.when, notification.what) {
             (When::Pre, What::Stop | What::Promote)
             | (When::Post, What::Stop | What::Start | What::Promote) => {}
