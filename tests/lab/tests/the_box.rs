@@ -57,25 +57,13 @@ fn forms_fences_and_rejoins(options: Options) -> Result<()> {
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn three_nodes_of_trixie_form_a_cluster_that_fences_and_takes_a_node_back() -> Result<()> {
     forms_fences_and_rejoins(stateful(3, Release::Trixie))
 }
 
 #[test]
-#[ignore = "starts containers"]
-fn two_nodes_of_bookworm_form_a_cluster_that_fences_and_takes_a_node_back() -> Result<()> {
-    forms_fences_and_rejoins(stateful(2, Release::Bookworm))
-}
-
-#[test]
-#[ignore = "starts containers"]
-fn three_nodes_of_forky_form_a_cluster_that_fences_and_takes_a_node_back() -> Result<()> {
-    forms_fences_and_rejoins(stateful(3, Release::Forky))
-}
-
-#[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn a_node_cut_off_by_the_network_is_fenced_by_the_others() -> Result<()> {
     let cluster = Cluster::up(stateful(3, Release::Trixie))?;
     let first = cluster.promoted().unwrap();
@@ -89,7 +77,7 @@ fn a_node_cut_off_by_the_network_is_fenced_by_the_others() -> Result<()> {
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn nobody_takes_over_while_fencing_fails() -> Result<()> {
     let cluster = Cluster::up(stateful(3, Release::Trixie))?;
     let first = cluster.promoted().unwrap();
@@ -106,7 +94,7 @@ fn nobody_takes_over_while_fencing_fails() -> Result<()> {
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn a_cluster_stopped_in_an_orderly_way_starts_again() -> Result<()> {
     let cluster = Cluster::up(stateful(3, Release::Trixie))?;
     cluster.stop_all()?;
@@ -129,7 +117,7 @@ fn by_hand() -> Result<Cluster> {
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn the_checker_and_the_watcher_are_content_with_a_quiet_primary() -> Result<()> {
     let cluster = by_hand()?;
     let writer = Writer::start_at(&cluster.addresses.node("n1"), Duration::from_millis(5));
@@ -148,7 +136,7 @@ fn the_checker_and_the_watcher_are_content_with_a_quiet_primary() -> Result<()> 
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn the_watcher_finds_two_primaries_and_the_checker_finds_what_the_second_lacks() -> Result<()> {
     let cluster = by_hand()?;
     let writer = Writer::start_at(&cluster.addresses.node("n1"), Duration::from_millis(5));
@@ -172,7 +160,7 @@ fn the_watcher_finds_two_primaries_and_the_checker_finds_what_the_second_lacks()
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn a_crowd_takes_every_connection_and_a_session_stays_open() -> Result<()> {
     let cluster = by_hand()?;
     let address = cluster.addresses.node("n1");
@@ -187,7 +175,7 @@ fn a_crowd_takes_every_connection_and_a_session_stays_open() -> Result<()> {
 }
 
 #[test]
-#[ignore = "starts containers"]
+#[ignore = "starts containers: tests/run does"]
 fn the_writer_measures_an_outage_and_the_held_session_ends_with_its_postmaster() -> Result<()> {
     let cluster = by_hand()?;
     let writer = Writer::start_at(&cluster.addresses.node("n1"), Duration::from_millis(5));
@@ -211,4 +199,21 @@ fn the_writer_measures_an_outage_and_the_held_session_ends_with_its_postmaster()
     assert!(Verdict::on(&cluster, "n1", &log)?.is_clean());
     assert!(seen.held_ended.is_some());
     seen.require_one_primary()
+}
+
+/// The smoke tests of the cases run on these releases, too.
+mod full {
+    use super::*;
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn two_nodes_of_bookworm_form_a_cluster_that_fences_and_takes_a_node_back() -> Result<()> {
+        forms_fences_and_rejoins(stateful(2, Release::Bookworm))
+    }
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn three_nodes_of_forky_form_a_cluster_that_fences_and_takes_a_node_back() -> Result<()> {
+        forms_fences_and_rejoins(stateful(3, Release::Forky))
+    }
 }

@@ -378,7 +378,7 @@ fn three_nodes_lose_nothing_and_settle_on_long_ways() {
 /// The same with wider bounds: minutes and a few GB. Run it when a rule changes:
 /// `CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib decide::sync -- --ignored`.
 #[test]
-#[ignore = "takes minutes and a few GB, for an optimized build"]
+#[ignore = "takes minutes and a few GB in an optimized build: tests/run --full does"]
 fn wider_bounds_find_nothing_either() {
     for bounds in [
         Bounds { seqs: 4, faults: 3, ..TWO_NODES },
