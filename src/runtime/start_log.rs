@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-/// How long the file may grow before its content is put aside.
-pub const LARGEST: u64 = 16 << 20;
+/// How long the file may grow before its content is put aside: beyond what logrotate lets it.
+pub const LARGEST: u64 = 128 << 20;
 
 /// Puts the content aside, as `NAME.old`, once it is longer than `largest`. Whoever writes to it
 /// goes on at its beginning, for it is opened for appending; a line that is written meanwhile may
