@@ -30,6 +30,11 @@ const GONE_FOR_LONG: u64 = 10;
 /// A bound on the steps of one call; each transition needs fewer than ten.
 const STEPS: usize = 60;
 
+/// When a checkpoint that was asked for is asked for again, in seconds: the request may have been cut
+/// short before it came to the checkpointer, on a machine that stood still. One that is only slow gets
+/// one successor, however often it is asked for.
+const CHECKPOINT_LOST: u64 = 15;
+
 /// A standby that has WAL to confirm and says nothing for this long, in seconds, does not stream: its
 /// node may be gone, and its walsender would show `streaming` until wal_sender_timeout. A live one
 /// answers every wal_receiver_status_interval (10 s), and at once when it is sent something.
@@ -184,7 +189,7 @@ impl Agent<'_> {
             self.cache.names.clear();
             self.cache.flag_proven = false;
             self.cache.names_at = primary.insert.0;
-            self.cache.checkpoint_requested = false;
+            self.cache.checkpoint_requested = 0;
         }
         if names.is_empty() {
             self.cache.flag_proven = false;
@@ -193,7 +198,7 @@ impl Agent<'_> {
         }
         if self.cache.names.is_empty() {
             self.cache.names_at = primary.insert.0;
-            self.cache.checkpoint_requested = false;
+            self.cache.checkpoint_requested = 0;
             self.cache.flag_proven = false;
         }
         self.cache.names.clone_from(&primary.names);
@@ -331,9 +336,13 @@ impl Agent<'_> {
                 self.pg.await_setting("synchronous_standby_names", &text, deadline)
             }
             Step::AwaitEffective => {
-                if !self.cache.flag_proven && !self.cache.checkpoint_requested {
+                let now = super::uptime().max(1);
+                let asked = self.cache.checkpoint_requested;
+                if !self.cache.flag_proven
+                    && (asked == 0 || now.saturating_sub(asked) >= CHECKPOINT_LOST)
+                {
                     self.pg.request_checkpoint()?;
-                    self.cache.checkpoint_requested = true;
+                    self.cache.checkpoint_requested = now;
                 }
                 let end = deadline.within(Duration::from_secs(5));
                 let names = self.parse_names(&primary.names, members);

@@ -65,8 +65,8 @@ pub struct Cache {
     pub started: i64,
     /// The insert position taken when these names were first seen.
     pub names_at: u64,
-    /// One checkpoint was asked for since.
-    pub checkpoint_requested: bool,
+    /// When a checkpoint was asked for since, in seconds of uptime; 0: not yet.
+    pub checkpoint_requested: u64,
     /// It is proven that backends wait.
     pub flag_proven: bool,
     /// Since when a standby is missing: node to seconds of uptime.
