@@ -19,7 +19,7 @@ impl Agent<'_> {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(3)));
         let was_primary = matches!(instance.sql, Sql::Primary(_));
         if !self.standalone {
-            self.leave_in_order();
+            self.leave_in_order(instance.process == Process::None);
         }
         if instance.process == Process::None {
             return Outcome::ok();
@@ -35,18 +35,25 @@ impl Agent<'_> {
 
     /// A standby that stops in an orderly way drops its score and confirms the entry without itself
     /// first, so that the primary need not wait for it. All of it is help, none of it a condition.
-    fn leave_in_order(&mut self) {
+    fn leave_in_order(&mut self, ended: bool) {
         // Tools that hang may cost a part of the time, and PostgreSQL keeps the rest to end in.
         let whole = self.deadline;
         self.deadline = whole.within(whole.left() / 4);
-        self.say_goodbye();
+        self.say_goodbye(ended);
         self.deadline = whole;
     }
 
-    fn say_goodbye(&mut self) {
+    fn say_goodbye(&mut self, ended: bool) {
         let me = self.me.clone();
         self.cache.yielded.clear();
         self.lay_down_and_say_nothing(News::NoScore(&me));
+        // Nobody waits for the word of a primary that has crashed, and the service does for this stop.
+        if ended
+            && let OwnFile::Read(own) = self.home.read()
+            && own.store.newest_done().is_some_and(|entry| entry.primary == self.me)
+        {
+            return;
+        }
         if let Known::Known(cib) = self.cib()
             && let OwnFile::Read(own) =
                 self.exchange_with(view::ledger(&cib, &self.resource), false)

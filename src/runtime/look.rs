@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::sql::look::Hint;
 use crate::client::sql::{self, Connection, Endpoint, SqlError};
 use crate::decide::facts::{Process, Sql};
 use crate::postgres::postmaster_pid::PostmasterStatus;
@@ -77,7 +78,7 @@ fn ask(
     deadline: &Deadline,
 ) -> (Sql, Option<Connection>) {
     if let Some(mut session) = session.filter(|session| session.postmaster_pid() == pid) {
-        let answer = sql::look::look(&mut session, deadline);
+        let answer = sql::look::look(&mut session, hint(place, pid), deadline);
         if matches!(answer, Sql::Primary(_) | Sql::Standby(_)) {
             return (answer, Some(session));
         }
@@ -96,10 +97,26 @@ fn ask(
 fn ask_anew(place: &Place, pid: i32, deadline: &Deadline) -> (Sql, Option<Connection>) {
     match open(place, pid, deadline) {
         Err(answer) => (answer, None),
-        Ok(mut connection) => match sql::look::look(&mut connection, deadline) {
+        Ok(mut connection) => match sql::look::look(&mut connection, hint(place, pid), deadline) {
             answer @ (Sql::Primary(_) | Sql::Standby(_)) => (answer, Some(connection)),
             other => (translated(place, other), None),
         },
+    }
+}
+
+/// What the postmaster says of itself in postmaster.pid; it is only which question comes first.
+fn hint(place: &Place, pid: i32) -> Hint {
+    let claim = place.claim().filter(|claim| i64::from(claim.pid) == i64::from(pid));
+    match claim.map(|claim| claim.status) {
+        Some(PostmasterStatus::Ready) => Hint::Primary,
+        Some(PostmasterStatus::Standby) => Hint::Standby,
+        Some(
+            PostmasterStatus::NotYet
+            | PostmasterStatus::Starting
+            | PostmasterStatus::Stopping
+            | PostmasterStatus::Other(_),
+        )
+        | None => Hint::None,
     }
 }
 

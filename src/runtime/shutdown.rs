@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::client::sql::look::Hint;
 use crate::client::sql::{self, Connection, Wire};
 use crate::decide::facts::{PrimaryFacts, Sql, Walsender};
 use crate::sys::deadline::Deadline;
@@ -54,7 +55,7 @@ pub fn before(
         }
         end.sleep(INTERVAL);
         let Sql::Primary(facts) =
-            sql::look::look(session as &mut dyn Wire, &Deadline::after(TO_CATCH_UP))
+            sql::look::look(session as &mut dyn Wire, Hint::Primary, &Deadline::after(TO_CATCH_UP))
         else {
             let all: Vec<&Walsender> = now.walsenders.iter().collect();
             return Walsenders { waited_for: pids(&all), sent_away: Vec::new() };

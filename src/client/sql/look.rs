@@ -12,14 +12,21 @@ use crate::sys::deadline::Deadline;
 
 use super::{Row, SqlError, Wire};
 
-/// A fresh session pays for every catalogue that a statement touches, so functions are asked and
-/// not the views on them, and what belongs together is put together here. A duration comes with
-/// its unit, so the server is asked to convert it.
-const QUESTION: &str = "\
+/// A fresh session pays for every catalogue that a statement touches, and for every statement: so
+/// functions are asked and not the views on them, what belongs together is put together, and a
+/// primary is not asked what only a standby knows. A duration comes with its unit, so the server is
+/// asked to convert it.
+const SERVER: &str = "\
 SELECT 'server', pg_catalog.current_setting('server_version_num'),
  pg_catalog.pg_is_in_recovery()::text,
  (SELECT system_identifier FROM pg_catalog.pg_control_system()),
  (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint;
+SELECT 'process', pid, backend_type, application_name, wait_event
+ FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type IN ('walsender', 'startup');
+SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots();
+";
+
+const PRIMARY: &str = "\
 SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.pg_current_wal_insert_lsn(), redo_lsn,
  pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()),
@@ -28,20 +35,42 @@ SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.current_setting('restart_after_crash'), pg_catalog.current_setting('wal_log_hints'),
  pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size')
  FROM pg_catalog.pg_control_checkpoint() WHERE NOT pg_catalog.pg_is_in_recovery();
+SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
+ pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time))
+ FROM pg_catalog.pg_stat_get_wal_senders();
+";
+
+const STANDBY: &str = "\
 SELECT 'standby', pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn(),
  pg_catalog.current_setting('primary_conninfo'), pg_catalog.current_setting('primary_slot_name'),
  pg_catalog.pg_is_wal_replay_paused()::text,
  (pg_catalog.date_part('epoch', pg_catalog.current_setting('recovery_min_apply_delay')::interval)
   * 1000)::bigint
  WHERE pg_catalog.pg_is_in_recovery();
-SELECT 'process', pid, backend_type, application_name, wait_event
- FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type IN ('walsender', 'startup');
-SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
- pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time))
- FROM pg_catalog.pg_stat_get_wal_senders();
 SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn
  FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL;
-SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots()";
+";
+
+/// What the postmaster has written of itself: which question it is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It accepts writes.
+    Primary,
+    /// It is in recovery.
+    Standby,
+    /// Nothing that helps.
+    None,
+}
+
+impl Hint {
+    fn question(self) -> String {
+        match self {
+            Self::Primary => [SERVER, PRIMARY].concat(),
+            Self::Standby => [SERVER, STANDBY].concat(),
+            Self::None => [SERVER, PRIMARY, STANDBY].concat(),
+        }
+    }
+}
 
 /// What only `status` wants to know, for a catalogue more.
 const OVERRIDES: &str = "\
@@ -52,14 +81,17 @@ SELECT 'override', CASE WHEN setdatabase <> 0 THEN
  FROM pg_catalog.pg_db_role_setting WHERE setconfig::text LIKE '%synchronous_commit=%'";
 
 /// Asks the instance for everything a decision needs.
-pub fn look(wire: &mut dyn Wire, deadline: &Deadline) -> Sql {
-    let answer = wire.ask(QUESTION, deadline).or_else(|error| match error {
+pub fn look(wire: &mut dyn Wire, hint: Hint, deadline: &Deadline) -> Sql {
+    let question = hint.question();
+    let answer = wire.ask(&question, deadline).or_else(|error| match error {
         // Promoted between two statements of the question: the second answer is consistent.
-        SqlError::Server { ref code, .. } if code == "55000" => wire.ask(QUESTION, deadline),
+        SqlError::Server { ref code, .. } if code == "55000" => wire.ask(&question, deadline),
         other => Err(other),
     });
     match answer.and_then(|rows| facts(&rows)) {
         Ok(facts) => facts,
+        // It is not what it was when it wrote that: a promotion is at work.
+        Err(SqlError::Answer(_)) if hint != Hint::None => look(wire, Hint::None, deadline),
         Err(error) => error.into(),
     }
 }

@@ -118,3 +118,37 @@ fn an_answer_with_a_hole_is_an_error_and_not_a_guess() {
         assert!(facts(&rows).is_err(), "{rows:?}");
     }
 }
+
+/// Answers each question with the next list of rows, and keeps the questions.
+struct Script {
+    answers: Vec<Vec<Row>>,
+    asked: Vec<String>,
+}
+
+impl Wire for Script {
+    fn ask(&mut self, sql: &str, _: &Deadline) -> Result<Vec<Row>, SqlError> {
+        self.asked.push(sql.to_owned());
+        Ok(self.answers.remove(0))
+    }
+}
+
+#[test]
+fn a_hint_that_is_out_of_date_costs_a_second_question_and_nothing_else() {
+    let server = || row(&["server", "150018", "false", "7", "1"]);
+    let whole = || {
+        let mut primary = vec!["primary", "", "0/3000060", "0/2000028", "000000020000000000000003"];
+        primary.extend(SOUND);
+        vec![server(), row(&primary)]
+    };
+    let deadline = Deadline::after(std::time::Duration::from_secs(1));
+    let mut right = Script { answers: vec![whole()], asked: Vec::new() };
+    assert!(matches!(look(&mut right, Hint::Primary, &deadline), Sql::Primary(_)));
+    assert!(!right.asked[0].contains("'standby'") && right.asked[0].contains("'walsender'"));
+    // It was promoted since it wrote that it is a standby.
+    let mut wrong = Script { answers: vec![vec![server()], whole()], asked: Vec::new() };
+    assert!(matches!(look(&mut wrong, Hint::Standby, &deadline), Sql::Primary(_)));
+    assert!(!wrong.asked[0].contains("'primary'") && wrong.asked[1].contains("'primary'"));
+    // What is not understood without a hint stays so.
+    let mut rubbish = Script { answers: vec![vec![server()]], asked: Vec::new() };
+    assert!(matches!(look(&mut rubbish, Hint::None, &deadline), Sql::Alive(_)));
+}
