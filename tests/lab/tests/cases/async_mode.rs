@@ -39,44 +39,6 @@ fn case_02_in_async_mode_the_primary_restarts_in_place() {
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
-fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
-    case(&asynchronous(), |cluster| {
-        let old = cluster.primary()?;
-        let target = cluster.others(&old)[0].clone();
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        let marks = marks(cluster)?;
-        cluster.cut_replication(&target)?;
-        // Committed meanwhile: the target does not have these.
-        load.goes_on()?;
-        cluster.move_primary(Some(&target))?;
-        // It gives way before anything fails: somebody who is there has more, or the old primary has
-        // said where it ended, whatever it hears first.
-        cluster.wait_until("the target says what it lacks", SOON, || {
-            logs_since(cluster, &marks, &target).is_ok_and(|log| {
-                log.contains("not to be promoted: ")
-                    && (log.contains("has more") || log.contains(&format!("{old} ended at")))
-            })
-        })?;
-        cluster.wait_until("somebody who has it all is the primary", SOON, || {
-            cluster.primary().is_ok_and(|now| now != target)
-        })?;
-        load.goes_on()?;
-        assert!(!cluster.is_writable(&target));
-        cluster.heal()?;
-        cluster.clear_moves()?;
-        cluster.cleanup()?;
-        cluster.wait_healthy(SOON)?;
-        assert_ne!(cluster.primary()?, target);
-        assert!(ledger::own(cluster, &cluster.primary()?)?.term >= before.term);
-        let seen = load.end()?;
-        assert!(seen.accepted.keys().all(|one| one.node != target), "{:?}", seen.primaries());
-        Ok(())
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
 fn case_04_standbys_that_lack_wal_before_the_shutdown_checkpoint_are_refused() {
     case(&asynchronous(), |cluster| {
         let old = cluster.primary()?;
@@ -110,18 +72,60 @@ fn case_04_standbys_that_lack_wal_before_the_shutdown_checkpoint_are_refused() {
     });
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_a_primary_with_standbys_that_crashed_with_many_subtransactions_comes_back() {
-    case(&asynchronous(), |cluster| {
-        let primary = cluster.primary()?;
-        let load = Load::start(cluster)?;
-        crash_with_many_subtransactions(cluster, &primary)?;
-        // As the primary or, if another one has everything too, as its standby.
-        load.goes_on()?;
-        cluster.wait_healthy(SOON)?;
-        make_ready(cluster)?;
-        assert_no_failures(cluster)?;
-        load.end().map(drop)
-    });
+mod full {
+    use super::*;
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_04_a_planned_move_to_a_standby_that_lacks_the_last_wal_is_refused() {
+        case(&asynchronous(), |cluster| {
+            let old = cluster.primary()?;
+            let target = cluster.others(&old)[0].clone();
+            let before = ledger::own(cluster, &old)?;
+            let load = Load::start(cluster)?;
+            let marks = marks(cluster)?;
+            cluster.cut_replication(&target)?;
+            // Committed meanwhile: the target does not have these.
+            load.goes_on()?;
+            cluster.move_primary(Some(&target))?;
+            // It gives way before anything fails: somebody who is there has more, or the old primary has
+            // said where it ended, whatever it hears first.
+            cluster.wait_until("the target says what it lacks", SOON, || {
+                logs_since(cluster, &marks, &target).is_ok_and(|log| {
+                    log.contains("not to be promoted: ")
+                        && (log.contains("has more") || log.contains(&format!("{old} ended at")))
+                })
+            })?;
+            cluster.wait_until("somebody who has it all is the primary", SOON, || {
+                cluster.primary().is_ok_and(|now| now != target)
+            })?;
+            load.goes_on()?;
+            assert!(!cluster.is_writable(&target));
+            cluster.heal()?;
+            cluster.clear_moves()?;
+            cluster.cleanup()?;
+            cluster.wait_healthy(SOON)?;
+            assert_ne!(cluster.primary()?, target);
+            assert!(ledger::own(cluster, &cluster.primary()?)?.term >= before.term);
+            let seen = load.end()?;
+            assert!(seen.accepted.keys().all(|one| one.node != target), "{:?}", seen.primaries());
+            Ok(())
+        });
+    }
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_11_a_primary_with_standbys_that_crashed_with_many_subtransactions_comes_back() {
+        case(&asynchronous(), |cluster| {
+            let primary = cluster.primary()?;
+            let load = Load::start(cluster)?;
+            crash_with_many_subtransactions(cluster, &primary)?;
+            // As the primary or, if another one has everything too, as its standby.
+            load.goes_on()?;
+            cluster.wait_healthy(SOON)?;
+            make_ready(cluster)?;
+            assert_no_failures(cluster)?;
+            load.end().map(drop)
+        });
+    }
 }

@@ -42,18 +42,22 @@ pub fn moves_and_fails_over(cluster: &Cluster) -> Result<()> {
     load.end().map(drop)
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn smoke_bookworm_moves_and_fails_over() {
-    case(&Options { release: Release::Bookworm, ..Options::default() }, |cluster| {
-        moves_and_fails_over(cluster)
-    });
-}
+mod full {
+    use super::*;
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn smoke_forky_moves_and_fails_over() {
-    case(&Options { release: Release::Forky, ..Options::default() }, |cluster| {
-        moves_and_fails_over(cluster)
-    });
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn smoke_bookworm_moves_and_fails_over() {
+        case(&Options { release: Release::Bookworm, ..Options::default() }, |cluster| {
+            moves_and_fails_over(cluster)
+        });
+    }
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn smoke_forky_moves_and_fails_over() {
+        case(&Options { release: Release::Forky, ..Options::default() }, |cluster| {
+            moves_and_fails_over(cluster)
+        });
+    }
 }

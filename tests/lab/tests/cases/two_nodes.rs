@@ -92,21 +92,6 @@ pub fn a_stale_standby_waits(cluster: &Cluster, has_quorum: bool) -> Result<()> 
     the_last_primary_returns(cluster, &primary, load)
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_06_a_stale_standby_that_returns_alone_waits_for_the_last_primary() {
-    case(&two(), |cluster| a_stale_standby_waits(cluster, false));
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_07_both_lose_power_and_the_standby_returns_first() {
-    case(&two(), |cluster| {
-        let (primary, standby) = pair(cluster)?;
-        both_return(cluster, &standby, &primary)
-    });
-}
-
 pub fn both_return(cluster: &Cluster, first: &str, second: &str) -> Result<()> {
     let load = Load::start(cluster)?;
     both_lose_power(cluster)?;
@@ -121,22 +106,41 @@ pub fn both_return(cluster: &Cluster, first: &str, second: &str) -> Result<()> {
     load.end().map(drop)
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_a_primary_alone_that_crashed_with_many_subtransactions_comes_back() {
-    case(&two(), |cluster| {
-        let (primary, standby) = pair(cluster)?;
-        let load = Load::start(cluster)?;
-        cluster.standby(&standby, true)?;
-        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
-        load.goes_on()?;
-        crash_with_many_subtransactions(cluster, &primary)?;
-        cluster.wait_until("the primary is back", SOON, || cluster.is_writable(&primary))?;
-        load.goes_on()?;
-        assert_eq!(cluster.promoted(), Some(primary.clone()));
-        cluster.standby(&standby, false)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, primary);
-        load.end().map(drop)
-    });
+mod full {
+    use super::*;
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_06_a_stale_standby_that_returns_alone_waits_for_the_last_primary() {
+        case(&two(), |cluster| a_stale_standby_waits(cluster, false));
+    }
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_07_both_lose_power_and_the_standby_returns_first() {
+        case(&two(), |cluster| {
+            let (primary, standby) = pair(cluster)?;
+            both_return(cluster, &standby, &primary)
+        });
+    }
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_11_a_primary_alone_that_crashed_with_many_subtransactions_comes_back() {
+        case(&two(), |cluster| {
+            let (primary, standby) = pair(cluster)?;
+            let load = Load::start(cluster)?;
+            cluster.standby(&standby, true)?;
+            ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+            load.goes_on()?;
+            crash_with_many_subtransactions(cluster, &primary)?;
+            cluster.wait_until("the primary is back", SOON, || cluster.is_writable(&primary))?;
+            load.goes_on()?;
+            assert_eq!(cluster.promoted(), Some(primary.clone()));
+            cluster.standby(&standby, false)?;
+            cluster.wait_healthy(SOON)?;
+            assert_eq!(has_all_heirs(cluster)?, primary);
+            load.end().map(drop)
+        });
+    }
 }
