@@ -91,6 +91,7 @@ pub struct Env {
     /// Whether there is no clone at all: ocf-tester, or a call by hand.
     standalone: bool,
     pacemaker: bool,
+    recurs: bool,
     /// Where logs are to go.
     pub log: LogTargets,
     /// Where agents keep their volatile files.
@@ -160,6 +161,7 @@ impl Env {
             notify: read.meta("notify", "true or false", truth),
             standalone: !vars.contains_key(&format!("{META}clone_max")),
             pacemaker: vars.contains_key("OCF_RESKEY_crm_feature_set"),
+            recurs: vars.contains_key(&format!("{META}interval")),
             log: LogTargets {
                 facility: read
                     .get("HA_LOGFACILITY", "a syslog facility", facility)
@@ -188,8 +190,11 @@ impl Env {
 
     /// Whether a monitor with this environment is a probe: Pacemaker asks what runs here, and
     /// expects nothing.
+    ///
+    /// The standard says an interval of 0. Pacemaker (3.0.0, as captured) gives a probe no interval at
+    /// all, and OCF's shell functions take that for 0 as well.
     pub fn is_probe(&self) -> bool {
-        self.interval == Some(Duration::ZERO)
+        self.interval == Some(Duration::ZERO) || !self.recurs
     }
 
     /// Whether Pacemaker takes this node's instance for the primary, as far as this call tells.
@@ -355,10 +360,21 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_of_zero_is_a_probe_and_none_is_not() {
+    fn regression_a_probe_has_an_interval_of_zero_or_none_at_all() {
         assert!(env(&[("OCF_RESKEY_CRM_meta_interval", "0")]).is_probe());
         assert!(!env(&[("OCF_RESKEY_CRM_meta_interval", "3000")]).is_probe());
-        assert!(!env(&[]).is_probe());
+        // What Pacemaker 3.0.0 really says in a probe.
+        let probe = env(&[
+            ("OCF_RESKEY_CRM_meta_timeout", "120000"),
+            ("OCF_RESKEY_CRM_meta_on_node", "n2"),
+            ("OCF_RESKEY_CRM_meta_notify", "true"),
+            ("OCF_RESKEY_CRM_meta_promoted_max", "1"),
+            ("OCF_RESKEY_CRM_meta_clone_max", "2"),
+            ("OCF_RESKEY_CRM_meta_clone", "1"),
+        ]);
+        assert!(probe.is_probe() && !probe.expects_promoted());
+        let odd = env(&[("OCF_RESKEY_CRM_meta_interval", "soon")]);
+        assert!(!odd.is_probe(), "one that recurs, who knows how often");
     }
 
     #[test]
@@ -409,7 +425,11 @@ mod tests {
             assert_eq!(got.problems.len(), 1, "{name}={value}");
             let line = got.problems[0].to_string();
             assert!(line.starts_with(name) && !line.contains('\n'), "{line}");
-            assert_eq!(Env { problems: Vec::new(), ..got }, quiet, "{name}={value}");
+            // But that it recurs is known, however often.
+            let recurs = name.ends_with("_interval");
+            assert_eq!(got.is_probe(), !recurs, "{name}={value}");
+            let got = Env { problems: Vec::new(), recurs: false, ..got };
+            assert_eq!(got, quiet, "{name}={value}");
         }
     }
 
