@@ -57,7 +57,7 @@ fn case_05_commits_resume_alone_after_the_standbys_fencing_and_not_before() {
         );
         cluster.fence_mode(Some(&standby), FenceMode::Works)?;
         // After ten failures Pacemaker has given up, until somebody asks or something changes.
-        cluster.check(&primary, &["stonith_admin", "--off", &standby])?;
+        cluster.check(&primary, &["stonith_admin", "--fence", &standby])?;
         let alone = ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
         load.goes_on()?;
         wait_reason(cluster, &primary, &["no standby streams"])?;
