@@ -70,6 +70,18 @@ impl Fake {
     pub fn is_alive(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
+
+    /// Whether it has ended. Unlike a postmaster it has threads: the first of them is dead, which is
+    /// what `stop` sees, a moment before the last is and the whole can be waited for.
+    pub fn has_ended(&mut self) -> bool {
+        for _ in 0..100 {
+            if !self.is_alive() {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        false
+    }
 }
 
 impl Drop for Fake {
