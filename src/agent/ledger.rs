@@ -203,7 +203,9 @@ impl Agent<'_> {
             ));
         }
         own.carried_out(&self.me, Some(timeline));
-        if own.store.done(&self.me).is_some() {
+        if let Some(id) = own.store.done(&self.me).map(|entry| entry.id) {
+            // Without it the next promotion would have no history, and every standby be of another branch.
+            own.followed = Some(id);
             // Not written: what the CIB says of E may be older than what the file said, or be a
             // beginning that was never proven (E = {}). The care for the standbys makes sure first.
             return Ok(AsPrimary { own, lost: true });

@@ -55,6 +55,8 @@ fn case_05_a_primary_whose_ledger_file_is_lost_makes_it_anew_and_can_be_replaced
         load.goes_on()?;
         let anew = ledger::wait_heirs(cluster, &primary, &[&standby])?;
         assert!(anew.id == before.id && anew.seq > before.seq + 1, "{before:?} {anew:?}");
+        let file = cluster.read_file(&primary, "/var/lib/pgtwin/pgtwin/ledger")?;
+        assert!(file.contains(&format!("followed {}", before.id)), "{file}");
         cluster.power_cut(&primary)?;
         assert_eq!(cluster.wait_new_primary(&primary, SOON)?, standby);
         load.goes_on()?;
