@@ -7,18 +7,14 @@ use tracing::{debug, info, warn};
 
 use super::Agent;
 use super::ledger::AsPrimary;
-use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Entry, Mode, Own, names as list};
+use crate::cluster::ledger::{Entry, Own, names as list};
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
-use crate::decide::monitor::{Expected, judge};
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
-use crate::ocf::exit_code::ExitCode;
-use crate::ocf::params::FencingPolicy;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::slot_name::slot_name;
 use crate::postgres::sync_names::{self, StandbyName, SyncNames};
@@ -530,83 +526,5 @@ impl Agent<'_> {
             .filter(|node| **node != self.me)
             .map(|node| slot_name(&self.params.slot_name, node.as_str()))
             .collect()
-    }
-
-    /// What the state attribute says of this primary. Pacemaker shows a reason only when the code
-    /// changes; this is always the present one.
-    pub fn primary_state(&self, cared: &Cared) -> String {
-        match cared {
-            Cared::Settled(heirs)
-                if heirs.is_empty()
-                    && self.known_members().is_some_and(|members| members.len() > 1) =>
-            {
-                "primary-alone".into()
-            }
-            Cared::Waiting(Waiting::ForStandby(nodes) | Waiting::ForProof(nodes)) => {
-                format!("primary-waiting-for-{}", list(nodes))
-            }
-            Cared::Waiting(Waiting::NoQuorum) => "primary-waiting-for-quorum".into(),
-            Cared::Waiting(Waiting::NoFencing(_)) => "primary-waiting-for-fencing".into(),
-            Cared::Waiting(Waiting::Strict) => "primary-waiting-for-a-standby".into(),
-            Cared::Waiting(Waiting::FileLost(_)) => "primary-without-ledger".into(),
-            Cared::Superseded(_) => "superseded".into(),
-            Cared::Settled(_) if !self.cache.unfenced.is_empty() => {
-                "primary-without-fencing".into()
-            }
-            Cared::Settled(_)
-            | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
-            | Cared::Failed(_)
-            | Cared::NotPrimary(_) => "primary".into(),
-        }
-    }
-
-    /// What a monitor of a primary answers after a round of care.
-    pub fn primary_outcome(&mut self, cared: &Cared) -> Outcome {
-        match cared {
-            Cared::Settled(heirs) if heirs.is_empty() && self.mode() == Mode::Sync => {
-                if self.known_members().is_some_and(|members| members.len() < 2) {
-                    return Outcome::is(ExitCode::RunningPromoted);
-                }
-                Outcome::because(
-                    ExitCode::DegradedPromoted,
-                    "no standby streams: every commit is on this node only, and nobody can take \
-                     over",
-                )
-            }
-            Cared::Superseded(entry) => Outcome::because(
-                ExitCode::FailedPromoted,
-                format!(
-                    "{} was promoted since (term {}): this node must not accept writes any more",
-                    entry.primary, entry.term
-                ),
-            ),
-            Cared::Settled(_) if !self.cache.unfenced.is_empty() => Outcome::because(
-                ExitCode::DegradedPromoted,
-                format!(
-                    "no working fencing ({}): {}",
-                    self.cache.unfenced,
-                    match self.params.fencing {
-                        FencingPolicy::Required => "an unclean loss promotes nobody",
-                        FencingPolicy::Advised => "a lost node may still accept writes",
-                    }
-                ),
-            ),
-            // Once may be a checkpoint under way or a tool that was slow.
-            Cared::Failed(why) if self.cache.care_failed > 1 => Outcome::because(
-                ExitCode::DegradedPromoted,
-                format!("standbys cannot be taken in or let go: {why}"),
-            ),
-            Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
-                Outcome::is(ExitCode::RunningPromoted)
-            }
-            Cared::Waiting(waiting) => {
-                Outcome::because(ExitCode::DegradedPromoted, waiting.to_string())
-            }
-            // It may only be busy: that is for the monitor's own rule to judge.
-            Cared::NotPrimary(instance) => {
-                let verdict = judge(Expected::Promoted, instance);
-                Outcome { code: verdict.code, reason: verdict.reason, output: Vec::new() }
-            }
-        }
     }
 }

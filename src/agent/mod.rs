@@ -1,6 +1,7 @@
 //! Floor 3: the loop of observe, decide and act; one file an action.
 
 pub mod care;
+pub mod cared;
 pub mod demote;
 pub mod force;
 pub mod forget;

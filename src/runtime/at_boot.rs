@@ -76,12 +76,9 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn same(one: &Path, other: &Path) -> bool {
-    one == other
-        || match (files::look_through(one), files::look_through(other)) {
-            (Seen::Present(one), Seen::Present(other)) => one.id == other.id,
-            _ => false,
-        }
+/// Compared by name, for `named` is text of the PostgreSQL user: no path that it chose is looked at.
+fn same(named: &Path, pgdata: &Path) -> bool {
+    named == pgdata || fs::canonicalize(pgdata).is_ok_and(|real| real == named)
 }
 
 #[cfg(test)]
