@@ -78,14 +78,20 @@ impl Agent<'_> {
     /// Takes the right to be promoted from this node, and with it what it said about an earlier end.
     fn lay_down(&mut self, ends_now: bool) {
         let me = self.me.clone();
-        let mut news = vec![News::Score(&me, BARRED)];
+        let mut news = Vec::new();
+        let scored = !self.is_barred_already();
+        if scored {
+            news.push(News::Score(&me, BARRED));
+        }
         if ends_now {
             news.push(News::Withdraw(Attribute::Shutdown, &me));
         }
-        if let Some(Known::Unknown(why)) =
-            self.pacemaker.tell_all(&news, self.tool_limit()).into_iter().next()
-        {
-            warn!("the promotion score of {me} could not be set: {why}");
+        let answers = self.pacemaker.tell_all(&news, self.tool_limit());
+        if let Some(answer) = answers.first().filter(|_| scored) {
+            self.note_score(&me, BARRED, answer);
+            if let Known::Unknown(why) = answer {
+                warn!("the promotion score of {me} could not be set: {why}");
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-use crate::client::ledger_file::{Cache, Home};
+use crate::client::ledger_file::{Cache, Home, OwnFile};
 use crate::client::pacemaker::{Pacemaker, Question};
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
@@ -163,7 +163,9 @@ impl Agent<'_> {
 
     /// Sets a promotion score; whether it worked.
     pub fn set_score(&mut self, node: &NodeName, score: i32) -> bool {
-        match self.pacemaker.set_score(node, score, self.tool_limit()) {
+        let set = self.pacemaker.set_score(node, score, self.tool_limit());
+        self.note_score(node, score, &set);
+        match set {
             Known::Known(()) => true,
             Known::Unknown(why) => {
                 warn!("the promotion score of {node} could not be set: {why}");
@@ -177,6 +179,25 @@ impl Agent<'_> {
     /// would demote the primary for a node that is going to refuse.
     pub fn bar(&mut self, node: &NodeName) -> bool {
         self.set_score(node, BARRED)
+    }
+
+    /// Remembers whether this node has the right to be promoted.
+    pub fn note_score(&mut self, node: &NodeName, score: i32, set: &Known<()>) {
+        if *node == self.me {
+            let barred = score == BARRED && set.is_known();
+            self.cache.barred = if barred { uptime() } else { 0 };
+        }
+    }
+
+    /// This node was the primary, and took the right to be promoted from itself a moment ago. Whoever
+    /// gives a score is a primary, and there has been none since: nobody has given it back.
+    pub fn is_barred_already(&self) -> bool {
+        const A_MOMENT: u64 = 10;
+        self.cache.barred > 0
+            && uptime().saturating_sub(self.cache.barred) < A_MOMENT
+            && matches!(self.home.read(), OwnFile::Read(own)
+                if own.store.intent(&self.me).is_none()
+                    && own.store.newest_done().is_some_and(|entry| entry.primary == self.me))
     }
 
     /// Removes a promotion score.

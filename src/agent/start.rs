@@ -16,8 +16,8 @@ use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
 const BRIEFLY: Duration = Duration::from_secs(1);
-/// And where others may be promoted: nobody is, before this is over. A server that crashed first
-/// syncs its whole directory, which can take any time.
+/// And where others may be promoted: nobody is, before this is over. A primary that has just crashed is
+/// not waited for at all once it replays: it first syncs its whole directory, which can take any time.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
 impl Agent<'_> {
@@ -222,6 +222,7 @@ impl Agent<'_> {
     fn await_answer(&mut self, facts: &mut Facts) {
         use crate::decide::facts::Sql;
         let follows = matches!(facts.upstream, Some(Upstream::Live(_))) || self.standalone;
+        let crashed = !follows && !facts.alone && self.is_barred_already();
         let end = match (follows, facts.alone) {
             (true, _) => self.deadline,
             (false, true) => self.deadline.within(BRIEFLY),
@@ -234,9 +235,11 @@ impl Agent<'_> {
                 Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_)
             );
             let settled = answered || instance.process == crate::decide::facts::Process::None;
+            let replays = crashed && matches!(instance.sql, Sql::Starting(_));
             facts.instance = instance;
-            if settled || end.expired() {
-                break;
+            if settled || replays || end.expired() {
+                facts.out_of_time = replays || end.expired();
+                return;
             }
             // A standby with an overflowed snapshot opens only with an upstream.
             if follows
@@ -256,6 +259,5 @@ impl Agent<'_> {
             }
             end.sleep(Duration::from_millis(30));
         }
-        facts.out_of_time = end.expired();
     }
 }

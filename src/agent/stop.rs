@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::outcome::Outcome;
-use super::{Agent, view};
+use super::{Agent, BARRED, view};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
@@ -62,13 +62,19 @@ impl Agent<'_> {
         }
     }
 
-    /// The score goes, in whichever way, and the position with it.
+    /// The score goes, in whichever way, and the position with it. After a crash of the primary both
+    /// are gone already, and a failover waits for this.
     pub fn lay_down_and_say_nothing(&mut self, score: News<'_>) {
+        if self.is_barred_already() && !self.cache.published {
+            return;
+        }
         let me = self.me.clone();
+        let barred = matches!(score, News::Score(_, BARRED));
         let news = [score, News::Withdraw(Attribute::Position, &me)];
         let answers = self.pacemaker.tell_all(&news, self.tool_limit());
-        if let [_, Known::Known(())] = answers.as_slice() {
-            self.cache.published = false;
+        if let [scored, withdrawn] = answers.as_slice() {
+            self.note_score(&me, if barred { BARRED } else { 0 }, scored);
+            self.cache.published &= !withdrawn.is_known();
         }
         for answer in answers {
             if let Known::Unknown(why) = answer {

@@ -97,6 +97,9 @@ pub struct Cache {
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.
     pub slots_at: u64,
+    /// When this node took the right to be promoted from itself, in seconds of uptime; 0: it has not,
+    /// or has a score again.
+    pub barred: u64,
     /// A position of this node is published.
     pub published: bool,
     /// The state attribute as last written.

@@ -21,11 +21,13 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use crate::decide::facts::Sql;
 use crate::sys::deadline::Deadline;
 use crate::sys::privilege::{User, with_user};
 
 use allowance::{Allowance, Bounded};
 use error::{classify, with_remedy};
+use look::Hint;
 
 pub use error::SqlError;
 
@@ -64,6 +66,7 @@ pub struct Connection {
     allowance: Allowance,
     socket: String,
     postmaster: i32,
+    role: Hint,
 }
 
 impl Connection {
@@ -97,7 +100,7 @@ impl Connection {
             .application_name("pgtwin_agent")
             .options(format!(
                 "-c search_path=pg_catalog,pg_temp -c statement_timeout={statement_ms} -c jit=off \
-                 -c default_transaction_isolation=read\\ committed"
+                 -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed"
             ));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -117,8 +120,28 @@ impl Connection {
         });
         let (client, connection) =
             logged_in.map_err(|error| with_remedy(error, &endpoint.user.name))?;
+        // PostgreSQL 13 does not say it.
+        let role = match connection.parameter("in_hot_standby") {
+            Some("on") => Hint::Standby,
+            Some("off") => Hint::Primary,
+            Some(_) | None => Hint::None,
+        };
         let driver = Some(runtime.spawn(connection));
-        Ok(Self { runtime, client: Some(client), driver, allowance, socket, postmaster })
+        Ok(Self { runtime, client: Some(client), driver, allowance, socket, postmaster, role })
+    }
+
+    /// What the server is, by its own word at the begin of the session or at the last look.
+    pub fn role(&self) -> Hint {
+        self.role
+    }
+
+    /// Remembers what a look has found.
+    pub fn found(&mut self, answer: &Sql) {
+        match answer {
+            Sql::Primary(_) => self.role = Hint::Primary,
+            Sql::Standby(_) => self.role = Hint::Standby,
+            _ => {}
+        }
     }
 
     /// The process that listens on the socket, as the kernel knows it.

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::sql::look::Hint;
 use crate::client::sql::{self, Connection, Endpoint, SqlError};
 use crate::decide::facts::{Process, Sql};
 use crate::postgres::postmaster_pid::PostmasterStatus;
@@ -78,7 +77,7 @@ fn ask(
     deadline: &Deadline,
 ) -> (Sql, Option<Connection>) {
     if let Some(mut session) = session.filter(|session| session.postmaster_pid() == pid) {
-        let answer = sql::look::look(&mut session, hint(place, pid), deadline);
+        let answer = ask_on(&mut session, deadline);
         if matches!(answer, Sql::Primary(_) | Sql::Standby(_)) {
             return (answer, Some(session));
         }
@@ -97,27 +96,19 @@ fn ask(
 fn ask_anew(place: &Place, pid: i32, deadline: &Deadline) -> (Sql, Option<Connection>) {
     match open(place, pid, deadline) {
         Err(answer) => (answer, None),
-        Ok(mut connection) => match sql::look::look(&mut connection, hint(place, pid), deadline) {
+        Ok(mut connection) => match ask_on(&mut connection, deadline) {
             answer @ (Sql::Primary(_) | Sql::Standby(_)) => (answer, Some(connection)),
             other => (translated(place, other), None),
         },
     }
 }
 
-/// What the postmaster says of itself in postmaster.pid; it is only which question comes first.
-fn hint(place: &Place, pid: i32) -> Hint {
-    let claim = place.claim().filter(|claim| i64::from(claim.pid) == i64::from(pid));
-    match claim.map(|claim| claim.status) {
-        Some(PostmasterStatus::Ready) => Hint::Primary,
-        Some(PostmasterStatus::Standby) => Hint::Standby,
-        Some(
-            PostmasterStatus::NotYet
-            | PostmasterStatus::Starting
-            | PostmasterStatus::Stopping
-            | PostmasterStatus::Other(_),
-        )
-        | None => Hint::None,
-    }
+/// Asks on this session, for what it is thought to be.
+fn ask_on(session: &mut Connection, deadline: &Deadline) -> Sql {
+    let hint = session.role();
+    let answer = sql::look::look(session, hint, deadline);
+    session.found(&answer);
+    answer
 }
 
 /// A session with the postmaster `pid` of this place. `Err` is its answer where there is none.

@@ -248,7 +248,7 @@ fn open_regular(path: &Path) -> Result<(File, Entry), FileError> {
 }
 
 fn read_bounded(path: &Path, file: File, max: u64) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4096);
     // The size in the inode may be 0 (in /proc) or grow meanwhile: what counts is what is read.
     file.take(max.saturating_add(1))
         .read_to_end(&mut bytes)

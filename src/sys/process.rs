@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::chain;
@@ -52,12 +53,9 @@ impl ProcessFacts {
 
     /// When it started, in seconds of the epoch by the clock as it is set now.
     pub fn started(&self) -> io::Result<i64> {
-        let stat = fs::read_to_string("/proc/stat")?;
-        let boot = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("btime "))
-            .and_then(|text| text.trim().parse::<i64>().ok())
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no btime in /proc/stat"))?;
+        // What /proc/stat gives as btime; but for that the kernel adds up the interrupts of all CPUs.
+        let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
+        let boot = (now - clock_gettime(ClockId::CLOCK_BOOTTIME)?).tv_sec();
         let per_second = sysconf(SysconfVar::CLK_TCK)?
             .and_then(|ticks| u64::try_from(ticks).ok())
             .filter(|&ticks| ticks > 0)
@@ -115,7 +113,7 @@ fn facts(pid: i32) -> io::Result<ProcessFacts> {
 
 fn read(dir: &OwnedFd, name: &str) -> io::Result<String> {
     let fd = openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4096);
     fs::File::from(fd).take(1 << 16).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

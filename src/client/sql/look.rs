@@ -7,23 +7,20 @@ use tracing::warn;
 
 use crate::decide::facts::{PrimaryFacts, Receiver, Sql, StandbyFacts, Walsender};
 use crate::postgres::lsn::{Lsn, Timeline};
+use crate::postgres::units;
 use crate::postgres::version::Version;
 use crate::sys::deadline::Deadline;
 
 use super::{Row, SqlError, Wire};
 
-/// A fresh session pays for every catalogue that a statement touches, and for every statement: so
-/// functions are asked and not the views on them, what belongs together is put together, and a
-/// primary is not asked what only a standby knows. A duration comes with its unit, so the server is
-/// asked to convert it.
+/// A fresh session pays for every catalogue that a statement touches, and for every statement and
+/// every operator and cast: so functions are asked and not the views on them, what belongs together is
+/// put together, a primary is not asked what only a standby knows, and what can be converted here is.
 const SERVER: &str = "\
-SELECT 'server', pg_catalog.current_setting('server_version_num'),
- pg_catalog.pg_is_in_recovery()::text,
- (SELECT system_identifier FROM pg_catalog.pg_control_system()),
- (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint;
-SELECT 'process', pid, backend_type, application_name, wait_event
- FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type IN ('walsender', 'startup');
-SELECT 'slot', slot_name, slot_type, temporary::text FROM pg_catalog.pg_get_replication_slots();
+SELECT 'server', pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(),
+ system_identifier, pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+ FROM pg_catalog.pg_control_system();
+SELECT 'slot', slot_name, slot_type, temporary FROM pg_catalog.pg_get_replication_slots();
 ";
 
 const PRIMARY: &str = "\
@@ -35,23 +32,29 @@ SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.current_setting('restart_after_crash'), pg_catalog.current_setting('wal_log_hints'),
  pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size')
  FROM pg_catalog.pg_control_checkpoint() WHERE NOT pg_catalog.pg_is_in_recovery();
-SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
- pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time))
- FROM pg_catalog.pg_stat_get_wal_senders();
+SELECT 'walsender', sender.pid, process.application_name, sender.state, flush_lsn, replay_lsn,
+ sync_priority, sync_state,
+ pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time)),
+ process.backend_type
+ FROM pg_catalog.pg_stat_get_wal_senders() sender,
+  pg_catalog.pg_stat_get_activity(sender.pid) process;
 ";
 
 const STANDBY: &str = "\
 SELECT 'standby', pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn(),
  pg_catalog.current_setting('primary_conninfo'), pg_catalog.current_setting('primary_slot_name'),
- pg_catalog.pg_is_wal_replay_paused()::text,
- (pg_catalog.date_part('epoch', pg_catalog.current_setting('recovery_min_apply_delay')::interval)
-  * 1000)::bigint
+ pg_catalog.pg_is_wal_replay_paused(), pg_catalog.current_setting('recovery_min_apply_delay')
  WHERE pg_catalog.pg_is_in_recovery();
-SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn
- FROM pg_catalog.pg_stat_get_wal_receiver() WHERE pid IS NOT NULL;
+SELECT 'receiver', status, sender_host, sender_port, received_tli, latest_end_lsn, pid
+ FROM pg_catalog.pg_stat_get_wal_receiver();
 ";
 
-/// What the postmaster has written of itself: which question it is asked first.
+/// Asked in addition where nothing was ever received: how far the startup process is.
+const STARTUP: &str = "\
+SELECT 'startup', wait_event FROM pg_catalog.pg_stat_get_activity(NULL)
+ WHERE backend_type = 'startup'";
+
+/// What the server is thought to be: which question it is asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// It accepts writes.
@@ -89,6 +92,15 @@ pub fn look(wire: &mut dyn Wire, hint: Hint, deadline: &Deadline) -> Sql {
         other => Err(other),
     });
     match answer.and_then(|rows| facts(&rows)) {
+        Ok(Sql::Standby(standby)) if standby.receive.is_none() => {
+            let asked = wire.ask(STARTUP, deadline).and_then(|rows| startup(&rows));
+            match asked {
+                Ok(event) => {
+                    Sql::Standby(Box::new(StandbyFacts { startup_waits_for: event, ..*standby }))
+                }
+                Err(error) => error.into(),
+            }
+        }
         Ok(facts) => facts,
         // It is not what it was when it wrote that: a promotion is at work.
         Err(SqlError::Answer(_)) if hint != Hint::None => look(wire, Hint::None, deadline),
@@ -157,10 +169,26 @@ impl<'a> Fields<'a> {
         self.optional(index)?.map(str::parse).transpose().map_err(|_| self.bad(index))
     }
 
+    /// From seconds and fractions of the epoch, which a double holds to the microsecond.
+    fn microseconds(&self, index: usize) -> Result<i64, SqlError> {
+        let text = self.text(index)?;
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let bad = seconds.is_empty() || fraction.len() > 6;
+        if bad || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(self.bad(index));
+        }
+        format!("{seconds}{fraction:0<6}").parse().map_err(|_| self.bad(index))
+    }
+
+    fn milliseconds(&self, index: usize) -> Result<u64, SqlError> {
+        let value = units::milliseconds(self.text(index)?).ok();
+        value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| self.bad(index))
+    }
+
     fn flag(&self, index: usize) -> Result<bool, SqlError> {
         match self.text(index)? {
-            "true" | "on" => Ok(true),
-            "false" | "off" => Ok(false),
+            "t" | "on" => Ok(true),
+            "f" | "off" => Ok(false),
             _ => Err(self.bad(index)),
         }
     }
@@ -193,19 +221,19 @@ fn facts(rows: &[Row]) -> Result<Sql, SqlError> {
     }
     // The identifier is unsigned, SQL shows it signed.
     let system_id = server.number::<i64>(2)?.cast_unsigned();
-    let started = server.number(3)?;
+    let started = server.microseconds(3)?;
     let slots = slots(&answer)?;
     if server.flag(1)? {
         let standby = answer.one("standby")?;
         return Ok(Sql::Standby(Box::new(StandbyFacts {
             receive: standby.lsn(0)?,
             replay: standby.lsn(1)?,
-            receiver: answer.all("receiver").next().map(receiver).transpose()?,
-            startup_waits_for: startup_waits_for(&answer)?,
+            receiver: received(&answer)?,
+            startup_waits_for: None,
             conninfo: standby.text(2)?.to_owned(),
             slot: standby.text(3)?.to_owned(),
             paused: standby.flag(4)?,
-            apply_delay: standby.number(5)?,
+            apply_delay: standby.milliseconds(5)?,
             started,
             version,
             system_id,
@@ -243,43 +271,47 @@ fn slots(answer: &Answer<'_>) -> Result<Vec<String>, SqlError> {
     Ok(names)
 }
 
-fn startup_waits_for(answer: &Answer<'_>) -> Result<Option<String>, SqlError> {
-    for row in answer.all("process") {
-        if row.optional(1)? == Some("startup") {
-            return row.optional(3).map(|event| event.map(str::to_owned));
-        }
-    }
-    Ok(None)
+/// What the startup process waits for, from the answer to that question.
+fn startup(rows: &[Row]) -> Result<Option<String>, SqlError> {
+    let answer = Answer { rows: rows.iter().filter_map(Fields::of).collect() };
+    let event = answer.all("startup").next().map(|row| row.optional(0)).transpose()?;
+    Ok(event.flatten().map(str::to_owned))
 }
 
-/// A walsender that appears in one list only has come or gone meanwhile.
+/// A process that has gone, or has given its number away, between the two lists is none.
 fn walsenders(answer: &Answer<'_>) -> Result<Vec<Walsender>, SqlError> {
     let mut walsenders = Vec::new();
     for row in answer.all("walsender") {
-        let pid = row.text(0)?;
-        for process in answer.all("process") {
-            if process.optional(0)? != Some(pid) {
-                continue;
-            }
-            walsenders.push(walsender(row, process.optional(2)?.unwrap_or_default())?);
+        if row.optional(8)? == Some("walsender") {
+            walsenders.push(walsender(row)?);
         }
     }
     Ok(walsenders)
 }
 
-fn walsender(row: &Fields<'_>, name: &str) -> Result<Walsender, SqlError> {
+fn walsender(row: &Fields<'_>) -> Result<Walsender, SqlError> {
     Ok(Walsender {
         pid: row.number(0)?,
-        name: name.to_owned(),
-        state: row.optional(1)?.unwrap_or("startup").to_owned(),
-        flush: row.lsn(2)?,
-        replay: row.lsn(3)?,
+        name: row.optional(1)?.unwrap_or_default().to_owned(),
+        state: row.optional(2)?.unwrap_or("startup").to_owned(),
+        flush: row.lsn(3)?,
+        replay: row.lsn(4)?,
         // NULL for a user that may not see it: then it does not count as synchronous.
-        priority: row.optional(4)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(4))?,
-        sync_state: row.optional(5)?.unwrap_or("async").to_owned(),
+        priority: row.optional(5)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(5))?,
+        sync_state: row.optional(6)?.unwrap_or("async").to_owned(),
         // A clock that was set back makes it negative: then nothing is said against it.
-        silent_for: row.optional(6)?.and_then(|text| text.parse::<u64>().ok()),
+        silent_for: row.optional(7)?.and_then(|text| text.parse::<u64>().ok()),
     })
+}
+
+/// The function answers a row of nothing where there is no receiver.
+fn received(answer: &Answer<'_>) -> Result<Option<Receiver>, SqlError> {
+    for row in answer.all("receiver") {
+        if row.optional(5)?.is_some() {
+            return receiver(row).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 fn receiver(row: &Fields<'_>) -> Result<Receiver, SqlError> {

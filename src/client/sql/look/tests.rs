@@ -11,11 +11,17 @@ fn primary(more: &[&[&str]], settings: &[&str]) -> Result<Sql, SqlError> {
         vec!["primary", "ANY 1 (n2)", "0/3000060", "0/2000028", "000000020000000000000003"];
     primary.extend(settings);
     let mut rows = vec![
-        row(&["server", "150018", "false", "7710224403141089813", "1763640512123456"]),
+        row(&["server", "150018", "f", "7710224403141089813", "1763640512.123456"]),
         row(&primary),
     ];
     rows.extend(more.iter().map(|columns| row(columns)));
     facts(&rows)
+}
+
+const SENDER: &str = "walsender";
+
+fn sender<'a>(columns: &[&'a str], process: &'a str) -> Vec<&'a str> {
+    ["walsender"].iter().chain(columns).chain(&[process]).copied().collect()
 }
 
 const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
@@ -24,15 +30,19 @@ const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
 fn a_primary_is_read_whole() {
     let answer = primary(
         &[
-            &["process", "4711", "walsender", "n2", "WalSenderMain"],
-            &["process", "4712", "walsender", "pgtwin_x", "WalSenderWriteData"],
-            &["process", "4713", "walsender", "gone", "NULL"],
-            &["walsender", "4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
-            &["walsender", "4712", "backup", "NULL", "NULL", "0", "async", "NULL"],
-            &["walsender", "4714", "startup", "NULL", "NULL", "0", "async", "NULL"],
-            &["slot", "ha_slot_n2", "physical", "false"],
-            &["slot", "a_backup", "physical", "true"],
-            &["slot", "cdc", "logical", "false"],
+            &sender(
+                &["4711", "n2", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
+                SENDER,
+            ),
+            &sender(&["4712", "pgtwin_x", "backup", "NULL", "NULL", "0", "async", "NULL"], SENDER),
+            // Its number is another process's already.
+            &sender(
+                &["4714", "psql", "startup", "NULL", "NULL", "0", "async", "NULL"],
+                "client backend",
+            ),
+            &["slot", "ha_slot_n2", "physical", "f"],
+            &["slot", "a_backup", "physical", "t"],
+            &["slot", "cdc", "logical", "f"],
         ],
         &SOUND,
     );
@@ -50,17 +60,56 @@ fn a_primary_is_read_whole() {
 
 #[test]
 fn a_standby_without_a_receiver_is_read_whole() {
-    let rows = [
-        row(&["server", "130021", "true", "-5", "1"]),
-        row(&["standby", "NULL", "0/3000000", "host=n1", "s", "false", "30000"]),
-        row(&["process", "12", "startup", "", "RecoveryRetrieveRetryInterval"]),
-    ];
-    let Ok(Sql::Standby(facts)) = facts(&rows) else { panic!() };
+    let standby = |delay, receive, receiver: &[&str]| {
+        vec![
+            row(&["server", "130021", "t", "-5", "1"]),
+            row(&["standby", receive, "0/3000000", "host=n1", "s", "f", delay]),
+            row(receiver),
+        ]
+    };
+    let none = ["receiver", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL"];
+    let deadline = Deadline::after(std::time::Duration::from_secs(1));
+    let waits = vec![row(&["startup", "RecoveryRetrieveRetryInterval"])];
+    let answers = vec![standby("30s", "NULL", &none), waits];
+    let mut script = Script { answers, asked: Vec::new() };
+    let Sql::Standby(facts) = look(&mut script, Hint::Standby, &deadline) else { panic!() };
     assert_eq!(facts.receive, None);
     assert_eq!(facts.receiver, None);
     assert_eq!(facts.apply_delay, 30_000);
+    assert_eq!(facts.started, 1_000_000);
     assert_eq!(facts.system_id, u64::MAX - 4);
     assert!(facts.at_end_of_wal() && !facts.streams());
+    for no in [vec![], vec![row(&["startup", "NULL"])], vec![row(&["startup", "WALRead"])]] {
+        let answers = vec![standby("0", "NULL", &none), no];
+        let mut script = Script { answers, asked: Vec::new() };
+        let Sql::Standby(facts) = look(&mut script, Hint::Standby, &deadline) else { panic!() };
+        assert!(!facts.at_end_of_wal());
+    }
+    // What has streamed is at the end of its WAL, whatever the startup process does: not asked.
+    let streams = ["receiver", "streaming", "n1", "5432", "3", "0/3000060", "99"];
+    let answers = vec![standby("0", "0/3000060", &streams)];
+    let mut script = Script { answers, asked: Vec::new() };
+    let Sql::Standby(facts) = look(&mut script, Hint::Standby, &deadline) else { panic!() };
+    assert!(facts.at_end_of_wal() && facts.streams());
+    assert_eq!(facts.receiver.unwrap().timeline, Timeline(3));
+}
+
+#[test]
+fn a_moment_is_read_to_the_microsecond_or_not_at_all() {
+    for (text, expected) in [
+        ("1763640512", Some(1_763_640_512_000_000)),
+        ("1763640512.5", Some(1_763_640_512_500_000)),
+        ("1763640512.000001", Some(1_763_640_512_000_001)),
+        ("1763640512.1234567", None),
+        ("1.76364051e+09", None),
+        ("1763640512.-5", None),
+        ("", None),
+        (".", None),
+        ("99999999999999999999", None),
+    ] {
+        let row = row(&["server", text]);
+        assert_eq!(Fields::of(&row).unwrap().microseconds(0).ok(), expected, "{text:?}");
+    }
 }
 
 #[test]
@@ -107,11 +156,11 @@ fn a_role_or_database_that_does_not_wait_is_named() {
 fn an_answer_with_a_hole_is_an_error_and_not_a_guess() {
     for rows in [
         vec![],
-        vec![row(&["server", "150018", "false", "1", "1"])],
-        vec![row(&["server", "150018", "true", "1", "1"])],
+        vec![row(&["server", "150018", "f", "1", "1"])],
+        vec![row(&["server", "150018", "t", "1", "1"])],
         vec![row(&["server", "150018", "perhaps", "1", "1"])],
-        vec![row(&["server", "NULL", "true", "1", "1"])],
-        vec![row(&["server", "120000", "true", "1", "1"])],
+        vec![row(&["server", "NULL", "t", "1", "1"])],
+        vec![row(&["server", "120000", "t", "1", "1"])],
         vec![row(&["server"])],
         vec![row(&[])],
     ] {
@@ -134,7 +183,7 @@ impl Wire for Script {
 
 #[test]
 fn a_hint_that_is_out_of_date_costs_a_second_question_and_nothing_else() {
-    let server = || row(&["server", "150018", "false", "7", "1"]);
+    let server = || row(&["server", "150018", "f", "7", "1"]);
     let whole = || {
         let mut primary = vec!["primary", "", "0/3000060", "0/2000028", "000000020000000000000003"];
         primary.extend(SOUND);
