@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use super::outcome::Outcome;
 use super::{Agent, view};
 use crate::client::ledger_file::OwnFile;
-use crate::client::pacemaker::Attribute;
+use crate::client::pacemaker::{Attribute, Question};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
@@ -79,7 +79,10 @@ impl Agent<'_> {
                 self.join(nodes(&notification.promote).first());
                 self.withdraw_position();
             }
-            (Sql::Standby(_), When::Post, What::Start) => {
+            // Somebody is going to be promoted right after this: it is no cold start.
+            (Sql::Standby(_), When::Post, What::Start)
+                if nodes(&notification.promote).is_empty() =>
+            {
                 self.after_start(&nodes(&notification.start));
             }
             // A new primary has nothing to do after its promotion: the address of the service waits
@@ -121,7 +124,7 @@ impl Agent<'_> {
         let me = self.me.clone();
         // Only the candidate holds an election; for the others the CIB is enough.
         let (view, cib) = if candidates.contains(&me) {
-            let view = self.view_and(&[]);
+            let view = self.view_and(&[Question::All(Attribute::Shutdown)]);
             (Some(view.clone()), view.map(|view| view.cib))
         } else {
             (None, self.cib())

@@ -200,7 +200,11 @@ impl Agent<'_> {
                         .iter()
                         .map(|node| News::Withdraw(Attribute::Position, node))
                         .collect();
-                    let _ = self.pacemaker.tell_all(&news, self.tool_limit());
+                    let answers = self.pacemaker.tell_all(&news, self.tool_limit());
+                    let mine = members.iter().position(|node| *node == self.me);
+                    if mine.and_then(|mine| answers.get(mine)).is_some_and(Known::is_known) {
+                        self.cache.published = false;
+                    }
                 }
                 facts.done = Progress::PositionsCleared;
             }
