@@ -30,7 +30,9 @@ impl Agent<'_> {
             let me = self.me.clone();
             self.cache.yielded.clear();
             self.cache.shown.clear();
-            self.lay_down_and_say_nothing(News::Score(&me, BARRED));
+            if !self.has_laid_down() {
+                self.lay_down_and_say_nothing(News::Score(&me, BARRED));
+            }
         }
         for line in self.pg.started_at_boot() {
             warn!("{line}");

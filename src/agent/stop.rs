@@ -46,7 +46,9 @@ impl Agent<'_> {
     fn say_goodbye(&mut self, ended: bool) {
         let me = self.me.clone();
         self.cache.yielded.clear();
-        self.lay_down_and_say_nothing(News::NoScore(&me));
+        if !(ended && self.has_laid_down()) {
+            self.lay_down_and_say_nothing(News::NoScore(&me));
+        }
         // Nobody waits for the word of a primary that has crashed, and the service does for this stop.
         if ended
             && let OwnFile::Read(own) = self.home.read()
@@ -62,12 +64,14 @@ impl Agent<'_> {
         }
     }
 
-    /// The score goes, in whichever way, and the position with it. After a crash of the primary both
-    /// are gone already, and a failover waits for this.
+    /// Neither a right to be promoted nor a position is there to be taken back: so it is after a crash
+    /// of the primary, and a failover waits for this.
+    pub fn has_laid_down(&self) -> bool {
+        self.is_barred_already() && !self.cache.published
+    }
+
+    /// The score goes, in whichever way, and the position with it.
     pub fn lay_down_and_say_nothing(&mut self, score: News<'_>) {
-        if self.is_barred_already() && !self.cache.published {
-            return;
-        }
         let me = self.me.clone();
         let barred = matches!(score, News::Score(_, BARRED));
         let news = [score, News::Withdraw(Attribute::Position, &me)];
