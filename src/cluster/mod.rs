@@ -7,5 +7,6 @@ pub mod known;
 pub mod ledger;
 pub mod node;
 pub mod position;
+pub mod recovery;
 pub mod topology;
 pub mod xml;

@@ -6,6 +6,7 @@ pub mod force;
 pub mod forget;
 pub mod monitor;
 pub mod promote;
+pub mod recovery;
 pub mod report;
 pub mod standby;
 pub mod start;
