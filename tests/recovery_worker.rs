@@ -16,6 +16,7 @@ use account::{NAME, home_of, is_root, test_user};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use pgtwin::client::recovery_file::{RecoveryFileError, RecoveryHome};
+use pgtwin::cluster::known::Known;
 use pgtwin::cluster::recovery::{Kept, Marker, Method, Phase, WorkerId};
 use pgtwin::sys::deadline::Deadline;
 use pgtwin::sys::detach::{self, Liveness, Tagged};
@@ -241,7 +242,7 @@ fn a_worker_outlives_its_starter_and_the_kill_of_the_starters_process_group() {
     assert!(lives(child) && lives(grandchild));
     let Kept::Read(marker) = rig.home().marker() else { panic!("no marker") };
     assert_eq!(marker.worker, id);
-    assert_eq!(rig.home().worker(), Kept::Read(id.clone()));
+    assert_eq!(rig.home().at_work(), Known::Known(Some(id.clone())));
 
     rig.end();
     assert!(!is_alive(&id) && !lives(child) && !lives(grandchild));
@@ -278,6 +279,7 @@ fn what_a_killed_worker_leaves_behind_is_found_and_ended() {
         let (id, child, grandchild) = rig.worker(TWO);
         send(id.pid, Signal::SIGKILL);
         eventually("worker and child are gone", || (!is_alive(&id) && !lives(child)).then_some(()));
+        assert_eq!(rig.home().at_work(), Known::Known(None));
         assert!(lives(grandchild), "only what it waited for goes with it");
         let left = detach::offspring(&id, &rig.uids);
         let pids: Vec<i32> = left.proven.iter().map(|one| one.facts().pid).collect();
@@ -308,7 +310,7 @@ fn a_worker_whose_run_directory_was_emptied_is_known_by_its_marker() {
 }
 
 #[test]
-fn a_reused_pid_is_not_taken_for_the_worker() {
+fn a_strangers_process_and_session_are_not_taken_for_the_workers() {
     if !is_root() {
         return;
     }
@@ -335,6 +337,51 @@ fn a_reused_pid_is_not_taken_for_the_worker() {
         send(pid, Signal::SIGKILL);
     }
     assert!(all_live);
+}
+
+#[test]
+#[ignore = "a process of the tests"]
+fn helper_that_is_alone_with_its_numbers() {
+    let rig = Rig::new();
+    let sleeper = Cmd::new("/bin/sleep").arg("300");
+    let end = |id: &WorkerId| {
+        send(id.pid, Signal::SIGKILL);
+        nix::sys::wait::waitpid(Pid::from_raw(id.pid), None).unwrap();
+    };
+    let first = rig.launch(&sleeper);
+    end(&first);
+    assert!(!is_alive(&first));
+    let second = loop {
+        // The kernel gives out the number after the last one.
+        fs::write("/proc/sys/kernel/ns_last_pid", (first.pid - 1).to_string()).unwrap();
+        let second = rig.launch(&sleeper);
+        assert_eq!(second.pid, first.pid);
+        if second.start_ticks != first.start_ticks {
+            break second;
+        }
+        end(&second);
+    };
+    assert!(!is_alive(&first) && is_alive(&second));
+    detach::end(&first, &rig.uids, GRACE, &Deadline::after(LONG)).unwrap();
+    assert!(is_alive(&second));
+    detach::end(&second, &rig.uids, GRACE, &Deadline::after(LONG)).unwrap();
+    assert!(!is_alive(&second));
+}
+
+#[test]
+fn a_number_that_the_kernel_gives_out_again_is_not_taken_for_the_worker() {
+    if !is_root() {
+        return;
+    }
+    // Among process numbers of its own, it can be told which one comes next.
+    let out = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_that_is_alone_with_its_numbers", "--ignored"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("1 passed"), "{out:?}");
 }
 
 #[test]

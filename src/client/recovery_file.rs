@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Kept, Marker, NotUnderstood, Progress, WorkerId};
 use crate::sys::chain;
@@ -101,6 +102,31 @@ impl RecoveryHome {
     /// Reads who holds the lock, or held it when it was killed.
     pub fn worker(&self) -> Kept<WorkerId> {
         read(&self.run.join(WORKER), |text| text.trim_end().parse::<WorkerId>())
+    }
+
+    /// Who is at work now; none: certainly nobody. One that begins at this very moment may not be
+    /// seen yet. Nothing is locked for this: it keeps no worker from beginning.
+    pub fn at_work(&self) -> Known<Option<WorkerId>> {
+        // Whoever has the lock has said who it is. Without a lock file there was nobody in this boot,
+        // or the directory was emptied, and the marker knows.
+        let last = match files::look(&self.run.join(LOCK)) {
+            Seen::Missing => match self.marker() {
+                Kept::Read(marker) => Kept::Read(marker.worker),
+                Kept::Missing => Kept::Missing,
+                Kept::Unreadable(why) => Kept::Unreadable(why),
+            },
+            Seen::Present(_) => self.worker(),
+            Seen::Unknown(why) => Kept::Unreadable(why),
+        };
+        match last {
+            Kept::Read(worker) => match detach::liveness(&worker) {
+                Liveness::Alive(_) => Known::Known(Some(worker)),
+                Liveness::Gone => Known::Known(None),
+                Liveness::Unknown(why) => Known::Unknown(why),
+            },
+            Kept::Missing => Known::Known(None),
+            Kept::Unreadable(why) => Known::Unknown(why),
+        }
     }
 
     /// Gives the order for a worker, in place of any before, and returns its text, for the worker's

@@ -46,9 +46,16 @@ impl RecoveryLogs {
         files::ensure_root_dir(&self.dir, 0o750)
     }
 
-    /// Where a worker's own standard output and error go: empty, unless something went very wrong.
-    pub fn worker_output(&self) -> PathBuf {
-        self.dir.join("worker.out")
+    /// A new file's place for what a worker itself prints: log lines, and what went very wrong. What
+    /// the last one printed is put aside as `worker.out.old`.
+    pub fn worker_output(&self) -> Result<PathBuf, FileError> {
+        self.ensure()?;
+        let (path, old) = (self.dir.join("worker.out"), self.dir.join("worker.out.old"));
+        match fs::rename(&path, &old) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path),
+            Err(source) => Err(FileError::Io { what: "put aside", path, source }),
+            Ok(()) => Ok(path),
+        }
     }
 
     /// Begins the log of this attempt, and removes the oldest ones. `now` is in seconds of the epoch.

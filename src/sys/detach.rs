@@ -2,10 +2,12 @@
 //! is ended with everything it has started. Floor 2.
 //!
 //! Two things would take it down too early. Pacemaker kills the process group of an action that
-//! takes too long: the worker has a session of its own. systemd kills what is left in the control
-//! group of pacemaker.service when that is stopped or restarted: where systemd runs, the worker gets
-//! a scope of its own, in the slice `pgtwin.slice`, where an administrator can bound its use of the
-//! disk.
+//! takes too long: the worker has a session of its own. systemd may kill what is left in the control
+//! group of pacemaker.service when that is stopped or restarted (not while its KillMode is what
+//! Pacemaker ships): where systemd runs, the worker gets a scope of its own, in the slice
+//! `pgtwin.slice`, where an administrator can bound its use of the disk. When the machine goes down,
+//! systemd ends the scope after Pacemaker, which stops what is in it in order: the server that a
+//! worker starts is in it too.
 //!
 //! Its children run in process groups of their own, some as the PostgreSQL user. Those that it waits
 //! for die with it (`System::run`), however it ends. What these have started in turn does not: a
@@ -31,6 +33,8 @@ pub const TAG: &str = "PGTWIN_WORKER";
 const SYSTEMD: &str = "/run/systemd/system";
 const SCOPES: &str = "systemd-run";
 const SLICE: &str = "pgtwin.slice";
+/// Units are stopped in the opposite order: as Pacemaker has it for services that it looks after.
+const ORDER: &str = "Before=pacemaker.service pacemaker_remote.service";
 const INTERVAL: Duration = Duration::from_millis(10);
 /// How long something killed may take to vanish, in any case.
 const FOR_THE_KILLED: Duration = Duration::from_millis(500);
@@ -91,6 +95,7 @@ pub fn in_scope(worker: &Cmd, unit: &str) -> Cmd {
     cmd.args = options.iter().map(|option| (*option).to_owned()).collect();
     cmd.args.push(format!("--unit={unit}"));
     cmd.args.push(format!("--slice={SLICE}"));
+    cmd.args.push(format!("--property={ORDER}"));
     cmd.args.push("--".to_owned());
     cmd.args.push(worker.program.clone());
     cmd.args.extend(worker.args.iter().cloned());
@@ -374,6 +379,7 @@ mod tests {
                 "--description=pgtwin recovery",
                 "--unit=pgtwin-recovery-pg-2-1700000000.scope",
                 "--slice=pgtwin.slice",
+                "--property=Before=pacemaker.service pacemaker_remote.service",
                 "--",
                 "/usr/sbin/pgtwin",
                 "recover",

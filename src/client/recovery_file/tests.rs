@@ -182,6 +182,29 @@ fn a_worker_without_its_order_does_nothing() {
 }
 
 #[test]
+fn who_is_at_work_is_somebody_nobody_or_not_known() {
+    let rig = Rig::new();
+    assert_eq!(rig.home.at_work(), Known::Known(None));
+    let at_work = rig.home.take(Duration::ZERO).unwrap();
+    let me = at_work.me().clone();
+    assert_eq!(rig.home.at_work(), Known::Known(Some(me.clone())));
+    let gone = WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() };
+    let path = rig.run("recovery.worker");
+    fs::write(&path, format!("{gone}\n")).unwrap();
+    assert_eq!(rig.home.at_work(), Known::Known(None));
+    fs::write(&path, "rubbish\n").unwrap();
+    assert!(!rig.home.at_work().is_known());
+    at_work.write_marker(&marker(&me)).unwrap();
+    drop(at_work);
+    assert_eq!(rig.home.at_work(), Known::Known(None), "it has given the lock back");
+    // Somebody has emptied /run: the marker alone knows.
+    fs::remove_dir_all(rig.dir.path().join("run")).unwrap();
+    assert_eq!(rig.home.at_work(), Known::Known(Some(me)));
+    fs::write(rig.state("recovery"), "rubbish\n").unwrap();
+    assert!(!rig.home.at_work().is_known());
+}
+
+#[test]
 fn a_stop_holds_off_whoever_comes_late() {
     let rig = Rig::new();
     let order = rig.home.give_order().unwrap();

@@ -69,6 +69,18 @@ fn the_name_of_a_log_tells_time_and_attempt_and_nobody_else_may_read_it() {
 }
 
 #[test]
+fn what_the_last_worker_printed_is_put_aside() {
+    let (_dir, logs) = logs();
+    for said in ["first", "second", "third"] {
+        let path = logs.worker_output().unwrap();
+        assert!(!path.exists());
+        fs::write(&path, said).unwrap();
+    }
+    let path = logs.worker_output().unwrap();
+    assert_eq!(fs::read_to_string(path.with_extension("out.old")).unwrap(), "third");
+}
+
+#[test]
 fn a_link_in_the_place_of_a_log_is_not_followed() {
     let (dir, logs) = logs();
     let victim = dir.path().join("victim");
