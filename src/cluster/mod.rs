@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod node;
 pub mod position;
 pub mod recovery;
+pub mod sealed;
 pub mod topology;
 pub mod xml;
