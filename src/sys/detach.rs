@@ -247,12 +247,9 @@ impl Exec for Tagged<'_> {
 /// itself is not among it. `uids` are those that its commands run as.
 pub fn offspring(worker: &WorkerId, uids: &[u32]) -> Found {
     match boot() {
-        Ok(boot) if boot == worker.boot => find_kin(&Kin {
-            session: worker.pid,
-            since: worker.start_ticks,
-            uids,
-            tag: (TAG, &worker.to_string()),
-        }),
+        Ok(boot) if boot == worker.boot => {
+            find_kin(&Kin { session: worker.pid, uids, tag: (TAG, &worker.to_string()) })
+        }
         Ok(_) => Found::default(),
         Err(why) => Found { proven: Vec::new(), unknown: vec![why] },
     }
