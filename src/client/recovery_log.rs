@@ -61,36 +61,54 @@ impl RecoveryLogs {
     /// Begins the log of this attempt, and removes the oldest ones. `now` is in seconds of the epoch.
     pub fn begin(&self, attempt: u32, now: i64) -> Result<RecoveryLog, FileError> {
         self.ensure()?;
-        let mut taken = None;
-        // Two in one second: the later one gets the next.
-        for at in now..now.saturating_add(100) {
+        let mut at = now;
+        loop {
             let name = format!("recovery-{}-attempt-{attempt}", Utc::of(at).of_name());
-            let path = self.dir.join(format!("{name}.log"));
-            let opened = OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .mode(0o640)
-                .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
-                .open(&path);
-            match opened {
-                Ok(file) => {
-                    let log = RecoveryLog {
-                        dir: self.dir.clone(),
-                        name,
-                        path,
-                        file,
-                        lost: AtomicU64::new(0),
-                    };
+            match self.open(name, OpenOptions::new().create_new(true).mode(0o640)) {
+                Ok(log) => {
                     self.prune(&log.name);
                     return Ok(log);
                 }
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => taken = Some((path, e)),
-                Err(source) => return Err(FileError::Io { what: "create", path, source }),
+                // Two in one second: the later one gets the next.
+                Err(FileError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists
+                        && at < now.saturating_add(100) =>
+                {
+                    at += 1;
+                }
+                Err(error) => return Err(error),
             }
         }
-        let (path, source) =
-            taken.unwrap_or_else(|| (self.dir.clone(), io::ErrorKind::AlreadyExists.into()));
-        Err(FileError::Io { what: "create", path, source })
+    }
+
+    /// The log of the newest attempt of this number, to say in it what its worker could not say any
+    /// more. None: there is none.
+    pub fn reopen(&self, attempt: u32) -> Result<Option<RecoveryLog>, FileError> {
+        let names = match self.names() {
+            Ok(names) => names,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(FileError::Io { what: "list", path: self.dir.clone(), source });
+            }
+        };
+        let number = u64::from(attempt);
+        let of_number = |name: &&str| Attempt::of(name).is_some_and(|one| one.number == number);
+        let logs = names.iter().filter_map(|name| name.strip_suffix(".log")).filter(of_number);
+        match logs.max_by_key(|name| Attempt::of(name)) {
+            Some(newest) => self.open(newest.to_owned(), &mut OpenOptions::new()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open(&self, name: String, options: &mut OpenOptions) -> Result<RecoveryLog, FileError> {
+        let path = self.dir.join(format!("{name}.log"));
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let io = |source| FileError::Io { what: "open", path: path.clone(), source };
+        let file = options.append(true).custom_flags(flags.bits()).open(&path).map_err(io)?;
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+        }
+        Ok(RecoveryLog { dir: self.dir.clone(), name, path, file, lost: AtomicU64::new(0) })
     }
 
     /// The summary of the newest attempt that has one.

@@ -68,15 +68,12 @@ pub fn myself() -> Result<WorkerId, DetachError> {
     identity(pid)
 }
 
+/// Of this process or a child of it, which may have ended: until it is reaped, its number is its own.
 fn identity(pid: i32) -> Result<WorkerId, DetachError> {
     let boot = boot().map_err(DetachError::Identity)?;
     match process(pid) {
-        Process::Present(facts) if !facts.is_dead() => {
-            Ok(WorkerId { boot, pid, start_ticks: facts.start_ticks })
-        }
-        Process::Present(_) | Process::Gone => {
-            Err(DetachError::Lost(format!("pid {pid} has ended already")))
-        }
+        Process::Present(facts) => Ok(WorkerId { boot, pid, start_ticks: facts.start_ticks }),
+        Process::Gone => Err(DetachError::Lost(format!("pid {pid} is gone"))),
         Process::Unknown(why) => Err(DetachError::Identity(why)),
     }
 }
@@ -128,8 +125,9 @@ pub fn ways(worker: &Cmd, unit: &str) -> Vec<Cmd> {
 }
 
 /// Starts the worker in the first of these ways that works, each of which ends in `program`, and
-/// says who it is. What it prints goes to `log`. When this returns it runs; whether it does its work
-/// is not known yet. A worker that ended at once may be started a second time.
+/// says who it is. What it prints goes to `log`. When this returns it has begun; it may have ended by
+/// then, if there was nothing to do for it. Where another program was to become it, and was not seen to
+/// do so before it ended, it is started once more in the next way.
 pub fn launch(
     ways: &[Cmd],
     program: &Path,
@@ -166,7 +164,10 @@ fn launch_one(
     let pid = i32::try_from(pid)
         .map_err(|_| DetachError::Identity(format!("{pid} is no number of a process")))?;
     let id = identity(pid)?;
-    let become_worker = poll_until(until, INTERVAL, || match prove_start(pid, id.start_ticks) {
+    if fs::canonicalize(&way.program).is_ok_and(|of_way| of_way == program) {
+        return Ok(id);
+    }
+    let became_it = poll_until(until, INTERVAL, || match prove_start(pid, id.start_ticks) {
         Identity::Proven(one) if one.facts().exe.as_deref() == Some(program) => Some(Ok(())),
         Identity::Proven(_) | Identity::Unknown(_) => None,
         Identity::Other(_) | Identity::Gone => Some(Err(DetachError::Lost(format!(
@@ -175,7 +176,7 @@ fn launch_one(
             log.display()
         )))),
     });
-    match become_worker {
+    match became_it {
         Some(Ok(())) => Ok(id),
         Some(Err(error)) => Err(error),
         None => {
@@ -247,12 +248,9 @@ impl Exec for Tagged<'_> {
 /// itself is not among it. `uids` are those that its commands run as.
 pub fn offspring(worker: &WorkerId, uids: &[u32]) -> Found {
     match boot() {
-        Ok(boot) if boot == worker.boot => find_kin(&Kin {
-            session: worker.pid,
-            since: worker.start_ticks,
-            uids,
-            tag: (TAG, &worker.to_string()),
-        }),
+        Ok(boot) if boot == worker.boot => {
+            find_kin(&Kin { session: worker.pid, uids, tag: (TAG, &worker.to_string()) })
+        }
         Ok(_) => Found::default(),
         Err(why) => Found { proven: Vec::new(), unknown: vec![why] },
     }

@@ -95,6 +95,34 @@ fn a_link_in_the_place_of_a_log_is_not_followed() {
 }
 
 #[test]
+fn what_a_worker_could_not_say_any_more_is_said_in_its_log() {
+    let (dir, logs) = logs();
+    assert!(logs.reopen(1).unwrap().is_none());
+    let [_, newest, _] = [(1, NOW), (1, NOW + 9), (2, NOW + 10)].map(|(attempt, now)| {
+        let log = logs.begin(attempt, now).unwrap();
+        log.note("begun");
+        log.path().to_owned()
+    });
+    assert!(logs.reopen(3).unwrap().is_none());
+    let again = logs.reopen(1).unwrap().unwrap();
+    assert_eq!(again.path(), newest);
+    again.note("ended by a stop");
+    again.result(&summary(1, again.path())).unwrap();
+    let seen = lines(&again);
+    assert_eq!(seen[..2], ["begun", "ended by a stop"]);
+    assert_eq!(logs.last_summary(), Kept::Read(summary(1, &newest)));
+    for place in ["a link", "a pipe"] {
+        fs::remove_file(&newest).unwrap();
+        match place {
+            "a link" => symlink(dir.path().join("x"), &newest).unwrap(),
+            _ => nix::unistd::mkfifo(&newest, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        }
+        assert!(logs.reopen(1).is_err(), "{place}");
+    }
+    assert!(!dir.path().join("x").exists());
+}
+
+#[test]
 fn plan_checks_commands_and_result_are_lines_with_their_time() {
     let (_dir, logs) = logs();
     let log = logs.begin(3, NOW).unwrap();

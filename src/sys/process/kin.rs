@@ -22,8 +22,6 @@ const LARGEST: u64 = 1 << 20;
 pub struct Kin<'a> {
     /// The session: the number of the process that made it.
     pub session: i32,
-    /// When that one started, in clock ticks since boot: none of its children is older.
-    pub since: u64,
     /// Whom they run as.
     pub uids: &'a [u32],
     /// The variable of their environment.
@@ -43,7 +41,7 @@ pub fn find_kin(kin: &Kin<'_>) -> Found {
     };
     for pid in pids.into_iter().filter(|pid| *pid != kin.session) {
         match stat(pid) {
-            Ok(Some(stat)) if stat.session == kin.session && stat.start_ticks >= kin.since => {}
+            Ok(Some(stat)) if stat.session == kin.session => {}
             Ok(_) => continue,
             Err(why) => {
                 found.unknown.push(why);
