@@ -111,7 +111,11 @@ fn log(message: &str) -> Told {
 
 fn fatal(message: &str) -> Told {
     let rest = |begin: &str| message.strip_prefix(begin);
-    if let Some(words) = rest("could not connect to the primary server: ") {
+    // Newer versions say who could not: `streaming replication receiver "walreceiver" could not …`.
+    let receiver =
+        rest("streaming replication receiver \"").and_then(|rest| rest.split_once("\" "));
+    let connecting = receiver.map_or(message, |(_, rest)| rest);
+    if let Some(words) = connecting.strip_prefix("could not connect to the primary server: ") {
         return Told::Trouble(Trouble::NotConnected(Refusal::of(words)));
     }
     let streaming = rest("could not receive data from WAL stream: ERROR:  ")
@@ -219,6 +223,11 @@ mod tests {
                 "FATAL:  could not connect to the primary server: connection to server at \"n1\", \
                  port 5432 failed: FATAL:  password authentication failed for user \"r\"",
                 Trouble::NotConnected(Refusal::WrongPassword),
+            ),
+            (
+                "FATAL:  streaming replication receiver \"walreceiver\" could not connect to the \
+                 primary server: fe_sendauth: no password supplied",
+                Trouble::NotConnected(Refusal::NoPassword),
             ),
             (
                 "FATAL:  could not write to log file 000000010000000000000003 at offset 0, length \

@@ -15,7 +15,7 @@ use crate::pair::{GRANT, Pair, SLOT};
 use crate::place::{await_primary, await_standby, on_every_version, signal, soon, sql, value};
 
 /// The line of pg_hba.conf in a remedy.
-fn line(remedy: &str) -> &str {
+fn line_of(remedy: &str) -> &str {
     remedy.split_once("reload: ").expect(remedy).1
 }
 
@@ -24,13 +24,16 @@ fn a_line_that_is_missing_in_pg_hba_is_named_and_mends_it() {
     on_every_version(|place| {
         let pair = Pair::new(place);
         pair.await_finding(&[]);
+        // A role with the least rights is asked for nothing that it may not do.
+        let log = fs::read_to_string(place.path("n1.start.log")).unwrap();
+        assert!(!log.contains("ERROR:  "), "{log}");
         let file = place.path("n1").join("pg_hba.conf");
         for login in [Login::Replication, Login::Postgres] {
             pair.hba_without(login.database());
             pair.mended(Kind::NotLetIn(login), |remedy| {
                 let expected =
                     format!("host  {}  replicator  127.0.0.1/32  scram-sha-256", login.database());
-                assert_eq!(line(remedy), expected);
+                assert_eq!(line_of(remedy), expected);
                 place.append(&file, &format!("{expected}\n"));
                 pair.n1.reload().unwrap();
             });
@@ -38,7 +41,7 @@ fn a_line_that_is_missing_in_pg_hba_is_named_and_mends_it() {
             let reject = format!("host {} all all reject\n{refused}", login.database());
             pair.hba(&reject);
             pair.mended(Kind::NotLetIn(login), |remedy| {
-                pair.hba(&format!("{}\n{reject}", line(remedy)));
+                pair.hba(&format!("{}\n{reject}", line_of(remedy)));
             });
         }
         // Where the server asks for no password, no passfile is needed.
@@ -238,6 +241,57 @@ fn a_source_is_the_primary_and_on_its_new_timeline_on_disk() {
         let (_, statement) = found[0].advice.remedy.split_once("on n1: ").unwrap();
         sql(&n3, statement);
         pair.await_finding(&[]);
+    });
+}
+
+#[test]
+fn the_logins_encrypt_as_primary_conninfo_says_and_go_to_an_ipv6_address() {
+    on_every_version(|place| {
+        let mut pair = Pair::new(place);
+        for name in ["server", "other"] {
+            let file = |end: &str| place.path(&format!("{name}.{end}")).display().to_string();
+            let make = Cmd::new("openssl")
+                .args(["req", "-new", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"])
+                .args(["-subj", "/CN=n1", "-addext", "subjectAltName=IP:::1"])
+                .args(["-keyout".into(), file("key"), "-out".into(), file("crt")])
+                .user(&place.user.name);
+            let output = System.run(&make).unwrap();
+            assert!(output.ok(), "{output:?}");
+            fs::set_permissions(file("key"), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let file = |name: &str| place.path(name).display().to_string();
+        pair.n1.stop(&soon()).unwrap();
+        let settings = [
+            ("listen_addresses", "127.0.0.1, ::1".to_owned()),
+            ("ssl", "on".to_owned()),
+            ("ssl_cert_file", file("server.crt")),
+            ("ssl_key_file", file("server.key")),
+        ];
+        for (name, value) in &settings {
+            pair.n1.set_auto_conf(&[(name, Some(value))]).unwrap();
+        }
+        pair.n1.start(&soon()).unwrap();
+        await_primary(&pair.n1);
+        pair.hba("local all all peer\nhostssl replication,postgres all ::1/128 scram-sha-256\n");
+        pair.peer.host = "::1".into();
+        let line = |database| format!("\\:\\:1:{}:{database}:replicator:right\n", pair.peer.port);
+        place.write(&pair.passfile(), &(line("replication") + &line("postgres")), 0o600);
+        let encrypted = |mode: &str, root: &str| {
+            let old = pair.n2.auto_conf_value("primary_conninfo").unwrap();
+            let (kept, _) = old.split_once(" sslmode=").unwrap_or((&old, ""));
+            let new = format!("{kept} sslmode={mode} sslrootcert={}", file(root));
+            pair.n2.set_auto_conf(&[("primary_conninfo", Some(&new))]).unwrap();
+        };
+        let both = [Kind::NotLetIn(Login::Replication), Kind::NotLetIn(Login::Postgres)];
+        encrypted("verify-full", "server.crt");
+        pair.await_finding(&[]);
+        encrypted("verify-full", "other.crt");
+        let found = pair.await_finding(&both);
+        assert!(found[0].to_string().contains("TLS with n1 fails"), "{}", found[0]);
+        encrypted("disable", "server.crt");
+        let found = pair.await_finding(&both);
+        let expected = "host  replication  replicator  ::1/128  scram-sha-256";
+        assert_eq!(line_of(&found[0].advice.remedy), expected);
     });
 }
 
