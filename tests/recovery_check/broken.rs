@@ -1,15 +1,19 @@
 //! Why a standby does not stream: each cause is made, named, and mended.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use nix::unistd::geteuid;
 
 use pgtwin::cluster::known::Known;
 use pgtwin::decide::broken_replication::Cause;
 use pgtwin::decide::facts::StandbyFacts;
 use pgtwin::decide::recovery_check::Kind;
 use pgtwin::sys::deadline::poll_until;
+use pgtwin::sys::exec::{Cmd, Exec, System};
 
-use crate::pair::{GRANT, Pair, SLOT};
+use crate::pair::{GRANT, Pair, SLOT, Small};
 use crate::place::{await_primary, await_standby, on_every_version, soon, sql};
 
 fn streams(pair: &Pair<'_>) {
@@ -121,6 +125,10 @@ fn wal_that_is_gone_is_a_case_for_recovery_by_the_primarys_word_or_the_log() {
         sql(&pair.n1, &format!("SELECT pg_create_physical_replication_slot('{SLOT}', true)"));
         started(&pair);
         // By the primary's word.
+        let gone = poll_until(&soon(), Duration::from_millis(50), || {
+            (pair.has_segment() == Known::Known(false)).then_some(())
+        });
+        assert!(gone.is_some(), "{:?}", pair.has_segment());
         let diagnosis = pair.await_diagnosis(Cause::WalRemoved);
         assert!(diagnosis.cause.recovery_helps());
         // By the log alone, which a collector may keep.
@@ -213,5 +221,40 @@ fn a_replay_that_settings_have_paused_is_told_from_an_administrators() {
         started(&pair);
         streams(&pair);
         pair.await_finding(&[Kind::SlotTaken]);
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_is_named_and_streaming_goes_on_once_there_is_room() {
+    if !geteuid().is_root() {
+        eprintln!("not root: no file system can be mounted");
+        return;
+    }
+    on_every_version(|place| {
+        let pair = Pair::new(place);
+        let wal = place.path("wal");
+        fs::create_dir(&wal).unwrap();
+        let options = format!("size=60m,mode=700,uid={},gid={}", place.user.uid, place.user.gid);
+        let small = Small::mount(&wal, &options);
+        let old = place.path("n2").join("pg_wal");
+        let text = |path: &Path| path.display().to_string();
+        let copy = Cmd::new("cp").args(["-a", &format!("{}/.", text(&old)), &text(&wal)]);
+        assert!(System.run(&copy).unwrap().ok());
+        fs::remove_dir_all(&old).unwrap();
+        std::os::unix::fs::symlink(&wal, &old).unwrap();
+        started(&pair);
+        streams(&pair);
+        // Segments that no restartpoint of n2 has made superfluous.
+        for _ in 0..6 {
+            sql(&pair.n1, "SELECT pg_logical_emit_message(false, 'x', 'x'), pg_switch_wal()");
+        }
+        let diagnosis = pair.await_diagnosis(Cause::DiskFull);
+        assert!(diagnosis.to_string().contains("make room"), "{diagnosis}");
+        assert!(!diagnosis.cause.recovery_helps());
+        small.resize("1g");
+        let end = crate::place::identify(&pair.n1).lsn;
+        await_standby(&pair.n2, |facts| facts.receive >= Some(end) && facts.streams());
+        pair.n2.stop(&soon()).unwrap();
+        drop(small);
     });
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
@@ -11,7 +10,7 @@ use pgtwin::decide::recovery_check::Kind;
 use pgtwin::decide::source::Login;
 use pgtwin::sys::exec::{Cmd, Exec, System};
 
-use crate::pair::{GRANT, Pair, SLOT};
+use crate::pair::{GRANT, Pair, SLOT, Small};
 use crate::place::{await_primary, await_standby, on_every_version, signal, soon, sql, value};
 
 /// The line of pg_hba.conf in a remedy.
@@ -295,25 +294,6 @@ fn the_logins_encrypt_as_primary_conninfo_says_and_go_to_an_ipv6_address() {
     });
 }
 
-/// A small file system, for as long as it is needed.
-struct Small<'a>(&'a Path);
-
-impl<'a> Small<'a> {
-    fn mount(path: &'a Path, options: &str) -> Self {
-        let text = path.display().to_string();
-        let mount = Cmd::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", &text]);
-        let output = System.run(&mount).unwrap();
-        assert!(output.ok(), "{output:?}");
-        Self(path)
-    }
-}
-
-impl Drop for Small<'_> {
-    fn drop(&mut self) {
-        let _ = System.run(&Cmd::new("umount").arg(self.0.display().to_string()));
-    }
-}
-
 #[test]
 fn a_file_system_that_is_too_small_is_found_before_anything_is_copied() {
     if !geteuid().is_root() {
@@ -333,19 +313,14 @@ fn a_file_system_that_is_too_small_is_found_before_anything_is_copied() {
             chown(dir, Some(place.user.uid), Some(place.user.gid)).unwrap();
         }
         let options = format!("size=100m,uid={},gid={}", place.user.uid, place.user.gid);
-        let _small = Small::mount(&target, &options);
+        let small = Small::mount(&target, &options);
         let empty = place.instance("target", pair.peer.port);
         let pair = Pair { n2: empty, ..pair };
         let found = pair.await_finding(&[Kind::NoData, Kind::TooFull, Kind::TooFull]);
         let full = found.iter().find(|found| found.to_string().contains("a rebuild needs"));
         assert!(full.unwrap().to_string().contains(&target.display().to_string()), "{found:?}");
         assert!(pair.check().against_rebuild().is_some());
-        let bigger = Cmd::new("mount").args([
-            "-o".to_owned(),
-            "remount,size=2g".to_owned(),
-            target.display().to_string(),
-        ]);
-        assert!(System.run(&bigger).unwrap().ok());
+        small.resize("2g");
         pair.await_finding(&[Kind::NoData]);
         // A tablespace lies on the other file system, and its size is not the role's to know.
         sql(&pair.n1, &format!("CREATE TABLESPACE other LOCATION '{}'", spaces.display()));

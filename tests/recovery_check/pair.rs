@@ -1,6 +1,6 @@
 //! A primary n1 and a standby n2 that logs in there by password.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgtwin::client::peer::Peer;
@@ -13,6 +13,7 @@ use pgtwin::postgres::lsn::Lsn;
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::runtime::instance::recovery_facts::Provider;
 use pgtwin::sys::deadline::poll_until;
+use pgtwin::sys::exec::{Cmd, Exec, System};
 
 use crate::place::{Place, now, soon, sql, started_primary};
 
@@ -184,5 +185,32 @@ impl<'a> Pair<'a> {
         sql(&self.n1, &format!("ALTER SYSTEM SET {name} = '{value}'"));
         self.n1.reload().unwrap();
         self.n1.await_setting(name, value, &soon()).unwrap();
+    }
+}
+
+/// A small file system, for as long as it is needed.
+pub struct Small<'a>(&'a Path);
+
+impl<'a> Small<'a> {
+    pub fn mount(path: &'a Path, options: &str) -> Self {
+        let text = path.display().to_string();
+        let mount = Cmd::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", &text]);
+        let output = System.run(&mount).unwrap();
+        assert!(output.ok(), "{output:?}");
+        Self(path)
+    }
+
+    pub fn resize(&self, size: &str) {
+        let path = self.0.display().to_string();
+        let resize = Cmd::new("mount").args(["-o", &format!("remount,size={size}"), &path]);
+        let output = System.run(&resize).unwrap();
+        assert!(output.ok(), "{output:?}");
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        // Lazily: after a failure a server may still have files open there.
+        let _ = System.run(&Cmd::new("umount").args(["-l", &self.0.display().to_string()]));
     }
 }
