@@ -10,6 +10,7 @@ pub mod work;
 
 use crate::cluster::known::Known;
 use crate::cluster::recovery::Method;
+use crate::decide::recovery_check::{self, Finding, Kind};
 use crate::decide::start::{Upstream, foreign};
 
 /// Why this node's data cannot follow the primary as it is.
@@ -80,6 +81,45 @@ pub struct Check {
     pub rewind: Possible,
     /// pg_basebackup.
     pub rebuild: Possible,
+}
+
+impl Check {
+    /// What the findings leave open.
+    #[must_use]
+    pub fn of(found: &recovery_check::Check) -> Self {
+        let rewind = match found.findings.iter().find(|one| rules_out_a_rewind(one.kind)) {
+            Some(finding) => Possible::Never(finding.to_string()),
+            None => possible(found.against_rewind()),
+        };
+        Self { rewind, rebuild: possible(found.against_rebuild()) }
+    }
+}
+
+fn possible(against: Option<&Finding>) -> Possible {
+    against.map_or(Possible::Yes, |finding| Possible::NotNow(finding.to_string()))
+}
+
+/// What no hand at the primary or at this node's configuration mends for the data as it is.
+fn rules_out_a_rewind(kind: Kind) -> bool {
+    match kind {
+        Kind::NoData | Kind::NoHints | Kind::SlotLost => true,
+        Kind::Silent
+        | Kind::NotLetIn(_)
+        | Kind::NotFoundOut
+        | Kind::InRecovery
+        | Kind::TwoServers
+        | Kind::OtherSystem
+        | Kind::Programs
+        | Kind::DataVersion
+        | Kind::Unusable
+        | Kind::NoFullPages
+        | Kind::CheckpointPending
+        | Kind::NotExecutable
+        | Kind::TooFull
+        | Kind::SlotTaken
+        | Kind::NoSlotLeft
+        | Kind::NoWalsenderLeft => false,
+    }
 }
 
 /// What is known when the way is chosen.

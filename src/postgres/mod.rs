@@ -9,6 +9,8 @@ pub mod identify;
 pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;
+pub mod refusal;
+pub mod server_log;
 pub mod slot_name;
 pub mod start_conf;
 pub mod sync_names;

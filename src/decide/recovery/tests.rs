@@ -128,3 +128,36 @@ fn attempts_keep_their_pause_and_the_check_comes_before_them() {
     assert!(matches!(way(&early), Way::Wait(why) if why.contains("30 s")));
     assert_eq!(way(&Facts { check: None, ..facts() }), Way::MakeTheCheck);
 }
+
+#[test]
+fn what_can_be_mended_waits_and_what_cannot_goes_the_other_way() {
+    use crate::decide::recovery_check::Closes::{Both, Rebuild, Rewind};
+    use crate::decide::source::{Advice, Login};
+    let check = |found: &[(Kind, recovery_check::Closes)]| {
+        let findings = found.iter().map(|(kind, closes)| Finding {
+            kind: *kind,
+            closes: *closes,
+            advice: Advice::new("what", "remedy"),
+        });
+        let Check { rewind, rebuild } =
+            Check::of(&recovery_check::Check { findings: findings.collect() });
+        let word = |possible: &Possible| match possible {
+            Possible::Yes => "yes",
+            Possible::NotNow(_) => "not now",
+            Possible::Never(_) => "never",
+        };
+        (word(&rewind), word(&rebuild))
+    };
+    for (found, expected) in [
+        (&[] as &[_], ("yes", "yes")),
+        (&[(Kind::NoHints, Rewind)], ("never", "yes")),
+        (&[(Kind::SlotLost, Rewind)], ("never", "yes")),
+        (&[(Kind::NoData, Rewind)], ("never", "yes")),
+        (&[(Kind::NotExecutable, Rewind)], ("not now", "yes")),
+        (&[(Kind::TooFull, Rebuild)], ("yes", "not now")),
+        (&[(Kind::NotLetIn(Login::Postgres), Both)], ("not now", "not now")),
+        (&[(Kind::NotLetIn(Login::Postgres), Both), (Kind::NoHints, Rewind)], ("never", "not now")),
+    ] {
+        assert_eq!(check(found), expected, "{found:?}");
+    }
+}

@@ -33,15 +33,6 @@ pub struct Facts {
     pub keep_old: bool,
 }
 
-/// Whose files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// Those in the data directory.
-    Data,
-    /// Those in the new copy beside it.
-    Staging,
-}
-
 /// One step. Each may be begun again after it was cut off, and none does harm twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -54,23 +45,24 @@ pub enum Step {
     },
     /// Replay the WAL of a crash in single-user mode: pg_rewind wants a clean end.
     RecoverCrash,
-    /// Keep this node's own configuration files where neither tool can overwrite them; where there is
-    /// no data, none are kept.
+    /// Keep this node's own configuration files where no copy can overwrite them; where there is no data,
+    /// none are kept. What an attempt that was cut off has kept stays.
     KeepConfiguration,
     /// Make sure that the slot is there, so that the primary keeps what this copy will need.
     EnsureSlot,
-    /// pg_rewind.
+    /// pg_rewind, between keeping this node's configuration and putting it back.
     Rewind,
-    /// pg_basebackup into a directory beside the data; what an earlier one has left is removed first.
+    /// pg_basebackup into a directory beside the data, with this node's configuration; what an earlier
+    /// one has left is removed first.
     Copy,
-    /// The kept configuration goes back, with the settings of a standby of this primary.
-    PutRight(Place),
     /// The old data goes aside, the new into its place, by renames.
     Swap,
-    /// Start PostgreSQL.
+    /// Start PostgreSQL, with the settings of a standby of this primary.
     Start,
     /// Wait until it streams, and note the promotion that its data is of.
     AwaitStreaming,
+    /// Forget the configuration that was kept: the data has it.
+    DiscardConfiguration,
     /// Remove what a copy that was cut off has left beside the data.
     DropStaging,
     /// Remove the old data.
@@ -101,9 +93,9 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
 /// What is left to do once data streams under a marker that says it is whole: the worker was cut off
 /// after its start, or somebody else has started it.
 #[must_use]
-pub fn finish(keep_old: bool) -> [Step; 3] {
+pub fn finish(keep_old: bool) -> [Step; 4] {
     let old = if keep_old { Step::DropOlderCopies } else { Step::DropOld };
-    [Step::DropStaging, old, Step::Unmark]
+    [Step::DiscardConfiguration, Step::DropStaging, old, Step::Unmark]
 }
 
 fn rewind(facts: &Facts) -> Vec<Step> {
@@ -111,29 +103,20 @@ fn rewind(facts: &Facts) -> Vec<Step> {
     if facts.data == Data::Crashed {
         steps.push(Step::RecoverCrash);
     }
-    steps.extend([
-        Step::KeepConfiguration,
-        Step::Mark { half_done: true, phase: Phase::Rewinding },
-        Step::Rewind,
-        Step::PutRight(Place::Data),
-    ]);
+    steps.extend([Step::Mark { half_done: true, phase: Phase::Rewinding }, Step::Rewind]);
     steps
 }
 
 fn rebuild(facts: &Facts) -> Vec<Step> {
-    let mut steps = vec![Step::Mark { half_done: facts.half_done, phase: Phase::Copying }];
-    // What a rewind has left half done has the primary's files already; its own were kept before.
-    if !facts.half_done {
-        steps.push(Step::KeepConfiguration);
-    }
-    steps.extend([
+    vec![
+        Step::Mark { half_done: facts.half_done, phase: Phase::Copying },
+        // Also where the marker says half done: a rewind that has changed nothing has kept nothing.
+        Step::KeepConfiguration,
         Step::EnsureSlot,
         Step::Copy,
-        Step::PutRight(Place::Staging),
         Step::Mark { half_done: true, phase: Phase::Swapping },
         Step::Swap,
-    ]);
-    steps
+    ]
 }
 
 /// What follows a step that failed.
@@ -161,10 +144,10 @@ pub fn after_failure(facts: &Facts, step: Step, rebuild_possible: bool) -> After
             | Step::KeepConfiguration
             | Step::EnsureSlot
             | Step::Copy
-            | Step::PutRight(_)
             | Step::Swap
             | Step::Start
             | Step::AwaitStreaming
+            | Step::DiscardConfiguration
             | Step::DropStaging
             | Step::DropOld
             | Step::DropOlderCopies

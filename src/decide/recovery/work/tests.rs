@@ -9,7 +9,7 @@ fn facts(method: Method) -> Facts {
 }
 
 #[test]
-fn a_rewind_keeps_the_configuration_and_marks_before_the_first_byte() {
+fn a_rewind_is_marked_before_the_first_byte_and_after_the_last() {
     let steps = plan(&Facts { data: Data::Crashed, ..facts(Method::Rewind) });
     let half = |half_done, phase| Step::Mark { half_done, phase };
     assert_eq!(
@@ -17,13 +17,12 @@ fn a_rewind_keeps_the_configuration_and_marks_before_the_first_byte() {
         [
             half(false, Phase::Recovering),
             Step::RecoverCrash,
-            Step::KeepConfiguration,
             half(true, Phase::Rewinding),
             Step::Rewind,
-            Step::PutRight(Place::Data),
             half(false, Phase::Starting),
             Step::Start,
             Step::AwaitStreaming,
+            Step::DiscardConfiguration,
             Step::DropStaging,
             Step::DropOlderCopies,
             Step::Unmark,
@@ -156,36 +155,30 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             all.push(done(World { dir: Dir::Old { clean: true }, ..world }));
         }
         Step::KeepConfiguration => {
-            // Cut off in the middle: what was kept before is no longer whole.
-            all.push((World { kept: false, ..world }, End::Cut));
-            all.push((World { kept: false, ..world }, End::Failed));
+            // Cut off in the middle: it is not there until all of it is. What is there stays.
+            let own =
+                matches!(world.dir, Dir::Nothing | Dir::Old { .. } | Dir::New { own_conf: true });
+            assert!(own || world.kept, "another node's configuration is kept: {world:?}");
+            all.push((world, End::Failed));
             all.push(done(World { kept: true, ..world }));
         }
         Step::EnsureSlot => all.extend([(world, End::Failed), done(world)]),
         Step::Rewind => {
-            let begun = World { had_old: false, rewind_failed: true, ..world };
+            let kept = World { kept: true, ..world };
+            let begun = World { dir: Dir::Between, had_old: false, rewind_failed: true, ..kept };
+            all.push((kept, End::Cut));
             all.push((World { rewind_failed: true, ..world }, End::Failed));
             if world.dir == (Dir::Old { clean: true }) {
-                all.push((World { dir: Dir::Between, ..begun }, End::Cut));
-                all.push((World { dir: Dir::Between, ..begun }, End::Failed));
-                let new = Dir::New { own_conf: false };
-                all.push(done(World { dir: new, had_old: false, ..world }));
+                all.extend([(begun, End::Cut), (begun, End::Failed)]);
+                let new = Dir::New { own_conf: true };
+                all.push(done(World { dir: new, had_old: false, kept: false, ..world }));
             }
         }
         Step::Copy => {
             let partial = World { staging: Staging::Partial, ..world };
             all.extend([(partial, End::Cut), (partial, End::Failed)]);
             all.push((World { staging: Staging::Nothing, ..world }, End::Failed));
-            all.push(done(World { staging: Staging::Whole { own_conf: false }, ..world }));
-        }
-        Step::PutRight(place) => {
-            all.push((world, End::Failed));
-            all.push(done(match place {
-                Place::Data => World { dir: Dir::New { own_conf: world.kept }, ..world },
-                Place::Staging => {
-                    World { staging: Staging::Whole { own_conf: world.kept }, ..world }
-                }
-            }));
+            all.push(done(World { staging: Staging::Whole { own_conf: world.kept }, ..world }));
         }
         Step::Swap => all.extend(swap(world)),
         Step::Start => {
@@ -195,6 +188,10 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
         Step::AwaitStreaming => {
             all.push((world, End::Failed));
             all.push(done(World { streamed: true, ..world }));
+        }
+        Step::DiscardConfiguration => {
+            all.push((world, End::Failed));
+            all.push(done(World { kept: false, ..world }));
         }
         Step::DropStaging => {
             let gone = World { staging: Staging::Nothing, ..world };
@@ -303,6 +300,7 @@ fn explore(first: Dir, keep_old: bool) {
             assert!(state.0.running && state.0.streamed, "ended without streaming: {state:?}");
             assert_eq!(state.0.marked, None);
             assert_eq!(state.0.staging, Staging::Nothing);
+            assert!(!state.0.kept, "a later recovery would find this one's configuration");
             ends.insert(state.clone());
         }
         for after in next {
