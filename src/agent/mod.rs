@@ -12,6 +12,7 @@ pub mod operate;
 pub mod outcome;
 pub mod promote;
 pub mod publish;
+pub mod recover;
 pub mod run;
 pub mod start;
 pub mod stop;

@@ -11,7 +11,8 @@ use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
-use crate::decide::start::{Facts, Next, Step, Upstream, diverged, next};
+use crate::decide::recovery::Marked;
+use crate::decide::start::{Facts, Next, Step, Upstream, next};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
@@ -53,6 +54,8 @@ impl Agent<'_> {
             attached: false,
             position: None,
             out_of_time: false,
+            marked: Marked::Nothing,
+            parted: None,
         };
         loop {
             match next(&facts) {
@@ -64,6 +67,7 @@ impl Agent<'_> {
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
+                Next::Recover(cause) => return self.come_back(cause.as_ref(), &facts),
                 Next::Perm(why) => return Outcome::because(ExitCode::Perm, why),
                 Next::Do(step) => {
                     if let Err(outcome) = self.start_step(&step, &mut facts, &file) {
@@ -199,17 +203,12 @@ impl Agent<'_> {
                 self.deadline.sleep(Duration::from_millis(100));
                 self.look_again(facts);
             }
-            Step::StopAgain => {
-                warn!("start: this node's data has diverged; PostgreSQL is stopped again");
+            Step::StopAgain(why) => {
+                warn!("start: PostgreSQL is stopped again: {why}");
                 self.pg.stop(&self.deadline).map_err(Outcome::error)?;
                 facts.started = None;
-                let Some(Upstream::Live(live)) = &facts.upstream else {
-                    return Err(Outcome::error("this node's data has diverged"));
-                };
-                return Err(Outcome::error(match &facts.position {
-                    Some(position) => diverged(live, position.timeline(), position.lsn),
-                    None => "this node's data has diverged".to_owned(),
-                }));
+                facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                self.look_again(facts);
             }
         }
         Ok(())

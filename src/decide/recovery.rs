@@ -52,6 +52,17 @@ pub enum Marked {
     Unreadable(String),
 }
 
+impl Marked {
+    /// Whether the data may be started as far as recoveries go.
+    #[must_use]
+    pub fn data_is_whole(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Whole => true,
+            Self::HalfDone { .. } | Self::Unreadable(_) => false,
+        }
+    }
+}
+
 /// Whether the data directory lies where it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {

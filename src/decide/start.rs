@@ -1,13 +1,13 @@
 //! How a node comes up: always as a standby. Floor 1.
 //!
 //! A booting node never writes. With a live primary it follows, if the primary's line contains all
-//! that it has; a node whose data has diverged is refused here, and bringing it back is the plan of
-//! its own that takes the place of [`Next::Refuse`] later. Without a primary it starts and waits for
-//! an election.
+//! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
+//! Without a primary it starts and waits for an election.
 
 use crate::cluster::node::NodeName;
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::recovery::{Cause, Marked};
 use crate::postgres::control_data::{ControlData, WasWritable};
 use crate::postgres::history::{History, Relation};
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -64,6 +64,10 @@ pub struct Facts {
     pub position: Option<Position>,
     /// The time for waiting is used up.
     pub out_of_time: bool,
+    /// What an earlier recovery has left written.
+    pub marked: Marked,
+    /// It was started in this action, had parted from the primary, and is stopped again: the words.
+    pub parted: Option<String>,
 }
 
 /// One act of `start`.
@@ -86,8 +90,8 @@ pub enum Step {
     Attach,
     /// Wait a little and look again.
     Wait,
-    /// Stop what was started: it must not stay up.
-    StopAgain,
+    /// Stop it, for this reason: it must not stay up.
+    StopAgain(String),
 }
 
 /// What follows.
@@ -99,6 +103,8 @@ pub enum Next {
     Running(Option<String>),
     /// It must not run, or cannot: soft, for another try may help.
     Refuse(String),
+    /// The data has to be brought back first; no cause: a recovery ended half way.
+    Recover(Option<Cause>),
     /// It lacks a permission.
     Perm(String),
 }
@@ -120,36 +126,36 @@ pub fn next(facts: &Facts) -> Next {
 }
 
 fn stopped(facts: &Facts) -> Next {
+    if let Some(words) = &facts.parted {
+        return Next::Recover(Some(Cause::Diverged(words.clone())));
+    }
     if let Some(Err(why)) = &facts.started {
         return Next::Refuse(format!("PostgreSQL did not start: {why}"));
     }
     if facts.started.is_some() {
         return Next::Refuse("PostgreSQL ended right after its start: see its log".into());
     }
-    let control = match &facts.instance.data {
-        DataDir::Absent => {
-            return Next::Refuse(format!(
-                "pgdata={} does not exist: mount it, or create it by pg_basebackup from the primary",
-                facts.pgdata
-            ));
+    let control = match (&facts.instance.data, facts.marked.data_is_whole()) {
+        (_, false) | (DataDir::Absent | DataDir::Empty, true) => {
+            return if facts.upstream.is_none() {
+                Next::Do(Step::AskUpstream)
+            } else {
+                Next::Recover(facts.marked.data_is_whole().then_some(Cause::NoData))
+            };
         }
-        DataDir::Empty => {
-            return Next::Refuse(format!(
-                "pgdata={} is empty: mount it, or fill it by pg_basebackup from the primary",
-                facts.pgdata
-            ));
+        (DataDir::Unusable(why), true) => return Next::Perm(why.clone()),
+        (DataDir::Unknown(why), true) => {
+            return Next::Refuse(format!("pgdata could not be read: {why}"));
         }
-        DataDir::Unusable(why) => return Next::Perm(why.clone()),
-        DataDir::Unknown(why) => return Next::Refuse(format!("pgdata could not be read: {why}")),
-        DataDir::Cluster(control) => control,
+        (DataDir::Cluster(control), true) => control,
     };
     let Some(upstream) = &facts.upstream else {
         return Next::Do(Step::AskUpstream);
     };
     if let Upstream::Live(live) = upstream
-        && let Some(why) = refused_by_identity(control, live)
+        && let Some(no) = cannot_follow(control, live)
     {
-        return Next::Refuse(why);
+        return no;
     }
     if let Some(Err(why)) = &facts.recovered {
         return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
@@ -171,20 +177,24 @@ fn crashed_primary(control: &ControlData) -> bool {
     control.state.was_writable() == WasWritable::Yes && !control.state.is_clean()
 }
 
-/// Reasons that need no position.
-fn refused_by_identity(control: &ControlData, live: &Live) -> Option<String> {
+/// What needs no position to be known.
+fn cannot_follow(control: &ControlData, live: &Live) -> Option<Next> {
     if let Some(why) = foreign(control.system_id, live) {
-        return Some(why);
+        return Some(if control.system_id == live.system_id {
+            Next::Recover(Some(Cause::OtherBranch(why)))
+        } else {
+            Next::Refuse(why)
+        });
     }
+    let parted =
+        |timeline, lsn| Next::Recover(Some(Cause::Diverged(diverged(live, timeline, lsn))));
     if !live.line.contains(control.timeline, control.checkpoint) {
-        return Some(diverged(live, control.timeline, control.checkpoint));
+        return Some(parted(control.timeline, control.checkpoint));
     }
     // A primary that was demoted last ended as a standby, beyond its shutdown checkpoint's start.
     let (timeline, end) = (control.min_recovery_timeline, control.min_recovery_end);
-    if end.is_valid() && timeline.0 > 0 && !live.line.contains(timeline, end) {
-        return Some(diverged(live, timeline, end));
-    }
-    None
+    (end.is_valid() && timeline.0 > 0 && !live.line.contains(timeline, end))
+        .then(|| parted(timeline, end))
 }
 
 /// Why data of this database system, and of the promotion that was asked about, is none of the primary's.
@@ -192,7 +202,7 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
     if system_id != live.system_id {
         return Some(format!(
             "this node's data is of database system {system_id}, the primary {} has {}: it is another \
-             database; replace this node's data by a pg_basebackup of the primary",
+             database, and not overwritten; move it away, and the node is built anew",
             live.node, live.system_id
         ));
     }
@@ -243,6 +253,9 @@ fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
 }
 
 fn running(facts: &Facts) -> Next {
+    if !facts.marked.data_is_whole() {
+        return Next::Do(Step::StopAgain("a recovery of its data ended half way".into()));
+    }
     let asked = facts.upstream.as_ref();
     match &facts.instance.sql {
         Sql::Primary(_) => Next::Running(Some(
@@ -265,8 +278,7 @@ fn running(facts: &Facts) -> Next {
             };
             match parted(position, live) {
                 None => Next::Do(Step::Attach),
-                Some(_) if facts.started.is_some() => Next::Do(Step::StopAgain),
-                Some(why) => Next::Refuse(why),
+                Some(why) => Next::Do(Step::StopAgain(why)),
             }
         }
         Sql::Starting(_) if asked.is_none() => Next::Do(Step::AskUpstream),

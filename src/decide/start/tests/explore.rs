@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::{Facts, Live, Next, Step, Upstream, next};
 use super::rows::{begin, live, primary};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::recovery::Marked;
 use crate::decide::support::{at, at_rest, control, data, in_recovery, node, running, writable};
 use crate::postgres::control_data::{ClusterState, ControlData, WasWritable};
 use crate::postgres::history::Relation;
@@ -84,8 +85,7 @@ enum End {
     Running,
     Refused,
     Perm,
-    /// The step that stops it again ends the action.
-    Stopped,
+    Recovers,
 }
 
 struct Walk {
@@ -109,6 +109,13 @@ impl Walk {
             Next::Refuse(why) => {
                 assert!(!why.is_empty() && !why.contains('\n'), "{why:?}");
                 self.ends.insert(End::Refused);
+                return;
+            }
+            Next::Recover(cause) => {
+                // Nothing runs on what is about to be replaced.
+                assert_eq!(facts.instance.process, Process::None, "{world:?}");
+                assert_eq!(cause.is_none(), !facts.marked.data_is_whole(), "{world:?}");
+                self.ends.insert(End::Recovers);
                 return;
             }
             Next::Perm(_) => {
@@ -177,6 +184,7 @@ impl Walk {
             }
             Step::StartPostmaster => {
                 assert!(world.signal, "it would write: {world:?}");
+                assert!(facts.marked.data_is_whole(), "started half done: {world:?}");
                 let fails = with(&|w| w.facts.started = Some(Err("no port".into())));
                 let dies = with(&|w| w.facts.started = Some(Ok(())));
                 let mut all = vec![fails, dies];
@@ -222,10 +230,15 @@ impl Walk {
                 }
                 ("Wait", all)
             }
-            Step::StopAgain => {
-                assert!(world.diverged && facts.started.is_some() && is_live, "{world:?}");
-                self.ends.insert(End::Stopped);
-                ("StopAgain", Vec::new())
+            Step::StopAgain(why) => {
+                let half_done = !facts.marked.data_is_whole();
+                assert!(half_done || (world.diverged && is_live), "{world:?}");
+                let stopped = with(&|w| {
+                    w.facts.instance = at_rest(data(ClusterState::ShutDownInRecovery));
+                    w.facts.started = None;
+                    w.facts.parted = (!half_done).then(|| why.clone());
+                });
+                ("StopAgain", vec![stopped])
             }
         }
     }
@@ -242,15 +255,21 @@ fn every_start_ends_and_nothing_writes_or_follows_what_it_must_not() {
     });
     let instances = datas().into_iter().map(at_rest).chain(running).chain(lost);
     for instance in instances {
-        for alone in [false, true] {
+        for (alone, marked) in [
+            (false, Marked::Nothing),
+            (true, Marked::Nothing),
+            (false, Marked::Whole),
+            (false, Marked::HalfDone { system_id: 7 }),
+            (true, Marked::Unreadable("rubbish".into())),
+        ] {
             for diverged in [false, true] {
-                let facts = Facts { alone, ..begin(instance.clone()) };
+                let facts = Facts { alone, marked: marked.clone(), ..begin(instance.clone()) };
                 let world = World { facts, signal: false, diverged, conninfo: false };
                 walk.go(&world, 0);
             }
         }
     }
-    assert_eq!(walk.ends, [End::Running, End::Refused, End::Perm, End::Stopped].into());
+    assert_eq!(walk.ends, [End::Running, End::Refused, End::Perm, End::Recovers].into());
     assert_eq!(walk.steps.len(), 8, "{:?}", walk.steps);
     assert!(walk.worlds > 5_000, "{}", walk.worlds);
 }

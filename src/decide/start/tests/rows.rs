@@ -3,6 +3,7 @@
 use super::super::{Facts, Live, Next, Step, Upstream, next};
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::recovery::{Cause, Marked};
 use crate::decide::support::{
     SYSTEM, at, at_rest, control, data, in_recovery, node, running, writable,
 };
@@ -37,6 +38,8 @@ pub fn begin(instance: Instance) -> Facts {
         attached: false,
         position: None,
         out_of_time: false,
+        marked: Marked::Nothing,
+        parted: None,
     }
 }
 
@@ -55,6 +58,13 @@ fn up(sql: Sql) -> Facts {
 
 fn measured(line: &str, position: Position) -> Facts {
     Facts { upstream: Some(primary(line)), position: Some(position), ..up(in_recovery()) }
+}
+
+fn diverged(facts: &Facts) -> String {
+    match next(facts) {
+        Next::Recover(Some(Cause::Diverged(why))) | Next::Do(Step::StopAgain(why)) => why,
+        other => panic!("not seen to have diverged: {other:?}"),
+    }
 }
 
 fn refused(facts: &Facts) -> String {
@@ -81,6 +91,10 @@ fn every_row_of_a_start() {
     let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
     let unknown = || Some(Upstream::Unknown("hung".into()));
     let attached = |facts: Facts| Facts { attached: true, ..facts };
+    let no_data = || Next::Recover(Some(Cause::NoData));
+    let half_done =
+        |facts: Facts| Facts { marked: Marked::HalfDone { system_id: SYSTEM }, ..facts };
+    let unreadable = |facts: Facts| Facts { marked: Marked::Unreadable("x".into()), ..facts };
     for (name, facts, expected) in [
         ("first the primary is looked for", standby(), Next::Do(Step::AskUpstream)),
         ("a standby follows at once", with(follows(), standby()), prepare(true)),
@@ -153,20 +167,24 @@ fn every_row_of_a_start() {
             measured("1@0/480,2", at("1", "0/480")),
             Next::Do(Step::Attach),
         ),
+        ("no data is copied", with(follows(), begin(at_rest(DataDir::Empty))), no_data()),
+        ("also where there is no primary yet", nobody(begin(at_rest(DataDir::Absent))), no_data()),
+        ("which is asked for first", begin(at_rest(DataDir::Absent)), Next::Do(Step::AskUpstream)),
         (
-            "beyond the primary's promotion it has diverged",
-            measured("1@0/480,2", at("1", "0/481")),
-            Next::Do(Step::StopAgain),
+            "what is half done is recovered",
+            half_done(with(follows(), standby())),
+            Next::Recover(None),
         ),
         (
-            "on a timeline of its own as well",
-            measured("1@0/480,2", at("1@0/400,3", "0/400")),
-            Next::Do(Step::StopAgain),
+            "also where nothing can be seen of it",
+            half_done(with(follows(), begin(at_rest(DataDir::Unknown("EIO".into()))))),
+            Next::Recover(None),
         ),
+        ("and an unreadable marker is as bad", unreadable(nobody(standby())), Next::Recover(None)),
         (
-            "and on one that the primary has not followed",
-            measured("1", at("1@0/500,2", "0/500")),
-            Next::Do(Step::StopAgain),
+            "what is half done does not run",
+            half_done(up(in_recovery())),
+            Next::Do(Step::StopAgain("a recovery of its data ended half way".into())),
         ),
         (
             "what runs already is not started",
@@ -213,6 +231,20 @@ fn every_row_of_a_start() {
 }
 
 #[test]
+fn one_that_has_parted_is_stopped_and_brought_back() {
+    for (line, position) in [
+        ("1@0/480,2", at("1", "0/481")),
+        ("1@0/480,2", at("1@0/400,3", "0/400")),
+        ("1", at("1@0/500,2", "0/500")),
+    ] {
+        let why = diverged(&measured(line, position));
+        let stopped =
+            Facts { parted: Some(why.clone()), ..ended(ClusterState::ShutDownInRecovery) };
+        assert_eq!(next(&stopped), Next::Recover(Some(Cause::Diverged(why))));
+    }
+}
+
+#[test]
 fn a_refusal_says_what_is_wrong_and_is_soft() {
     let of = |data| Facts { upstream: Some(primary("1")), ..begin(at_rest(data)) };
     let process = |process| Facts {
@@ -221,8 +253,6 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
     };
     let standby = || of(data(ClusterState::InArchiveRecovery));
     for (facts, words) in [
-        (of(DataDir::Absent), "pgdata=/srv/pg does not exist"),
-        (of(DataDir::Empty), "pgdata=/srv/pg is empty"),
         (of(DataDir::Unknown("EIO".into())), "EIO"),
         (process(Process::Unknown("EPERM".into())), "EPERM"),
         (process(Process::Orphans(vec![43])), "43"),
@@ -239,7 +269,7 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
 
 /// The reason names both timelines and positions within the 128 bytes that Pacemaker shows.
 #[test]
-fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
+fn data_that_diverged_is_told_with_both_timelines_and_positions() {
     let told = |why: String| {
         let shown = &why[..why.len().min(128)];
         for word in ["timeline 1 at 0/481", "n1 timeline 2 at 0/500"] {
@@ -249,7 +279,7 @@ fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
     // By its control file alone.
     let control = ControlData { checkpoint: Lsn(0x481), ..control(ClusterState::ShutDown) };
     let data = || DataDir::Cluster(Box::new(control.clone()));
-    told(refused(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data())) }));
+    told(diverged(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data())) }));
     // By where its recovery has to come to: it was demoted, and ended as a standby.
     let control = ControlData {
         min_recovery_timeline: Timeline(1),
@@ -257,15 +287,15 @@ fn data_that_diverged_is_refused_with_both_timelines_and_positions() {
         ..self::control(ClusterState::ShutDownInRecovery)
     };
     let data = DataDir::Cluster(Box::new(control));
-    told(refused(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data)) }));
+    told(diverged(&Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data)) }));
     // By its position, when it ran already.
     let facts = Facts { started: None, ..measured("1@0/480,2", at("1", "0/481")) };
-    told(refused(&facts));
+    told(diverged(&facts));
 }
 
 /// Two crashes around a promotion: pg_rewind would say that nothing is to be done.
 #[test]
-fn data_of_another_promotion_on_the_same_timeline_is_refused() {
+fn data_of_another_promotion_on_the_same_timeline_is_recovered() {
     for (knows, allowed) in [(None, true), (Some(true), true), (Some(false), false)] {
         let live = Live { knows_our_promotion: knows, ..live("1") };
         let facts = Facts {
@@ -273,7 +303,9 @@ fn data_of_another_promotion_on_the_same_timeline_is_refused() {
             ..ended(ClusterState::InArchiveRecovery)
         };
         match next(&facts) {
-            Next::Refuse(why) => assert!(!allowed && why.contains("promotion"), "{why:?}"),
+            Next::Recover(Some(Cause::OtherBranch(why))) => {
+                assert!(!allowed && why.contains("promotion"), "{why:?}");
+            }
             other => assert!(allowed, "{knows:?}: {other:?}"),
         }
     }

@@ -1,0 +1,294 @@
+//! Coming back: whether and which way, the start of the worker, and what monitors answer meanwhile.
+//! Floor 3.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::outcome::Outcome;
+use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
+use crate::client::recovery_file::{AtWork, Ended, RecoveryHome};
+use crate::client::recovery_log::RecoveryLogs;
+use crate::cluster::known::Known;
+use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase};
+use crate::decide::facts::{DataDir, Instance, Process};
+use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, way};
+use crate::decide::recovery_check;
+use crate::decide::start::{self, Next, Upstream};
+use crate::ocf::exit_code::ExitCode;
+use crate::postgres::slot_name::slot_name;
+use crate::runtime::instance::Provider;
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+use crate::sys::detach;
+use crate::sys::exec::Cmd;
+
+/// What a worker gets between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// What monitors say as long as a worker is at work: constant, for each change of it is a result.
+const AT_WORK: &str = "this node's data is being brought back, see pgtwin status";
+/// The state of a node whose data is being brought back.
+const REBUILDING: &str = "rebuilding";
+/// And of one that cannot be brought back yet.
+const WAITING: &str = "waiting";
+
+/// Seconds of the epoch.
+pub fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|time| i64::try_from(time.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// What is written of recoveries, for decisions.
+pub fn marked(marker: &Kept<Marker>) -> Marked {
+    match marker {
+        Kept::Missing => Marked::Nothing,
+        Kept::Read(marker) if marker.half_done => Marked::HalfDone { system_id: marker.system_id },
+        Kept::Read(_) => Marked::Whole,
+        Kept::Unreadable(why) => Marked::Unreadable(why.clone()),
+    }
+}
+
+impl Agent<'_> {
+    /// The files of this node's recoveries.
+    pub fn recovery(&self) -> RecoveryHome {
+        RecoveryHome::new(STATE_ROOT, RUN_ROOT, &self.resource, &self.me)
+    }
+
+    /// How often recoveries failed in a row. What cannot be read is none: a pause is patience and no
+    /// safeguard.
+    fn attempts(&self) -> Attempts {
+        match self.recovery().attempts() {
+            Kept::Read(attempts) => attempts,
+            Kept::Missing => Attempts::default(),
+            Kept::Unreadable(why) => {
+                warn!("{why}");
+                Attempts::default()
+            }
+        }
+    }
+
+    /// The end of a `start` that has found data which cannot follow.
+    pub fn come_back(&mut self, cause: Option<&Cause>, facts: &start::Facts) -> Outcome {
+        let upstream = facts
+            .upstream
+            .clone()
+            .unwrap_or_else(|| Upstream::Unknown("nobody has asked for it".to_owned()));
+        match self.way_back(cause, &upstream, &facts.instance).0 {
+            Way::Recover(method, why) => {
+                info!("this node's data is brought back ({}): {why}", method.word());
+                if let Err(why) = self.start_worker() {
+                    return Outcome::error(why);
+                }
+                self.await_worker();
+                Outcome::ok()
+            }
+            Way::Wait(why) => {
+                warn!("this node's data cannot be brought back yet: {why}");
+                match self.mark_waiting(&why) {
+                    Ok(()) => Outcome::ok(),
+                    Err(not) => Outcome::error(format!("{why}; {not}")),
+                }
+            }
+            Way::Refuse(why) => Outcome::error(why),
+            Way::Follow | Way::MakeTheCheck => {
+                Outcome::error("the way back is not known (a mistake in pgtwin: please report it)")
+            }
+        }
+    }
+
+    /// Which way, with the check where it is needed, and what the check looked at.
+    pub fn way_back(
+        &mut self,
+        cause: Option<&Cause>,
+        upstream: &Upstream,
+        instance: &Instance,
+    ) -> (Way, Option<recovery_check::Facts>) {
+        let marker = self.recovery().marker();
+        let attempts = self.attempts();
+        let rewind = matches!(&marker, Kept::Read(marker) if marker.method == Method::Rewind);
+        let mut facts = Facts {
+            pgdata: self.params.pgdata.clone(),
+            marked: marked(&marker),
+            cause: Known::Known(cause.cloned()),
+            system_id: match &instance.data {
+                DataDir::Cluster(control) => Some(control.system_id),
+                _ => None,
+            },
+            upstream: upstream.clone(),
+            upstream_is_me: matches!(upstream, Upstream::Live(live) if live.node == self.me),
+            mount: self.mount(),
+            pause: attempts.wait(now()).as_secs(),
+            rewind_failed: attempts.failed > 0 && rewind,
+            check: None,
+        };
+        let mut seen = None;
+        loop {
+            let next = way(&facts);
+            if next != Way::MakeTheCheck {
+                return (next, seen);
+            }
+            let Upstream::Live(live) = upstream else { return (next, seen) };
+            let peer = self.peer(&live.node);
+            let slot = slot_name(&self.params.slot_name, self.me.as_str());
+            let provider = Provider { node: live.node.as_str(), peer: &peer, slot: &slot };
+            let looked = self.pg.recovery_facts(&provider, true, &self.deadline.half());
+            let found = recovery_check::check(&looked);
+            for finding in &found.findings {
+                info!("recovery: {finding}");
+            }
+            facts.check = Some(Check::of(&found));
+            seen = Some(looked);
+        }
+    }
+
+    /// Whether PGDATA, or a directory above it, is a mount point by /etc/fstab and is not mounted.
+    fn mount(&self) -> Mount {
+        match crate::sys::mounts::missing_below(std::path::Path::new(&self.params.pgdata)) {
+            Ok(None) => Mount::InPlace,
+            Ok(Some(point)) => Mount::Missing(format!("/etc/fstab has {}", point.display())),
+            Err(why) => Mount::Unknown(why),
+        }
+    }
+
+    /// Starts a worker, which finds out for itself what is to be done.
+    fn start_worker(&mut self) -> Result<(), String> {
+        let failed = |error: &dyn std::error::Error| chain(error);
+        let program = detach::own_program().map_err(|error| failed(&error))?;
+        let logs = RecoveryLogs::new(LOG_ROOT, &self.resource);
+        logs.ensure().map_err(|error| failed(&error))?;
+        let output = logs.worker_output().map_err(|error| failed(&error))?;
+        let order = self.recovery().give_order().map_err(|error| failed(&error))?;
+        let worker = Cmd::new(program.display().to_string())
+            .args(["recover", "--resource", &self.resource, "--order", &order]);
+        let unit = detach::unit_name(&self.resource, self.attempts().next_attempt(), now());
+        let deadline = self.deadline.within(Duration::from_secs(20));
+        detach::launch(&detach::ways(&worker, &unit), &program, &output, &deadline)
+            .map(|_| ())
+            .map_err(|error| failed(&error))
+    }
+
+    /// Waits for the worker as long as this action may take.
+    fn await_worker(&self) {
+        let home = self.recovery();
+        // It says who it is once it has begun.
+        self.deadline.sleep(Duration::from_millis(300));
+        while !self.deadline.expired() {
+            match home.at_work() {
+                Known::Known(Some(_)) => {}
+                Known::Known(None) | Known::Unknown(_) => return,
+            }
+            self.deadline.sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Writes that this node waits to be brought back: monitors then do not take it for one that has
+    /// ended.
+    fn mark_waiting(&mut self, why: &str) -> Result<(), String> {
+        let home = self.recovery();
+        let at_work: AtWork<'_> = home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
+        if home.marker() != Kept::Missing {
+            return Ok(());
+        }
+        let marker = Marker {
+            attempt: self.attempts().next_attempt(),
+            method: Method::Rewind,
+            phase: Phase::Checking,
+            source: self.me.clone(),
+            system_id: 0,
+            begun: now(),
+            worker: at_work.me().clone(),
+            half_done: false,
+            old_copy: None,
+            reason: why.to_owned(),
+        };
+        at_work.write_marker(&marker).map_err(|error| chain(&error))
+    }
+
+    /// The monitor of a node without a server, whose data is being brought back, or waits for that.
+    /// None: no recovery is on record, or the data can follow: then it is simply not running.
+    pub fn monitor_recovery(&mut self, instance: &Instance, probe: bool) -> Option<Outcome> {
+        let marker = self.recovery().marker();
+        if instance.process != Process::None || marker == Kept::Missing {
+            return None;
+        }
+        let degraded = |why: &str| Some(Outcome::because(ExitCode::Degraded, why));
+        match self.recovery().at_work() {
+            Known::Known(Some(_)) => {
+                if !probe {
+                    self.publish_state(REBUILDING);
+                }
+                return degraded(AT_WORK);
+            }
+            Known::Unknown(why) => {
+                warn!("whether a recovery is at work is not known: {why}");
+                return degraded("whether its recovery is at work is not known, see the log");
+            }
+            Known::Known(None) => {}
+        }
+        if probe {
+            return degraded("its recovery has not ended");
+        }
+        let view = match self.view() {
+            Known::Known(view) => view,
+            Known::Unknown(why) => {
+                warn!("Pacemaker could not be asked: {why}");
+                return degraded("its recovery waits: Pacemaker cannot be asked");
+            }
+        };
+        // The primary may wait for this node's word.
+        let file = self.exchange_ledger(&view, false);
+        if let crate::client::ledger_file::OwnFile::Read(own) = &file {
+            self.publish_ack(own, false);
+        }
+        let upstream = self.find_upstream(&view, &file);
+        let facts = start::Facts {
+            pgdata: self.params.pgdata.clone(),
+            instance: instance.clone(),
+            upstream: Some(upstream.clone()),
+            alone: false,
+            recovered: None,
+            prepared: false,
+            started: None,
+            attached: false,
+            position: None,
+            out_of_time: false,
+            marked: marked(&marker),
+            parted: None,
+        };
+        let cause = match (start::next(&facts), &marker) {
+            (Next::Recover(cause), _) => cause,
+            // By its control file alone it could follow; it was measured when it ran.
+            (_, Kept::Read(marker)) if marker.phase == Phase::Checking => {
+                Some(Cause::Diverged(marker.reason.clone()))
+            }
+            _ => return None,
+        };
+        match self.way_back(cause.as_ref(), &upstream, instance).0 {
+            Way::Recover(method, why) => {
+                info!("this node's data is brought back ({}): {why}", method.word());
+                if let Err(why) = self.start_worker() {
+                    warn!("{why}");
+                    return degraded("its recovery could not be started, see the log");
+                }
+                self.publish_state(REBUILDING);
+                degraded(AT_WORK)
+            }
+            Way::Wait(why) | Way::Refuse(why) => {
+                self.publish_state(WAITING);
+                degraded(&why)
+            }
+            Way::Follow | Way::MakeTheCheck => None,
+        }
+    }
+
+    /// Ends the worker with all that it has started. While the answer is held, none begins.
+    pub fn end_recovery(&self, deadline: &Deadline) -> Result<Option<Ended>, String> {
+        let home = self.recovery();
+        let uids = [0, self.pg.place().user.uid];
+        home.end_worker(&uids, GRACE, deadline).map(Some).map_err(|error| chain(&error))
+    }
+}
