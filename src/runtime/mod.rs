@@ -13,6 +13,7 @@ pub mod look;
 pub mod own_files;
 pub mod rebuild;
 pub mod recover;
+pub mod rewind;
 pub mod settings;
 pub mod shutdown;
 pub mod source;
@@ -215,7 +216,7 @@ pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), Runti
 /// What matters of a log or of standard error, on one line: the last FATAL, PANIC or error with
 /// what was said just before and after it, else the last lines.
 pub(crate) fn last_words(text: &str) -> String {
-    const GRAVE: [&str; 4] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "];
+    const GRAVE: [&str; 5] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: ", "fatal: "];
     const OTHER: [&str; 5] = ["LOG:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "NOTICE:  "];
     const USUAL: [&str; 3] =
         ["LOG:  database system", "LOG:  starting PostgreSQL", "LOG:  listening on"];
