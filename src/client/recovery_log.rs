@@ -373,6 +373,14 @@ impl Exec for Logged<'_> {
         result
     }
 
+    fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        self.log.command(cmd);
+        let begun = Instant::now();
+        let result = self.exec.run_watched(cmd, line);
+        self.log.ended(cmd, &result, begun.elapsed());
+        result
+    }
+
     /// At the same time; each is written with the time that the slowest took.
     fn run_all(&self, cmds: &[Cmd]) -> Vec<Result<Output, ExecError>> {
         for cmd in cmds {

@@ -3,6 +3,7 @@
 pub mod conf;
 pub mod conninfo;
 pub mod control_data;
+pub mod copy_tools;
 pub mod hba;
 pub mod history;
 pub mod identify;

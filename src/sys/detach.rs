@@ -238,6 +238,10 @@ impl Exec for Tagged<'_> {
         self.exec.run(&self.tagged(cmd))
     }
 
+    fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        self.exec.run_watched(&self.tagged(cmd), line)
+    }
+
     fn run_all(&self, cmds: &[Cmd]) -> Vec<Result<Output, ExecError>> {
         let cmds: Vec<Cmd> = cmds.iter().map(|cmd| self.tagged(cmd)).collect();
         self.exec.run_all(&cmds)

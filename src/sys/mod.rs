@@ -5,6 +5,7 @@ pub mod detach;
 pub mod exec;
 pub mod files;
 pub mod log;
+pub mod mounts;
 pub mod privilege;
 pub mod process;
 pub mod utc;

@@ -287,3 +287,34 @@ fn the_last_summary_is_missing_read_or_unreadable() {
     symlink(dir.path(), &json).unwrap();
     assert!(matches!(logs.last_summary(), Kept::Unreadable(_)));
 }
+
+/// Watches, and does not know how to wait for the whole output.
+struct Watcher;
+
+impl Exec for Watcher {
+    fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+        panic!("{} is run to its end before anything of it is shown", cmd.program)
+    }
+
+    fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        let tag = cmd.env.iter().find(|(name, _)| name == crate::sys::detach::TAG);
+        line(&format!("1/2 kB (50%) of {}", tag.map_or("nobody", |(_, tag)| tag)));
+        Ok(Output { ended: Ended::Exited(0), stdout: String::new(), stderr: "done".into() })
+    }
+}
+
+#[test]
+fn a_worker_sees_the_progress_of_its_commands_while_they_run() {
+    let (_dir, logs) = logs();
+    let log = logs.begin(1, NOW).unwrap();
+    let worker = crate::sys::detach::myself().unwrap();
+    let tagged = crate::sys::detach::Tagged::new(&Watcher, &worker);
+    let logged = Logged::new(&tagged, &log);
+    let mut seen = Vec::new();
+    let output =
+        logged.run_watched(&Cmd::new("pg_basebackup"), &mut |line| seen.push(line.to_owned()));
+    assert!(output.unwrap().ok());
+    assert_eq!(seen, [format!("1/2 kB (50%) of {worker}")]);
+    let written = lines(&log).join("\n");
+    assert!(written.contains("pg_basebackup") && written.contains("done"), "{written}");
+}

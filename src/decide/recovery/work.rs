@@ -77,9 +77,9 @@ pub enum Step {
 #[must_use]
 pub fn plan(facts: &Facts) -> Vec<Step> {
     let mut steps = match facts.method {
-        Method::Rewind => rewind(facts),
+        Method::Rewind => rewind(*facts),
         Method::Rebuild if facts.half_done && facts.swapping => vec![Step::Swap],
-        Method::Rebuild => rebuild(facts),
+        Method::Rebuild => rebuild(*facts),
     };
     steps.extend([
         Step::Mark { half_done: false, phase: Phase::Starting },
@@ -98,7 +98,7 @@ pub fn finish(keep_old: bool) -> [Step; 4] {
     [Step::DiscardConfiguration, Step::DropStaging, old, Step::Unmark]
 }
 
-fn rewind(facts: &Facts) -> Vec<Step> {
+fn rewind(facts: Facts) -> Vec<Step> {
     let mut steps = vec![Step::Mark { half_done: false, phase: Phase::Recovering }];
     if facts.data == Data::Crashed {
         steps.push(Step::RecoverCrash);
@@ -107,7 +107,7 @@ fn rewind(facts: &Facts) -> Vec<Step> {
     steps
 }
 
-fn rebuild(facts: &Facts) -> Vec<Step> {
+fn rebuild(facts: Facts) -> Vec<Step> {
     vec![
         Step::Mark { half_done: facts.half_done, phase: Phase::Copying },
         // Also where the marker says half done: a rewind that has changed nothing has kept nothing.

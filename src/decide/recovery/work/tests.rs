@@ -162,7 +162,7 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             all.push((world, End::Failed));
             all.push(done(World { kept: true, ..world }));
         }
-        Step::EnsureSlot => all.extend([(world, End::Failed), done(world)]),
+        Step::EnsureSlot | Step::DropOlderCopies => all.extend([(world, End::Failed), done(world)]),
         Step::Rewind => {
             let kept = World { kept: true, ..world };
             let begun = World { dir: Dir::Between, had_old: false, rewind_failed: true, ..kept };
@@ -205,7 +205,6 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             all.push((world, End::Failed));
             all.push(done(World { old: false, ..world }));
         }
-        Step::DropOlderCopies => all.extend([(world, End::Failed), done(world)]),
         Step::Unmark => {
             all.push((world, End::Failed));
             all.push(done(World { marked: None, ..world }));
