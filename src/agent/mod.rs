@@ -20,6 +20,7 @@ pub mod survey;
 pub mod upstream;
 pub mod validate;
 pub mod view;
+pub mod worker;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -85,6 +85,12 @@ impl Agent<'_> {
 
     fn judge_instance(&mut self, expected: Expected) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
+        if !self.standalone
+            && expected != Expected::Promoted
+            && let Some(outcome) = self.monitor_recovery(&instance, expected == Expected::Anything)
+        {
+            return outcome;
+        }
         let verdict = judge(expected, &instance);
         let plain =
             Outcome { code: verdict.code, reason: verdict.reason.clone(), output: Vec::new() };

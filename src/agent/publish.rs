@@ -47,6 +47,9 @@ impl Agent<'_> {
         file: &OwnFile,
         cib: &Store,
     ) -> Known<Publication> {
+        if !self.recovery().marker().data_is_whole() {
+            return Known::unknown("a recovery of its data has not ended");
+        }
         if instance.process == Process::None
             && matches!(instance.data, DataDir::Absent | DataDir::Empty)
         {

@@ -18,7 +18,8 @@ use crate::decide::recovery_check;
 use crate::decide::start::{self, Next, Upstream};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::slot_name::slot_name;
-use crate::runtime::instance::Provider;
+use crate::runtime::data_dir;
+use crate::runtime::instance::recovery_facts::Provider;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::detach;
@@ -80,7 +81,9 @@ impl Agent<'_> {
         match self.way_back(cause, &upstream, &facts.instance).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
-                if let Err(why) = self.start_worker() {
+                // The worker measures nothing that only a running server tells: it is left in writing.
+                let marked = self.mark_waiting(&why);
+                if let Err(why) = marked.and_then(|()| self.start_worker()) {
                     return Outcome::error(why);
                 }
                 self.await_worker();
@@ -135,7 +138,11 @@ impl Agent<'_> {
             let peer = self.peer(&live.node);
             let slot = slot_name(&self.params.slot_name, self.me.as_str());
             let provider = Provider { node: live.node.as_str(), peer: &peer, slot: &slot };
-            let looked = self.pg.recovery_facts(&provider, true, &self.deadline.half());
+            let looked = self.pg.recovery_facts(
+                &provider,
+                true,
+                &self.deadline.within(self.deadline.left() / 2),
+            );
             let found = recovery_check::check(&looked);
             for finding in &found.findings {
                 info!("recovery: {finding}");
@@ -162,8 +169,13 @@ impl Agent<'_> {
         logs.ensure().map_err(|error| failed(&error))?;
         let output = logs.worker_output().map_err(|error| failed(&error))?;
         let order = self.recovery().give_order().map_err(|error| failed(&error))?;
-        let worker = Cmd::new(program.display().to_string())
-            .args(["recover", "--resource", &self.resource, "--order", &order]);
+        let worker = Cmd::new(program.display().to_string()).args([
+            "recover",
+            "--resource",
+            &self.resource,
+            "--order",
+            &order,
+        ]);
         let unit = detach::unit_name(&self.resource, self.attempts().next_attempt(), now());
         let deadline = self.deadline.within(Duration::from_secs(20));
         detach::launch(&detach::ways(&worker, &unit), &program, &output, &deadline)
@@ -189,7 +201,8 @@ impl Agent<'_> {
     /// ended.
     fn mark_waiting(&mut self, why: &str) -> Result<(), String> {
         let home = self.recovery();
-        let at_work: AtWork<'_> = home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
+        let at_work: AtWork<'_> =
+            home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
         if home.marker() != Kept::Missing {
             return Ok(());
         }
@@ -245,28 +258,7 @@ impl Agent<'_> {
             self.publish_ack(own, false);
         }
         let upstream = self.find_upstream(&view, &file);
-        let facts = start::Facts {
-            pgdata: self.params.pgdata.clone(),
-            instance: instance.clone(),
-            upstream: Some(upstream.clone()),
-            alone: false,
-            recovered: None,
-            prepared: false,
-            started: None,
-            attached: false,
-            position: None,
-            out_of_time: false,
-            marked: marked(&marker),
-            parted: None,
-        };
-        let cause = match (start::next(&facts), &marker) {
-            (Next::Recover(cause), _) => cause,
-            // By its control file alone it could follow; it was measured when it ran.
-            (_, Kept::Read(marker)) if marker.phase == Phase::Checking => {
-                Some(Cause::Diverged(marker.reason.clone()))
-            }
-            _ => return None,
-        };
+        let cause = self.cause_of(instance, &upstream, &marker)?;
         match self.way_back(cause.as_ref(), &upstream, instance).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
@@ -282,6 +274,43 @@ impl Agent<'_> {
                 degraded(&why)
             }
             Way::Follow | Way::MakeTheCheck => None,
+        }
+    }
+
+    /// Why the data of a stopped instance cannot follow; outer none: it can, inner none: a recovery of
+    /// it ended half way.
+    pub fn cause_of(
+        &self,
+        instance: &Instance,
+        upstream: &Upstream,
+        marker: &Kept<Marker>,
+    ) -> Option<Option<Cause>> {
+        let facts = start::Facts {
+            pgdata: self.params.pgdata.clone(),
+            instance: instance.clone(),
+            upstream: Some(upstream.clone()),
+            alone: false,
+            recovered: None,
+            prepared: false,
+            started: None,
+            attached: false,
+            position: None,
+            out_of_time: false,
+            marked: marked(marker),
+            parted: None,
+        };
+        match (start::next(&facts), marker) {
+            (Next::Recover(cause), _) => Some(cause),
+            // By its control file alone it could follow; it was measured when it ran, and has not been
+            // touched since.
+            (_, Kept::Read(marker))
+                if marker.phase == Phase::Checking
+                    && data_dir::changed_at(self.pg.place())
+                        .is_some_and(|changed| changed <= marker.begun + 1) =>
+            {
+                Some(Some(Cause::Diverged(marker.reason.clone())))
+            }
+            _ => None,
         }
     }
 

@@ -54,7 +54,11 @@ impl Agent<'_> {
             attached: false,
             position: None,
             out_of_time: false,
-            marked: Marked::Nothing,
+            marked: if self.standalone {
+                Marked::Nothing
+            } else {
+                super::worker::written(&self.recovery())
+            },
             parted: None,
         };
         loop {

@@ -16,6 +16,11 @@ use crate::decide::facts::{DataDir, Process, Sql};
 impl Agent<'_> {
     /// Stops PostgreSQL.
     pub fn stop(&mut self) -> Outcome {
+        // Nothing starts PostgreSQL behind this, as long as the answer is held.
+        let _ended = match self.end_recovery(&self.deadline.within(self.deadline.left() / 2)) {
+            Ok(ended) => ended,
+            Err(why) => return Outcome::error(why),
+        };
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(3)));
         let was_primary = matches!(instance.sql, Sql::Primary(_));
         if !self.standalone {

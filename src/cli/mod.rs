@@ -5,6 +5,7 @@ mod ask;
 mod force_promote;
 mod forget;
 mod options;
+mod recover;
 mod say;
 mod status;
 mod word;

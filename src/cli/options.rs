@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{force_promote, forget, status};
+use super::{force_promote, forget, recover, status};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -38,6 +38,8 @@ enum Command {
     Status(status::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
+    #[command(hide = true)]
+    Recover(recover::Options),
 }
 
 /// The names of the operator's commands.
@@ -56,6 +58,7 @@ pub(super) fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
+        Command::Recover(options) => recover::run(&options),
     }
     .into()
 }

@@ -180,6 +180,26 @@ pub fn slot(
     answer::slot(&output)
 }
 
+/// Makes a physical replication slot on a peer that keeps WAL from now on; a lost one of that name is
+/// dropped first. `slot` goes into the command as it is: a slot's name has letters, digits and
+/// underscores.
+pub fn make_slot(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    slot: &str,
+    lost: bool,
+    limit: Duration,
+) -> Result<(), PeerAnswer> {
+    let mut commands = Vec::new();
+    if lost {
+        commands.push(format!("DROP_REPLICATION_SLOT {slot}"));
+    }
+    commands.push(format!("CREATE_REPLICATION_SLOT {slot} PHYSICAL RESERVE_WAL"));
+    let output = ask(exec, psql, peer, &commands, &Deadline::after(limit))?;
+    if output.ok() { Ok(()) } else { Err(answer::failure(&output)) }
+}
+
 /// Asks a peer for the history of a timeline. The peer must have that history file.
 pub fn timeline_history(
     exec: &dyn Exec,

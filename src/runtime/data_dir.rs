@@ -194,3 +194,10 @@ fn first_name_in(place: &Place) -> io::Result<Option<OsString>> {
     }
     Ok(first)
 }
+/// When the control file was last written, in seconds of the epoch. It is the PostgreSQL user's word,
+/// and permits nothing by itself.
+pub fn changed_at(place: &Place) -> Option<i64> {
+    use std::os::unix::fs::MetadataExt;
+    let path = place.pgdata.join("global/pg_control");
+    with_user(&place.user, || std::fs::symlink_metadata(&path)).ok()?.ok().map(|meta| meta.mtime())
+}

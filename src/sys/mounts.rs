@@ -14,6 +14,31 @@ pub fn mount_points() -> Result<Vec<PathBuf>, FileError> {
     Ok(text.split(|byte| *byte == b'\n').filter_map(of_line).collect())
 }
 
+/// A mount point of /etc/fstab that this path lies on, and that is not mounted. The root is always
+/// mounted.
+pub fn missing_below(path: &Path) -> Result<Option<PathBuf>, String> {
+    let fstab = Path::new("/etc/fstab");
+    let text = match read_untrusted_bytes(fstab, LARGEST) {
+        Ok(text) => text,
+        Err(FileError::Missing { .. }) => return Ok(None),
+        Err(error) => return Err(super::chain(&error)),
+    };
+    let mounted = mount_points().map_err(|error| super::chain(&error))?;
+    let wanted = text.split(|byte| *byte == b'\n').filter_map(of_fstab);
+    Ok(wanted.filter(|point| path.starts_with(point)).find(|point| !mounted.contains(point)))
+}
+
+/// The second field of a line, see fstab(5).
+fn of_fstab(line: &[u8]) -> Option<PathBuf> {
+    let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+    let first = fields.next()?;
+    if first.starts_with(b"#") {
+        return None;
+    }
+    let point = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
+    (point.is_absolute() && point != Path::new("/")).then_some(point)
+}
+
 /// The fifth field of a line, see proc(5).
 fn of_line(line: &[u8]) -> Option<PathBuf> {
     let field = line.split(|byte| *byte == b' ').nth(4)?;
@@ -53,6 +78,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(of_line(line.as_bytes()), expected.map(PathBuf::from), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_fstab_names_its_mount_point() {
+        for (line, expected) in [
+            ("/dev/sdb1 /srv/pg ext4 defaults 0 2", Some("/srv/pg")),
+            (
+                r"UUID=1\t/srv/my\040data xfs noatime 0 0".replace(r"\t", "\t").as_str(),
+                Some("/srv/my data"),
+            ),
+            ("# /dev/sdb1 /srv/pg ext4", None),
+            ("/dev/sda1 / ext4 defaults 0 1", None),
+            ("/dev/sda2 none swap sw 0 0", None),
+            ("", None),
+            ("/dev/sdb1", None),
+        ] {
+            assert_eq!(of_fstab(line.as_bytes()), expected.map(PathBuf::from), "{line}");
         }
     }
 

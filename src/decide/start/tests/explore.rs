@@ -124,14 +124,14 @@ impl Walk {
                 return;
             }
         };
-        let (name, outcomes) = self.outcomes(world, &step);
+        let (name, outcomes) = Self::outcomes(world, &step);
         self.steps.insert(name);
         for outcome in outcomes {
             self.go(&outcome, depth + 1);
         }
     }
 
-    fn outcomes(&mut self, world: &World, step: &Step) -> (&'static str, Vec<World>) {
+    fn outcomes(world: &World, step: &Step) -> (&'static str, Vec<World>) {
         let facts = &world.facts;
         let with = |change: &dyn Fn(&mut World)| {
             let mut next = world.clone();

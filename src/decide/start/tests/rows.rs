@@ -95,7 +95,7 @@ fn every_row_of_a_start() {
     let half_done =
         |facts: Facts| Facts { marked: Marked::HalfDone { system_id: SYSTEM }, ..facts };
     let unreadable = |facts: Facts| Facts { marked: Marked::Unreadable("x".into()), ..facts };
-    for (name, facts, expected) in [
+    let rows = vec![
         ("first the primary is looked for", standby(), Next::Do(Step::AskUpstream)),
         ("a standby follows at once", with(follows(), standby()), prepare(true)),
         ("a standby waits for a primary", nobody(standby()), prepare(false)),
@@ -225,7 +225,8 @@ fn every_row_of_a_start() {
             nobody(begin(at_rest(DataDir::Unusable("wrong owner".into())))),
             Next::Perm("wrong owner".into()),
         ),
-    ] {
+    ];
+    for (name, facts, expected) in rows {
         assert_eq!(next(&facts), expected, "{name}");
     }
 }

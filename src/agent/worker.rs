@@ -1,0 +1,546 @@
+//! The worker: brings this node's data back step by step, and starts PostgreSQL on it. Floor 3.
+//!
+//! It finds out for itself what is to be done: what the action that started it had seen may be past.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::Agent;
+use super::operate::Subject;
+use super::recover::{marked, now};
+use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
+use crate::client::ledger_file::OwnFile;
+use crate::client::peer;
+use crate::client::recovery_file::{AtWork, RecoveryHome};
+use crate::client::recovery_log::{Logged, RecoveryLog, RecoveryLogs};
+use crate::cluster::known::Known;
+use crate::cluster::node::NodeName;
+use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Outcome, Phase, Progress, Summary};
+use crate::decide::facts::{DataDir, Process, Sql};
+use crate::decide::recovery::work::{self, After, Data, Step, after_failure, finish, plan};
+use crate::decide::recovery::{Marked, Way};
+use crate::decide::recovery_check;
+use crate::decide::start::{Live, Upstream};
+use crate::postgres::conninfo::Conninfo;
+use crate::postgres::copy_tools::{Copied, WhyNot};
+use crate::postgres::slot_name::slot_name;
+use crate::runtime::instance::Postgres;
+use crate::runtime::layout::{self, Layout};
+use crate::runtime::rebuild::{self, Copy, Rebuild};
+use crate::runtime::rewind::{self, Rewind};
+use crate::runtime::source::Source;
+use crate::runtime::{own_files, swap};
+use crate::sys::chain;
+use crate::sys::detach::Tagged;
+use crate::sys::exec::Exec;
+use crate::sys::files::{self, Seen};
+use crate::sys::utc::Utc;
+
+/// What the worker gets besides the time of a copy: for crash recovery, and until it streams.
+const BESIDES: Duration = Duration::from_mins(30);
+/// How long it waits for its turn with the ledger.
+const FOR_ITS_TURN: Duration = Duration::from_secs(30);
+const KEPT_DIR: &str = "kept";
+const LAYOUT: &str = "layout";
+
+/// One attempt.
+struct Work<'a, 'b> {
+    agent: &'a mut Agent<'b>,
+    exec: &'b dyn Exec,
+    right: &'a AtWork<'a>,
+    home: &'a RecoveryHome,
+    log: &'a RecoveryLog,
+    state: PathBuf,
+    attempt: u32,
+    method: Method,
+    phase: Phase,
+    half_done: bool,
+    source: Option<Live>,
+    begun: i64,
+    reason: String,
+    layout: Option<Layout>,
+    copied: u64,
+}
+
+/// Why an attempt ended without success.
+struct Failure {
+    why: String,
+    next_command: String,
+}
+
+impl Failure {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), next_command: "pgtwin status".into() }
+    }
+}
+
+/// Brings the data of `resource` on this node back, by this order. The error is one line.
+pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), String> {
+    let subject = Subject::find(exec, Some(resource)).map_err(|error| error.to_string())?;
+    let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, subject.resource(), &subject.me);
+    let at_work = home.begin(order).map_err(|error| chain(&error))?;
+    let before = match home.attempts() {
+        Kept::Read(attempts) => attempts,
+        Kept::Missing | Kept::Unreadable(_) => Attempts::default(),
+    };
+    let begun = now();
+    let before = match home.marker() {
+        Kept::Read(marker) if marker.phase != Phase::Checking => {
+            before.with_abandoned(&marker, begun)
+        }
+        Kept::Read(_) | Kept::Missing | Kept::Unreadable(_) => before,
+    };
+    let attempt = before.next_attempt();
+    let logs = RecoveryLogs::new(LOG_ROOT, subject.resource());
+    let log = logs.begin(attempt, begun).map_err(|error| chain(&error))?;
+    let tagged = Tagged::new(exec, at_work.me());
+    let logged = Logged::new(&tagged, &log);
+    let time = subject.params.basebackup_timeout + BESIDES;
+    let mut agent = subject.agent(&logged, time)?;
+    let mut work = Work {
+        agent: &mut agent,
+        exec: &logged,
+        right: &at_work,
+        home: &home,
+        log: &log,
+        state: Path::new(STATE_ROOT).join(subject.resource()),
+        attempt,
+        method: Method::Rewind,
+        phase: Phase::Checking,
+        half_done: false,
+        source: None,
+        begun,
+        reason: String::new(),
+        layout: None,
+        copied: 0,
+    };
+    let result = work.run();
+    let summary = work.summary(&subject, &result);
+    if let Err(error) = log.result(&summary) {
+        warn!("{}", chain(&error));
+    }
+    match result {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            let after = before.failed_again(now(), &failure.why, &failure.next_command);
+            if let Err(error) = at_work.write_attempts(&after) {
+                warn!("{}", chain(&error));
+            }
+            Err(failure.why)
+        }
+    }
+}
+
+impl Work<'_, '_> {
+    fn run(&mut self) -> Result<(), Failure> {
+        let marker = self.home.marker();
+        self.half_done = !marker.data_is_whole();
+        let swapping = matches!(&marker, Kept::Read(marker) if marker.phase == Phase::Swapping);
+        self.layout = self.read_layout();
+        let view = self.agent.view().into_result().map_err(Failure::new)?;
+        let file = self.in_turn(|agent| agent.exchange_ledger(&view, false))?;
+        let upstream = self.agent.find_upstream(&view, &file);
+        let deadline = self.agent.deadline.within(Duration::from_secs(10));
+        let instance = self.agent.pg.look(&deadline);
+        if let Upstream::Live(live) = &upstream {
+            self.source = Some((**live).clone());
+        }
+        if instance.process != Process::None {
+            return self.finish_what_streams(&instance.sql);
+        }
+        let Some(cause) = self.agent.cause_of(&instance, &upstream, &marker) else {
+            return Err(Failure::new("the data can follow as it is: start brings it up"));
+        };
+        let (way, seen) = self.agent.way_back(cause.as_ref(), &upstream, &instance);
+        match way {
+            Way::Recover(method, why) => (self.method, self.reason) = (method, why),
+            Way::Wait(why) | Way::Refuse(why) => return Err(Failure::new(why)),
+            Way::Follow | Way::MakeTheCheck => return Err(Failure::new("there is no way back")),
+        }
+        let data = match &instance.data {
+            DataDir::Cluster(control) if control.state.is_clean() => Data::Clean,
+            DataDir::Cluster(_) => Data::Crashed,
+            _ => Data::Nothing,
+        };
+        let keep_old = self.agent.params.backup_before_basebackup;
+        let facts = work::Facts {
+            method: self.method,
+            half_done: self.half_done,
+            swapping,
+            data,
+            keep_old,
+        };
+        self.follow_plan(facts, seen.as_ref())
+    }
+
+    /// Carries the plan out; where a step fails that a full copy can do without, that one follows.
+    fn follow_plan(
+        &mut self,
+        facts: work::Facts,
+        seen: Option<&recovery_check::Facts>,
+    ) -> Result<(), Failure> {
+        let steps = plan(&facts);
+        self.log.plan(&steps.iter().map(|step| format!("{step:?}")).collect::<Vec<_>>());
+        for step in steps {
+            let Err(failure) = self.step(step, facts, seen) else { continue };
+            self.log.note(&format!("{step:?} failed: {}", failure.why));
+            let check = seen.map(recovery_check::check);
+            let possible = check.is_some_and(|check| check.against_rebuild().is_none());
+            return match after_failure(&facts, step, possible) {
+                After::Rebuild => {
+                    self.method = Method::Rebuild;
+                    let facts = work::Facts {
+                        method: Method::Rebuild,
+                        half_done: self.half_done,
+                        swapping: false,
+                        ..facts
+                    };
+                    self.follow_plan(facts, seen)
+                }
+                After::GiveUp => Err(failure),
+            };
+        }
+        Ok(())
+    }
+
+    /// A server that runs under a marker: if it streams, only the rest is to be done.
+    fn finish_what_streams(&mut self, sql: &Sql) -> Result<(), Failure> {
+        match sql {
+            Sql::Standby(standby) if standby.streams() && !self.half_done => {}
+            _ => return Err(Failure::new("PostgreSQL runs: nothing is done to its data")),
+        }
+        let facts = work::Facts {
+            method: Method::Rebuild,
+            half_done: false,
+            swapping: false,
+            data: Data::Clean,
+            keep_old: self.agent.params.backup_before_basebackup,
+        };
+        for step in finish(facts.keep_old) {
+            self.step(step, facts, None)?;
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        step: Step,
+        facts: work::Facts,
+        seen: Option<&recovery_check::Facts>,
+    ) -> Result<(), Failure> {
+        let kept = self.state.join(KEPT_DIR);
+        match step {
+            Step::Mark { half_done, phase } => self.mark(half_done, phase),
+            Step::RecoverCrash => {
+                let deadline = self.agent.deadline;
+                self.agent.pg.recover_single_user(&deadline).map_err(Failure::new)
+            }
+            Step::KeepConfiguration => {
+                let there = matches!(self.agent.pg.data_dir(), DataDir::Cluster(_));
+                let kept =
+                    if there { own_files::keep(self.agent.pg.place(), &kept) } else { Ok(()) };
+                kept.map_err(|error| Failure::new(chain(&error)))
+            }
+            Step::EnsureSlot => self.ensure_slot(seen),
+            Step::Rewind => self.rewind(&kept),
+            Step::Copy => self.copy(&kept, facts.keep_old, seen),
+            Step::Swap => {
+                let layout = self.layout.clone().ok_or_else(|| {
+                    Failure::new("where the new data is to go is not on record any more")
+                })?;
+                swap::swap(self.agent.pg.runtime(), &layout, &mut |_| true)
+                    .map_err(|error| Failure::new(chain(&error)))
+                    .map(|_| ())
+            }
+            Step::Start => self.start(),
+            Step::AwaitStreaming => self.await_streaming(),
+            Step::DiscardConfiguration => {
+                own_files::discard(&kept).map_err(|error| Failure::new(chain(&error)))
+            }
+            Step::DropStaging => match &self.layout {
+                Some(layout) => rebuild::remove_copy(self.agent.pg.place(), layout)
+                    .map_err(|error| Failure::new(chain(&error))),
+                None => Ok(()),
+            },
+            Step::DropOld | Step::DropOlderCopies => self.drop_old(),
+            Step::Unmark => {
+                let unmarked = self.right.remove_marker().and_then(|()| {
+                    self.phase = Phase::Starting;
+                    self.right.write_attempts(&Attempts::default())
+                });
+                unmarked.map_err(|error| Failure::new(chain(&error)))
+            }
+        }
+    }
+
+    fn mark(&mut self, half_done: bool, phase: Phase) -> Result<(), Failure> {
+        let Some(live) = &self.source else {
+            return Err(Failure::new("there is no primary to copy"));
+        };
+        let marker = Marker {
+            attempt: self.attempt,
+            method: self.method,
+            phase,
+            source: live.node.clone(),
+            system_id: live.system_id,
+            begun: self.begun,
+            worker: self.right.me().clone(),
+            half_done,
+            old_copy: self.old_copy(),
+            reason: self.reason.clone(),
+        };
+        self.right.write_marker(&marker).map_err(|error| Failure::new(chain(&error)))?;
+        (self.half_done, self.phase) = (half_done, phase);
+        self.right.show_progress(&Progress::of(phase, 0, None, now()));
+        Ok(())
+    }
+
+    fn old_copy(&self) -> Option<String> {
+        let layout = self.layout.as_ref()?;
+        let data = layout.data().filter(|data| data.has_old)?;
+        Some(layout.old_dir(data).display().to_string())
+    }
+
+    fn node(&self) -> Result<NodeName, Failure> {
+        let live = self.source.as_ref().ok_or_else(|| Failure::new("there is no primary"))?;
+        Ok(live.node.clone())
+    }
+
+    fn source(&self) -> Result<Source, Failure> {
+        let peer = self.agent.peer(&self.node()?);
+        let present = self.agent.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
+        Ok(Source { peer, like: Conninfo::parse(&present).unwrap_or_default() })
+    }
+
+    fn slot(&self) -> String {
+        slot_name(&self.agent.params.slot_name, self.agent.me.as_str())
+    }
+
+    /// The slot is there, and was not lost.
+    fn ensure_slot(&mut self, seen: Option<&recovery_check::Facts>) -> Result<(), Failure> {
+        let session = seen.and_then(|seen| seen.source.postgres.answered());
+        let slot = session.map(|session| session.slot.clone());
+        let (there, lost) = match slot {
+            Some(Known::Known(Some(slot))) => (true, slot.wal_status == "lost"),
+            Some(Known::Known(None)) => (false, false),
+            Some(Known::Unknown(why)) => return Err(Failure::new(why)),
+            None => return Err(Failure::new("the primary was not asked for the slot")),
+        };
+        if there && !lost {
+            return Ok(());
+        }
+        let peer = self.agent.peer(&self.node()?);
+        let psql = self.agent.pg.runtime().command("psql");
+        let psql = psql.map_err(|error| Failure::new(error.to_string()))?;
+        let limit = Duration::from_secs(30);
+        peer::make_slot(self.exec, psql, &peer, &self.slot(), lost, limit)
+            .map_err(|answer| Failure::new(format!("the slot could not be made: {answer}")))
+    }
+
+    fn rewind(&mut self, kept: &Path) -> Result<(), Failure> {
+        let source = self.source()?;
+        let deadline = self.agent.deadline;
+        let (at_work, copied) = (self.right, &mut self.copied);
+        let mut progress = |now_copied: Copied| {
+            *copied = now_copied.done;
+            let total = Some(now_copied.total);
+            at_work.show_progress(&Progress::of(Phase::Rewinding, now_copied.done, total, now()));
+        };
+        let runtime = self.agent.pg.runtime();
+        let result = rewind::rewind(runtime, self.exec, &source, kept, &deadline, &mut progress);
+        let why = match result {
+            Ok(Rewind::Rewound { timeline, fork, replay_to }) => {
+                self.log.note(&format!(
+                    "rewound to {fork} on timeline {timeline}; consistent from {replay_to} on"
+                ));
+                return Ok(());
+            }
+            Ok(Rewind::NotNeeded) => {
+                "pg_rewind sees no difference, and the data has parted".to_owned()
+            }
+            Ok(Rewind::Failed { touched: true, words, .. }) => return Err(Failure::new(words)),
+            Ok(Rewind::Failed { touched: false, words, why }) => {
+                if let WhyNot::Grant(grant) = &why {
+                    let user = self.agent.pg.replication_user();
+                    self.log.note(&format!("on the primary: GRANT {grant} TO {user};"));
+                }
+                words
+            }
+            Err(error) => chain(&error),
+        };
+        // Nothing was changed: the data is what it was.
+        self.mark(false, Phase::Rewinding)?;
+        Err(Failure::new(why))
+    }
+
+    fn copy(
+        &mut self,
+        kept: &Path,
+        keep_old: bool,
+        seen: Option<&recovery_check::Facts>,
+    ) -> Result<(), Failure> {
+        let session = seen.and_then(|seen| seen.source.postgres.answered());
+        let sender = seen.and_then(|seen| seen.source.replication.answered());
+        let (Some(session), Some(sender)) = (session, sender) else {
+            return Err(Failure::new("the primary was not asked what it has"));
+        };
+        let tablespaces = match &session.tablespaces {
+            Known::Known(list) => list
+                .iter()
+                .filter(|space| space.is_elsewhere())
+                .map(|space| layout::Tablespace {
+                    oid: space.oid,
+                    location: PathBuf::from(&space.location),
+                })
+                .collect::<Vec<_>>(),
+            Known::Unknown(why) => return Err(Failure::new(why.clone())),
+        };
+        let stamp = Utc::of(self.begun).of_name();
+        let place = self.agent.pg.place();
+        let major = sender.version.major;
+        let found = layout::survey(place, &tablespaces, major, keep_old, &stamp)
+            .map_err(|error| Failure::new(chain(&error)))?;
+        if let Some(why) = found.why_not_kept() {
+            self.log.note(&why);
+        }
+        self.write_layout(&found)?;
+        self.layout = Some(found.clone());
+        let source = self.source()?;
+        let slot = self.slot();
+        let copy = Copy {
+            source: &source,
+            slot: &slot,
+            layout: &found,
+            kept: own_files::are_kept(kept).then_some(kept),
+        };
+        let deadline = self.agent.deadline.within(self.agent.params.basebackup_timeout);
+        let (at_work, copied) = (self.right, &mut self.copied);
+        let mut progress = |now_copied: Copied| {
+            *copied = now_copied.done;
+            let total = Some(now_copied.total);
+            at_work.show_progress(&Progress::of(Phase::Copying, now_copied.done, total, now()));
+        };
+        let runtime = self.agent.pg.runtime();
+        match rebuild::rebuild(runtime, self.exec, copy, &deadline, &mut progress) {
+            Ok(Rebuild::Copied) => Ok(()),
+            Ok(Rebuild::Failed { words, .. }) => Err(Failure::new(words)),
+            Err(error) => Err(Failure::new(chain(&error))),
+        }
+    }
+
+    fn start(&mut self) -> Result<(), Failure> {
+        let node = self.node()?;
+        // With the programs that fit the new data.
+        let log = PathBuf::from(LOG_ROOT).join(format!("{}.log", self.agent.resource));
+        self.agent.pg = Postgres::new(self.exec, &self.agent.params, log)
+            .map_err(|error| Failure::new(chain(&error)))?
+            .until(self.agent.deadline);
+        let settings = self.agent.standby_settings(Some(&node));
+        let borrowed: Vec<(&str, Option<&str>)> =
+            settings.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+        let deadline = self.agent.deadline;
+        self.agent
+            .pg
+            .set_auto_conf(&borrowed)
+            .and_then(|()| self.agent.pg.ensure_standby_signal())
+            .and_then(|()| self.agent.pg.start(&deadline))
+            .map_err(Failure::new)
+    }
+
+    fn await_streaming(&mut self) -> Result<(), Failure> {
+        let node = self.node()?;
+        loop {
+            let bound = self.agent.deadline.within(Duration::from_secs(5));
+            let now = self.agent.pg.look(&bound);
+            match &now.sql {
+                Sql::Standby(standby) if standby.streams() => break,
+                _ if now.process == Process::None => {
+                    return Err(Failure::new("PostgreSQL ended: see its log"));
+                }
+                _ if self.agent.deadline.expired() => {
+                    return Err(Failure::new("PostgreSQL runs and does not stream yet"));
+                }
+                _ => self.agent.deadline.sleep(Duration::from_millis(200)),
+            }
+        }
+        self.in_turn(|agent| {
+            let cib = agent.view().and_then(|view| view.ledger());
+            agent.note_followed(cib, &node);
+            if let OwnFile::Read(own) = agent.home.read() {
+                agent.publish_ack(&own, true);
+            }
+        })
+    }
+
+    fn drop_old(&mut self) -> Result<(), Failure> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        if swap::is_done(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))? {
+            swap::finish(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))?;
+        }
+        files::remove_durably(&self.state, LAYOUT).map_err(|error| Failure::new(chain(&error)))
+    }
+
+    fn read_layout(&self) -> Option<Layout> {
+        let path = self.state.join(LAYOUT);
+        if files::look(&path) == Seen::Missing {
+            return None;
+        }
+        let text = files::read_root_owned(&path, 1 << 20).map_err(|error| chain(&error));
+        match text.and_then(|text| Layout::parse(&text).map_err(|error| error.to_string())) {
+            Ok(layout) => Some(layout),
+            Err(why) => {
+                self.log.note(&why);
+                None
+            }
+        }
+    }
+
+    fn write_layout(&self, layout: &Layout) -> Result<(), Failure> {
+        let text = layout
+            .to_text()
+            .ok_or_else(|| Failure::new("a path of the data is no text, or holds a line break"))?;
+        files::write_durably(&self.state, LAYOUT, text.as_bytes(), 0o600)
+            .map_err(|error| Failure::new(chain(&error)))
+    }
+
+    /// Ledger work needs the turn, which monitors want as well.
+    fn in_turn<T>(&mut self, work: impl FnOnce(&mut Agent<'_>) -> T) -> Result<T, Failure> {
+        self.agent.home.take_turn(FOR_ITS_TURN).map_err(|error| Failure::new(chain(&error)))?;
+        let value = work(self.agent);
+        self.agent.home.end_turn();
+        Ok(value)
+    }
+
+    fn summary(&self, subject: &Subject, result: &Result<(), Failure>) -> Summary {
+        let (outcome, failure, next_command) = match result {
+            Ok(()) => (Outcome::Done, String::new(), String::new()),
+            Err(failure) => (Outcome::Failed, failure.why.clone(), failure.next_command.clone()),
+        };
+        let live = self.source.as_ref();
+        Summary {
+            resource: subject.resource().to_owned(),
+            node: subject.me.to_string(),
+            attempt: self.attempt,
+            method: self.method,
+            source: live.map(|live| live.node.to_string()).unwrap_or_default(),
+            system_id: live.map(|live| live.system_id.to_string()).unwrap_or_default(),
+            begun: self.begun,
+            ended: now(),
+            outcome,
+            phase: self.phase,
+            reason: self.reason.clone(),
+            failure,
+            next_command,
+            old_copy: self.old_copy(),
+            copied_bytes: self.copied,
+            log: self.log.path().display().to_string(),
+        }
+    }
+}
+
+/// What is written, as `start` wants it.
+pub fn written(home: &RecoveryHome) -> Marked {
+    marked(&home.marker())
+}

@@ -1,0 +1,28 @@
+//! `pgtwin recover`: the worker that `start` and `monitor` start, not for people. Floor 4.
+
+use clap::Args;
+
+use super::{End, say};
+use crate::agent::worker;
+use crate::sys::exec::System;
+
+/// Bring this node's data back, by an order of the agent
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The resource.
+    #[arg(long)]
+    resource: String,
+    /// The order.
+    #[arg(long)]
+    order: String,
+}
+
+pub(super) fn run(options: &Options) -> End {
+    match worker::recover(&System, &options.resource, &options.order) {
+        Ok(()) => End::Ok,
+        Err(why) => {
+            say::problem(format_args!("{why}"));
+            End::Attention
+        }
+    }
+}
