@@ -2,6 +2,7 @@
 
 mod first_start;
 mod primaries;
+mod recovery;
 mod rounds;
 mod two_nodes_alone;
 mod two_nodes_more;
