@@ -25,6 +25,8 @@ const PREFERRED_SCORE: i32 = 12_000;
 /// How long a standby waits for its stream from a new primary, to confirm the promotion at once: the
 /// address of the service waits for that. Whoever comes later is found by its monitor.
 const FOR_THE_STREAM: Duration = Duration::from_millis(150);
+/// How long a primary that crashed may replay before the others are told where it is.
+const FOR_REPLAY: Duration = Duration::from_millis(150);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -54,7 +56,12 @@ impl Agent<'_> {
         if self.standalone {
             return Outcome::ok();
         }
-        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        let mut instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        if let (Sql::Starting(_), When::Pre, What::Promote) =
+            (&instance.sql, notification.when, notification.what)
+        {
+            instance = self.await_replay(instance);
+        }
         match (&instance.sql, notification.when, notification.what) {
             (Sql::Primary(_), When::Pre, What::Stop) => {
                 let leaving = nodes(&notification.stop);
@@ -91,6 +98,21 @@ impl Agent<'_> {
             _ => {}
         }
         Outcome::ok()
+    }
+
+    /// A primary that has just crashed may have more than the candidate, and would part from it: it gets
+    /// a moment to say so. The candidate looks around meanwhile, which takes as long.
+    fn await_replay(&self, first: Instance) -> Instance {
+        if !self.is_barred_already() {
+            return first;
+        }
+        let end = self.deadline.within(FOR_REPLAY);
+        let mut now = first;
+        while matches!(now.sql, Sql::Starting(_)) && !end.expired() {
+            end.sleep(Duration::from_millis(30));
+            now = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        }
+        now
     }
 
     /// Waits a little until the standbys that were just started stream, so that one round of care
