@@ -26,7 +26,7 @@ const PREFERRED_SCORE: i32 = 12_000;
 /// address of the service waits for that. Whoever comes later is found by its monitor.
 const FOR_THE_STREAM: Duration = Duration::from_millis(150);
 /// How long a primary that crashed may replay before the others are told where it is.
-const FOR_REPLAY: Duration = Duration::from_millis(150);
+const FOR_REPLAY: Duration = Duration::from_millis(300);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -83,8 +83,8 @@ impl Agent<'_> {
                 self.before_promotion(&instance, &nodes(&notification.promote));
             }
             (Sql::Standby(_), When::Post, What::Promote) => {
+                // What it said about its position the promotion has withdrawn; its monitor does so again.
                 self.join(nodes(&notification.promote).first());
-                self.withdraw_position();
             }
             // Somebody is going to be promoted right after this: it is no cold start.
             (Sql::Standby(_), When::Post, What::Start)
