@@ -24,6 +24,10 @@ use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::lsn::Lsn;
 
+/// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
+/// set up the service's address just now.
+const FOR_THE_ADDRESS: Duration = Duration::from_millis(300);
+
 /// The score that a member gives itself at a cold start: below any heir's.
 pub const COLD_SCORE: i32 = 5_000;
 
@@ -169,6 +173,10 @@ impl Agent<'_> {
             let state = self.primary_state(&settled);
             self.publish_state(&state);
             return self.primary_outcome(&settled);
+        }
+        if self.cache.asked == 0 {
+            // Just promoted: the address of the service begins to start at this moment, and comes first.
+            self.deadline.sleep(FOR_THE_ADDRESS);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
         let state = self.primary_state(&cared);
