@@ -313,8 +313,10 @@ fn imports(code: &str) -> Vec<String> {
             let before = before.trim();
             before.is_empty() || before.starts_with("pub")
         });
+        // `pub enum Cause {` declares nothing.
+        let whole = !code[..at].ends_with(is_word);
         let end = code[at..].find(';').map(|end| at + end);
-        if let (true, Some(end)) = (starts_line, end) {
+        if let (true, Some(end)) = (starts_line && whole, end) {
             imports.push(code[at + 4..end].trim().trim_start_matches("::").to_owned());
         }
     }
@@ -410,6 +412,7 @@ fn what_is_allowed_is_not_caught() {
         ),
         ("ocf/a.rs", "#[cfg(test)]\nmod tests { use quick_xml::Reader; }"),
         ("decide/a.rs", "use crate::ocf::params::Params;\nuse crate::decide::score;"),
+        ("decide/a.rs", "pub enum Cause {\n    One,\n}\nconst A: u8 = 1;"),
         ("ocf/a.rs", "use std::fmt;\nfn f() {\n    use fmt::Write as _;\n}"),
         ("cluster/a.rs", "use quick_xml::events::Event;"),
         ("sys/exec.rs", "use std::process::Command;"),

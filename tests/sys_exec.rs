@@ -132,6 +132,33 @@ fn a_daemon_left_behind_is_neither_waited_for_nor_killed() {
 }
 
 #[test]
+fn a_death_by_signal_takes_its_group_along() {
+    let out = run(&sh("sleep 600 >/dev/null 2>&1 & echo $!; kill -KILL $$"));
+    assert_eq!(out.ended, Ended::Signaled(9));
+    eventually("the sleeper is gone", || !alive(out.stdout.trim()));
+}
+
+#[test]
+fn a_watcher_sees_each_line_of_standard_error_when_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    // The child goes on only when its first line was seen.
+    let script = "printf 'one\n\nhalf' >&2; until [ -e $0 ]; do sleep 0.01; done; \
+                  printf ' more\rtwo\n' >&2; echo no; printf 'last' >&2";
+    let cmd = sh(script).arg(go.display().to_string());
+    let mut lines = Vec::new();
+    let out = System
+        .run_watched(&cmd, &mut |line| {
+            lines.push(line.to_owned());
+            fs::write(&go, "").unwrap();
+        })
+        .unwrap();
+    assert_eq!(lines, ["one", "half more", "two", "last"]);
+    assert_eq!((out.ended, out.stdout.as_str()), (Ended::Exited(0), "no\n"));
+    assert_eq!(out.stderr, "one\n\nhalf more\rtwo\nlast");
+}
+
+#[test]
 fn a_child_dies_with_its_parent() {
     // A second process of this test runs a command and is killed.
     let dir = tempfile::tempdir().unwrap();

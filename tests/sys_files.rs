@@ -13,7 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use pgtwin::sys::files::{
     FileError, Kind, Seen, boot_id, ensure_root_dir, lock_file, look, look_through,
-    read_root_owned, read_untrusted, read_untrusted_bytes, remove_durably, write_durably,
+    read_root_owned, read_tail, read_untrusted, read_untrusted_bytes, remove_durably,
+    write_durably,
 };
 use tempfile::TempDir;
 
@@ -92,6 +93,7 @@ fn only_a_regular_file_is_read_and_nothing_else_hangs() {
         let errors = [
             read_untrusted(&path, 100).unwrap_err(),
             read_untrusted_bytes(&path, 100).unwrap_err(),
+            read_tail(&path, 100).unwrap_err(),
             read_root_owned(&path, 100).unwrap_err(),
         ];
         for error in errors {
@@ -125,6 +127,18 @@ fn what_is_not_utf8_is_an_error_as_text_and_whole_as_bytes() {
     fs::write(&path, b"# caf\xe9\n").unwrap();
     assert!(matches!(read_untrusted(&path, 100), Err(FileError::NotText { .. })));
     assert_eq!(read_untrusted_bytes(&path, 100).unwrap(), b"# caf\xe9\n");
+}
+
+#[test]
+fn the_tail_of_a_file_begins_with_a_whole_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    fs::write(&path, "one\ntwo\nthree\n").unwrap();
+    for (max, expected) in [(100, "one\ntwo\nthree\n"), (9, "three\n"), (3, ""), (0, "")] {
+        assert_eq!(read_tail(&path, max).unwrap(), expected, "{max}");
+    }
+    fs::write(&path, b"one\ncaf\xe9\n").unwrap();
+    assert_eq!(read_tail(&path, 6).unwrap(), "caf\u{fffd}\n");
 }
 
 #[test]

@@ -3,4 +3,6 @@
 pub mod ledger_file;
 pub mod pacemaker;
 pub mod peer;
+pub mod recovery_file;
+pub mod recovery_log;
 pub mod sql;

@@ -2,12 +2,14 @@
 //! replication connection: the login, TLS and protocol that a walreceiver would use. Floor 2.
 
 mod answer;
+pub mod source;
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::decide::source::Login;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -69,15 +71,6 @@ impl Slot {
             Some(_) => None,
         }
     }
-}
-
-/// Which kind of connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Login {
-    /// As a walreceiver logs in.
-    Replication,
-    /// To the database `postgres`, as pg_rewind logs in.
-    Postgres,
 }
 
 /// What a peer answered.
@@ -237,7 +230,12 @@ fn ask_in(
         None => None,
     };
     let cmd = command(psql, peer, login, address, commands, deadline.left());
-    let output = exec.run(&cmd).map_err(|error| PeerAnswer::Unknown(chain(&error)))?;
+    run(exec, &cmd)
+}
+
+/// What psql printed, if it came to its own end.
+fn run(exec: &dyn Exec, cmd: &Cmd) -> Result<Output, PeerAnswer> {
+    let output = exec.run(cmd).map_err(|error| PeerAnswer::Unknown(chain(&error)))?;
     match output.ended {
         Ended::TimedOut => Err(PeerAnswer::NoAnswer),
         Ended::Signaled(signal) => {
@@ -256,6 +254,17 @@ fn command(
     commands: &[String],
     limit: Duration,
 ) -> Cmd {
+    let conninfo = conninfo(peer, login, address, limit);
+    let mut cmd = psql.args(["-X", "-At", "-w"]).limit(limit);
+    for command in commands {
+        cmd = cmd.arg("-c").arg(command);
+    }
+    // It holds no secret: those are in the file that it names.
+    cmd.arg("-d").arg(conninfo.to_text())
+}
+
+/// How a login is made.
+fn conninfo(peer: &Peer, login: Login, address: Option<IpAddr>, limit: Duration) -> Conninfo {
     let mut conninfo = Conninfo::new();
     conninfo.set("host", &peer.host);
     if let Some(address) = address.filter(|address| address.to_string() != peer.host) {
@@ -276,12 +285,7 @@ fn command(
     }
     conninfo.set("application_name", "pgtwin_peer");
     conninfo.set("connect_timeout", &limit.as_secs().max(2).to_string());
-    let mut cmd = psql.args(["-X", "-At", "-w"]).limit(limit);
-    for command in commands {
-        cmd = cmd.arg("-c").arg(command);
-    }
-    // It holds no secret: those are in the file that it names.
-    cmd.arg("-d").arg(conninfo.to_text())
+    conninfo
 }
 
 /// The addresses of a peer; none for a socket directory. A name is resolved by `getent`, because

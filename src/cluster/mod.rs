@@ -7,5 +7,7 @@ pub mod known;
 pub mod ledger;
 pub mod node;
 pub mod position;
+pub mod recovery;
+pub mod sealed;
 pub mod topology;
 pub mod xml;

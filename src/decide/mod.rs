@@ -1,12 +1,16 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
 
+pub mod broken_replication;
 pub mod election;
 pub mod facts;
 pub mod force;
 pub mod forget;
 pub mod monitor;
 pub mod promote;
+pub mod recovery;
+pub mod recovery_check;
 pub mod report;
+pub mod source;
 pub mod standby;
 pub mod start;
 pub mod sync;

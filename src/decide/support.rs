@@ -7,12 +7,17 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
+use super::source::{
+    Answer, Databases, PG_DEFAULT, PG_GLOBAL, Passfile, Sender, Server, Session, SessionIdentity,
+    Settings, Slot, Source, Tablespace,
+};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Member, Position, Publication};
 use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::lsn::{Lsn, Timeline};
+use crate::postgres::version::Version;
 
 /// The database system of all tests.
 pub const SYSTEM: u64 = 7;
@@ -169,6 +174,67 @@ pub fn in_recovery() -> Sql {
         system_id: SYSTEM,
         slots: Vec::new(),
     }))
+}
+
+/// A source that everything is well with: `n1`, a primary on timeline 2, asked from `n2`.
+pub fn source() -> Source {
+    Source {
+        replication: Answer::In(Sender {
+            primary: true,
+            system_id: SYSTEM,
+            timeline: Timeline(2),
+            lsn: Lsn(0x900_0000),
+            version: Version { major: 17, minor: 5 },
+        }),
+        postgres: Answer::In(session()),
+    }
+}
+
+/// What its session in the database postgres tells.
+pub fn session() -> Session {
+    let in_pgdata = |oid, bytes| Tablespace { oid, bytes: Some(bytes), location: String::new() };
+    Session {
+        identity: Known::Known(SessionIdentity { system_id: SYSTEM, in_recovery: false }),
+        checkpoint_timeline: Known::Known(Timeline(2)),
+        settings: Known::Known(Settings {
+            full_page_writes: true,
+            max_slots: 10,
+            max_walsenders: 10,
+            wal_kept: 1 << 30,
+        }),
+        slots_used: Known::Known(1),
+        slot: Known::Known(Some(Slot {
+            physical: true,
+            active: false,
+            wal_status: "reserved".into(),
+        })),
+        walsenders: Known::Known(1),
+        not_executable: Known::Known(Vec::new()),
+        tablespaces: Known::Known(vec![
+            in_pgdata(PG_DEFAULT, 10 << 30),
+            in_pgdata(PG_GLOBAL, 1 << 20),
+        ]),
+        databases: Known::Known(Databases { bytes: 10 << 30, unmeasured: 0 }),
+        wal_bytes: Known::Known(Some(1 << 30)),
+        has_segment: Known::Known(true),
+    }
+}
+
+/// `n1` as a server to log in to, with a passfile that fits.
+pub fn server() -> Server {
+    Server {
+        node: "n1".into(),
+        host: "10.0.0.11".into(),
+        port: 5432,
+        user: "replicator".into(),
+        passfile: Passfile::Read {
+            path: "/pass".into(),
+            mode: 0o600,
+            replication: Some(1),
+            postgres: Some(2),
+            bad: Vec::new(),
+        },
+    }
 }
 
 /// SplitMix64: numbers by chance, the same in every run.

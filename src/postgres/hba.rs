@@ -181,17 +181,26 @@ impl Presence {
             .filter(|(present, _)| present.is_none());
         missing
             .flat_map(|(_, database)| {
-                addresses.iter().map(move |address| {
-                    let address = match address.parse() {
-                        Ok(IpAddr::V4(_)) => format!("{address}/32"),
-                        Ok(IpAddr::V6(_)) => format!("{address}/128"),
-                        Err(_) => (*address).to_owned(),
-                    };
-                    format!("host  {database}  {}  {address}  scram-sha-256", quote(user))
-                })
+                addresses.iter().map(move |address| line(database, user, address))
             })
             .collect()
     }
+}
+
+/// The line that lets a user in from an address (an IP address, one with a mask, or a host name) by
+/// password.
+pub fn line(database: &str, user: &str, address: &str) -> String {
+    let address = match address.parse() {
+        Ok(IpAddr::V4(_)) => format!("{address}/32"),
+        Ok(IpAddr::V6(_)) => format!("{address}/128"),
+        Err(_) => address.to_owned(),
+    };
+    format!("host  {database}  {}  {address}  scram-sha-256", quote(user))
+}
+
+/// The line that lets a user in by the unix socket, as the system's user of that name.
+pub fn local_line(database: &str, user: &str) -> String {
+    format!("local  {database}  {}  peer", quote(user))
 }
 
 fn find(rules: &[Rule], target: Target, user: &str) -> Option<u32> {

@@ -3,12 +3,15 @@
 pub mod conf;
 pub mod conninfo;
 pub mod control_data;
+pub mod copy_tools;
 pub mod hba;
 pub mod history;
 pub mod identify;
 pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;
+pub mod refusal;
+pub mod server_log;
 pub mod slot_name;
 pub mod start_conf;
 pub mod sync_names;

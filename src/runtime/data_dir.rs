@@ -179,8 +179,8 @@ fn examine(place: &Place) -> Examined {
     }
 }
 
-/// `PG_VERSION` where there is one, else any other name but that of an empty file system; none in an
-/// empty directory. Nothing is kept of a directory with millions of names.
+/// `PG_VERSION` where there is one, else any other name but that of an empty file system and of a copy
+/// that was not finished; none in an empty directory. Nothing is kept of a directory with millions of names.
 fn first_name_in(place: &Place) -> io::Result<Option<OsString>> {
     let mut first = None;
     for entry in fs::read_dir(&place.pgdata)? {
@@ -188,7 +188,7 @@ fn first_name_in(place: &Place) -> io::Result<Option<OsString>> {
         if name == "PG_VERSION" {
             return Ok(Some(name));
         }
-        if name != "lost+found" {
+        if name != "lost+found" && name != super::layout::NEW {
             first.get_or_insert(name);
         }
     }

@@ -2,6 +2,7 @@
 //! errors in one line. Floor 2.
 
 mod ending;
+pub mod recovery_facts;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

@@ -8,14 +8,23 @@ pub mod bare;
 pub mod binaries;
 pub mod data_dir;
 pub mod instance;
+pub mod layout;
 pub mod look;
+pub mod own_files;
+pub mod passfile;
+pub mod rebuild;
 pub mod recover;
+pub mod rewind;
+pub mod room;
+pub mod server_log;
 pub mod settings;
 pub mod shutdown;
+pub mod source;
 pub mod start;
 pub mod start_log;
 pub mod startup_process;
 pub mod stop;
+pub mod swap;
 pub mod wal;
 
 use std::path::{Path, PathBuf};
@@ -210,7 +219,7 @@ pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), Runti
 /// What matters of a log or of standard error, on one line: the last FATAL, PANIC or error with
 /// what was said just before and after it, else the last lines.
 pub(crate) fn last_words(text: &str) -> String {
-    const GRAVE: [&str; 4] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: "];
+    const GRAVE: [&str; 5] = ["PANIC:  ", "FATAL:  ", "ERROR:  ", "error: ", "fatal: "];
     const OTHER: [&str; 5] = ["LOG:  ", "WARNING:  ", "HINT:  ", "DETAIL:  ", "NOTICE:  "];
     const USUAL: [&str; 3] =
         ["LOG:  database system", "LOG:  starting PostgreSQL", "LOG:  listening on"];

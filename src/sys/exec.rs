@@ -25,7 +25,7 @@ use nix::unistd::{Gid, Pid, Uid, chdir, getppid, setgroups, setresgid, setresuid
 
 use super::deadline::Deadline;
 use super::privilege::{PrivilegeError, User, guard_is_free};
-use pump::{Pump, Stop};
+use pump::{Pump, Stop, Watcher};
 
 pub use command::{Cmd, Ended, Exec, ExecError, Output, RunAs};
 
@@ -42,32 +42,19 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// A child gets: `cmd.env` and no other variable, its directory entered as its own user, umask
 /// 077, no descriptor but 0 to 2, default signals, a process group of its own. It is killed when
 /// its limit is over, with its group (SIGTERM, then SIGKILL: up to 0.2 s beyond the limit, 1.2 s if
-/// it hangs in the kernel and is left behind), and when this process dies, alone. What it started in the
-/// background and left behind at a normal end lives on.
+/// it hangs in the kernel and is left behind), and when this process dies, alone. Where a signal ended
+/// it, its group is killed too. What it started in the background and left behind at a normal end lives
+/// on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
 impl Exec for System {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
-        let deadline = Deadline::after(cmd.limit);
-        let mut command = prepare(cmd, Ties::Child)?;
-        let stdin = if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let failed = |source| ExecError::Io { program: describe(cmd), source };
-        let mut child = command.spawn().map_err(failed)?;
-        let group = Group(group_of(&child));
-        let pump = Pump::new(&mut child, &cmd.stdin).map_err(failed);
-        let ended = pump.and_then(|mut pump| {
-            let ended = watch(&mut child, &group, &mut pump, &deadline).map_err(failed)?;
-            let (stdout, stderr) = pump.into_output();
-            Ok(Output { ended, stdout, stderr })
-        });
-        if ended.is_err() {
-            // Whatever went wrong while watching, nothing is left unwatched.
-            group.kill(Signal::SIGKILL);
-            let _ = child.try_wait();
-        }
-        ended
+        run(cmd, None)
+    }
+
+    fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        run(cmd, Some(line))
     }
 
     /// All at the same time. Each is watched by a thread that lives until its child is over: a
@@ -85,6 +72,28 @@ impl Exec for System {
             watched.into_iter().zip(cmds).map(join).collect()
         })
     }
+}
+
+fn run<'a>(cmd: &'a Cmd, watcher: Option<Watcher<'a>>) -> Result<Output, ExecError> {
+    let deadline = Deadline::after(cmd.limit);
+    let mut command = prepare(cmd, Ties::Child)?;
+    let stdin = if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let failed = |source| ExecError::Io { program: describe(cmd), source };
+    let mut child = command.spawn().map_err(failed)?;
+    let group = Group(group_of(&child));
+    let pump = Pump::new(&mut child, &cmd.stdin, watcher).map_err(failed);
+    let ended = pump.and_then(|mut pump| {
+        let ended = watch(&mut child, &group, &mut pump, &deadline).map_err(failed)?;
+        let (stdout, stderr) = pump.into_output();
+        Ok(Output { ended, stdout, stderr })
+    });
+    if ended.is_err() {
+        // Whatever went wrong while watching, nothing is left unwatched.
+        group.kill(Signal::SIGKILL);
+        let _ = child.try_wait();
+    }
+    ended
 }
 
 impl System {
@@ -132,6 +141,10 @@ fn watch(
     deadline: &Deadline,
 ) -> io::Result<Ended> {
     if pump.until(deadline)? == Stop::Exited {
+        if pump.was_killed()? {
+            // It could not look after its own children.
+            group.kill(Signal::SIGKILL);
+        }
         return match child.try_wait()? {
             Some(status) => Ok(ended(status)),
             None => Err(io::Error::other("it ended, but its exit status is not there")),

@@ -5,7 +5,7 @@ mod durable;
 mod lock;
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -227,6 +227,22 @@ pub fn read_untrusted(path: &Path, max: u64) -> Result<String, FileError> {
 pub fn read_untrusted_bytes(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     let (file, _) = open_regular(path)?;
     read_bounded(path, file, max)
+}
+
+/// The whole lines among the last `max` bytes of a file that somebody else controls, with the same
+/// care; what is not UTF-8 in it is replaced.
+pub fn read_tail(path: &Path, max: u64) -> Result<String, FileError> {
+    let (mut file, entry) = open_regular(path)?;
+    let from = entry.size.saturating_sub(max);
+    file.seek(SeekFrom::Start(from)).map_err(|e| io_error("read", path, e))?;
+    let mut bytes = Vec::with_capacity(4096);
+    // It may grow meanwhile.
+    file.take(max).read_to_end(&mut bytes).map_err(|e| io_error("read", path, e))?;
+    if from > 0 {
+        let begin = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |end| end + 1);
+        bytes.drain(..begin);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn open_regular(path: &Path) -> Result<(File, Entry), FileError> {

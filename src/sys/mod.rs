@@ -1,11 +1,14 @@
 //! Floor 2: processes, privileges, files, deadlines and logs.
 
 pub mod deadline;
+pub mod detach;
 pub mod exec;
 pub mod files;
 pub mod log;
+pub mod mounts;
 pub mod privilege;
 pub mod process;
+pub mod utc;
 
 mod chain;
 

@@ -2,6 +2,7 @@
 //! `identity`. Floor 2.
 
 mod identity;
+mod kin;
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
@@ -19,8 +20,10 @@ use super::chain;
 use super::files::read_untrusted_bytes;
 
 pub use identity::{
-    Expectation, Found, Identity, Proven, Signal, SignalError, find_all, prove, working_in,
+    Expectation, Found, Identity, Proven, Signal, SignalError, find_all, prove, prove_start,
+    working_in,
 };
+pub use kin::{Kin, find_kin};
 
 /// What the kernel says of a process. `exe` and `cwd` are read as the links they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct ProcessFacts {
     pub pid: i32,
     /// Its parent's.
     pub ppid: i32,
+    /// The session that it is in: the number of the process that made it, which may be gone.
+    pub session: i32,
     /// `R`, `S`, `D`, `T` (stopped), `Z` (dead, not reaped) and so on, as in proc(5).
     pub state: char,
     /// Real user.
@@ -97,7 +102,7 @@ fn facts(pid: i32) -> io::Result<ProcessFacts> {
         Mode::empty(),
     )?;
     let bad = |what| io::Error::new(ErrorKind::InvalidData, what);
-    let (state, ppid, start_ticks) =
+    let Stat { state, ppid, session, start_ticks } =
         parse_stat(&read(&dir, "stat")?).ok_or_else(|| bad("unreadable stat"))?;
     let (uid, euid) = parse_uids(&read(&dir, "status")?).ok_or_else(|| bad("unreadable status"))?;
     // cmdline is left alone: reading it waits for the process's memory map, and hangs with it.
@@ -108,7 +113,7 @@ fn facts(pid: i32) -> io::Result<ProcessFacts> {
         Err(Errno::ENOENT | Errno::ESRCH) => None,
         Err(e) => return Err(e.into()),
     };
-    Ok(ProcessFacts { pid, ppid, state, uid, euid, exe, cwd, cwd_id, start_ticks })
+    Ok(ProcessFacts { pid, ppid, session, state, uid, euid, exe, cwd, cwd_id, start_ticks })
 }
 
 fn read(dir: &OwnedFd, name: &str) -> io::Result<String> {
@@ -134,15 +139,38 @@ fn without_deleted(path: PathBuf) -> PathBuf {
     }
 }
 
-/// State, parent and start (fields 3, 4 and 22) of proc_pid_stat(5). The name in parentheses may
-/// contain anything, so the fields are counted from its last parenthesis.
-fn parse_stat(text: &str) -> Option<(char, i32, u64)> {
+/// What is used of proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    ppid: i32,
+    session: i32,
+    start_ticks: u64,
+}
+
+/// Fields 3, 4, 6 and 22. The name in parentheses may contain anything, so the fields are counted
+/// from its last parenthesis.
+fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
-    let start = fields.nth(17)?.parse().ok()?;
-    Some((state, ppid, start))
+    let session = fields.nth(1)?.parse().ok()?;
+    let start_ticks = fields.nth(15)?.parse().ok()?;
+    Some(Stat { state, ppid, session, start_ticks })
+}
+
+/// Of a process that may be anybody's: this file is open to everybody and waits for nothing. `None`
+/// when the process is gone.
+fn stat(pid: i32) -> Result<Option<Stat>, String> {
+    let path = PathBuf::from(format!("/proc/{pid}/stat"));
+    match read_untrusted_bytes(&path, 1 << 16) {
+        Ok(bytes) => parse_stat(&String::from_utf8_lossy(&bytes))
+            .map(Some)
+            .ok_or_else(|| format!("{}: not understood", path.display())),
+        Err(_) if process(pid) == Process::Gone => Ok(None),
+        Err(e) => Err(chain(&e)),
+    }
 }
 
 fn parse_uids(text: &str) -> Option<(u32, u32)> {
@@ -199,11 +227,14 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_does_not_shift_the_fields() {
-        let tail = "S 7 3 3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9";
+        let tail = "S 7 3 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9";
+        let stat = Stat { state: 'S', ppid: 7, session: 5, start_ticks: 4711 };
         for name in ["postgres", "a b", "a) R 1 (b", ") ) )", ""] {
-            assert_eq!(parse_stat(&format!("12 ({name}) {tail}")), Some(('S', 7, 4711)), "{name}");
+            assert_eq!(parse_stat(&format!("12 ({name}) {tail}")), Some(stat), "{name}");
         }
-        for text in ["", "12", "12 (x)", "12 (x) S", "12 (x) S 7 3", "12 (x) S seven 3"] {
+        for text in
+            ["", "12", "12 (x)", "12 (x) S", "12 (x) S 7 3", "12 (x) S seven 3", "12 (x) S 7 3 5"]
+        {
             assert_eq!(parse_stat(text), None, "{text}");
         }
     }

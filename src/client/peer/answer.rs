@@ -80,7 +80,7 @@ pub(super) fn setting(output: &Output) -> Result<String, PeerAnswer> {
 
 /// Parts of messages of libpq and the server, and what they mean. The server's may be translated:
 /// those end as unknown, with their text.
-const NOT_LET_IN: [&str; 12] = [
+const NOT_LET_IN: [&str; 13] = [
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
@@ -93,6 +93,7 @@ const NOT_LET_IN: [&str; 12] = [
     "password could not be",
     "certificate",
     "requires a password",
+    "permission denied for database",
 ];
 const NOT_YET: [&str; 4] = [
     "the database system is starting up",
@@ -114,7 +115,7 @@ const NO_ROUTE: [&str; 5] = [
     "could not translate host name",
 ];
 
-fn failure(output: &Output) -> PeerAnswer {
+pub(super) fn failure(output: &Output) -> PeerAnswer {
     let stderr = output.stderr.trim();
     let says = |parts: &[&str]| parts.iter().any(|part| stderr.contains(part));
     let message = one_line(stderr);
@@ -139,7 +140,7 @@ fn failure(output: &Output) -> PeerAnswer {
     }
 }
 
-/// The last message of several attempts, without psql's own prefix.
+/// The messages of several attempts on one line, without psql's own prefix.
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let first = lines.first().copied().unwrap_or_default();

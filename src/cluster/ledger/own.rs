@@ -6,6 +6,7 @@ use super::entry::{Entry, PromotionId};
 use super::store::Store;
 use super::text::LedgerError;
 use crate::cluster::node::NodeName;
+use crate::cluster::sealed::{seal, unseal};
 use crate::postgres::lsn::Timeline;
 
 /// What a member keeps on its own disk: the ledger, and the promotion whose data it has.
@@ -59,19 +60,13 @@ impl Own {
                 }
             }
         }
-        let _ = writeln!(text, "sum {:016x}", checksum(&text));
-        text
+        seal(text)
     }
 
     /// Reads a file of this resource and node.
     pub fn parse(text: &str, resource: &str, node: &NodeName) -> Result<Self, LedgerError> {
         let file = |what: &str| LedgerError::File(what.to_owned());
-        let body_end = text.rfind("sum ").ok_or_else(|| file("it has no checksum (cut off?)"))?;
-        let (body, sum) = text.split_at(body_end);
-        let sum = sum.trim_end_matches('\n').strip_prefix("sum ").unwrap_or_default();
-        if sum != format!("{:016x}", checksum(body)) {
-            return Err(file("its checksum does not match (damaged, or edited by hand)"));
-        }
+        let body = unseal(text).map_err(file)?;
         let mut lines = body.lines();
         if lines.next() != Some(MAGIC) {
             return Err(file("it was written by another version or program"));
@@ -103,10 +98,4 @@ impl Own {
         own.store.normalize();
         Ok(own)
     }
-}
-
-/// FNV-1a over 64 bits: against damage, not against malice (the file is root's).
-fn checksum(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -161,6 +161,14 @@ pub trait Exec {
     /// Runs it to its end or its limit. A non-zero exit is an `Output`, not an error.
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError>;
 
+    /// The same, and each line of its standard error is shown as it comes: a line ends with a line
+    /// feed or a carriage return, and an empty one is not shown. Nothing else is done meanwhile.
+    fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        let output = self.run(cmd)?;
+        output.stderr.split(['\n', '\r']).filter(|text| !text.is_empty()).for_each(line);
+        Ok(output)
+    }
+
     /// Runs several that do not depend on each other; the answers in the same order.
     fn run_all(&self, cmds: &[Cmd]) -> Vec<Result<Output, ExecError>> {
         cmds.iter().map(|cmd| self.run(cmd)).collect()

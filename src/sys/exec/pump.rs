@@ -30,8 +30,14 @@ pub(super) enum Stop {
     Deadline,
 }
 
+/// Whom the lines of standard error are shown to.
+pub(super) type Watcher<'a> = &'a mut dyn FnMut(&str);
+
 /// The pipes of one child.
 pub(super) struct Pump<'a> {
+    watcher: Option<Watcher<'a>>,
+    /// How much of standard error it has seen.
+    shown: usize,
     child: Pid,
     pidfd: Option<OwnedFd>,
     stdin: Option<ChildStdin>,
@@ -42,7 +48,11 @@ pub(super) struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     /// Takes the pipes of a child that was just started.
-    pub(super) fn new(child: &mut Child, input: &'a [u8]) -> io::Result<Self> {
+    pub(super) fn new(
+        child: &mut Child,
+        input: &'a [u8],
+        watcher: Option<Watcher<'a>>,
+    ) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -50,6 +60,8 @@ impl<'a> Pump<'a> {
             set_nonblocking(fd)?;
         }
         Ok(Self {
+            watcher,
+            shown: 0,
             child: Pid::from_raw(pid),
             pidfd: rustix::process::Pid::from_raw(pid)
                 .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
@@ -74,7 +86,19 @@ impl<'a> Pump<'a> {
             self.feed();
             self.stdout.take_once();
             self.stderr.take_once();
+            self.show(false);
         }
+    }
+
+    /// Shows what has come of standard error, up to the end of a line, or all of it at the end.
+    fn show(&mut self, all: bool) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let fresh = self.stderr.kept.get(self.shown..).unwrap_or_default();
+        let ends = fresh.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+        let until = if all { fresh.len() } else { ends.map_or(0, |at| at + 1) };
+        let text = String::from_utf8_lossy(fresh.get(..until).unwrap_or_default());
+        text.split(['\n', '\r']).filter(|line| !line.is_empty()).for_each(watcher);
+        self.shown += until;
     }
 
     /// Sleeps until something can be done.
@@ -113,6 +137,12 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Whether the child, over and not reaped, was ended by a signal.
+    pub(super) fn was_killed(&self) -> io::Result<bool> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        Ok(matches!(waitid(Id::Pid(self.child), flags)?, WaitStatus::Signaled(..)))
+    }
+
     fn feed(&mut self) {
         let Some(pipe) = &mut self.stdin else { return };
         match pipe.write(self.input) {
@@ -138,6 +168,7 @@ impl<'a> Pump<'a> {
                 break;
             }
         }
+        self.show(true);
     }
 
     /// Standard output and standard error, as text.

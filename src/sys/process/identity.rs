@@ -58,35 +58,55 @@ pub enum Identity {
 
 /// Finds out whether `pid` is the expected process.
 pub fn prove(pid: i32, expected: &Expectation) -> Identity {
+    match pin(pid) {
+        Ok(pinned) => match difference(&pinned.facts, expected) {
+            Ok(None) => Identity::Proven(pinned),
+            Ok(Some(why)) => Identity::Other(why),
+            Err(why) => Identity::Unknown(why),
+        },
+        Err(answer) => answer,
+    }
+}
+
+/// Finds out whether `pid` is the process that started then, in clock ticks since this boot: a number
+/// that is given out again comes with another start.
+pub fn prove_start(pid: i32, start_ticks: u64) -> Identity {
+    match pin(pid) {
+        Ok(pinned) if pinned.facts.start_ticks == start_ticks => Identity::Proven(pinned),
+        Ok(pinned) => Identity::Other(format!(
+            "pid {pid} started at tick {}, not at {start_ticks}",
+            pinned.facts.start_ticks
+        )),
+        Err(answer) => answer,
+    }
+}
+
+/// Holds on to the living process of this number, and learns what it is.
+pub(super) fn pin(pid: i32) -> Result<Proven, Identity> {
     // Negative numbers mean process groups elsewhere, 1 is init.
-    let server = Some(pid).filter(|&pid| pid > 1).and_then(rustix::process::Pid::from_raw);
-    let Some(kernel_pid) = server else {
-        return Identity::Other(format!("{pid} is not the number of a server process"));
+    let number = Some(pid).filter(|&pid| pid > 1).and_then(rustix::process::Pid::from_raw);
+    let Some(kernel_pid) = number else {
+        return Err(Identity::Other(format!("{pid} is not the number of a process of ours")));
     };
     let pidfd = match pidfd_open(kernel_pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
-        Err(rustix::io::Errno::SRCH) => return Identity::Gone,
+        Err(rustix::io::Errno::SRCH) => return Err(Identity::Gone),
         // The number of a thread: not of any process.
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {
-            return Identity::Other(format!("{pid} is a thread, not a process"));
+            return Err(Identity::Other(format!("{pid} is a thread, not a process")));
         }
-        Err(e) => return Identity::Unknown(format!("pidfd_open for pid {pid}: {e}")),
+        Err(e) => return Err(Identity::Unknown(format!("pidfd_open for pid {pid}: {e}"))),
     };
     let facts = match process(pid) {
         Process::Present(facts) => facts,
-        Process::Gone => return Identity::Gone,
-        Process::Unknown(why) => return Identity::Unknown(why),
+        Process::Gone => return Err(Identity::Gone),
+        Process::Unknown(why) => return Err(Identity::Unknown(why)),
     };
     // Still alive, after the facts were read: then the pidfd and the facts are of one process.
     match ended_within(&pidfd, Duration::ZERO) {
-        Ok(false) if !facts.is_dead() => {}
-        Ok(_) => return Identity::Gone,
-        Err(e) => return Identity::Unknown(format!("poll on pid {pid}: {e}")),
-    }
-    match difference(&facts, expected) {
-        Ok(None) => Identity::Proven(Proven { pidfd, facts }),
-        Ok(Some(why)) => Identity::Other(why),
-        Err(why) => Identity::Unknown(why),
+        Ok(false) if !facts.is_dead() => Ok(Proven { pidfd, facts }),
+        Ok(_) => Err(Identity::Gone),
+        Err(e) => Err(Identity::Unknown(format!("poll on pid {pid}: {e}"))),
     }
 }
 
@@ -131,7 +151,7 @@ fn difference(facts: &ProcessFacts, expected: &Expectation) -> Result<Option<Str
     Ok(None)
 }
 
-/// Signals that a PostgreSQL server understands, and the one that nobody survives.
+/// Signals that a PostgreSQL server or a worker of ours understands, and the one that nobody survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGHUP: read the configuration again.
@@ -142,7 +162,7 @@ pub enum Signal {
     Immediate,
     /// SIGUSR1 to the postmaster: look at the signal files (promote, logrotate).
     Look,
-    /// SIGTERM to a child of the postmaster: end this session.
+    /// SIGTERM: to a child of the postmaster, end this session; to any other process, end.
     Terminate,
     /// SIGCONT: go on after a stop.
     Continue,
@@ -166,7 +186,7 @@ impl Signal {
 
 /// Why a proven process was not reached.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} the server process {pid}")]
+#[error("cannot {what} the process {pid}")]
 pub struct SignalError {
     what: &'static str,
     pid: i32,

@@ -1,0 +1,254 @@
+//! How a node comes back whose data cannot simply follow: which way, and the steps of the worker that
+//! goes it. Floor 1.
+//!
+//! pg_rewind first, pg_basebackup where a rewind cannot work; nothing before the primary is proven and
+//! the check has passed; old data is destroyed last. Each look begins anew: a worker that was killed at
+//! any point is followed by one that finds out where things stand, and data between old and new is
+//! never started, only replaced.
+
+pub mod work;
+
+use crate::cluster::known::Known;
+use crate::cluster::recovery::Method;
+use crate::decide::recovery_check::{self, Finding, Kind};
+use crate::decide::start::{Upstream, foreign};
+
+/// Why this node's data cannot follow the primary as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There is none: no directory, or nothing in it but `lost+found`.
+    NoData,
+    /// Its line left the primary's: both are named in the words.
+    Diverged(String),
+    /// It is of another promotion under the same timeline number, which pg_rewind cannot see.
+    OtherBranch(String),
+    /// WAL that it needs is gone on the primary.
+    WalGone(String),
+}
+
+impl Cause {
+    /// The cause in words.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::NoData => "there is no data here",
+            Self::Diverged(words) | Self::OtherBranch(words) | Self::WalGone(words) => words,
+        }
+    }
+}
+
+/// What an earlier worker has left written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// Nothing.
+    Nothing,
+    /// It was at work, and the data is whole: untouched, or finished.
+    Whole,
+    /// The data is between old and new: a full copy of this database system replaces it.
+    HalfDone {
+        /// The system identifier of the primary that it came from.
+        system_id: u64,
+    },
+    /// What is written cannot be read; as bad as half done, and nobody knows of which system.
+    Unreadable(String),
+}
+
+/// Whether the data directory lies where it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// Nobody says that it is a mount point, or it is one and mounted.
+    InPlace,
+    /// It should be one and is not: what is below is the empty directory under the mount.
+    Missing(String),
+    /// That could not be found out.
+    Unknown(String),
+}
+
+/// What the check says of one method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Possible {
+    /// All that it needs is there.
+    Yes,
+    /// Something is missing that somebody can mend, named with its remedy.
+    NotNow(String),
+    /// It cannot work on this data.
+    Never(String),
+}
+
+/// What the check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// pg_rewind.
+    pub rewind: Possible,
+    /// pg_basebackup.
+    pub rebuild: Possible,
+}
+
+impl Check {
+    /// What the findings leave open.
+    #[must_use]
+    pub fn of(found: &recovery_check::Check) -> Self {
+        let rewind = match found.findings.iter().find(|one| rules_out_a_rewind(one.kind)) {
+            Some(finding) => Possible::Never(finding.to_string()),
+            None => possible(found.against_rewind()),
+        };
+        Self { rewind, rebuild: possible(found.against_rebuild()) }
+    }
+}
+
+fn possible(against: Option<&Finding>) -> Possible {
+    against.map_or(Possible::Yes, |finding| Possible::NotNow(finding.to_string()))
+}
+
+/// What no hand at the primary or at this node's configuration mends for the data as it is.
+fn rules_out_a_rewind(kind: Kind) -> bool {
+    match kind {
+        Kind::NoData | Kind::NoHints | Kind::SlotLost => true,
+        Kind::Silent
+        | Kind::NotLetIn(_)
+        | Kind::NotFoundOut
+        | Kind::InRecovery
+        | Kind::TwoServers
+        | Kind::OtherSystem
+        | Kind::Programs
+        | Kind::DataVersion
+        | Kind::Unusable
+        | Kind::NoFullPages
+        | Kind::CheckpointPending
+        | Kind::NotExecutable
+        | Kind::TooFull
+        | Kind::SlotTaken
+        | Kind::NoSlotLeft
+        | Kind::NoWalsenderLeft => false,
+    }
+}
+
+/// What is known when the way is chosen.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The parameter, for people.
+    pub pgdata: String,
+    /// What is written.
+    pub marked: Marked,
+    /// Why the data cannot follow; none inside: it can.
+    pub cause: Known<Option<Cause>>,
+    /// The system identifier of the data; none where there is no data.
+    pub system_id: Option<u64>,
+    /// The primary.
+    pub upstream: Upstream,
+    /// The primary is this node: it calls itself the source.
+    pub upstream_is_me: bool,
+    /// Where the directory lies.
+    pub mount: Mount,
+    /// Seconds until the next attempt is due, after attempts that failed.
+    pub pause: u64,
+    /// A rewind failed since the data was whole last.
+    pub rewind_failed: bool,
+    /// The check; none when it was not made yet.
+    pub check: Option<Check>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing: the data can follow.
+    Follow,
+    /// Make the check, and choose again.
+    MakeTheCheck,
+    /// Start a worker.
+    Recover(Method, String),
+    /// What stands in the way can change by itself or by somebody's hand, and the next look finds out.
+    Wait(String),
+    /// It is not this node's to recover: a person decides.
+    Refuse(String),
+}
+
+/// Which way back.
+#[must_use]
+pub fn way(facts: &Facts) -> Way {
+    match &facts.mount {
+        Mount::InPlace => {}
+        Mount::Missing(why) => {
+            return Way::Refuse(format!(
+                "pgdata={} is to be a mount point and is not mounted ({why}): mount it; nothing was \
+                 written",
+                facts.pgdata
+            ));
+        }
+        Mount::Unknown(why) => {
+            return Way::Wait(format!(
+                "whether pgdata={} is mounted could not be found out: {why}",
+                facts.pgdata
+            ));
+        }
+    }
+    let cause = match (&facts.marked, &facts.cause) {
+        (Marked::HalfDone { .. }, _) => "a recovery ended half way".to_owned(),
+        (Marked::Unreadable(why), _) => format!("the marker of a recovery is unreadable: {why}"),
+        (Marked::Nothing | Marked::Whole, Known::Unknown(why)) => {
+            return Way::Wait(format!("whether the data can follow is not known: {why}"));
+        }
+        (Marked::Nothing | Marked::Whole, Known::Known(None)) => return Way::Follow,
+        (Marked::Nothing | Marked::Whole, Known::Known(Some(cause))) => cause.words().to_owned(),
+    };
+    let live = match &facts.upstream {
+        Upstream::Live(live) => live,
+        Upstream::Nobody => return Way::Wait(format!("{cause}; there is no primary to copy")),
+        Upstream::Silent(node, why) => {
+            return Way::Wait(format!("{cause}; the primary {node} cannot be asked: {why}"));
+        }
+        Upstream::Unknown(why) => {
+            return Way::Wait(format!("{cause}; who is primary is not known: {why}"));
+        }
+    };
+    if facts.upstream_is_me {
+        return Way::Refuse(format!("{cause}; nothing is recovered from itself"));
+    }
+    let of = match &facts.marked {
+        Marked::HalfDone { system_id } => Some(*system_id),
+        Marked::Unreadable(_) => None,
+        Marked::Nothing | Marked::Whole => facts.system_id,
+    };
+    if let Some(why) = of.and_then(|system_id| foreign_system(system_id, live)) {
+        return Way::Refuse(why);
+    }
+    if facts.pause > 0 {
+        return Way::Wait(format!("{cause}; the next attempt is in {} s", facts.pause));
+    }
+    let Some(check) = &facts.check else { return Way::MakeTheCheck };
+    match method(facts, check) {
+        Ok(method) => Way::Recover(method, cause),
+        Err(why) => Way::Wait(format!("{cause}; {why}")),
+    }
+}
+
+/// Another database is never overwritten. That its promotion is not the primary's is a cause here, and
+/// no obstacle.
+fn foreign_system(system_id: u64, live: &crate::decide::start::Live) -> Option<String> {
+    if system_id == live.system_id { None } else { foreign(system_id, live) }
+}
+
+fn method(facts: &Facts, check: &Check) -> Result<Method, String> {
+    let rebuild = |why: &str| match &check.rebuild {
+        Possible::Yes => Ok(Method::Rebuild),
+        Possible::NotNow(not) | Possible::Never(not) => Err(format!("{why}{not}")),
+    };
+    match (&facts.marked, &facts.cause) {
+        (Marked::Nothing | Marked::Whole, Known::Known(Some(Cause::Diverged(_))))
+            if !facts.rewind_failed =>
+        {
+            match &check.rewind {
+                Possible::Yes => Ok(Method::Rewind),
+                // Somebody can mend it, and a rewind keeps what a copy would throw away.
+                Possible::NotNow(why) => Err(why.clone()),
+                Possible::Never(why) => rebuild(&format!("pg_rewind cannot work ({why}); ")),
+            }
+        }
+        (Marked::Nothing | Marked::Whole | Marked::HalfDone { .. } | Marked::Unreadable(_), _) => {
+            rebuild("")
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

@@ -1,0 +1,176 @@
+//! What a recovery, and the diagnosis of broken replication, want to know. Floor 2.
+
+use std::time::Duration;
+
+use crate::client::peer::Peer;
+use crate::client::peer::source::{self, Question};
+use crate::client::sql::acts;
+use crate::cluster::known::Known;
+use crate::decide::broken_replication::{self, Lower, needed, wanted};
+use crate::decide::facts::StandbyFacts;
+use crate::decide::recovery_check::{self, room::Room};
+use crate::decide::source::{Answer, Passfile, Server, Source, Tablespace};
+use crate::postgres::conninfo::Conninfo;
+use crate::postgres::control_data::ControlData;
+use crate::postgres::lsn::Lsn;
+use crate::postgres::version::{Version, major_of_pg_version};
+use crate::runtime::{Runtime, data_dir, passfile, room, server_log, succeeded};
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+
+use super::Postgres;
+
+/// The server that is asked, and for what.
+#[derive(Clone, Debug)]
+pub struct Provider<'a> {
+    /// Its node, for people.
+    pub node: &'a str,
+    /// How this node logs in there.
+    pub peer: &'a Peer,
+    /// This node's slot there.
+    pub slot: &'a str,
+}
+
+impl Postgres<'_> {
+    /// All that the check before a recovery looks at. `old_stays`: the old data stays until the new
+    /// is whole.
+    pub fn recovery_facts(
+        &self,
+        provider: &Provider<'_>,
+        old_stays: bool,
+        deadline: &Deadline,
+    ) -> recovery_check::Facts {
+        let limit = deadline.bounded(Duration::from_mins(1)).max(Duration::from_secs(2));
+        let source = self.ask_source(provider, None, limit);
+        let tablespaces: &[Tablespace] = match source.postgres.answered() {
+            Some(session) => match &session.tablespaces {
+                Known::Known(list) => list,
+                Known::Unknown(_) => &[],
+            },
+            None => &[],
+        };
+        let volumes = room::volumes(self.place(), tablespaces, deadline);
+        recovery_check::Facts {
+            server: self.server(provider),
+            slot: provider.slot.to_owned(),
+            data: self.data_dir(),
+            data_major: self.data_major(),
+            programs: self.programs_version(),
+            room: Room { volumes, old_stays },
+            source,
+        }
+    }
+
+    /// All that the diagnosis of a standby looks at whose receiver is down. `parted`: whether its
+    /// data still goes together with the primary's, if that was compared.
+    pub fn broken_facts(
+        &self,
+        provider: &Provider<'_>,
+        standby: Option<&StandbyFacts>,
+        replayed_before: Option<Lsn>,
+        parted: Known<Option<String>>,
+        limit: Duration,
+    ) -> broken_replication::Facts {
+        let deadline = self.bound(limit);
+        let control: Known<ControlData> =
+            data_dir::control_data(&self.runtime, self.exec, &deadline)
+                .map_err(|error| super::OneLine(chain(&error)))
+                .into();
+        let limit = deadline.left().max(Duration::from_secs(2));
+        broken_replication::Facts {
+            server: self.server(provider),
+            slot: provider.slot.to_owned(),
+            source: self.ask_source(provider, standby.and_then(wanted), limit),
+            standby: standby.cloned(),
+            replayed_before,
+            parted,
+            lower: match (&control, standby) {
+                (Known::Known(control), Some(_)) => self.lower_settings(control),
+                (Known::Known(_), None) => Known::unknown("the server does not answer"),
+                (Known::Unknown(why), _) => Known::unknown(why.clone()),
+            },
+            log: server_log::trouble(self.place()),
+            segment_size: control.map(|control| control.wal_segment_size),
+            room: room::for_wal(self.place()),
+        }
+    }
+
+    /// Asks the source on both kinds of connection.
+    fn ask_source(
+        &self,
+        provider: &Provider<'_>,
+        wal_from: Option<Lsn>,
+        limit: Duration,
+    ) -> Source {
+        let psql = match self.runtime.command("psql") {
+            Ok(psql) => psql,
+            Err(error) => {
+                let why = error.to_string();
+                let (replication, postgres) = (Answer::Unknown(why.clone()), Answer::Unknown(why));
+                return Source { replication, postgres };
+            }
+        };
+        let present = self.auto_conf_value("primary_conninfo").unwrap_or_default();
+        let present = Conninfo::parse(&present).unwrap_or_default();
+        let question = Question { slot: provider.slot, wal_from, primary_conninfo: &present };
+        source::ask(self.exec, &psql, provider.peer, &question, limit)
+    }
+
+    fn server(&self, provider: &Provider<'_>) -> Server {
+        let peer = provider.peer;
+        Server {
+            node: provider.node.to_owned(),
+            host: peer.host.clone(),
+            port: peer.port,
+            user: peer.user.clone(),
+            passfile: self.passfile_facts(peer),
+        }
+    }
+
+    /// The passfile of a login, as libpq finds it.
+    pub fn passfile_facts(&self, peer: &Peer) -> Passfile {
+        passfile::facts(&self.place().user, peer)
+    }
+
+    /// The major version that is written in the data directory.
+    fn data_major(&self) -> Known<u32> {
+        match self.place().read("PG_VERSION", 64) {
+            Ok(text) => Known::from(major_of_pg_version(&text)),
+            Err(error) => Known::unknown(chain(&error)),
+        }
+    }
+
+    /// The version of the programs that make a copy.
+    fn programs_version(&self) -> Known<Version> {
+        let what = "ask pg_basebackup for its version";
+        let cmd = match self.runtime.command("pg_basebackup") {
+            Ok(cmd) => cmd.arg("--version"),
+            Err(error) => return Known::unknown(error.to_string()),
+        };
+        let output = match self.exec.run(&cmd) {
+            Ok(output) => output,
+            Err(error) => return Known::unknown(chain(&error)),
+        };
+        match succeeded(what, &output) {
+            Ok(()) => Known::from(Version::of_program(&output.stdout)),
+            Err(error) => Known::unknown(chain(&error)),
+        }
+    }
+
+    /// Settings of the running server that are lower than its control file says it needs.
+    fn lower_settings(&self, control: &ControlData) -> Known<Vec<Lower>> {
+        let mut lower = Vec::new();
+        for (name, needed) in needed(control) {
+            let value = match self.with_session(|wire, bound| acts::show(wire, name, bound)) {
+                Ok(value) => value,
+                Err(why) => return Known::unknown(why),
+            };
+            match value.parse::<u32>() {
+                Ok(here) if here < needed => lower.push(Lower { name, here, needed }),
+                Ok(_) => {}
+                Err(_) => return Known::unknown(format!("{name} is {value:?}")),
+            }
+        }
+        Known::Known(lower)
+    }
+}

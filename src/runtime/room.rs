@@ -1,0 +1,187 @@
+//! Room on the file systems that a data directory is spread over. Floor 2.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::cluster::known::Known;
+use crate::decide::recovery_check::room::{Part, Volume};
+use crate::decide::source::Tablespace;
+use crate::sys::chain;
+use crate::sys::deadline::Deadline;
+use crate::sys::privilege::with_user;
+
+use super::Place;
+
+/// Directories in directories, in a data directory: no honest one goes deeper.
+const DEEPEST: u32 = 8;
+
+/// Where each part that the source has lies here, or will, and how much room is there. Looked at as
+/// the PostgreSQL user, for whom a file system may keep no reserve.
+pub fn volumes(
+    place: &Place,
+    tablespaces: &[Tablespace],
+    deadline: &Deadline,
+) -> Known<Vec<Volume>> {
+    let look = || {
+        let data = real(&place.pgdata)?;
+        let wal = real(&data.join("pg_wal"))?;
+        let mut volumes = vec![
+            volume(Part::Data, &data, &[data.join("base"), data.join("global")], deadline)?,
+            volume(Part::Wal, &wal, std::slice::from_ref(&wal), deadline)?,
+        ];
+        for tablespace in tablespaces.iter().filter(|one| one.is_elsewhere()) {
+            let link = data.join("pg_tblspc").join(tablespace.oid.to_string());
+            // Where it is here; where it is not yet, where the source has it.
+            let path = match fs::canonicalize(&link) {
+                Ok(path) => path,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    real(Path::new(&tablespace.location))?
+                }
+                Err(e) => return Err(named(&link, &e)),
+            };
+            let part = Part::Tablespace(tablespace.oid);
+            volumes.push(volume(part, &path, std::slice::from_ref(&path), deadline)?);
+        }
+        Ok(volumes)
+    };
+    match with_user(&place.user, look) {
+        Ok(found) => Known::from(found),
+        Err(error) => Known::unknown(chain(&error)),
+    }
+}
+
+/// Bytes that the PostgreSQL user may still write to pg_wal.
+pub fn for_wal(place: &Place) -> Known<u64> {
+    let look = || real(&place.pgdata.join("pg_wal")).and_then(|path| free(&path));
+    match with_user(&place.user, look) {
+        Ok(found) => Known::from(found),
+        Err(error) => Known::unknown(chain(&error)),
+    }
+}
+
+fn volume(part: Part, path: &Path, holding: &[PathBuf], deadline: &Deadline) -> io::Result<Volume> {
+    let ground = existing(path)?;
+    let device = fs::metadata(&ground).map_err(|e| named(&ground, &e))?.dev();
+    let mut holds = Known::Known(0);
+    for dir in holding {
+        holds = holds.and_then(|sum: u64| {
+            Known::from(size(dir, deadline, DEEPEST).map(|bytes| sum.saturating_add(bytes)))
+        });
+    }
+    Ok(Volume { part, path: path.display().to_string(), device, free: free(&ground)?, holds })
+}
+
+fn free(path: &Path) -> io::Result<u64> {
+    let ground = existing(path)?;
+    let stat = statvfs(&ground).map_err(|e| named(&ground, &e.into()))?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
+
+/// A path with its symbolic links followed as far as it exists: a link that leads nowhere yet is
+/// where the data will lie.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => Ok(path.parent().unwrap_or(Path::new("/")).join(target)),
+            Err(_) => Ok(path.to_owned()),
+        },
+        Err(e) => Err(named(path, &e)),
+    }
+}
+
+/// The nearest directory above that exists.
+fn existing(path: &Path) -> io::Result<PathBuf> {
+    for ancestor in path.ancestors() {
+        match fs::metadata(ancestor) {
+            Ok(_) => return Ok(ancestor.to_owned()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(named(ancestor, &e)),
+        }
+    }
+    Err(named(path, &io::ErrorKind::NotFound.into()))
+}
+
+/// Bytes on disk below a directory; no symbolic link is followed, and what is gone meanwhile counts
+/// nothing.
+fn size(dir: &Path, deadline: &Deadline, depth: u32) -> io::Result<u64> {
+    if deadline.expired() {
+        return Err(io::Error::other(format!("{} could not be measured in time", dir.display())));
+    }
+    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if gone(&e) => return Ok(0),
+        Err(e) => return Err(named(dir, &e)),
+    };
+    let mut sum: u64 = 0;
+    for entry in entries {
+        let path = entry.map_err(|e| named(dir, &e))?.path();
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if gone(&e) => continue,
+            Err(e) => return Err(named(&path, &e)),
+        };
+        let bytes = if meta.is_dir() && depth > 0 {
+            size(&path, deadline, depth - 1)?
+        } else {
+            on_disk(&meta)
+        };
+        sum = sum.saturating_add(bytes);
+    }
+    Ok(sum)
+}
+
+fn on_disk(meta: &Metadata) -> u64 {
+    if meta.is_file() { meta.blocks().saturating_mul(512).min(meta.len()) } else { 0 }
+}
+
+fn named(path: &Path, source: &io::Error) -> io::Error {
+    io::Error::new(source.kind(), format!("{}: {source}", path.display()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_mins(1))
+    }
+
+    #[test]
+    fn what_is_not_there_yet_lies_on_the_file_system_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = fs::canonicalize(dir.path()).unwrap();
+        let device = fs::metadata(&here).unwrap().dev();
+        let path = here.join("not/yet/there");
+        let found = volume(Part::Data, &path, std::slice::from_ref(&path), &soon()).unwrap();
+        assert_eq!((found.device, found.holds), (device, Known::Known(0)));
+        assert!(found.free > 0);
+        // A link to a place that is still to be made, as pg_wal's may be.
+        symlink(&path, here.join("link")).unwrap();
+        assert_eq!(real(&here.join("link")).unwrap(), path);
+    }
+
+    #[test]
+    fn what_a_directory_holds_is_measured_without_following_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path();
+        fs::create_dir_all(here.join("data/5")).unwrap();
+        fs::write(here.join("data/one"), [1; 5000]).unwrap();
+        fs::write(here.join("data/5/two"), [1; 7000]).unwrap();
+        fs::write(here.join("elsewhere"), vec![1; 90_000]).unwrap();
+        symlink(here.join("elsewhere"), here.join("data/link")).unwrap();
+        symlink(here.join("data"), here.join("data/loop")).unwrap();
+        assert_eq!(size(&here.join("data"), &soon(), DEEPEST).unwrap(), 12_000);
+        assert_eq!(size(&here.join("nothing"), &soon(), DEEPEST).unwrap(), 0);
+        let late = Deadline::after(Duration::ZERO);
+        assert!(size(&here.join("data"), &late, DEEPEST).unwrap_err().to_string().contains("time"));
+    }
+}

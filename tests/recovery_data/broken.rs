@@ -1,0 +1,190 @@
+//! Copies that break off in the midst of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Duration;
+
+use pgtwin::postgres::copy_tools::WhyNot;
+use pgtwin::runtime::own_files;
+use pgtwin::runtime::rebuild::{Copy, Rebuild, rebuild};
+use pgtwin::runtime::rewind::{Rewind, rewind};
+use pgtwin::sys::deadline::Deadline;
+use pgtwin::sys::exec::System;
+
+use crate::place::{LONG, on_every_version, soon, sql};
+use crate::rewind::{Own, fork, grant_all, still_whole};
+use crate::wire::{Then, Wire, kill_children};
+use crate::world::{
+    SLOT, copied, make_dir, make_link, make_slot, names, primary, source, state, survey,
+};
+
+/// How a copy is broken off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Cut,
+    Silence,
+    Killed,
+}
+
+const ALL: [How; 3] = [How::Cut, How::Silence, How::Killed];
+
+impl How {
+    fn wire(self, to: u16, bytes: u64) -> Wire {
+        Wire::new(to, bytes, if self == Self::Cut { Then::Cut } else { Then::Silence })
+    }
+
+    /// A silent source is given up at the deadline.
+    fn deadline(self) -> Deadline {
+        if self == Self::Silence { Deadline::after(Duration::from_secs(15)) } else { soon() }
+    }
+
+    fn expected(self) -> WhyNot {
+        match self {
+            Self::Cut => WhyNot::Unreachable,
+            Self::Silence => WhyNot::TooLate,
+            Self::Killed => WhyNot::Other,
+        }
+    }
+
+    /// Runs `work`, and kills `program` meanwhile when the wire has gone silent.
+    fn around<T>(self, wire: &Wire, program: &str, work: impl FnOnce() -> T) -> T {
+        thread::scope(|scope| {
+            if self == Self::Killed {
+                scope.spawn(|| {
+                    let end = Deadline::after(LONG);
+                    while !(end.expired() || wire.is_used_up() && kill_children(program) > 0) {
+                        end.sleep(Duration::from_millis(20));
+                    }
+                });
+            }
+            work()
+        })
+    }
+}
+
+#[test]
+fn a_rewind_that_is_broken_off_in_the_midst_of_it_says_that_the_data_is_a_ruin() {
+    // Not by silence: how far it comes until the deadline, the machine decides.
+    for how in [How::Cut, How::Killed] {
+        on_every_version(|place| {
+            let fork = fork(place, Own::Writes);
+            grant_all(&fork.n2);
+            // Much more than the wire lets through, and nothing that is read before the first write.
+            sql(
+                &fork.n2,
+                "CREATE TABLE public.much AS SELECT repeat('x', 500) AS w FROM generate_series(1, 60000)",
+            );
+            let wire = how.wire(fork.source.peer.port, 8 << 20);
+            let through = source(place, wire.port);
+            let state = state();
+            let kept = state.path().join("own");
+            let outcome = how.around(&wire, "pg_rewind", || {
+                rewind(fork.n1.runtime(), &System, &through, &kept, &how.deadline(), &mut |_| {})
+            });
+            let Ok(Rewind::Failed { why, touched: true, words }) = outcome else {
+                panic!("{how:?}: {outcome:?}")
+            };
+            assert_eq!(why, how.expected(), "{how:?}: {words}");
+            assert!(own_files::are_kept(&kept), "for the rebuild that has to come");
+        });
+    }
+}
+
+#[test]
+fn a_rewind_that_is_broken_off_before_its_first_write_leaves_the_data_whole() {
+    on_every_version(|place| {
+        let fork = fork(place, Own::Writes);
+        grant_all(&fork.n2);
+        for how in ALL {
+            // Enough for the first question, on a connection of its own, and little more.
+            let wire = how.wire(fork.source.peer.port, 3000);
+            let through = source(place, wire.port);
+            let state = state();
+            let kept = state.path().join("own");
+            let outcome = how.around(&wire, "pg_rewind", || {
+                rewind(fork.n1.runtime(), &System, &through, &kept, &how.deadline(), &mut |_| {})
+            });
+            let Ok(Rewind::Failed { why, touched: false, words }) = outcome else {
+                panic!("{how:?}: {outcome:?}")
+            };
+            assert_eq!(why, how.expected(), "{how:?}: {words}");
+            assert!(!own_files::are_kept(&kept));
+            still_whole(&fork.n1);
+        }
+    });
+}
+
+#[test]
+fn a_copy_that_is_broken_off_leaves_nothing_behind_and_the_old_data_as_it_was() {
+    on_every_version(|place| {
+        let (n1, port, _) = primary(place, "n1");
+        make_slot(&n1);
+        let (n2, _) = place.basebackup(port, "n2");
+        place.write(&place.path("n2/which"), "old", 0o600);
+        let before = names(&place.path("n2"));
+        let layout = survey(place, &n2, &[], true, "20261125-120000").unwrap();
+        for how in ALL {
+            let wire = how.wire(port, 5 << 20);
+            let through = source(place, wire.port);
+            let copy = Copy { source: &through, slot: SLOT, layout: &layout, kept: None };
+            let outcome = how.around(&wire, "pg_basebackup", || {
+                rebuild(n2.runtime(), &System, copy, &how.deadline(), &mut |_| {})
+            });
+            let Ok(Rebuild::Failed { why, words }) = outcome else {
+                panic!("{how:?}: {outcome:?}")
+            };
+            assert_eq!(why, how.expected(), "{how:?}: {words}");
+            assert!(!layout.data().unwrap().new_dir().exists(), "{how:?}");
+            assert_eq!(names(&place.path("n2")), before);
+        }
+        // Whatever stands where the copy is made is removed, and nothing that it leads to.
+        let precious = make_dir(place, &place.path("precious"));
+        place.write(&precious.join("file"), "x", 0o600);
+        make_link(place, &place.path("n2.pgtwin-new"), &precious);
+        // A walsender of a copy that was killed may hold the slot for a moment.
+        let free = "SELECT active FROM pg_replication_slots";
+        let released =
+            pgtwin::sys::deadline::poll_until(&soon(), Duration::from_millis(50), || {
+                (crate::place::value(&n1, free) == "f").then_some(())
+            });
+        assert!(released.is_some());
+        copied(&n2, &source(place, port), &layout, None);
+        assert!(precious.join("file").exists());
+    });
+}
+
+#[test]
+fn what_is_kept_of_a_broken_rewind_can_be_put_into_a_copy() {
+    on_every_version(|place| {
+        let fork = fork(place, Own::Writes);
+        grant_all(&fork.n2);
+        // In the midst of it a file cannot be removed that only this node has.
+        let data = place.path("n1");
+        let base = fs::read_dir(data.join("base")).unwrap().map(|entry| entry.unwrap().path());
+        // One for temporary files is removed.
+        let bases: Vec<_> = base.filter(|base| !base.ends_with("pgsql_tmp")).collect();
+        let chmod = |mode| {
+            for base in &bases {
+                fs::set_permissions(base, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        chmod(0o500);
+        let state = state();
+        let kept = state.path().join("own");
+        let own = fs::read_to_string(place.path("n1").join("pg_hba.conf")).unwrap();
+        let outcome =
+            rewind(fork.n1.runtime(), &System, &fork.source, &kept, &soon(), &mut |_| {}).unwrap();
+        assert!(matches!(outcome, Rewind::Failed { touched: true, .. }), "{outcome:?}");
+        chmod(0o700);
+        let into = state.path().join("into");
+        make_dir(place, &into);
+        assert!(own_files::are_kept(&kept));
+        // Otherwise the user could not come there.
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        own_files::put_back(fork.n1.place(), &kept, &into).unwrap();
+        assert_eq!(fs::read_to_string(into.join("pg_hba.conf")).unwrap(), own);
+        own_files::discard(&kept).unwrap();
+        assert!(!kept.exists());
+    });
+}
