@@ -163,6 +163,9 @@ impl Agent<'_> {
 
     /// Sets a promotion score; whether it worked.
     pub fn set_score(&mut self, node: &NodeName, score: i32) -> bool {
+        if *node == self.me && score != BARRED {
+            self.forget_bar();
+        }
         let set = self.pacemaker.set_score(node, score, self.tool_limit());
         self.note_score(node, score, &set);
         match set {
@@ -186,6 +189,15 @@ impl Agent<'_> {
         if *node == self.me {
             let barred = score == BARRED && set.is_known();
             self.cache.barred = if barred { uptime() } else { 0 };
+        }
+    }
+
+    /// Before this node gets a score: killed right after it, the next action must not believe that there
+    /// is none.
+    pub fn forget_bar(&mut self) {
+        if self.cache.barred > 0 {
+            self.cache.barred = 0;
+            self.home.keep(&self.cache);
         }
     }
 

@@ -174,8 +174,8 @@ impl Agent<'_> {
             self.publish_state(&state);
             return self.primary_outcome(&settled);
         }
-        if self.cache.asked == 0 {
-            // Just promoted: the address of the service begins to start at this moment, and comes first.
+        if self.cache.asked == 0 && self.cache.monitored == 0 {
+            // Just promoted, and not a round that comes again because the last one failed: the address of the service begins to start at this moment, and comes first.
             self.deadline.sleep(FOR_THE_ADDRESS);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));

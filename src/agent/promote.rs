@@ -427,7 +427,7 @@ impl Agent<'_> {
             }
             let text = slot.to_string();
             let news = [News::Score(&me, PRIMARY_SCORE), News::Ledger(&me, &text)];
-            self.cache.barred = 0;
+            self.forget_bar();
             for answer in self.pacemaker.tell_all(&news, self.tool_limit()) {
                 if let Known::Unknown(why) = answer {
                     warn!("promoted, and Pacemaker could not be told all of it: {why}");
