@@ -148,6 +148,7 @@ impl Agent<'_> {
             return;
         }
         info!("does not open by itself: streams from {} from now on", live.node);
+        self.note_upstream(&live.node);
         if let Err(why) = self.follow_without_sql(&live.node) {
             warn!("cannot be pointed at {}: {why}", live.node);
         }
@@ -267,12 +268,14 @@ impl Agent<'_> {
                     });
                 }
                 Next::Do(Step::Follow(node)) => {
+                    if let Some(view) = &view {
+                        let ledger = view.ledger();
+                        self.note_followed(ledger, &node);
+                    }
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
                     let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
                         == Some(self.address(&node).as_str());
-                    if let (Ok(_), Some(view), true) = (&followed, &view, streams && from_it) {
-                        let view = view.clone();
-                        self.note_followed(view.ledger(), &node);
+                    if followed.is_ok() && streams && from_it {
                         if let OwnFile::Read(own) = self.home.read() {
                             self.publish_ack(&own, false);
                         }

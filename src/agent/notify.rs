@@ -277,10 +277,13 @@ impl Agent<'_> {
         }
     }
 
-    /// After a promotion: streams from the new primary, and confirms that its promotion is known
-    /// here, so that this node may take over from it.
+    /// After a promotion: notes it, for the primary's WAL may come in already, and confirms it once
+    /// this node streams, so that it may take over from the new primary.
     fn join(&mut self, primary: Option<&NodeName>) {
         let Some(primary) = primary else { return };
+        if let Known::Known(cib) = self.cib() {
+            self.note_followed(view::ledger(&cib, &self.resource), primary);
+        }
         let end = self.deadline.within(FOR_THE_STREAM);
         while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {
             let from_it = standby
@@ -288,11 +291,8 @@ impl Agent<'_> {
                 .as_ref()
                 .is_some_and(|receiver| receiver.host == self.address(primary));
             if standby.streams() && from_it {
-                if let Known::Known(cib) = self.cib() {
-                    self.note_followed(view::ledger(&cib, &self.resource), primary);
-                    if let OwnFile::Read(own) = self.home.read() {
-                        self.publish_ack(&own, false);
-                    }
+                if let OwnFile::Read(own) = self.home.read() {
+                    self.publish_ack(&own, false);
                 }
                 return;
             }
