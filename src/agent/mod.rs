@@ -111,6 +111,7 @@ impl Agent<'_> {
         };
         self.cache.asked = uptime();
         self.cache.cib_changed = changed;
+        self.cache.controller_here = status.dc.as_ref() == Some(&self.me);
         let view =
             View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
         let members = self.members(&view);
@@ -189,6 +190,7 @@ impl Agent<'_> {
         if *node == self.me {
             let barred = score == BARRED && set.is_known();
             self.cache.barred = if barred { uptime() } else { 0 };
+            self.cache.bar_due = false;
         }
     }
 

@@ -99,7 +99,13 @@ impl Agent<'_> {
             // Without it Pacemaker would first plan to promote this node again, and anew as soon as
             // demote takes it.
             let me = self.me.clone();
-            self.bar(&me);
+            if self.cache.controller_here {
+                // The controller plans anew for the score, finds its own node's result on the way to
+                // the CIB, and then sleeps for a second. It plans for the result first.
+                self.cache.bar_due = true;
+            } else {
+                self.bar(&me);
+            }
         }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {

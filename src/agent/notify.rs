@@ -45,6 +45,13 @@ impl Agent<'_> {
         {
             self.cache.monitored = 0;
         }
+        if (notification.when, notification.what) == (When::Pre, What::Demote)
+            && self.cache.bar_due
+            && nodes(&notification.demote).contains(&self.me)
+        {
+            let me = self.me.clone();
+            self.bar(&me);
+        }
         match (notification.when, notification.what) {
             (When::Pre, What::Stop | What::Promote)
             | (When::Post, What::Stop | What::Start | What::Promote) => {}

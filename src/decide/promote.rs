@@ -118,10 +118,8 @@ pub enum Progress {
     Nothing,
     /// The intent is on this node's disk.
     FileWritten,
-    /// The intent is in the CIB.
-    CibWritten,
-    /// Published positions are withdrawn.
-    PositionsCleared,
+    /// The intent is in the CIB, and published positions are withdrawn.
+    Announced,
     /// V is set and the receiver is cut off.
     Configured,
     /// PostgreSQL was told.
@@ -145,10 +143,9 @@ pub enum Step {
     CheckPlanned,
     /// Write the intent to the own file.
     WriteIntent(Plan),
-    /// Write the intent to the CIB.
-    WriteCib,
-    /// Withdraw all published positions.
-    ClearPositions,
+    /// Write the intent to the CIB, and withdraw all published positions: whoever reads one without
+    /// the other sees less, never more.
+    Announce,
     /// Set V, cut the receiver off, reload.
     Configure(Plan),
     /// `pg_ctl promote`.
@@ -261,9 +258,8 @@ pub fn next(facts: &Facts) -> Next {
     }
     Next::Do(match facts.done {
         Progress::Nothing => Step::WriteIntent(plan.clone()),
-        Progress::FileWritten => Step::WriteCib,
-        Progress::CibWritten => Step::ClearPositions,
-        Progress::PositionsCleared => Step::Configure(plan.clone()),
+        Progress::FileWritten => Step::Announce,
+        Progress::Announced => Step::Configure(plan.clone()),
         Progress::Configured => Step::Tell,
         Progress::Told => Step::AwaitWritable,
     })

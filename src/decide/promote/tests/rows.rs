@@ -225,18 +225,13 @@ fn every_row_of_a_promotion() {
             Next::Do(Step::WriteIntent(plan())),
         ),
         (
-            "then the CIB",
+            "then the CIB, and positions are withdrawn: this election's are never used again",
             Facts { done: Progress::FileWritten, ..ready() },
-            Next::Do(Step::WriteCib),
-        ),
-        (
-            "then positions are withdrawn: this election's are never used again",
-            Facts { done: Progress::CibWritten, ..ready() },
-            Next::Do(Step::ClearPositions),
+            Next::Do(Step::Announce),
         ),
         (
             "then V",
-            Facts { done: Progress::PositionsCleared, ..ready() },
+            Facts { done: Progress::Announced, ..ready() },
             Next::Do(Step::Configure(plan())),
         ),
         (
