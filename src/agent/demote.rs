@@ -22,7 +22,9 @@ impl Agent<'_> {
             | (_, Sql::Standby(_) | Sql::Hung) => false,
             _ => true,
         };
-        if !self.standalone {
+        // After a crash the right is gone already, and this promotion has published no end.
+        let has_laid_down = instance.process == Process::None && self.is_barred_already();
+        if !self.standalone && !has_laid_down {
             self.lay_down(ends_now);
         }
         match (&instance.process, &instance.sql) {
@@ -78,16 +80,11 @@ impl Agent<'_> {
     /// Takes the right to be promoted from this node, and with it what it said about an earlier end.
     fn lay_down(&mut self, ends_now: bool) {
         let me = self.me.clone();
-        let mut news = Vec::new();
-        let scored = !self.is_barred_already();
-        if scored {
-            news.push(News::Score(&me, BARRED));
-        }
+        let mut news = vec![News::Score(&me, BARRED)];
         if ends_now {
             news.push(News::Withdraw(Attribute::Shutdown, &me));
         }
-        let answers = self.pacemaker.tell_all(&news, self.tool_limit());
-        if let Some(answer) = answers.first().filter(|_| scored) {
+        if let Some(answer) = self.pacemaker.tell_all(&news, self.tool_limit()).first() {
             self.note_score(&me, BARRED, answer);
             if let Known::Unknown(why) = answer {
                 warn!("the promotion score of {me} could not be set: {why}");

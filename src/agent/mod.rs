@@ -113,6 +113,7 @@ impl Agent<'_> {
         };
         self.cache.asked = uptime();
         self.cache.cib_changed = changed;
+        self.cache.controller_here = status.dc.as_ref() == Some(&self.me);
         let view =
             View { resource: self.resource.clone(), policy: self.params.fencing, status, cib };
         let members = self.members(&view);
@@ -165,6 +166,9 @@ impl Agent<'_> {
 
     /// Sets a promotion score; whether it worked.
     pub fn set_score(&mut self, node: &NodeName, score: i32) -> bool {
+        if *node == self.me && score != BARRED {
+            self.forget_bar();
+        }
         let set = self.pacemaker.set_score(node, score, self.tool_limit());
         self.note_score(node, score, &set);
         match set {
@@ -188,6 +192,16 @@ impl Agent<'_> {
         if *node == self.me {
             let barred = score == BARRED && set.is_known();
             self.cache.barred = if barred { uptime() } else { 0 };
+            self.cache.bar_due = false;
+        }
+    }
+
+    /// Before this node gets a score: killed right after it, the next action must not believe that there
+    /// is none.
+    pub fn forget_bar(&mut self) {
+        if self.cache.barred > 0 {
+            self.cache.barred = 0;
+            self.home.keep(&self.cache);
         }
     }
 

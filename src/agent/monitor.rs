@@ -24,6 +24,10 @@ use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::lsn::Lsn;
 
+/// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
+/// set up the service's address just now.
+const FOR_THE_ADDRESS: Duration = Duration::from_millis(300);
+
 /// The score that a member gives itself at a cold start: below any heir's.
 pub const COLD_SCORE: i32 = 5_000;
 
@@ -101,7 +105,13 @@ impl Agent<'_> {
             // Without it Pacemaker would first plan to promote this node again, and anew as soon as
             // demote takes it.
             let me = self.me.clone();
-            self.bar(&me);
+            if self.cache.controller_here {
+                // The controller plans anew for the score, finds its own node's result on the way to
+                // the CIB, and then sleeps for a second. It plans for the result first.
+                self.cache.bar_due = true;
+            } else {
+                self.bar(&me);
+            }
         }
         match &instance.sql {
             Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
@@ -150,6 +160,7 @@ impl Agent<'_> {
             return;
         }
         info!("does not open by itself: streams from {} from now on", live.node);
+        self.note_upstream(&live.node);
         if let Err(why) = self.follow_without_sql(&live.node) {
             warn!("cannot be pointed at {}: {why}", live.node);
         }
@@ -175,6 +186,10 @@ impl Agent<'_> {
             let state = self.primary_state(&settled);
             self.publish_state(&state);
             return self.primary_outcome(&settled);
+        }
+        if self.cache.asked == 0 && self.cache.monitored == 0 {
+            // Just promoted, and not a round that comes again because the last one failed: the address of the service begins to start at this moment, and comes first.
+            self.deadline.sleep(FOR_THE_ADDRESS);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
         let state = self.primary_state(&cared);
@@ -265,12 +280,14 @@ impl Agent<'_> {
                     });
                 }
                 Next::Do(Step::Follow(node)) => {
+                    if let Some(view) = &view {
+                        let ledger = view.ledger();
+                        self.note_followed(ledger, &node);
+                    }
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
                     let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
                         == Some(self.address(&node).as_str());
-                    if let (Ok(_), Some(view), true) = (&followed, &view, streams && from_it) {
-                        let view = view.clone();
-                        self.note_followed(view.ledger(), &node);
+                    if followed.is_ok() && streams && from_it {
                         if let OwnFile::Read(own) = self.home.read() {
                             self.publish_ack(&own, false);
                         }

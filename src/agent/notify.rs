@@ -25,6 +25,8 @@ const PREFERRED_SCORE: i32 = 12_000;
 /// How long a standby waits for its stream from a new primary, to confirm the promotion at once: the
 /// address of the service waits for that. Whoever comes later is found by its monitor.
 const FOR_THE_STREAM: Duration = Duration::from_millis(150);
+/// How long a primary that crashed may replay before the others are told where it is.
+const FOR_REPLAY: Duration = Duration::from_millis(300);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -43,6 +45,13 @@ impl Agent<'_> {
         {
             self.cache.monitored = 0;
         }
+        if (notification.when, notification.what) == (When::Pre, What::Demote)
+            && self.cache.bar_due
+            && nodes(&notification.demote).contains(&self.me)
+        {
+            let me = self.me.clone();
+            self.bar(&me);
+        }
         match (notification.when, notification.what) {
             (When::Pre, What::Stop | What::Promote)
             | (When::Post, What::Stop | What::Start | What::Promote) => {}
@@ -54,7 +63,12 @@ impl Agent<'_> {
         if self.standalone {
             return Outcome::ok();
         }
-        let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        let mut instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        if let (Sql::Starting(_), When::Pre, What::Promote) =
+            (&instance.sql, notification.when, notification.what)
+        {
+            instance = self.await_replay(instance);
+        }
         match (&instance.sql, notification.when, notification.what) {
             (Sql::Primary(_), When::Pre, What::Stop) => {
                 let leaving = nodes(&notification.stop);
@@ -76,8 +90,8 @@ impl Agent<'_> {
                 self.before_promotion(&instance, &nodes(&notification.promote));
             }
             (Sql::Standby(_), When::Post, What::Promote) => {
+                // What it said about its position the promotion has withdrawn; its monitor does so again.
                 self.join(nodes(&notification.promote).first());
-                self.withdraw_position();
             }
             // Somebody is going to be promoted right after this: it is no cold start.
             (Sql::Standby(_), When::Post, What::Start)
@@ -91,6 +105,21 @@ impl Agent<'_> {
             _ => {}
         }
         Outcome::ok()
+    }
+
+    /// A primary that has just crashed may have more than the candidate, and would part from it: it gets
+    /// a moment to say so. The candidate looks around meanwhile, which takes as long.
+    fn await_replay(&self, first: Instance) -> Instance {
+        if !self.is_barred_already() {
+            return first;
+        }
+        let end = self.deadline.within(FOR_REPLAY);
+        let mut now = first;
+        while matches!(now.sql, Sql::Starting(_)) && !end.expired() {
+            end.sleep(Duration::from_millis(30));
+            now = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        }
+        now
     }
 
     /// Waits a little until the standbys that were just started stream, so that one round of care
@@ -255,10 +284,13 @@ impl Agent<'_> {
         }
     }
 
-    /// After a promotion: streams from the new primary, and confirms that its promotion is known
-    /// here, so that this node may take over from it.
+    /// After a promotion: notes it, for the primary's WAL may come in already, and confirms it once
+    /// this node streams, so that it may take over from the new primary.
     fn join(&mut self, primary: Option<&NodeName>) {
         let Some(primary) = primary else { return };
+        if let Known::Known(cib) = self.cib() {
+            self.note_followed(view::ledger(&cib, &self.resource), primary);
+        }
         let end = self.deadline.within(FOR_THE_STREAM);
         while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {
             let from_it = standby
@@ -266,11 +298,8 @@ impl Agent<'_> {
                 .as_ref()
                 .is_some_and(|receiver| receiver.host == self.address(primary));
             if standby.streams() && from_it {
-                if let Known::Known(cib) = self.cib() {
-                    self.note_followed(view::ledger(&cib, &self.resource), primary);
-                    if let OwnFile::Read(own) = self.home.read() {
-                        self.publish_ack(&own, false);
-                    }
+                if let OwnFile::Read(own) = self.home.read() {
+                    self.publish_ack(&own, false);
                 }
                 return;
             }

@@ -1,5 +1,6 @@
 //! `promote`: the loop around `decide::promote`. Floor 3.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -13,6 +14,7 @@ use crate::client::pacemaker::{Attribute, News, Question};
 use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId};
+use crate::cluster::node::NodeName;
 use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
@@ -35,6 +37,8 @@ struct Round {
     view: Option<View>,
     file: OwnFile,
     position: Option<Position>,
+    /// The members that the election saw.
+    seen: BTreeSet<NodeName>,
 }
 
 impl Agent<'_> {
@@ -50,7 +54,7 @@ impl Agent<'_> {
         let peers_until = self.deadline.within(FOR_PEERS);
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         let (file, intent) = self.settle_intent(&instance);
-        let mut round = Round { id, view: None, file, position: None };
+        let mut round = Round { id, view: None, file, position: None, seen: BTreeSet::new() };
         let mut facts = Facts {
             instance,
             intent,
@@ -175,7 +179,7 @@ impl Agent<'_> {
                 facts.planned = Some(match &facts.ruling {
                     Some(Ruling::Permitted(plan)) => {
                         let (view, mine) = (round.view.as_ref(), round.position.as_ref());
-                        self.check_planned(plan, view, mine)
+                        self.check_planned(plan, view, mine, &round.seen)
                     }
                     Some(Ruling::Refused(_)) | None => Planned::NotApplicable,
                 });
@@ -184,29 +188,26 @@ impl Agent<'_> {
                 self.write_intent(plan, facts, round)?;
                 facts.done = Progress::FileWritten;
             }
-            Step::WriteCib => {
+            Step::Announce => {
                 let OwnFile::Read(own) = &round.file else {
                     return Err("the own ledger file could not be read back".into());
                 };
-                let slot = own.store.slot(&self.me).cloned().unwrap_or_default();
+                let slot = own.store.slot(&self.me).cloned().unwrap_or_default().to_string();
                 let me = self.me.clone();
-                self.write_slot_to_cib(&me, &slot).into_result()?;
-                facts.done = Progress::CibWritten;
-            }
-            Step::ClearPositions => {
-                if let Some(view) = &round.view {
-                    let members = self.members(view);
-                    let news: Vec<News<'_>> = members
-                        .iter()
-                        .map(|node| News::Withdraw(Attribute::Position, node))
-                        .collect();
-                    let answers = self.pacemaker.tell_all(&news, self.tool_limit());
-                    let mine = members.iter().position(|node| *node == self.me);
-                    if mine.and_then(|mine| answers.get(mine)).is_some_and(Known::is_known) {
-                        self.cache.published = false;
-                    }
+                let members =
+                    round.view.as_ref().map_or_else(BTreeSet::new, |view| self.members(view));
+                let mut news = vec![News::Ledger(&me, &slot)];
+                news.extend(members.iter().map(|node| News::Withdraw(Attribute::Position, node)));
+                let mut answers = self.pacemaker.tell_all(&news, self.tool_limit()).into_iter();
+                let written = answers.next().unwrap_or_else(|| Known::unknown("nothing was told"));
+                if members.iter().zip(answers).any(|(node, told)| *node == me && told.is_known()) {
+                    self.cache.published = false;
                 }
-                facts.done = Progress::PositionsCleared;
+                if let Known::Unknown(why) = written {
+                    warn!("the ledger could not be written to the CIB: {why}");
+                    return Err(why);
+                }
+                facts.done = Progress::Announced;
             }
             Step::Configure(plan) => {
                 self.configure_as_primary(plan)?;
@@ -247,7 +248,9 @@ impl Agent<'_> {
         // The score is the token of whoever was primary; without it only the rule of a cold start
         // permits anything.
         let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
-        facts.ruling = Some(self.elect(&view, &round.file, &facts.instance, position, purpose));
+        let (ruling, seen) =
+            self.elect_and_name(&view, &round.file, &facts.instance, position, purpose);
+        (facts.ruling, round.seen) = (Some(ruling), seen);
         round.view = Some(view);
     }
 
@@ -298,10 +301,11 @@ impl Agent<'_> {
         instance: &Instance,
         position: &Known<Position>,
     ) -> Ruling {
-        let ruling = self.elect(view, file, instance, position.clone(), Purpose::Promotion);
+        let (ruling, seen) =
+            self.elect_and_name(view, file, instance, position.clone(), Purpose::Promotion);
         let Ruling::Permitted(plan) = &ruling else { return ruling };
         let mine = position.clone().known();
-        let planned = self.check_planned(plan, Some(view), mine.as_ref());
+        let planned = self.check_planned(plan, Some(view), mine.as_ref(), &seen);
         match planned.obstacle(self.mode(), self.params.force_promotion) {
             Some(obstacle) => Ruling::Refused(vec![obstacle]),
             None => ruling,
@@ -315,6 +319,7 @@ impl Agent<'_> {
         plan: &Plan,
         view: Option<&View>,
         mine: Option<&Position>,
+        seen: &BTreeSet<NodeName>,
     ) -> Planned {
         let Some(entry) = plan.after.as_ref().filter(|entry| entry.primary != self.me) else {
             return Planned::NotApplicable;
@@ -347,20 +352,11 @@ impl Agent<'_> {
             }
             _ if view.node(old) != NodeState::Online => Planned::NotApplicable,
             // The old primary is there and is counted by its own position.
-            _ if self.is_seen(old, view) => Planned::NotApplicable,
+            _ if seen.contains(old) => Planned::NotApplicable,
             _ => Planned::Unknown(format!(
                 "{old} is online, does not run, and where it ended is not known"
             )),
         }
-    }
-
-    fn is_seen(&mut self, node: &crate::cluster::node::NodeName, view: &View) -> bool {
-        let members = self.members(view);
-        let newest = match self.home.read() {
-            OwnFile::Read(own) => own.store.newest_done().map(|entry| entry.id),
-            OwnFile::Missing | OwnFile::Unreadable(_) => None,
-        };
-        self.peers(&members, view, newest).get(node).is_some_and(Known::is_known)
     }
 
     fn write_intent(
@@ -398,7 +394,7 @@ impl Agent<'_> {
     /// what this node's control file says from now on is about this promotion.
     fn configure_as_primary(&mut self, plan: &Plan) -> Result<(), String> {
         let members = self.known_members().map_or(2, |members| members.len());
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         for node in &plan.names {
             let name = self
                 .params
@@ -427,7 +423,7 @@ impl Agent<'_> {
             }
             let text = slot.to_string();
             let news = [News::Score(&me, PRIMARY_SCORE), News::Ledger(&me, &text)];
-            self.cache.barred = 0;
+            self.forget_bar();
             for answer in self.pacemaker.tell_all(&news, self.tool_limit()) {
                 if let Known::Unknown(why) = answer {
                     warn!("promoted, and Pacemaker could not be told all of it: {why}");

@@ -217,6 +217,19 @@ impl Agent<'_> {
         position: Known<Position>,
         purpose: Purpose,
     ) -> Ruling {
+        self.elect_and_name(view, file, instance, position, purpose).0
+    }
+
+    /// The same, and the members that it saw.
+    pub fn elect_and_name(
+        &mut self,
+        view: &View,
+        file: &OwnFile,
+        instance: &Instance,
+        position: Known<Position>,
+        purpose: Purpose,
+    ) -> (Ruling, BTreeSet<NodeName>) {
+        let nobody = BTreeSet::new();
         let cib = view.ledger();
         let members = self.members(view);
         let own = match file {
@@ -224,21 +237,23 @@ impl Agent<'_> {
             OwnFile::Missing => match &cib {
                 Known::Known(store) if store.is_empty() => Own::new(&self.resource, &self.me),
                 _ => {
-                    return Ruling::Refused(vec![election::Obstacle::OwnLedgerUnknown(
-                        "it is missing".into(),
-                    )]);
+                    let why = election::Obstacle::OwnLedgerUnknown("it is missing".into());
+                    return (Ruling::Refused(vec![why]), nobody);
                 }
             },
             OwnFile::Unreadable(why) => {
-                return Ruling::Refused(vec![election::Obstacle::OwnLedgerUnknown(why.clone())]);
+                let why = election::Obstacle::OwnLedgerUnknown(why.clone());
+                return (Ruling::Refused(vec![why]), nobody);
             }
         };
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);
+        let seen = peers.iter().filter(|(_, said)| said.is_known());
+        let seen = seen.map(|(node, _)| node.clone()).collect();
         let mut out = view.out(&members);
         out.remove(&self.me);
         let reached = self.primary_reached(instance, &own);
-        election::judge(&election::Facts {
+        let ruling = election::judge(&election::Facts {
             me: self.me.clone(),
             position,
             own: own.store,
@@ -252,6 +267,7 @@ impl Agent<'_> {
             max_lag: self.params.max_promotion_lag_bytes,
             force: self.params.force_promotion,
             purpose,
-        })
+        });
+        (ruling, seen)
     }
 }

@@ -159,6 +159,9 @@ impl Agent<'_> {
                     _ => None,
                 };
                 let attached = upstream.is_some() && *attach;
+                if let (Some(node), true) = (&upstream, *attach) {
+                    self.note_upstream(node);
+                }
                 let settings = self.standby_settings(upstream.as_ref());
                 let borrowed: Vec<(&str, Option<&str>)> = settings
                     .iter()
@@ -193,6 +196,7 @@ impl Agent<'_> {
             Step::Attach => {
                 if let Some(Upstream::Live(live)) = &facts.upstream {
                     let node = live.node.clone();
+                    self.note_upstream(&node);
                     let (conninfo, slot) = match &facts.instance.sql {
                         crate::decide::facts::Sql::Standby(standby) => {
                             (standby.conninfo.clone(), standby.slot.clone())

@@ -9,7 +9,7 @@ use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::peer::{Peer, PeerAnswer, Slot};
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{PromotionId, Store};
+use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::decide::start::{Live, Upstream};
 use crate::postgres::conninfo::Conninfo;
@@ -190,9 +190,23 @@ impl Agent<'_> {
         self.pg.reload()
     }
 
-    /// Notes that this node's data is on the promotion of the primary that it streams from.
+    /// Notes the promotion of `primary` as the one that this node's data is of, before a byte of its
+    /// WAL can come in: whatever the data holds of the primary's timeline is then of that promotion.
+    /// Data that has received nothing of it yet is told by its own timeline.
     pub fn note_followed(&mut self, cib: Known<Store>, primary: &NodeName) {
-        let OwnFile::Read(mut own) = self.exchange_with(cib, true) else { return };
+        if let OwnFile::Read(own) = self.exchange_with(cib, true) {
+            self.note_in(own, primary);
+        }
+    }
+
+    /// The same with what the own file says already.
+    pub fn note_upstream(&mut self, primary: &NodeName) {
+        if let OwnFile::Read(own) = self.home.read() {
+            self.note_in(own, primary);
+        }
+    }
+
+    fn note_in(&mut self, mut own: Own, primary: &NodeName) {
         let Some(entry) = own.store.newest_done().filter(|entry| entry.primary == *primary) else {
             return;
         };

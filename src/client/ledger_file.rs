@@ -100,6 +100,10 @@ pub struct Cache {
     /// When this node took the right to be promoted from itself, in seconds of uptime; 0: it has not,
     /// or has a score again.
     pub barred: u64,
+    /// The designated controller was on this node at the last look.
+    pub controller_here: bool,
+    /// The right to be promoted is to be taken from this node before its demotion.
+    pub bar_due: bool,
     /// A position of this node is published.
     pub published: bool,
     /// The state attribute as last written.

@@ -248,17 +248,21 @@ fn refusal(facts: &Facts) -> Option<String> {
     })
 }
 
-/// The promotions that a node's data contains which has last followed `followed`.
+/// The promotions that a node's data contains which is noted as a follower of `followed` and ends on
+/// `timeline`.
 fn history(entries: &[Entry], followed: Option<PromotionId>, timeline: Timeline) -> Vec<Past> {
     let Some(id) = followed else { return Vec::new() };
-    if let Some(entry) = entries.iter().find(|entry| entry.id == id) {
-        return entry.history_with_self();
-    }
-    let later = entries.iter().find_map(|entry| {
-        let at = entry.history.iter().position(|past| past.id == id)?;
-        Some(entry.history.iter().skip(at).cloned().collect())
-    });
-    later.unwrap_or_else(|| vec![Past { id, timeline }])
+    let from = |entry: &Entry| -> Option<Vec<Past>> {
+        let line = entry.history_with_self();
+        let at = line.iter().position(|past| past.id == id)?;
+        Some(line.into_iter().skip(at).filter(|past| past.timeline <= timeline).collect())
+    };
+    let known = entries
+        .iter()
+        .find(|entry| entry.id == id)
+        .and_then(from)
+        .or_else(|| entries.iter().find_map(from));
+    known.unwrap_or_else(|| vec![Past { id, timeline }])
 }
 
 fn losses(facts: &Facts, entries: &[Entry]) -> Vec<String> {

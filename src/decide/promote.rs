@@ -118,10 +118,8 @@ pub enum Progress {
     Nothing,
     /// The intent is on this node's disk.
     FileWritten,
-    /// The intent is in the CIB.
-    CibWritten,
-    /// Published positions are withdrawn.
-    PositionsCleared,
+    /// The intent is in the CIB, and published positions are withdrawn.
+    Announced,
     /// V is set and the receiver is cut off.
     Configured,
     /// PostgreSQL was told.
@@ -145,10 +143,9 @@ pub enum Step {
     CheckPlanned,
     /// Write the intent to the own file.
     WriteIntent(Plan),
-    /// Write the intent to the CIB.
-    WriteCib,
-    /// Withdraw all published positions.
-    ClearPositions,
+    /// Write the intent to the CIB, and withdraw all published positions: whoever reads one without
+    /// the other sees less, never more.
+    Announce,
     /// Set V, cut the receiver off, reload.
     Configure(Plan),
     /// `pg_ctl promote`.
@@ -261,9 +258,8 @@ pub fn next(facts: &Facts) -> Next {
     }
     Next::Do(match facts.done {
         Progress::Nothing => Step::WriteIntent(plan.clone()),
-        Progress::FileWritten => Step::WriteCib,
-        Progress::CibWritten => Step::ClearPositions,
-        Progress::PositionsCleared => Step::Configure(plan.clone()),
+        Progress::FileWritten => Step::Announce,
+        Progress::Announced => Step::Configure(plan.clone()),
         Progress::Configured => Step::Tell,
         Progress::Told => Step::AwaitWritable,
     })
@@ -279,16 +275,22 @@ pub fn words(obstacles: &[Obstacle]) -> String {
     said.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The promotions that this node's data contains, newest first: it has last followed `followed`, which
-/// may be older than the entry that it replaces. A history that named more would call a branch of the
-/// old primary contained that this node's line lacks.
-fn history(after: Option<&Entry>, followed: Option<PromotionId>) -> Vec<Past> {
+/// The promotions that this node's data contains, newest first. It is noted as a follower of `followed`
+/// before the first byte of that comes in, so what its own line has no timeline for it does not contain;
+/// and `followed` may be older than the entry that it replaces. A history that named more would call a
+/// branch of the old primary contained that this node's line lacks.
+fn history(after: Option<&Entry>, followed: Option<PromotionId>, line: Timeline) -> Vec<Past> {
     let (Some(after), Some(followed)) = (after, followed) else { return Vec::new() };
-    after.history_with_self().into_iter().skip_while(|past| past.id != followed).collect()
+    after
+        .history_with_self()
+        .into_iter()
+        .skip_while(|past| past.id != followed)
+        .filter(|past| past.timeline <= line)
+        .collect()
 }
 
-/// The intent that a plan leads to, on a node whose data contains `followed`. A primary that restarts in place under an async entry keeps that
-/// mode, as it keeps E: only [`crate::decide::sync`] makes a promise of it.
+/// The intent that a plan leads to, on a node that follows `followed` and whose data ends on
+/// `timeline`. A primary that restarts in place under an async entry keeps that mode, as it keeps E: only [`crate::decide::sync`] makes a promise of it.
 #[must_use]
 pub fn intent(
     plan: &Plan,
@@ -312,7 +314,7 @@ pub fn intent(
         timeline,
         mode,
         heirs: plan.heirs.clone(),
-        history: history(plan.after.as_ref(), followed),
+        history: history(plan.after.as_ref(), followed, timeline),
     }
 }
 

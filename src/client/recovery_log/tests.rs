@@ -130,8 +130,8 @@ fn plan_checks_commands_and_result_are_lines_with_their_time() {
     log.check("password", &Ok("n2 lets replicator in".into()));
     log.check("room", &Err("4 MB are missing on /data".into()));
     let exec = Logged::new(&System, &log);
-    let script = "echo one; echo; printf 'a\\rb\\n' >&2; exit 3";
-    exec.run(&Cmd::new("sh").args(["-c", script])).unwrap();
+    exec.run(&Cmd::new("printf").arg("one\\n\\na\\rb\\n")).unwrap();
+    exec.run(&Cmd::new("/usr/bin/cat").arg("/no such/file")).unwrap();
     exec.run(&Cmd::new("no-such-program-of-anybody")).unwrap_err();
     let answers = exec.run_all(&[Cmd::new("true"), Cmd::new("false")]);
     assert!(answers[0].as_ref().unwrap().ok() && !answers[1].as_ref().unwrap().ok());
@@ -155,11 +155,14 @@ fn plan_checks_commands_and_result_are_lines_with_their_time() {
             "  2. copy",
             "check password: ok: n2 lets replicator in",
             "check room: FAILED: 4 MB are missing on /data",
-            "run sh -c 'echo one; echo; printf '\\''a\\rb\\n'\\'' >&2; exit 3'",
+            r"run printf 'one\n\na\rb\n'",
             "  out| one",
-            "  err| a",
-            "  err| b",
-            "sh ended with code 3",
+            "  out| a",
+            "  out| b",
+            "printf ended with code 0",
+            "run /usr/bin/cat '/no such/file'",
+            "  err| /usr/bin/cat: '/no such/file': No such file or directory",
+            "cat ended with code 1",
             "run no-such-program-of-anybody",
             "run true",
             "run false",

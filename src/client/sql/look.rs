@@ -33,9 +33,8 @@ SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size')
  FROM pg_catalog.pg_control_checkpoint() WHERE NOT pg_catalog.pg_is_in_recovery();
 SELECT 'walsender', sender.pid, process.application_name, sender.state, flush_lsn, replay_lsn,
- sync_priority, sync_state,
- pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - reply_time)),
- process.backend_type
+ sync_priority, sync_state, pg_catalog.date_part('epoch', reply_time), process.backend_type,
+ pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())
  FROM pg_catalog.pg_stat_get_wal_senders() sender,
   pg_catalog.pg_stat_get_activity(sender.pid) process;
 ";
@@ -299,9 +298,16 @@ fn walsender(row: &Fields<'_>) -> Result<Walsender, SqlError> {
         // NULL for a user that may not see it: then it does not count as synchronous.
         priority: row.optional(5)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(5))?,
         sync_state: row.optional(6)?.unwrap_or("async").to_owned(),
-        // A clock that was set back makes it negative: then nothing is said against it.
-        silent_for: row.optional(7)?.and_then(|text| text.parse::<u64>().ok()),
+        silent_for: silent_for(row)?,
     })
+}
+
+/// Whole seconds since its last word. That has the time of the standby's own clock: one that is ahead, or
+/// makes no sense, is nothing that can be said against it.
+fn silent_for(row: &Fields<'_>) -> Result<Option<u64>, SqlError> {
+    let (now, then) = (row.microseconds(9)?, row.microseconds(7));
+    let gone = then.ok().and_then(|then| u64::try_from(now.checked_sub(then)?).ok());
+    Ok(gone.map(|gone| gone / 1_000_000))
 }
 
 /// The function answers a row of nothing where there is no receiver.

@@ -36,13 +36,12 @@ impl Own {
     }
 
     /// The intent of `node`, whose file this is, was carried out: its data is of that promotion, on
-    /// this timeline where it is known. Without an intent nothing changes.
+    /// this timeline where it is known, and else on one after that from which it started. Without an
+    /// intent nothing changes.
     pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
         let Some(mut entry) = self.store.intent(node).cloned() else { return };
         self.followed = Some(entry.id);
-        if let Some(timeline) = timeline {
-            entry.timeline = timeline;
-        }
+        entry.timeline = timeline.unwrap_or_else(|| Timeline(entry.timeline.0.saturating_add(1)));
         self.store.set_intent(entry);
         self.store.resolve_done(node);
     }

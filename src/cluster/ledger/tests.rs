@@ -125,3 +125,16 @@ fn an_acknowledgement_reads_back() {
         assert!(text.parse::<Ack>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_promotion_that_was_carried_out_has_a_timeline_of_its_own() {
+    // The intent starts from 3; which one it got is not always known.
+    for (known, expected) in [(Some(Timeline(6)), 6), (None, 4)] {
+        let mut own = Own::new("pg", &node("n1"));
+        own.store.set_intent(entry("n1", 4, 9, &["n2"]));
+        own.carried_out(&node("n1"), known);
+        let done = own.store.done(&node("n1")).unwrap();
+        assert_eq!(done.timeline, Timeline(expected));
+        assert_eq!(own.followed, Some(done.id));
+    }
+}

@@ -164,6 +164,12 @@ fn the_history_names_only_promotions_that_the_data_contains() {
         let ids: Vec<u64> = proposal(&facts).history.iter().map(|past| past.id.0).collect();
         assert_eq!(ids, expected, "{followed:?}");
     }
+    // Pointed at a primary of timeline 2, and nothing of that has come in.
+    let binding = Entry { timeline: Timeline(2), ..binding };
+    let facts =
+        Facts { entries: Known::Known(vec![binding]), followed: Some(PromotionId(33)), ..stuck() };
+    let ids: Vec<u64> = proposal(&facts).history.iter().map(|past| past.id.0).collect();
+    assert_eq!(ids, [22, 11]);
 }
 
 #[test]

@@ -19,9 +19,27 @@ fn primary(more: &[&[&str]], settings: &[&str]) -> Result<Sql, SqlError> {
 }
 
 const SENDER: &str = "walsender";
+const NOW: &str = "1763640515.5";
 
 fn sender<'a>(columns: &[&'a str], process: &'a str) -> Vec<&'a str> {
-    ["walsender"].iter().chain(columns).chain(&[process]).copied().collect()
+    ["walsender"].iter().chain(columns).chain(&[process, NOW]).copied().collect()
+}
+
+/// The time of the last word is the standby's own: a clock that is ahead, or mad, does no harm.
+#[test]
+fn a_standbys_clock_is_not_believed() {
+    for (reply, silent) in [
+        ("1763640515.5", Some(0)),
+        ("1763640500", Some(15)),
+        ("1763640600", None),
+        ("infinity", None),
+        ("99999999999999999999", None),
+    ] {
+        let columns = ["4711", "n2", "streaming", "0/3000060", "0/3000000", "1", "quorum", reply];
+        let answer = primary(&[&sender(&columns, SENDER)], &SOUND);
+        let Ok(Sql::Primary(facts)) = answer else { panic!("{answer:?}") };
+        assert_eq!(facts.walsenders[0].silent_for, silent, "{reply}");
+    }
 }
 
 const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
@@ -31,7 +49,16 @@ fn a_primary_is_read_whole() {
     let answer = primary(
         &[
             &sender(
-                &["4711", "n2", "streaming", "0/3000060", "0/3000000", "1", "quorum", "3"],
+                &[
+                    "4711",
+                    "n2",
+                    "streaming",
+                    "0/3000060",
+                    "0/3000000",
+                    "1",
+                    "quorum",
+                    "1763640512.25",
+                ],
                 SENDER,
             ),
             &sender(&["4712", "pgtwin_x", "backup", "NULL", "NULL", "0", "async", "NULL"], SENDER),
@@ -54,6 +81,7 @@ fn a_primary_is_read_whole() {
     assert_eq!((facts.walsenders[0].pid, facts.walsenders[0].name.as_str()), (4711, "n2"));
     assert_eq!(facts.walsenders[0].flush, Some(Lsn(0x300_0060)));
     assert_eq!(facts.walsenders[1].flush, None);
+    assert_eq!((facts.walsenders[0].silent_for, facts.walsenders[1].silent_for), (Some(3), None));
     assert_eq!(facts.slots, ["ha_slot_n2"]);
     assert_eq!(facts.weaknesses, Vec::<String>::new());
 }

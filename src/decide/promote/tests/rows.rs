@@ -225,18 +225,13 @@ fn every_row_of_a_promotion() {
             Next::Do(Step::WriteIntent(plan())),
         ),
         (
-            "then the CIB",
+            "then the CIB, and positions are withdrawn: this election's are never used again",
             Facts { done: Progress::FileWritten, ..ready() },
-            Next::Do(Step::WriteCib),
-        ),
-        (
-            "then positions are withdrawn: this election's are never used again",
-            Facts { done: Progress::CibWritten, ..ready() },
-            Next::Do(Step::ClearPositions),
+            Next::Do(Step::Announce),
         ),
         (
             "then V",
-            Facts { done: Progress::PositionsCleared, ..ready() },
+            Facts { done: Progress::Announced, ..ready() },
             Next::Do(Step::Configure(plan())),
         ),
         (
@@ -300,6 +295,15 @@ fn an_intent_says_what_was_planned_and_what_came_before() {
     let entry =
         intent(&plan, &node("n2"), Some(PromotionId(7)), id, SYSTEM, Timeline(3), Mode::Sync);
     assert_eq!(entry.history, [past(7)]);
+    // Regression: it was pointed at the primary of timeline 2 and has received nothing of that.
+    let before = plan.after.clone().map(|entry| Entry { timeline: Timeline(2), ..entry });
+    let of_two = Plan { after: before, ..plan.clone() };
+    let history = |line| {
+        let followed = Some(PromotionId(1));
+        intent(&of_two, &node("n2"), followed, id, SYSTEM, Timeline(line), Mode::Sync).history
+    };
+    assert_eq!(history(1), [past(7)]);
+    assert_eq!(history(2), [Past { id: PromotionId(1), timeline: Timeline(2) }, past(7)]);
     let first = Plan { after: None, ..plan };
     let entry = intent(&first, &node("n2"), None, id, SYSTEM, Timeline(1), Mode::Sync);
     assert_eq!(entry.history, []);

@@ -71,6 +71,15 @@ pub fn own(cluster: &Cluster, node: &str) -> Result<Entry> {
         .ok_or_else(|| LabError::plain(format!("the ledger of {node} has no entry of its own")))
 }
 
+/// The promotion that a node's own file says it follows.
+pub fn followed(cluster: &Cluster, node: &str) -> Result<String> {
+    cluster
+        .read_file(node, &path())?
+        .lines()
+        .find_map(|line| line.strip_prefix("followed ").map(str::to_owned))
+        .ok_or_else(|| LabError::plain(format!("the ledger of {node} follows nothing")))
+}
+
 /// The entries in the CIB.
 pub fn cib(cluster: &Cluster) -> Result<Vec<Entry>> {
     let xpath = format!("//nvpair[starts-with(@name,'pgtwin-{PRIMITIVE}-ledger-')]");

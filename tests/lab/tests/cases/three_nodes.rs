@@ -109,6 +109,38 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
     });
 }
 
+/// Regression: a standby that nobody had seen stream from the new primary was not noted as its
+/// follower, became the next primary without that promotion in its history, and all others were
+/// refused as another branch of one timeline number.
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_who_follows_the_primary_is_known_before_its_stream_is() {
+    case(&three(), |cluster| {
+        let first = cluster.primary()?;
+        let others = cluster.others(&first);
+        let (second, third) = (&others[0], &others[1]);
+        let load = Load::start(cluster)?;
+        cluster.cut_replication(third)?;
+        cluster.move_primary(Some(second))?;
+        assert_eq!(cluster.wait_new_primary(&first, SOON)?, *second);
+        cluster.clear_moves()?;
+        let promotion = ledger::own(cluster, second)?.id;
+        cluster.wait_until(&format!("{third} is noted as a follower"), SOON, || {
+            ledger::followed(cluster, third).is_ok_and(|id| id == promotion)
+        })?;
+        cluster.heal()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, *second);
+        cluster.move_primary(Some(third))?;
+        assert_eq!(cluster.wait_new_primary(second, SOON)?, *third);
+        cluster.clear_moves()?;
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, *third);
+        load.end().map(drop)
+    });
+}
+
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_04_putting_the_primarys_node_into_standby_moves_the_primary_and_loses_nothing() {
