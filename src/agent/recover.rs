@@ -112,7 +112,9 @@ impl Agent<'_> {
     ) -> (Way, Option<recovery_check::Facts>) {
         let marker = self.recovery().marker();
         let attempts = self.attempts();
-        let rewind = matches!(&marker, Kept::Read(marker) if marker.method == Method::Rewind);
+        // One that did not come as far as pg_rewind says nothing against it.
+        let rewound = matches!(&marker, Kept::Read(marker)
+            if marker.method == Method::Rewind && marker.phase != Phase::Checking);
         let mut facts = Facts {
             pgdata: self.params.pgdata.clone(),
             marked: marked(&marker),
@@ -125,7 +127,7 @@ impl Agent<'_> {
             upstream_is_me: matches!(upstream, Upstream::Live(live) if live.node == self.me),
             mount: self.mount(),
             pause: attempts.wait(now()).as_secs(),
-            rewind_failed: attempts.failed > 0 && rewind,
+            rewind_failed: attempts.failed > 0 && rewound,
             check: None,
         };
         let mut seen = None;
@@ -183,9 +185,12 @@ impl Agent<'_> {
             .map_err(|error| failed(&error))
     }
 
-    /// Waits for the worker as long as this action may take.
-    fn await_worker(&self) {
+    /// Waits for the worker as long as this action may take. The worker needs the turn with the ledger
+    /// meanwhile; what this action has kept in the cache comes first.
+    fn await_worker(&mut self) {
         let home = self.recovery();
+        self.home.keep(&self.cache);
+        self.home.end_turn();
         // It says who it is once it has begun.
         self.deadline.sleep(Duration::from_millis(300));
         while !self.deadline.expired() {

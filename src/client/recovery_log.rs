@@ -259,13 +259,18 @@ impl RecoveryLog {
     }
 
     /// Writes how a command ended, after what time, and what it said.
+    ///
+    /// Pacemaker's whole configuration and state, which are read again and again, are left out.
     pub fn ended(&self, cmd: &Cmd, result: &Result<Output, ExecError>, took: Duration) {
+        const LONG_WINDED: [&str; 2] = ["cibadmin", "crm_mon"];
         let program = Path::new(&cmd.program).file_name();
         let program = program.map_or(cmd.program.clone(), |name| name.to_string_lossy().into());
         let took = format!("after {}.{:03} s", took.as_secs(), took.subsec_millis());
         match result {
             Ok(output) => {
-                self.output("  out| ", &output.stdout);
+                if !(output.ok() && LONG_WINDED.contains(&program.as_str())) {
+                    self.output("  out| ", &output.stdout);
+                }
                 self.output("  err| ", &output.stderr);
                 let how = match output.ended {
                     Ended::Exited(code) => format!("ended with code {code}"),

@@ -266,6 +266,10 @@ impl Cluster {
                 fs::write(&file, text)
                     .map_err(LabError::io(format!("write {}", file.display())))?;
             }
+            // The agent's own, and those of its recoveries; a node may have none.
+            let own = format!("{}:/var/log/pgtwin", self.container(&node));
+            let _ = docker(["cp", &own, &dir.join(format!("{node}-pgtwin")).display().to_string()])
+                .check();
         }
         let state = self.crm_mon_text().unwrap_or_else(|error| chain(&error));
         fs::write(dir.join("crm_mon"), state).map_err(LabError::io("write crm_mon"))
