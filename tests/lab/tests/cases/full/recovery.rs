@@ -167,6 +167,8 @@ fn recovery_03_without_the_wal_of_the_fork_it_is_built_anew() {
         let primary = Primary::under_load(cluster)?;
         let old = primary.old.clone();
         alone_with_wal(cluster, &old, 4)?;
+        // Its crash recovery needs no older WAL, and pg_rewind does.
+        cluster.psql(&old, "CHECKPOINT")?;
         cluster.power_cut(&old)?;
         cluster.heal()?;
         let new = primary.is_taken_over()?;
@@ -206,9 +208,14 @@ fn recovery_03_of_two_promotions_on_one_timeline_number_the_other_is_built_anew(
         wait_stopped(cluster, lost)?;
         cluster.heal()?;
         let command = ["pgtwin", "force-promote", forced.as_str(), "--accept-data-loss"];
-        cluster.wait_until(&format!("{forced} is the primary by force"), SOON, || {
+        cluster.wait_until(&format!("{forced} takes the order"), SOON, || {
+            cluster.exec(forced, &command).is_ok_and(|output| {
+                eprintln!("{}", output.all());
+                output.ok()
+            })
+        })?;
+        cluster.wait_until(&format!("{forced} is the primary"), SOON, || {
             cluster.is_writable(forced)
-                || cluster.exec(forced, &command).is_ok() && cluster.is_writable(forced)
         })?;
         cluster.standby(&first, false)?;
         cluster.power_on(lost)?;
