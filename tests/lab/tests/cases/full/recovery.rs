@@ -244,6 +244,70 @@ fn recovery_05_a_standby_whose_data_was_wiped_is_built_anew() {
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
+fn recovery_05_a_mount_point_that_is_empty_after_a_power_cut_is_filled_in_place() {
+    let data = Options::default().pgdata();
+    let tmpfs = vec![format!("{data}:exec,mode=700,uid=102,gid=104")];
+    fresh(&Options { tmpfs, ..Options::default() }, |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        let node = cluster.others(&primary.old)[0].clone();
+        cluster.power_cut(&node)?;
+        primary.load.goes_on()?;
+        cluster.power_on(&node)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary.old);
+        assert_recovered(cluster, &node, "rebuild")?;
+        cluster.check(&node, &["mountpoint", "-q", &data])?;
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
+    let mut options = Options { start: false, ..Options::default() };
+    options.settings.insert("wal_log_hints".into(), "off".into());
+    fresh(&options, |cluster| {
+        let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
+        for node in cluster.nodes() {
+            let owned = ["install", "-d", "-m", "700", "-o", "postgres", "/srv/wal", "/srv/space"];
+            cluster.check(&node, &owned)?;
+            let script = format!(
+                "{bin}/pg_checksums --disable -D {data}; mv {data}/pg_wal /srv/wal/pg_wal; \
+                 ln -s /srv/wal/pg_wal {data}/pg_wal"
+            );
+            cluster.command_as_postgres(&node, &["sh", "-ec", &script]).check()?;
+        }
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        let old = cluster.primary()?;
+        for sql in [
+            "CREATE TABLESPACE elsewhere LOCATION '/srv/space'",
+            "CREATE TABLE there TABLESPACE elsewhere AS SELECT 7 AS seven",
+        ] {
+            cluster.psql(&old, sql)?;
+        }
+        let primary = Primary::under_load(cluster)?;
+        alone_with_wal(cluster, &old, 0)?;
+        cluster.power_cut(&old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_recovered(cluster, &old, "rebuild")?;
+        let link = cluster.check(&old, &["readlink", "-f", &format!("{data}/pg_wal")])?.text();
+        assert!(link.starts_with("/srv/wal/"), "{link}");
+        assert_eq!(cluster.psql(&old, "SELECT seven FROM there")?, "7");
+        let ask =
+            "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'elsewhere'";
+        assert_eq!(cluster.psql(&old, ask)?, "/srv/space");
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
 fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
     case(&Options::default(), |cluster| {
         ballast(cluster, 400)?;
