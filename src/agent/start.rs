@@ -12,7 +12,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::decide::facts::Instance;
 use crate::decide::recovery::Marked;
-use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::start::{Facts, Next, Step, Upstream, next, speaks};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
@@ -238,16 +238,16 @@ impl Agent<'_> {
             (false, false) => self.deadline.within(A_MOMENT),
         };
         loop {
-            let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
-            let answered = matches!(
-                instance.sql,
-                Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_)
-            );
-            let settled = answered || instance.process == crate::decide::facts::Process::None;
-            let replays = crashed && matches!(instance.sql, Sql::Starting(_));
+            // A moment bounds the waiting and not the look: one that was cut short says nothing.
+            let instance: Instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+            let starting = matches!(instance.sql, Sql::Starting(_));
+            let said = speaks(&instance.sql);
+            let settled =
+                (said && !starting) || instance.process == crate::decide::facts::Process::None;
+            let replays = crashed && starting;
             facts.instance = instance;
             if settled || replays || end.expired() {
-                facts.out_of_time = replays || end.expired();
+                facts.out_of_time = replays || (said && end.expired()) || self.deadline.expired();
                 return;
             }
             // A standby with an overflowed snapshot opens only with an upstream.

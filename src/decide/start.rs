@@ -298,6 +298,16 @@ fn running(facts: &Facts) -> Next {
     }
 }
 
+/// Whether `start` may end while this is the answer, after a moment: the server speaks, or says itself that
+/// it is on its way. One that said nothing is asked until the action has to end.
+#[must_use]
+pub fn speaks(sql: &Sql) -> bool {
+    match sql {
+        Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_) | Sql::Starting(_) => true,
+        Sql::ShuttingDown | Sql::Hung | Sql::Refused(_) | Sql::NotAsked | Sql::Unknown(_) => false,
+    }
+}
+
 /// It replays. With an upstream that is not attached yet, attaching may be what it waits for: after a
 /// crash with an overflowed snapshot hot standby never opens without one.
 fn waiting(facts: &Facts) -> Next {

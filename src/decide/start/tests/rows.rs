@@ -268,6 +268,29 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
     }
 }
 
+/// Regression: a look that was cut short at the end of a moment failed a start on a busy machine.
+#[test]
+fn a_server_that_said_nothing_is_not_left_after_a_moment() {
+    let words = || "x".to_owned();
+    for (sql, expected) in [
+        (Sql::Starting(words()), true),
+        (Sql::Busy(words()), true),
+        (Sql::Alive(words()), true),
+        (Sql::Hung, false),
+        (Sql::Refused(words()), false),
+        (Sql::Unknown(words()), false),
+        (Sql::ShuttingDown, false),
+        (Sql::NotAsked, false),
+    ] {
+        assert_eq!(super::super::speaks(&sql), expected, "{sql:?}");
+        // Whatever is not left after a moment is waited for.
+        assert_eq!(
+            next(&up(sql.clone())) == Next::Do(Step::Wait),
+            !expected || { matches!(sql, Sql::Starting(_)) }
+        );
+    }
+}
+
 /// The reason names both timelines and positions within the 128 bytes that Pacemaker shows.
 #[test]
 fn data_that_diverged_is_told_with_both_timelines_and_positions() {
