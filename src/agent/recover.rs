@@ -82,7 +82,7 @@ impl Agent<'_> {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let marked = self.mark_waiting(&why);
+                let marked = self.mark_waiting(cause, &why);
                 if let Err(why) = marked.and_then(|()| self.start_worker()) {
                     return Outcome::error(why);
                 }
@@ -91,7 +91,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(&why) {
+                match self.mark_waiting(cause, &why) {
                     Ok(()) => Outcome::ok(),
                     Err(not) => Outcome::error(format!("{why}; {not}")),
                 }
@@ -203,17 +203,23 @@ impl Agent<'_> {
     }
 
     /// Writes that this node waits to be brought back: monitors then do not take it for one that has
-    /// ended.
-    fn mark_waiting(&mut self, why: &str) -> Result<(), String> {
+    /// ended. The method tells what was found: see [`Agent::cause_of`].
+    fn mark_waiting(&mut self, cause: Option<&Cause>, why: &str) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
-        if home.marker() != Kept::Missing {
-            return Ok(());
+        match home.marker() {
+            Kept::Missing => {}
+            // What waits, waits for what was found last.
+            Kept::Read(marker) if marker.phase == Phase::Checking && !marker.half_done => {}
+            Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
         }
         let marker = Marker {
             attempt: self.attempts().next_attempt(),
-            method: Method::Rewind,
+            method: match cause {
+                Some(Cause::Diverged(_)) | None => Method::Rewind,
+                Some(Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_)) => Method::Rebuild,
+            },
             phase: Phase::Checking,
             source: self.me.clone(),
             system_id: 0,
@@ -303,6 +309,8 @@ impl Agent<'_> {
             out_of_time: false,
             marked: marked(marker),
             parted: None,
+            left_off: None,
+            wal_gone: None,
         };
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
@@ -313,7 +321,10 @@ impl Agent<'_> {
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {
-                Some(Some(Cause::Diverged(marker.reason.clone())))
+                Some(Some(match marker.method {
+                    Method::Rewind => Cause::Diverged(marker.reason.clone()),
+                    Method::Rebuild => Cause::WalGone(marker.reason.clone()),
+                }))
             }
             _ => None,
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use pgtwin::client::peer::Peer;
 use pgtwin::cluster::known::Known;
-use pgtwin::decide::broken_replication::{self, Diagnosis, diagnose};
+use pgtwin::decide::broken_replication::{self, Diagnosis, diagnose, wanted};
 use pgtwin::decide::facts::{Sql, StandbyFacts};
 use pgtwin::decide::recovery_check::{self, Check, Finding, Kind};
 use pgtwin::decide::source::Answer;
 use pgtwin::postgres::lsn::Lsn;
 use pgtwin::runtime::instance::Postgres;
-use pgtwin::runtime::instance::recovery_facts::Provider;
+use pgtwin::runtime::instance::recovery_facts::{Provider, Standby};
 use pgtwin::sys::deadline::poll_until;
 use pgtwin::sys::exec::{Cmd, Exec, System};
 
@@ -136,8 +136,13 @@ impl<'a> Pair<'a> {
             _ => None,
         };
         let limit = Duration::from_secs(30);
-        let provider = self.provider();
-        self.n2.broken_facts(&provider, standby.as_ref(), before, parted, limit)
+        let standby = Standby {
+            facts: standby.as_ref(),
+            wanted: standby.as_ref().and_then(wanted),
+            replayed_before: before,
+            parted,
+        };
+        self.n2.broken_facts(&self.provider(), standby, limit)
     }
 
     pub fn diagnosis_with(&self, before: Option<Lsn>, parted: Known<Option<String>>) -> Diagnosis {
