@@ -23,6 +23,7 @@ impl Agent<'_> {
             port: self.params.pgport,
             user: self.pg.replication_user(),
             passfile: self.params.pgpassfile.clone(),
+            like: self.pg.login_like(),
         }
     }
 
@@ -99,6 +100,9 @@ impl Agent<'_> {
     /// primary_conninfo (sslmode and the like) stays.
     pub fn conninfo_for(&self, node: &NodeName, present: &str) -> Conninfo {
         let mut conninfo = Conninfo::parse(present).unwrap_or_default();
+        if conninfo.is_empty() {
+            conninfo.log_in_like(&self.pg.login_like());
+        }
         for (keyword, value) in [
             ("host", self.address(node)),
             ("port", self.params.pgport.to_string()),
@@ -123,11 +127,13 @@ impl Agent<'_> {
     /// The settings of a standby, for postgresql.auto.conf: `upstream` or nobody.
     pub fn standby_settings(&mut self, upstream: Option<&NodeName>) -> Vec<(String, String)> {
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
-        let conninfo = match upstream {
-            Some(node) => self.conninfo_for(node, &present).to_text(),
-            None => String::new(),
-        };
         let mut settings = Vec::new();
+        let conninfo = if let Some(node) = upstream {
+            self.conninfo_for(node, &present).to_text()
+        } else {
+            settings.extend(self.pg.kept_login());
+            String::new()
+        };
         if let Some(size) = self.slot_wal_keep_size() {
             settings.push(("max_slot_wal_keep_size".to_owned(), size));
         }

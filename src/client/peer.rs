@@ -32,6 +32,31 @@ pub struct Peer {
     pub user: String,
     /// The file with its password, readable by the PostgreSQL user; none: libpq's default.
     pub passfile: Option<String>,
+    /// The `primary_conninfo` of this node, or nothing: encryption and the like are taken from it.
+    pub like: Conninfo,
+}
+
+impl Peer {
+    /// The connection string for one of PostgreSQL's tools that calls itself so. It holds no secret:
+    /// those are in the files that it names.
+    pub fn for_tool(&self, database: &str, application_name: &str) -> Conninfo {
+        let mut conninfo = Conninfo::new();
+        conninfo.set("host", &self.host);
+        conninfo.set("port", &self.port.to_string());
+        conninfo.set("user", &self.user);
+        conninfo.set("dbname", database);
+        if let Some(passfile) = &self.passfile {
+            conninfo.set("passfile", passfile);
+        }
+        conninfo.set("application_name", application_name);
+        conninfo.set("connect_timeout", "10");
+        // A source that died says nothing: a copy would wait until its own deadline.
+        conninfo.set("keepalives_idle", "20");
+        conninfo.set("keepalives_interval", "10");
+        conninfo.set("keepalives_count", "3");
+        conninfo.log_in_like(&self.like);
+        conninfo
+    }
 }
 
 /// Who a server is and how far its WAL reaches.
@@ -113,7 +138,13 @@ pub fn local_identify(
     user: &str,
     limit: Duration,
 ) -> PeerAnswer {
-    let own = Peer { host: socket_dir.to_owned(), port, user: user.to_owned(), passfile: None };
+    let own = Peer {
+        host: socket_dir.to_owned(),
+        port,
+        user: user.to_owned(),
+        passfile: None,
+        like: Conninfo::new(),
+    };
     match identify(exec, psql, &own, limit) {
         PeerAnswer::AuthFailed(message) => PeerAnswer::AuthFailed(format!(
             "{message}; pg_hba.conf needs the line: local replication {user} peer"
@@ -262,6 +293,7 @@ fn conninfo(peer: &Peer, login: Login, address: Option<IpAddr>, limit: Duration)
     }
     conninfo.set("application_name", "pgtwin_peer");
     conninfo.set("connect_timeout", &limit.as_secs().max(2).to_string());
+    conninfo.log_in_like(&peer.like);
     conninfo
 }
 
@@ -347,6 +379,7 @@ mod tests {
             port: 5432,
             user: "replicator".into(),
             passfile: Some("/var/lib/pgsql/it's mine".into()),
+            like: Conninfo::parse("host=n9 password=geheim sslmode=verify-full").unwrap(),
         }
     }
 
@@ -376,9 +409,25 @@ mod tests {
             "replication=true",
             "application_name=pgtwin_peer",
             "connect_timeout=3",
+            "sslmode=verify-full",
         ] {
             assert!(conninfo.contains(part), "{conninfo}");
         }
+        assert!(!conninfo.contains("geheim") && !conninfo.contains("n9"), "{conninfo}");
+    }
+
+    #[test]
+    fn a_tool_logs_in_as_a_receiver_does_and_notices_a_source_that_died() {
+        let text = peer("n2").for_tool("postgres", "pgtwin_rewind").to_text();
+        for part in [
+            r"host=n2 port=5432 user=replicator dbname=postgres passfile='/var/lib/pgsql/it\'s mine'",
+            "application_name=pgtwin_rewind",
+            "keepalives_idle=20",
+            "sslmode=verify-full",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("geheim") && !text.contains("n9"), "{text}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl<'a> Pair<'a> {
             port,
             user: "replicator".into(),
             passfile: Some(passfile.clone()),
+            like: pgtwin::postgres::conninfo::Conninfo::new(),
         };
         let pair = Self { place, n1, n2, peer };
         pair.hba(HBA);

@@ -10,7 +10,6 @@ use crate::decide::broken_replication::{self, Diagnosis, Lower, needed, why_paus
 use crate::decide::facts::StandbyFacts;
 use crate::decide::recovery_check::{self, room::Room};
 use crate::decide::source::{Answer, Passfile, Server, Source, Tablespace};
-use crate::postgres::conninfo::Conninfo;
 use crate::postgres::control_data::ControlData;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::version::{Version, major_of_pg_version};
@@ -131,9 +130,7 @@ impl Postgres<'_> {
                 return Source { replication, postgres };
             }
         };
-        let present = self.auto_conf_value("primary_conninfo").unwrap_or_default();
-        let present = Conninfo::parse(&present).unwrap_or_default();
-        let question = Question { slot: provider.slot, wal_from, primary_conninfo: &present };
+        let question = Question { slot: provider.slot, wal_from };
         source::ask(self.exec, &psql, provider.peer, &question, limit)
     }
 
