@@ -461,7 +461,14 @@ impl Work<'_, '_> {
             }
         }
         self.in_turn(|agent| {
-            let cib = agent.view().and_then(|view| view.ledger());
+            let view = agent.view();
+            if let Known::Known(view) = &view {
+                // pg_rewind empties pg_replslot, and a copy has none: what the others need is kept here
+                // from now on, and not from the next care on.
+                let members = agent.members(view);
+                agent.ensure_slots(&members);
+            }
+            let cib = view.and_then(|view| view.ledger());
             agent.note_followed(cib, &node);
             if let OwnFile::Read(own) = agent.home.read() {
                 agent.publish_ack(&own, true);

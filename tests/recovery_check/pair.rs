@@ -146,6 +146,22 @@ impl<'a> Pair<'a> {
         self.n2.broken_facts(&self.provider(), standby, limit)
     }
 
+    /// What `start` finds out before it starts n2, whose data ends there.
+    pub fn at_start(&self, end: Lsn) -> Diagnosis {
+        let standby = Standby {
+            facts: None,
+            wanted: Some(end),
+            replayed_before: None,
+            parted: Known::Known(None),
+        };
+        diagnose(&self.n2.broken_facts(&self.provider(), standby, Duration::from_secs(30)))
+    }
+
+    /// Makes n2's slot as its monitor does.
+    pub fn make_slot(&self, lost: bool) {
+        self.n2.make_peer_slot(&self.peer, SLOT, lost, Duration::from_secs(30)).unwrap();
+    }
+
     pub fn diagnosis_with(&self, before: Option<Lsn>, parted: Known<Option<String>>) -> Diagnosis {
         diagnose(&self.broken(before, parted))
     }
