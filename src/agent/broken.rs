@@ -24,6 +24,9 @@ use crate::sys::chain;
 /// How long `start` believes a monitor that its data was stuck, in seconds: Pacemaker stops it and
 /// starts it again at once, and whoever else changes the data takes longer.
 const BELIEVED: u64 = 600;
+/// How long a monitor does not fail again for what `start` could not prove, in seconds: an instance that
+/// is restarted again and again is worse than one that is behind.
+const REFUTED: u64 = 1800;
 /// What the questions to the primary may take.
 const QUESTIONS: Duration = Duration::from_secs(10);
 
@@ -72,9 +75,16 @@ impl Agent<'_> {
     pub fn can_come_back(
         &mut self,
         diagnosis: &Diagnosis,
+        end: Option<&Position>,
         upstream: &Upstream,
         instance: &Instance,
     ) -> Result<(), String> {
+        if let Some(left) = self.cache.left_off.as_ref().filter(|left| left.refuted)
+            && end.is_some_and(|end| end.lsn.0 == left.lsn)
+            && super::uptime().saturating_sub(left.at) < REFUTED
+        {
+            return Err("it could not be proven when this node was started last".to_owned());
+        }
         let (stuck, threshold) =
             (self.cache.watch.stuck, self.params.replication_failure_threshold);
         if stuck > threshold
@@ -105,12 +115,13 @@ impl Agent<'_> {
             line: position.line.to_string(),
             lsn: position.lsn.0,
             at: super::uptime(),
+            refuted: false,
         });
     }
 
     /// What a monitor has left, if that was just now.
     pub fn left_off(&self) -> Option<Position> {
-        let left = self.cache.left_off.as_ref()?;
+        let left = self.cache.left_off.as_ref().filter(|left| !left.refuted)?;
         (super::uptime().saturating_sub(left.at) <= BELIEVED).then_some(())?;
         Some(Position {
             system_id: left.system_id,
@@ -139,13 +150,17 @@ impl Agent<'_> {
         diagnosis.cause.recovery_helps().then_some(diagnosis.advice.reason)
     }
 
-    /// It runs, and follows as it is: nothing is remembered of a break, and nothing waits for a
-    /// recovery any more.
-    pub fn forget_break(&mut self) {
+    /// It runs as it is: a break begins anew, and nothing waits for a recovery any more. `asked`: the
+    /// primary was asked, and what a monitor had left was not found to be so.
+    pub fn forget_break(&mut self, asked: bool) {
         self.cache.watch = Watch::default();
         self.cache.reported.clear();
         self.cache.not_yet.clear();
-        self.cache.left_off = None;
+        self.cache.left_off = self.cache.left_off.take().filter(|_| asked).map(|left| LeftOff {
+            at: super::uptime(),
+            refuted: true,
+            ..left
+        });
         let home = self.recovery();
         let only_waits = |marker: &Kept<_>| matches!(marker, Kept::Read(marker) if waits(marker));
         if !only_waits(&home.marker()) {

@@ -308,7 +308,7 @@ impl Agent<'_> {
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
                     let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
                         == Some(self.address(&node).as_str());
-                    if followed.is_ok() && streams && from_it {
+                    if followed.is_ok() && seen.streams() && from_it {
                         if let OwnFile::Read(own) = self.home.read() {
                             self.publish_ack(&own, false);
                         }
@@ -350,7 +350,7 @@ impl Agent<'_> {
                     let upstream = facts.upstream.clone();
                     facts.way_back = Some(match (&facts.diagnosis, upstream) {
                         (Some(diagnosis), Some(upstream)) => {
-                            self.can_come_back(diagnosis, &upstream, instance)
+                            self.can_come_back(diagnosis, end.as_ref(), &upstream, instance)
                         }
                         _ => Err("nothing is known of the primary".to_owned()),
                     });

@@ -69,7 +69,7 @@ impl Agent<'_> {
                     if let Some(remark) = remark {
                         info!("start: {remark}");
                     }
-                    self.forget_break();
+                    self.forget_break(matches!(facts.upstream, Some(Upstream::Live(_))));
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),

@@ -65,6 +65,9 @@ pub struct LeftOff {
     pub lsn: u64,
     /// When, in seconds of uptime.
     pub at: u64,
+    /// `start` found that it can follow all the same, and when.
+    #[serde(default)]
+    pub refuted: bool,
 }
 
 /// Observations that are cheap to have again.

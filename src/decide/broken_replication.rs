@@ -337,10 +337,17 @@ fn slot(facts: &Facts) -> Option<Diagnosis> {
         (Some(slot), Known::Known(true)) if slot.wal_status == "lost" => {
             Some(slot_spent(name, node))
         }
-        (Some(slot), _) if slot.wal_status == "lost" => Some(slot_lost(name, node)),
+        // A receiver that is not let in has not come as far as its slot.
+        (Some(slot), _) if slot.wal_status == "lost" && !refused_by_the_log(facts) => {
+            Some(slot_lost(name, node))
+        }
         // A new slot is no help without the WAL.
         (None, Known::Known(false)) | (Some(_), _) => None,
     }
+}
+
+fn refused_by_the_log(facts: &Facts) -> bool {
+    matches!(facts.log, Known::Known(Some(Trouble::NotConnected(_))))
 }
 
 /// Last of all: a receiver that gets in and is refused its WAL has the slot for a moment each time.

@@ -227,15 +227,13 @@ fn broken(facts: &Facts, primary: &NodeName) -> Next {
         );
     }
     // Only data whose end is known, and does not move, is a case for a recovery.
-    let measured = facts.parted == Some(Known::Known(None));
-    if diagnosis.cause.recovery_helps() && measured && facts.watch.stuck >= facts.threshold {
-        match &facts.way_back {
-            None => return Next::Do(Step::CheckTheWayBack),
-            Some(Ok(())) => return answer(ExitCode::Error, "left-behind", words),
-            Some(Err(why)) => {
-                let _ = write!(words, "; not yet: {why}");
-            }
-        }
+    if diagnosis.cause.recovery_helps() && facts.watch.stuck >= facts.threshold {
+        let not_yet = match (&facts.parted, &facts.way_back) {
+            (Some(Known::Unknown(why)), _) | (_, Some(Err(why))) => why,
+            (_, None) => return Next::Do(Step::CheckTheWayBack),
+            (_, Some(Ok(()))) => return answer(ExitCode::Error, "left-behind", words),
+        };
+        let _ = write!(words, "; not yet: {not_yet}");
     }
     answer(ExitCode::Degraded, "not-streaming", words)
 }

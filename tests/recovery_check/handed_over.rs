@@ -57,18 +57,23 @@ fn a_slot_that_is_lost_is_made_anew_where_its_wal_is_not_needed_any_more() {
         pair.set_on_n1("wal_keep_size", "0");
         pair.set_on_n1("max_slot_wal_keep_size", "1MB");
         // It streams without the slot, which is lost meanwhile.
+        let conninfo = pair.n2.auto_conf_value("primary_conninfo").unwrap();
         pair.n2.set_auto_conf(&[("primary_slot_name", None)]).unwrap();
         started(&pair);
         streams(&pair);
         pair.move_on();
         let end = identify(&pair.n1).lsn;
         await_standby(&pair.n2, |facts| facts.replay >= Some(end));
-        pair.n2.set_and_reload(&[("primary_slot_name", Some(SLOT))]).unwrap();
-        pair.cut();
+        pair.n2.set_and_reload(&[("primary_conninfo", Some(""))]).unwrap();
+        await_standby(&pair.n2, |facts| facts.receiver.is_none());
         let diagnosis = pair.await_diagnosis(Cause::SlotSpent);
         assert_eq!(diagnosis.cause.new_slot_helps(), Some(true));
         assert!(!diagnosis.cause.recovery_helps());
         pair.make_slot(true);
+        let _ = pair.await_diagnosis(Cause::NotKnown);
+        let settings =
+            [("primary_conninfo", Some(conninfo.as_str())), ("primary_slot_name", Some(SLOT))];
+        pair.n2.set_and_reload(&settings).unwrap();
         streams(&pair);
     });
 }
@@ -105,14 +110,20 @@ fn attempts_of_a_receiver_whose_wal_is_gone_are_not_taken_for_the_end_of_the_bre
         started(&pair);
         let _ = pair.await_diagnosis(Cause::WalRemoved);
         let (mut watch, mut perhaps) = (Watch::default(), 0);
-        for look in 0..300 {
-            let (next, seen) = watch.after(&pair.standby());
-            // The first look knows of no break yet.
-            assert!(look == 0 || watch.broken == 0 || seen != Seen::Streams, "{look}: {watch:?}");
+        for _ in 0..200 {
+            let standby = pair.standby();
+            let pid = standby.receiver.as_ref().map(|receiver| receiver.pid);
+            // Two monitors are further apart than an attempt is long.
+            if pid.is_some_and(|pid| pid == watch.receiver) {
+                continue;
+            }
+            let (next, seen) = watch.after(&standby);
+            // A first look knows of no break yet.
+            assert!(watch.broken == 0 || seen != Seen::Streams, "{standby:?} after {watch:?}");
             perhaps += u32::from(seen == Seen::Perhaps);
             watch = next;
         }
-        eprintln!("{perhaps} of 300 looks saw it streaming, {} in a row none", watch.broken);
+        eprintln!("{perhaps} of 200 looks saw it stream, and {} in a row did not", watch.broken);
         assert!(watch.broken > 5, "{watch:?}");
     });
 }

@@ -121,6 +121,11 @@ fn what_the_primary_says_of_the_slot_is_a_cause() {
         })
     };
     expect("lost", &slot(true, false, "lost"), Cause::SlotLost, "max_slot_wal_keep_size");
+    let outside = Facts {
+        log: Known::Known(Some(Trouble::NotConnected(Refusal::WrongPassword))),
+        ..slot(true, false, "lost")
+    };
+    expect("lost, and not let in", &outside, Cause::ReceiverNotLetIn, "");
     expect("in use", &slot(true, true, "reserved"), Cause::SlotTaken, "in use");
     expect("logical", &slot(false, false, ""), Cause::SlotTaken, "logical");
     expect("well", &slot(true, false, "unreserved"), Cause::NotKnown, "");

@@ -256,7 +256,11 @@ fn every_row_of_a_break() {
         ("a recovery that helps waits for its time", gone(THRESHOLD - 1), quiet()),
         ("then it is checked", gone(THRESHOLD), Next::Do(Step::CheckTheWayBack)),
         ("an archive feeds it", moves(gone(THRESHOLD)), told(what)),
-        ("its end is not known", parted(Some(Known::unknown("busy")), gone(THRESHOLD)), told(what)),
+        (
+            "its end is not known",
+            parted(Some(Known::unknown("busy")), gone(THRESHOLD)),
+            told("does not stream from n1: what: remedy; not yet: busy"),
+        ),
         (
             "it fails, so that start brings it back",
             Facts { way_back: Some(Result::Ok(())), ..gone(THRESHOLD) },
