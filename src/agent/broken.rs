@@ -59,8 +59,11 @@ impl Agent<'_> {
         diagnose(&facts)
     }
 
-    /// Makes this node's slot on a primary.
+    /// Makes this node's slot on a primary, which drops those of nodes that are no members.
     pub fn make_own_slot(&self, node: &NodeName, lost: bool) -> Result<(), String> {
+        if self.known_members().is_some_and(|members| !members.contains(&self.me)) {
+            return Err("this node is not in node_list".to_owned());
+        }
         let slot = self.own_slot();
         info!(
             "makes the slot {slot} on {node}{}",
@@ -80,7 +83,7 @@ impl Agent<'_> {
         instance: &Instance,
     ) -> Result<(), String> {
         if let Some(left) = self.cache.left_off.as_ref().filter(|left| left.refuted)
-            && end.is_some_and(|end| end.lsn.0 == left.lsn)
+            && end.is_some_and(|end| end.lsn.0 <= left.lsn)
             && super::uptime().saturating_sub(left.at) < REFUTED
         {
             return Err("it could not be proven when this node was started last".to_owned());
@@ -161,6 +164,9 @@ impl Agent<'_> {
             refuted: true,
             ..left
         });
+        if self.standalone {
+            return;
+        }
         let home = self.recovery();
         let only_waits = |marker: &Kept<_>| matches!(marker, Kept::Read(marker) if waits(marker));
         if !only_waits(&home.marker()) {

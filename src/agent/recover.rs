@@ -82,7 +82,7 @@ impl Agent<'_> {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let marked = self.mark_waiting(cause, &why);
+                let marked = self.mark_waiting(cause, &facts.instance, &why);
                 if let Err(why) = marked.and_then(|()| self.start_worker()) {
                     return Outcome::error(why);
                 }
@@ -91,7 +91,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(cause, &why) {
+                match self.mark_waiting(cause, &facts.instance, &why) {
                     Ok(()) => Outcome::ok(),
                     Err(not) => Outcome::error(format!("{why}; {not}")),
                 }
@@ -203,8 +203,13 @@ impl Agent<'_> {
     }
 
     /// Writes that this node waits to be brought back: monitors then do not take it for one that has
-    /// ended. The method tells what was found: see [`Agent::cause_of`].
-    fn mark_waiting(&mut self, cause: Option<&Cause>, why: &str) -> Result<(), String> {
+    /// ended. Method and system tell what was found of which data: see [`Agent::cause_of`].
+    fn mark_waiting(
+        &mut self,
+        cause: Option<&Cause>,
+        instance: &Instance,
+        why: &str,
+    ) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
@@ -222,7 +227,10 @@ impl Agent<'_> {
             },
             phase: Phase::Checking,
             source: self.me.clone(),
-            system_id: 0,
+            system_id: match &instance.data {
+                DataDir::Cluster(control) => control.system_id,
+                _ => 0,
+            },
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
@@ -318,6 +326,8 @@ impl Agent<'_> {
             // touched since.
             (_, Kept::Read(marker))
                 if marker.phase == Phase::Checking
+                    && matches!(&instance.data, DataDir::Cluster(control)
+                        if control.system_id == marker.system_id)
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {
