@@ -61,9 +61,13 @@ fn a_slot_that_is_lost_is_made_anew_where_its_wal_is_not_needed_any_more() {
         pair.n2.set_auto_conf(&[("primary_slot_name", None)]).unwrap();
         started(&pair);
         streams(&pair);
-        pair.move_on();
-        let end = identify(&pair.n1).lsn;
-        await_standby(&pair.n2, |facts| facts.replay >= Some(end));
+        for _ in 0..6 {
+            sql(&pair.n1, "SELECT pg_logical_emit_message(false, 'x', 'x'), pg_switch_wal()");
+            // No checkpoint takes away what it has not got.
+            let end = identify(&pair.n1).lsn;
+            await_standby(&pair.n2, |facts| facts.replay >= Some(end));
+        }
+        sql(&pair.n1, "CHECKPOINT");
         pair.n2.set_and_reload(&[("primary_conninfo", Some(""))]).unwrap();
         await_standby(&pair.n2, |facts| facts.receiver.is_none());
         let diagnosis = pair.await_diagnosis(Cause::SlotSpent);
