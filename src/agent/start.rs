@@ -60,6 +60,8 @@ impl Agent<'_> {
                 super::worker::written(&self.recovery())
             },
             parted: None,
+            left_off: self.left_off(),
+            wal_gone: None,
         };
         loop {
             match next(&facts) {
@@ -67,7 +69,7 @@ impl Agent<'_> {
                     if let Some(remark) = remark {
                         info!("start: {remark}");
                     }
-                    self.cache.broken = 0;
+                    self.forget_break(matches!(facts.upstream, Some(Upstream::Live(_))));
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
@@ -146,6 +148,13 @@ impl Agent<'_> {
                         Upstream::Unknown(why)
                     }
                 });
+            }
+            Step::AskForWal(from) => {
+                let gone = match &facts.upstream {
+                    Some(Upstream::Live(live)) => self.wal_gone(&live.node, *from),
+                    _ => None,
+                };
+                facts.wal_gone = Some(gone);
             }
             Step::RecoverSingleUser => {
                 info!("start: crash recovery in single-user mode");
