@@ -45,6 +45,7 @@ impl Agent<'_> {
         }
         let mut facts = Facts {
             pgdata: self.params.pgdata.clone(),
+            mount: self.mount(&first.data),
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
             alone: self.may_only_be_me(&file),

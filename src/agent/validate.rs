@@ -26,7 +26,11 @@ impl Agent<'_> {
         if let Err(error) = self.pg.check_programs() {
             return without_programs(&error);
         }
-        match self.pg.data_dir() {
+        let data = self.pg.data_dir();
+        if let Some(why) = self.mount(&data).refusal(&self.params.pgdata) {
+            return Outcome::error(why);
+        }
+        match data {
             // No failure: the service is not started now, and the node may be wanted at once.
             DataDir::Cluster(_) => {
                 let output = self.pg.started_at_boot();

@@ -89,6 +89,20 @@ pub const TABLE: &[Spec] = &[
         ..ROW
     },
     Spec {
+        name: "pgdata_mount",
+        unset: "what /etc/fstab says of pgdata and of what it leads to counts",
+        reloadable: true,
+        short: "Mount point that pgdata has to lie on",
+        long: "The mount point that pgdata, or a directory above it, is to be, for example \
+               /var/lib/pgsql. While nothing is mounted there, PostgreSQL is not started on this node \
+               and no copy of the data is made: both would go to the empty directory below the mount.\n\n\
+               Set it when the file system is mounted by something else than /etc/fstab, such as a \
+               Filesystem resource. What /etc/fstab has for pgdata, pg_wal and the tablespaces is \
+               looked at in any case; a line with noauto counts only as long as pgdata is empty.",
+        set: |p, text| value::path(text).map(|v| p.pgdata_mount = Some(v)),
+        ..ROW
+    },
+    Spec {
         name: "pgport",
         kind: Kind::Integer,
         unit: Some("TCP port"),
