@@ -130,7 +130,7 @@ fn ask_all<'s>(
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let user = pg.replication_user();
+    let (user, passfile) = (pg.replication_user(), pg.passfile());
     let ask = |node: NodeName| {
         let peer = Peer {
             host: subject
@@ -140,7 +140,7 @@ fn ask_all<'s>(
                 .map_or_else(|| node.to_string(), Clone::clone),
             port: subject.params.pgport,
             user: user.clone(),
-            passfile: subject.params.pgpassfile.clone(),
+            passfile: passfile.clone(),
         };
         let (name, psql) = (node.clone(), psql.clone());
         (name, scope.spawn(move || ask(node, psql, &peer)))

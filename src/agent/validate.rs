@@ -5,10 +5,14 @@ use tracing::warn;
 use super::Agent;
 use super::outcome::Outcome;
 use crate::cluster::known::Known;
+use crate::cluster::node::NodeName;
 use crate::decide::facts::{DataDir, Sql};
+use crate::decide::source::{Login, Passfile};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::hba::Presence;
+use crate::postgres::pgpass;
 use crate::runtime::BinariesError;
+use crate::runtime::passfile::Fitness;
 
 /// The answer where PostgreSQL's programs are not what the data needs.
 pub fn without_programs(error: &BinariesError) -> Outcome {
@@ -33,7 +37,11 @@ impl Agent<'_> {
         match data {
             // No failure: the service is not started now, and the node may be wanted at once.
             DataDir::Cluster(_) => {
-                let output = self.pg.started_at_boot();
+                let mut output = self.pg.started_at_boot();
+                match self.passfile_words() {
+                    Ok(words) => output.extend(words),
+                    Err(why) => return Outcome::error(why),
+                }
                 for line in &output {
                     warn!("{line}");
                 }
@@ -47,6 +55,59 @@ impl Agent<'_> {
             )),
             DataDir::Unknown(why) => Outcome::error(why),
         }
+    }
+
+    /// What is odd about the passfile, one line each; an error if it cannot be used. That a line is
+    /// missing is no error: certificates need none.
+    fn passfile_words(&self) -> Result<Vec<String>, String> {
+        let Some(named) = self.params.pgpassfile.as_deref() else { return Ok(Vec::new()) };
+        let mut words = Vec::new();
+        match self.pg.passfile_fitness() {
+            None | Some(Fitness::Fit) => {}
+            Some(Fitness::Missing) => {
+                return Err(format!(
+                    "pgpassfile={named} is missing: make it, owned by {}, mode 0600",
+                    self.params.pguser
+                ));
+            }
+            Some(Fitness::Unusable(why)) => return Err(why),
+            Some(Fitness::Unfit { why, .. }) => {
+                words.push(format!("{why}; until then {} uses a copy", self.params.pguser));
+            }
+        }
+        let Some(passfile) = self.pg.passfile() else { return Ok(words) };
+        for node in self.others() {
+            let peer = self.peer(&node);
+            match self.pg.passfile_facts(&peer) {
+                Passfile::Read { replication, postgres, bad, .. } => {
+                    for bad in bad.iter().map(|bad| format!("pgpassfile={passfile}: {bad}")) {
+                        if !words.contains(&bad) {
+                            words.push(bad);
+                        }
+                    }
+                    for (there, login) in
+                        [(replication, Login::Replication), (postgres, Login::Postgres)]
+                    {
+                        let database = login.database();
+                        if there.is_none() {
+                            words.push(format!(
+                                "pgpassfile={passfile} has no line for {database} on {node}: add {}",
+                                pgpass::line(&peer.host, peer.port, database, &peer.user)
+                            ));
+                        }
+                    }
+                }
+                Passfile::NotNamed | Passfile::Missing { .. } | Passfile::Unreadable { .. } => {}
+            }
+        }
+        Ok(words)
+    }
+
+    /// The other members, as far as they are known without asking anybody.
+    fn others(&self) -> Vec<NodeName> {
+        let known = self.known_members();
+        let named = || self.params.node_addresses.keys().cloned().collect();
+        known.unwrap_or_else(named).into_iter().filter(|node| *node != self.me).collect()
     }
 
     /// Takes over parameters that changed without touching the instance.

@@ -11,6 +11,7 @@
 mod broken;
 mod check;
 mod pair;
+mod passfile;
 #[allow(dead_code)] // the other users of it need more
 #[path = "../instance/place.rs"]
 mod place;

@@ -189,8 +189,12 @@ pub const TABLE: &[Spec] = &[
         short: "Password file for replication",
         long: "The password file from which a standby logs in at the primary, for the database \
                replication as well as for postgres (pg_rewind needs the latter). It must exist on \
-               every node, belong to pguser and have mode 0600. Its lines have the form \
-               host:port:database:user:password.\n\n\
+               every node, and should belong to pguser and have mode 0600. Its lines have the form \
+               host:port:database:user:password; a colon or a backslash in a field has a backslash \
+               before it. validate-all names the lines that are missing.\n\n\
+               PostgreSQL passes over a file that pguser cannot read, or that group or others may \
+               use. Then pguser gets a private copy below /run/pgtwin; of a file of root's only if \
+               nobody but root can have put it there.\n\n\
                Passwords belong in this file and nowhere else: a parameter is readable by anyone \
                who can read the cluster's configuration.",
         set: |p, text| value::path(text).map(|v| p.pgpassfile = Some(v)),
