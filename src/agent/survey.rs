@@ -95,6 +95,7 @@ pub fn survey(subject: &Subject) -> Facts {
         local,
         names,
         standby_names,
+        noted: subject.home().cache().warnings.into_values().flatten().collect(),
         problems,
     }
 }

@@ -1,15 +1,22 @@
 //! `validate-all`, `validate-pghba` and `reload-agent`. Floor 3.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use tracing::warn;
 
 use super::Agent;
 use super::outcome::Outcome;
+use super::reach::FOR_NAMES;
+use crate::client::sql::look::UNLIMITED_SLOTS;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{DataDir, Sql};
+use crate::decide::reach::{Facts, obstacles};
+use crate::decide::slots::lost_at_failover;
 use crate::decide::source::{Login, Passfile};
 use crate::ocf::exit_code::ExitCode;
-use crate::postgres::hba::Presence;
+use crate::postgres::hba::{Presence, Rule};
 use crate::postgres::pgpass;
 use crate::runtime::BinariesError;
 use crate::runtime::passfile::Fitness;
@@ -42,6 +49,7 @@ impl Agent<'_> {
                     Ok(words) => output.extend(words),
                     Err(why) => return Outcome::error(why),
                 }
+                output.extend(self.server_words());
                 for line in &output {
                     warn!("{line}");
                 }
@@ -103,6 +111,42 @@ impl Agent<'_> {
         Ok(words)
     }
 
+    /// What a running server weakens or would lose, one line each.
+    fn server_words(&mut self) -> Vec<String> {
+        match self.pg.look(&self.deadline.within(Duration::from_secs(5))).sql {
+            Sql::Primary(primary) => {
+                let mut words = primary.weaknesses;
+                words.extend(self.pg.overrides().unwrap_or_default());
+                if let Known::Known(logical) = self.pg.logical_slots(primary.version) {
+                    let members = self.others().into_iter().collect();
+                    words.extend(lost_at_failover(&logical, &self.slots_of_others(&members)));
+                }
+                words
+            }
+            Sql::Standby(_) => {
+                let limit = self.pg.setting("max_slot_wal_keep_size").known();
+                let unlimited = limit.is_some_and(|limit| limit == "-1");
+                unlimited.then(|| UNLIMITED_SLOTS.to_owned()).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Members that pg_hba.conf surely keeps out, with the lines to add.
+    fn kept_out(&self, rules: Vec<Rule>) -> Vec<String> {
+        let (others, limit) = (self.others(), self.deadline.within(FOR_NAMES));
+        obstacles(&Facts {
+            me: self.member(&self.me, &limit),
+            port: self.params.pgport,
+            user: self.pg.replication_user(),
+            listen: Known::unknown("not asked"),
+            rules: Known::Known(rules),
+            others: others.iter().map(|node| self.member(node, &limit)).collect(),
+            streaming: BTreeSet::new(),
+            missing_slots: Vec::new(),
+        })
+    }
+
     /// The other members, as far as they are known without asking anybody.
     fn others(&self) -> Vec<NodeName> {
         let known = self.known_members();
@@ -143,6 +187,7 @@ impl Agent<'_> {
         } else {
             presence.lines_to_add(&user, &["samenet"])
         };
+        let missing = if missing.is_empty() { self.kept_out(rules) } else { missing };
         match missing {
             missing if missing.is_empty() => Outcome {
                 output: vec![format!(

@@ -3,6 +3,7 @@
 
 mod ending;
 pub mod recovery_facts;
+mod slots;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
@@ -290,22 +291,9 @@ impl<'a> Postgres<'a> {
         self.with_session(acts::request_checkpoint)
     }
 
-    /// Makes the physical slots that are missing.
-    pub fn ensure_slots(&self, names: &[String]) -> Result<(), String> {
-        for name in names {
-            self.with_session(|wire, bound| acts::create_physical_slot(wire, name, bound))?;
-        }
-        Ok(())
-    }
-
-    /// Drops a physical slot, if there is one of that name.
-    pub fn drop_slot(&self, name: &str) -> Result<(), String> {
-        self.with_session(|wire, bound| acts::drop_physical_slot(wire, name, bound)).map(|_| ())
-    }
-
-    /// Moves the idle ones of these slots of a standby forward.
-    pub fn advance_slots(&self, names: &[String], to: Lsn) -> Result<(), String> {
-        self.with_session(|wire, bound| acts::advance_physical_slots(wire, names, to, bound))
+    /// The value of a setting.
+    pub fn setting(&self, name: &str) -> Known<String> {
+        Known::from(self.with_session(|wire, bound| acts::show(wire, name, bound)).map_err(OneLine))
     }
 
     /// Roles and databases of a primary whose commits wait for no standby, in words.
@@ -353,18 +341,6 @@ impl<'a> Postgres<'a> {
             Ok(psql) => peer::identify(self.exec, psql, peer, limit),
             Err(error) => PeerAnswer::Unknown(error.to_string()),
         }
-    }
-
-    /// Asks another server for a replication slot; none: it has none of that name.
-    pub fn peer_slot(
-        &self,
-        peer: &Peer,
-        slot: &str,
-        limit: Duration,
-    ) -> Result<Option<peer::Slot>, PeerAnswer> {
-        let psql =
-            self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
-        peer::slot(self.exec, psql, peer, slot, limit)
     }
 
     /// Asks another server for the line of a timeline.

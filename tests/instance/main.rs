@@ -12,6 +12,8 @@ mod answers;
 mod data;
 mod peers;
 mod place;
+mod reach;
 mod settings;
+mod slots;
 mod start;
 mod stop;

@@ -404,7 +404,9 @@ pub const TABLE: &[Spec] = &[
         short: "Prefix of replication slot names",
         long: "Each standby has its own physical replication slot; this is the beginning of their \
                names, the node's name follows. Change it when the default meets slots of other \
-               tools. At most 30 lower case letters, digits and underscores.",
+               tools: an idle slot whose name begins so, and that is of no member, is dropped after \
+               ten minutes. So is one that is called just so, which other agents use, once each \
+               standby has its own. At most 30 lower case letters, digits and underscores.",
         set: |p, text| value::slot_prefix(text).map(|v| p.slot_name = v),
         ..ROW
     },
