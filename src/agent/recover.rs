@@ -12,7 +12,7 @@ use crate::client::recovery_file::{AtWork, Ended, RecoveryHome};
 use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase};
-use crate::decide::facts::{DataDir, Instance, Process};
+use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, way};
 use crate::decide::recovery_check;
 use crate::decide::start::{self, Next, Upstream};
@@ -79,11 +79,16 @@ impl Agent<'_> {
             .upstream
             .clone()
             .unwrap_or_else(|| Upstream::Unknown("nobody has asked for it".to_owned()));
+        if let Known::Known(Some(_)) = self.recovery().at_work() {
+            info!("this node's data is being brought back already");
+            self.await_worker();
+            return Outcome::ok();
+        }
         match self.way_back(cause, &upstream, &facts.instance).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let marked = self.mark_waiting(&why);
+                let marked = self.mark_waiting(&why, &upstream);
                 if let Err(why) = marked.and_then(|()| self.start_worker()) {
                     return Outcome::error(why);
                 }
@@ -92,7 +97,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(&why) {
+                match self.mark_waiting(&why, &upstream) {
                     Ok(()) => Outcome::ok(),
                     Err(not) => Outcome::error(format!("{why}; {not}")),
                 }
@@ -207,21 +212,25 @@ impl Agent<'_> {
         }
     }
 
-    /// Writes that this node waits to be brought back: monitors then do not take it for one that has
-    /// ended.
-    fn mark_waiting(&mut self, why: &str) -> Result<(), String> {
+    /// Writes that this node waits to be brought back, and compared with which primary: monitors then do
+    /// not take it for one that has ended.
+    fn mark_waiting(&mut self, why: &str, upstream: &Upstream) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
         if home.marker() != Kept::Missing {
             return Ok(());
         }
+        let live = match upstream {
+            Upstream::Live(live) => Some(live),
+            Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
+        };
         let marker = Marker {
             attempt: self.attempts().next_attempt(),
             method: Method::Rewind,
             phase: Phase::Checking,
-            source: self.me.clone(),
-            system_id: 0,
+            source: live.map_or_else(|| self.me.clone(), |live| live.node.clone()),
+            system_id: live.map_or(0, |live| live.system_id),
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
@@ -235,7 +244,13 @@ impl Agent<'_> {
     /// None: no recovery is on record, or the data can follow: then it is simply not running.
     pub fn monitor_recovery(&mut self, instance: &Instance, probe: bool) -> Option<Outcome> {
         let marker = self.recovery().marker();
-        if instance.process != Process::None || marker == Kept::Missing {
+        if marker == Kept::Missing {
+            return None;
+        }
+        if instance.process != Process::None {
+            if !probe {
+                self.finish_recovery(&marker, instance);
+            }
             return None;
         }
         let degraded = |why: &str| Some(Outcome::because(ExitCode::Degraded, why));
@@ -287,6 +302,19 @@ impl Agent<'_> {
         }
     }
 
+    /// A standby that streams under a marker: its worker was cut off after its start, or the data could
+    /// follow after all. What is left to do, a worker does.
+    fn finish_recovery(&mut self, marker: &Kept<Marker>, instance: &Instance) {
+        let streams = matches!(&instance.sql, Sql::Standby(standby) if standby.streams());
+        let idle = || self.recovery().at_work() == Known::Known(None);
+        if streams && marker.data_is_whole() && self.attempts().wait(now()).is_zero() && idle() {
+            info!("this standby streams; what its recovery has left is cleared away");
+            if let Err(why) = self.start_worker() {
+                warn!("{why}");
+            }
+        }
+    }
+
     /// Why the data of a stopped instance cannot follow; outer none: it can, inner none: a recovery of
     /// it ended half way.
     pub fn cause_of(
@@ -312,10 +340,11 @@ impl Agent<'_> {
         };
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
-            // By its control file alone it could follow; it was measured when it ran, and has not been
-            // touched since.
+            // By its control file alone it could follow; it was measured when it ran, against this
+            // primary, and has not been touched since.
             (_, Kept::Read(marker))
                 if marker.phase == Phase::Checking
+                    && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {

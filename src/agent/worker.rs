@@ -16,6 +16,7 @@ use crate::client::peer;
 use crate::client::recovery_file::{AtWork, RecoveryHome};
 use crate::client::recovery_log::{Logged, RecoveryLog, RecoveryLogs};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Outcome, Phase, Progress, Summary};
 use crate::decide::facts::{DataDir, Process, Sql};
@@ -58,6 +59,8 @@ struct Work<'a, 'b> {
     phase: Phase,
     half_done: bool,
     source: Option<Live>,
+    /// The promotion of the source: of this the new data is.
+    promotion: Option<PromotionId>,
     begun: i64,
     reason: String,
     layout: Option<Layout>,
@@ -111,6 +114,7 @@ pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), Strin
         phase: Phase::Checking,
         half_done: false,
         source: None,
+        promotion: None,
         begun,
         reason: String::new(),
         layout: None,
@@ -145,6 +149,8 @@ impl Work<'_, '_> {
         let deadline = self.agent.deadline.within(Duration::from_secs(10));
         let instance = self.agent.pg.look(&deadline);
         if let Upstream::Live(live) = &upstream {
+            let entry = view.ledger().known().and_then(|store| store.done(&live.node).cloned());
+            self.promotion = entry.map(|entry| entry.id);
             self.source = Some((**live).clone());
         }
         if instance.process != Process::None {
@@ -232,7 +238,12 @@ impl Work<'_, '_> {
     ) -> Result<(), Failure> {
         let kept = self.state.join(KEPT_DIR);
         match step {
-            Step::Mark { half_done, phase } => self.mark(half_done, phase),
+            Step::Mark { half_done, phase } => {
+                if phase == Phase::Starting {
+                    self.note_promotion()?;
+                }
+                self.mark(half_done, phase)
+            }
             Step::RecoverCrash => {
                 let deadline = self.agent.deadline;
                 self.agent.pg.recover_single_user(&deadline).map_err(Failure::new)
@@ -295,6 +306,26 @@ impl Work<'_, '_> {
         (self.half_done, self.phase) = (half_done, phase);
         self.right.show_progress(&Progress::of(phase, 0, None, now()));
         Ok(())
+    }
+
+    /// The new data is of the source's promotion, whatever the old data was of. Until that is written the
+    /// marker does not let the data be started.
+    fn note_promotion(&mut self) -> Result<(), Failure> {
+        let node = self.node()?;
+        let Some(promotion) = self.promotion else {
+            return Err(Failure::new(format!("the ledger has no promotion of {node}")));
+        };
+        self.in_turn(|agent| {
+            let cib = agent.view().and_then(|view| view.ledger());
+            match agent.exchange_with(cib, true) {
+                OwnFile::Read(mut own) => {
+                    own.followed = Some(promotion);
+                    agent.write_own(&own).map_err(|error| Failure::new(chain(&error)))
+                }
+                OwnFile::Missing => Err(Failure::new("there is no ledger to note it in")),
+                OwnFile::Unreadable(why) => Err(Failure::new(why)),
+            }
+        })?
     }
 
     fn old_copy(&self) -> Option<String> {
