@@ -54,6 +54,17 @@ pub fn marked(marker: &Kept<Marker>) -> Marked {
     }
 }
 
+/// Outside a cluster nobody is there to copy from, and nothing is waited for.
+fn without_cluster(pgdata: &str, cause: Option<&Cause>, data: &DataDir) -> String {
+    let what = match (data, cause) {
+        (DataDir::Absent, _) => "does not exist: mount it",
+        (DataDir::Empty, _) => "is empty: mount it",
+        (_, Some(cause)) => cause.words(),
+        (_, None) => "is between old and new data",
+    };
+    format!("pgdata={pgdata} {what}; outside a cluster there is no primary to copy")
+}
+
 impl Agent<'_> {
     /// The files of this node's recoveries.
     pub fn recovery(&self) -> RecoveryHome {
@@ -75,6 +86,13 @@ impl Agent<'_> {
 
     /// The end of a `start` that has found data which cannot follow.
     pub fn come_back(&mut self, cause: Option<&Cause>, facts: &start::Facts) -> Outcome {
+        if self.standalone {
+            return Outcome::error(without_cluster(
+                &self.params.pgdata,
+                cause,
+                &facts.instance.data,
+            ));
+        }
         let upstream = facts
             .upstream
             .clone()
