@@ -106,7 +106,7 @@ impl Agent<'_> {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let marked = self.mark_waiting(&why, &upstream);
+                let marked = self.mark_waiting(cause, &facts.instance, &upstream, &why);
                 if let Err(why) = marked.and_then(|()| self.start_worker()) {
                     return Outcome::error(why);
                 }
@@ -115,7 +115,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(&why, &upstream) {
+                match self.mark_waiting(cause, &facts.instance, &upstream, &why) {
                     Ok(()) => Outcome::ok(),
                     Err(not) => Outcome::error(format!("{why}; {not}")),
                 }
@@ -231,13 +231,23 @@ impl Agent<'_> {
     }
 
     /// Writes that this node waits to be brought back, and compared with which primary: monitors then do
-    /// not take it for one that has ended.
-    fn mark_waiting(&mut self, why: &str, upstream: &Upstream) -> Result<(), String> {
+    /// not take it for one that has ended. Method and system tell what was found of which data: see
+    /// [`Agent::cause_of`].
+    fn mark_waiting(
+        &mut self,
+        cause: Option<&Cause>,
+        instance: &Instance,
+        upstream: &Upstream,
+        why: &str,
+    ) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
-        if home.marker() != Kept::Missing {
-            return Ok(());
+        match home.marker() {
+            Kept::Missing => {}
+            // What waits, waits for what was found last.
+            Kept::Read(marker) if marker.phase == Phase::Checking && !marker.half_done => {}
+            Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
         }
         let live = match upstream {
             Upstream::Live(live) => Some(live),
@@ -245,10 +255,16 @@ impl Agent<'_> {
         };
         let marker = Marker {
             attempt: self.attempts().next_attempt(),
-            method: Method::Rewind,
+            method: match cause {
+                Some(Cause::Diverged(_)) | None => Method::Rewind,
+                Some(Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_)) => Method::Rebuild,
+            },
             phase: Phase::Checking,
             source: live.map_or_else(|| self.me.clone(), |live| live.node.clone()),
-            system_id: live.map_or(0, |live| live.system_id),
+            system_id: match &instance.data {
+                DataDir::Cluster(control) => control.system_id,
+                _ => 0,
+            },
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
@@ -355,6 +371,8 @@ impl Agent<'_> {
             marked: marked(marker),
             mount: Mount::InPlace,
             parted: None,
+            left_off: None,
+            wal_gone: None,
         };
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
@@ -363,10 +381,15 @@ impl Agent<'_> {
             (_, Kept::Read(marker))
                 if marker.phase == Phase::Checking
                     && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
+                    && matches!(&instance.data, DataDir::Cluster(control)
+                        if control.system_id == marker.system_id)
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {
-                Some(Some(Cause::Diverged(marker.reason.clone())))
+                Some(Some(match marker.method {
+                    Method::Rewind => Cause::Diverged(marker.reason.clone()),
+                    Method::Rebuild => Cause::WalGone(marker.reason.clone()),
+                }))
             }
             _ => None,
         }

@@ -132,6 +132,7 @@ fn ask_all<'s>(
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
     let (user, passfile) = (pg.replication_user(), pg.passfile());
+    let like = pg.login_like();
     let ask = |node: NodeName| {
         let peer = Peer {
             host: subject
@@ -142,6 +143,7 @@ fn ask_all<'s>(
             port: subject.params.pgport,
             user: user.clone(),
             passfile: passfile.clone(),
+            like: like.clone(),
         };
         let (name, psql) = (node.clone(), psql.clone());
         (name, scope.spawn(move || ask(node, psql, &peer)))

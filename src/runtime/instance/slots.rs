@@ -56,16 +56,17 @@ impl Postgres<'_> {
         self.with_session(|wire, bound| acts::advance_physical_slots(wire, names, to, bound))
     }
 
-    /// Asks another server for a replication slot; none: it has none of that name.
-    pub fn peer_slot(
+    /// Makes a physical slot on another server; a lost one of that name is dropped first.
+    pub fn make_peer_slot(
         &self,
         peer: &Peer,
         slot: &str,
+        lost: bool,
         limit: Duration,
-    ) -> Result<Option<peer::Slot>, PeerAnswer> {
+    ) -> Result<(), PeerAnswer> {
         let psql =
             self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
-        peer::slot(self.exec, psql, peer, slot, limit)
+        peer::make_slot(self.exec, psql, peer, slot, lost, limit)
     }
 
     /// The logical slots of another server that are to survive a failover.
