@@ -149,6 +149,7 @@ fn in_case(release: &str, case: &str) -> Report {
         local: None,
         names: Known::Known(String::new()),
         standby_names: BTreeMap::new(),
+        noted: Vec::new(),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),

@@ -16,7 +16,6 @@ use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
 use crate::postgres::lsn::Lsn;
-use crate::postgres::slot_name::slot_name;
 use crate::postgres::sync_names::{self, StandbyName, SyncNames};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
@@ -66,6 +65,8 @@ struct Round {
     barrier: Option<Lsn>,
     leaving: BTreeSet<NodeName>,
     declared_out: BTreeSet<NodeName>,
+    /// The physical slots, as last seen.
+    slots: Vec<String>,
 }
 
 impl Agent<'_> {
@@ -255,6 +256,7 @@ impl Agent<'_> {
             barrier: None,
             leaving: leaving.clone(),
             declared_out: declared_out.clone(),
+            slots: primary.slots.clone(),
         };
         let result = self.rounds(&mut round, instance, &deadline);
         self.after_care(&round, &result);
@@ -497,7 +499,7 @@ impl Agent<'_> {
         if let Some(Known::Known(view)) = &round.view {
             let members = self.members(view);
             self.remember_members(&members);
-            self.ensure_slots(&members);
+            self.tend_slots(view, &round.slots);
         }
         if !matches!(result, Cared::Settled(_)) {
             // The next monitor asks again.
@@ -509,22 +511,5 @@ impl Agent<'_> {
         } else {
             self.cache.care_failed = 0;
         }
-    }
-
-    /// One physical slot for each other member, so that WAL waits for those who are away.
-    pub fn ensure_slots(&mut self, members: &BTreeSet<NodeName>) {
-        let wanted = self.slots_of_others(members);
-        if let Err(why) = self.pg.ensure_slots(&wanted) {
-            warn!("a replication slot could not be made: {why}");
-        }
-    }
-
-    /// The names of the other members' slots.
-    pub fn slots_of_others(&self, members: &BTreeSet<NodeName>) -> Vec<String> {
-        members
-            .iter()
-            .filter(|node| **node != self.me)
-            .map(|node| slot_name(&self.params.slot_name, node.as_str()))
-            .collect()
     }
 }

@@ -23,7 +23,6 @@ use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
-use crate::postgres::lsn::Lsn;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
 /// set up the service's address just now.
@@ -195,6 +194,9 @@ impl Agent<'_> {
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
         let state = self.primary_state(&cared);
         self.publish_state(&state);
+        if !matches!(cared, Cared::Superseded(_) | Cared::NotPrimary(_)) {
+            self.warn_as_primary(primary);
+        }
         self.primary_outcome(&cared)
     }
 
@@ -263,7 +265,7 @@ impl Agent<'_> {
         };
         let mut view = None;
         let mut end = None;
-        let standby_replay = seen.replay;
+        let standby = seen;
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
@@ -291,9 +293,10 @@ impl Agent<'_> {
                                 }
                                 OwnFile::Missing | OwnFile::Unreadable(_) => file,
                             };
-                            self.keep_slots(&seen, standby_replay);
+                            self.keep_slots(&seen, &standby.slots, standby.replay);
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
+                            self.warn_as_standby(&upstream, standby);
                             view = Some(seen);
                             upstream
                         }
@@ -377,23 +380,6 @@ impl Agent<'_> {
                     }
                 }
             }
-        }
-    }
-
-    /// A standby keeps a slot for each other member too, so that it has what they need if it is
-    /// promoted. A slot is moved to where this standby had replayed at the last look, about a minute
-    /// ago: the others may lag behind it.
-    fn keep_slots(&mut self, view: &super::view::View, replay: Option<Lsn>) {
-        let members = self.members(view);
-        self.ensure_slots(&members);
-        let Some(replay) = replay else { return };
-        let before = std::mem::replace(&mut self.cache.slots_at, replay.0);
-        if before == 0 || before > replay.0 {
-            return;
-        }
-        let names = self.slots_of_others(&members);
-        if let Err(why) = self.pg.advance_slots(&names, Lsn(before)) {
-            warn!("the slots kept for the other members could not be moved: {why}");
         }
     }
 

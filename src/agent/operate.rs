@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Agent;
-use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
+use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT, passfile_copy};
 use super::view::View;
 use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
@@ -15,6 +15,7 @@ use crate::cluster::node::NodeName;
 use crate::ocf::env::Env;
 use crate::ocf::params::{ENV_PREFIX, Params};
 use crate::runtime::instance::Postgres;
+use crate::runtime::passfile::Copies;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
@@ -95,7 +96,9 @@ impl Subject {
     /// The instance of this node. Fails on a node without PostgreSQL's user.
     pub fn postgres<'a>(&self, exec: &'a dyn Exec) -> Result<Postgres<'a>, String> {
         let log = PathBuf::from(LOG_ROOT).join(format!("{}.log", self.resource()));
-        Postgres::new(exec, &self.params, log).map_err(|error| chain(&error))
+        let copies = Copies::Look(passfile_copy(self.resource()));
+        let pg = Postgres::new(exec, &self.params, log).map_err(|error| chain(&error))?;
+        Ok(pg.with_copies(copies))
     }
 
     /// The files of this node.
@@ -132,7 +135,7 @@ impl Subject {
             standalone: false,
             deadline: Deadline::after(time),
             exec,
-            pg: self.postgres(exec)?,
+            pg: self.postgres(exec)?.with_copies(Copies::Make(passfile_copy(self.resource()))),
             pacemaker: Pacemaker::new(exec, self.resource()).with_env(passed_on()),
             home,
             cache,

@@ -53,6 +53,10 @@ impl Agent<'_> {
         if instance.process == Process::None
             && matches!(instance.data, DataDir::Absent | DataDir::Empty)
         {
+            // Its data may be on the file system that is not there.
+            if let Some(why) = self.mount(&instance.data).refusal(&self.params.pgdata) {
+                return Known::Unknown(why);
+            }
             return Known::Known(Publication::NoData);
         }
         let own = match file {

@@ -20,6 +20,7 @@ use crate::ocf::exit_code::ExitCode;
 use crate::postgres::slot_name::slot_name;
 use crate::runtime::data_dir;
 use crate::runtime::instance::recovery_facts::Provider;
+use crate::runtime::layout;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::detach;
@@ -53,6 +54,17 @@ pub fn marked(marker: &Kept<Marker>) -> Marked {
     }
 }
 
+/// Outside a cluster nobody is there to copy from, and nothing is waited for.
+fn without_cluster(pgdata: &str, cause: Option<&Cause>, data: &DataDir) -> String {
+    let what = match (data, cause) {
+        (DataDir::Absent, _) => "does not exist: mount it",
+        (DataDir::Empty, _) => "is empty: mount it",
+        (_, Some(cause)) => cause.words(),
+        (_, None) => "is between old and new data",
+    };
+    format!("pgdata={pgdata} {what}; outside a cluster there is no primary to copy")
+}
+
 impl Agent<'_> {
     /// The files of this node's recoveries.
     pub fn recovery(&self) -> RecoveryHome {
@@ -74,6 +86,13 @@ impl Agent<'_> {
 
     /// The end of a `start` that has found data which cannot follow.
     pub fn come_back(&mut self, cause: Option<&Cause>, facts: &start::Facts) -> Outcome {
+        if self.standalone {
+            return Outcome::error(without_cluster(
+                &self.params.pgdata,
+                cause,
+                &facts.instance.data,
+            ));
+        }
         let upstream = facts
             .upstream
             .clone()
@@ -130,7 +149,7 @@ impl Agent<'_> {
             },
             upstream: upstream.clone(),
             upstream_is_me: matches!(upstream, Upstream::Live(live) if live.node == self.me),
-            mount: self.mount(),
+            mount: self.mount(&instance.data),
             pause: attempts.wait(now()).as_secs(),
             rewind_failed: attempts.failed > 0 && rewound,
             check: None,
@@ -159,11 +178,15 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether PGDATA, or a directory above it, is a mount point by /etc/fstab and is not mounted.
-    fn mount(&self) -> Mount {
-        match crate::sys::mounts::missing_below(std::path::Path::new(&self.params.pgdata)) {
+    /// Whether all that a database of this directory lies on is mounted: by pgdata_mount and
+    /// /etc/fstab.
+    pub fn mount(&self, data: &DataDir) -> Mount {
+        let empty = matches!(data, DataDir::Absent | DataDir::Empty);
+        let paths = layout::leads_to(self.pg.place(), !empty);
+        let named = self.params.pgdata_mount.as_deref().map(std::path::Path::new);
+        match crate::sys::mounts::missing(&paths, named, !empty) {
             Ok(None) => Mount::InPlace,
-            Ok(Some(point)) => Mount::Missing(format!("/etc/fstab has {}", point.display())),
+            Ok(Some(what)) => Mount::Missing(what),
             Err(why) => Mount::Unknown(why),
         }
     }
@@ -346,6 +369,7 @@ impl Agent<'_> {
             position: None,
             out_of_time: false,
             marked: marked(marker),
+            mount: Mount::InPlace,
             parted: None,
             left_off: None,
             wal_gone: None,

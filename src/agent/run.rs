@@ -18,6 +18,7 @@ use crate::ocf::exit_code::ExitCode;
 use crate::ocf::notify::Notification;
 use crate::ocf::params::Params;
 use crate::runtime::instance::Postgres;
+use crate::runtime::passfile::Copies;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
@@ -33,6 +34,12 @@ pub const RUN_ROOT: &str = "/run/pgtwin";
 /// Where PostgreSQL's standard error goes: all of its log, if it keeps none elsewhere. That is not a
 /// thing for /run, which is memory.
 pub const LOG_ROOT: &str = "/var/log/pgtwin";
+
+/// The PostgreSQL user's copy of a passfile that libpq would pass over. It is gone at boot, and made anew
+/// before PostgreSQL is started.
+pub fn passfile_copy(resource: &str) -> PathBuf {
+    Path::new(RUN_ROOT).join(format!("{resource}.passfile"))
+}
 
 /// Runs one action that works on the resource.
 pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> Outcome {
@@ -113,7 +120,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         warn!("{}", chain(&problem));
     }
     let pg = match Postgres::new(exec, &params, start_log) {
-        Ok(pg) => pg.until(deadline),
+        Ok(pg) => pg.until(deadline).with_copies(Copies::Make(passfile_copy(&resource))),
         Err(problem) => {
             warn!("{}", chain(&problem));
             let running = working_in(Path::new(&params.pgdata), "postgres");

@@ -31,6 +31,7 @@ impl Agent<'_> {
             let me = self.me.clone();
             self.cache.yielded.clear();
             self.cache.shown.clear();
+            self.cache.warnings.clear();
             if !self.has_laid_down() {
                 self.lay_down_and_say_nothing(News::Score(&me, BARRED));
             }
@@ -45,6 +46,7 @@ impl Agent<'_> {
         }
         let mut facts = Facts {
             pgdata: self.params.pgdata.clone(),
+            mount: self.mount(&first.data),
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
             alone: self.may_only_be_me(&file),

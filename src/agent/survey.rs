@@ -95,6 +95,7 @@ pub fn survey(subject: &Subject) -> Facts {
         local,
         names,
         standby_names,
+        noted: subject.home().cache().warnings.into_values().flatten().collect(),
         problems,
     }
 }
@@ -130,7 +131,8 @@ fn ask_all<'s>(
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let (user, like) = (pg.replication_user(), pg.login_like());
+    let (user, passfile) = (pg.replication_user(), pg.passfile());
+    let like = pg.login_like();
     let ask = |node: NodeName| {
         let peer = Peer {
             host: subject
@@ -140,7 +142,7 @@ fn ask_all<'s>(
                 .map_or_else(|| node.to_string(), Clone::clone),
             port: subject.params.pgport,
             user: user.clone(),
-            passfile: subject.params.pgpassfile.clone(),
+            passfile: passfile.clone(),
             like: like.clone(),
         };
         let (name, psql) = (node.clone(), psql.clone());

@@ -22,7 +22,7 @@ impl Agent<'_> {
             host: self.address(node),
             port: self.params.pgport,
             user: self.pg.replication_user(),
-            passfile: self.params.pgpassfile.clone(),
+            passfile: self.pg.passfile(),
             like: self.pg.login_like(),
         }
     }
@@ -113,8 +113,8 @@ impl Agent<'_> {
         }
         conninfo.remove("hostaddr");
         conninfo.remove("password");
-        if let Some(passfile) = &self.params.pgpassfile {
-            conninfo.set("passfile", passfile);
+        if let Some(passfile) = self.pg.passfile() {
+            conninfo.set("passfile", &passfile);
         }
         conninfo
     }

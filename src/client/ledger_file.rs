@@ -120,6 +120,14 @@ pub struct Cache {
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.
     pub slots_at: u64,
+    /// Slots that are no member's, and since when, in seconds of uptime.
+    pub stray_slots: BTreeMap<String, u64>,
+    /// What this node warns of, by its role.
+    pub warnings: BTreeMap<String, Vec<String>>,
+    /// When it last looked for that, in seconds of uptime.
+    pub warned: u64,
+    /// And of which primary.
+    pub warned_of: String,
     /// When this node took the right to be promoted from itself, in seconds of uptime; 0: it has not,
     /// or has a score again.
     pub barred: u64,

@@ -166,6 +166,29 @@ pub fn show(
     answer::setting(&output)
 }
 
+/// The logical slots of a peer of this version that are to survive a failover, asked in the database
+/// `postgres`, as pg_rewind would log in.
+pub fn failover_slots(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    version: u32,
+    limit: Duration,
+) -> Result<Vec<String>, PeerAnswer> {
+    let query = if version >= 170_000 {
+        "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE failover ORDER BY 1"
+    } else {
+        "SELECT WHERE false"
+    };
+    let deadline = Deadline::after(limit);
+    let output = ask_in(exec, psql, peer, Login::Postgres, &[query.into()], &deadline)?;
+    if output.ok() {
+        Ok(output.stdout.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    } else {
+        Err(answer::failure(&output))
+    }
+}
+
 /// Makes sure of a physical replication slot on a peer that keeps WAL from now on; a lost one of that
 /// name is dropped first. `slot` goes into the command as it is: a slot's name has letters, digits and
 /// underscores.
@@ -297,8 +320,7 @@ fn conninfo(peer: &Peer, login: Login, address: Option<IpAddr>, limit: Duration)
     conninfo
 }
 
-/// The addresses of a peer; none for a socket directory. A name is resolved by `getent`, because
-/// the resolver knows no deadline.
+/// The addresses of a peer; none for a socket directory.
 fn whereabouts(
     exec: &dyn Exec,
     peer: &Peer,
@@ -307,14 +329,18 @@ fn whereabouts(
     if peer.host.starts_with('/') {
         return Ok(None);
     }
-    if let Ok(address) = peer.host.parse() {
-        return Ok(Some(vec![address]));
+    addresses(exec, &peer.host, deadline).map(Some).map_err(PeerAnswer::Unknown)
+}
+
+/// The addresses of a name, or the address that it is. A name is resolved by `getent`, because the
+/// resolver knows no deadline.
+pub fn addresses(exec: &dyn Exec, host: &str, deadline: &Deadline) -> Result<Vec<IpAddr>, String> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
     }
-    let unresolved = |why: &str| {
-        PeerAnswer::Unknown(format!("the name {} cannot be resolved: {why}", peer.host))
-    };
+    let unresolved = |why: &str| format!("the name {host} cannot be resolved: {why}");
     let limit = deadline.bounded(Duration::from_secs(2));
-    let cmd = Cmd::new("getent").args(["ahosts", peer.host.as_str()]).limit(limit);
+    let cmd = Cmd::new("getent").args(["ahosts", host]).limit(limit);
     let output = exec.run(&cmd).map_err(|error| unresolved(&error.to_string()))?;
     if output.ended == Ended::TimedOut {
         return Err(unresolved("the resolver did not answer"));
@@ -324,7 +350,7 @@ fn whereabouts(
         let address = line.split_whitespace().next().and_then(|word| word.parse().ok());
         addresses.extend(address.filter(|address| !addresses.contains(address)));
     }
-    if addresses.is_empty() { Err(unresolved("no address")) } else { Ok(Some(addresses)) }
+    if addresses.is_empty() { Err(unresolved("no address")) } else { Ok(addresses) }
 }
 
 /// The first address that accepts a TCP connection, or why none did.

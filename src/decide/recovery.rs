@@ -74,6 +74,23 @@ pub enum Mount {
     Unknown(String),
 }
 
+impl Mount {
+    /// Why nothing may be started or written at this pgdata, if nothing may.
+    #[must_use]
+    pub fn refusal(&self, pgdata: &str) -> Option<String> {
+        match self {
+            Self::InPlace => None,
+            Self::Missing(why) => Some(format!(
+                "pgdata={pgdata} is to be a mount point and is not mounted ({why}): mount it; nothing \
+                 was written"
+            )),
+            Self::Unknown(why) => {
+                Some(format!("whether pgdata={pgdata} is mounted could not be found out: {why}"))
+            }
+        }
+    }
+}
+
 /// What the check says of one method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Possible {
@@ -176,21 +193,10 @@ pub enum Way {
 /// Which way back.
 #[must_use]
 pub fn way(facts: &Facts) -> Way {
-    match &facts.mount {
-        Mount::InPlace => {}
-        Mount::Missing(why) => {
-            return Way::Refuse(format!(
-                "pgdata={} is to be a mount point and is not mounted ({why}): mount it; nothing was \
-                 written",
-                facts.pgdata
-            ));
-        }
-        Mount::Unknown(why) => {
-            return Way::Wait(format!(
-                "whether pgdata={} is mounted could not be found out: {why}",
-                facts.pgdata
-            ));
-        }
+    match (facts.mount.refusal(&facts.pgdata), &facts.mount) {
+        (None, _) => {}
+        (Some(why), Mount::Unknown(_)) => return Way::Wait(why),
+        (Some(why), Mount::InPlace | Mount::Missing(_)) => return Way::Refuse(why),
     }
     let cause = match (&facts.marked, &facts.cause) {
         (Marked::HalfDone { .. }, _) => "a recovery ended half way".to_owned(),

@@ -107,6 +107,8 @@ pub struct Facts {
     pub names: Known<String>,
     /// The application_name of each member that has a valid one.
     pub standby_names: BTreeMap<NodeName, StandbyName>,
+    /// What this node has warned of in its log and what still holds, one line each.
+    pub noted: Vec<String>,
     /// What went wrong on the way, one line each.
     pub problems: Vec<String>,
 }
@@ -175,6 +177,7 @@ pub fn report(facts: &Facts) -> Report {
     warnings::failures(facts, &mut warnings);
     let (grave, advice) = warnings::settings(facts);
     warnings.extend(grave);
+    warnings.extend(facts.noted.iter().map(|line| format!("{}: {line}", facts.me)));
     warnings.extend(facts.problems.iter().cloned());
     let mode = match facts.mode {
         Mode::Sync => "synchronous",

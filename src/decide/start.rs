@@ -7,7 +7,7 @@
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
-use crate::decide::recovery::{Cause, Marked};
+use crate::decide::recovery::{Cause, Marked, Mount};
 use crate::postgres::control_data::{ControlData, WasWritable};
 use crate::postgres::history::{History, Relation};
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -66,6 +66,8 @@ pub struct Facts {
     pub out_of_time: bool,
     /// What an earlier recovery has left written.
     pub marked: Marked,
+    /// Whether the data directory lies where it should.
+    pub mount: Mount,
     /// It was started in this action, had parted from the primary, and is stopped again: the words.
     pub parted: Option<String>,
     /// How far a monitor found this data to go, exactly, when it could not follow any more; none: none
@@ -134,6 +136,10 @@ pub fn next(facts: &Facts) -> Next {
 }
 
 fn stopped(facts: &Facts) -> Next {
+    // Before anything is written, also where there is a database: it may be the one below the mount.
+    if let Some(why) = facts.mount.refusal(&facts.pgdata) {
+        return Next::Refuse(why);
+    }
     if let Some(words) = &facts.parted {
         return Next::Recover(Some(Cause::Diverged(words.clone())));
     }

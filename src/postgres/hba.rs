@@ -4,7 +4,11 @@
 //! Source: <https://www.postgresql.org/docs/current/view-pg-hba-file-rules.html> and
 //! <https://www.postgresql.org/docs/current/auth-pg-hba-conf.html>.
 
+mod admits;
+
 use std::net::IpAddr;
+
+pub use admits::{Admission, admits};
 
 /// The query whose rows [`Rule::of_fields`] and [`parse_rows`] read; the same for versions 13 to 18.
 pub const QUERY: &str = "SELECT line_number, type, database, user_name, address, netmask, \
@@ -132,9 +136,12 @@ impl Reach {
     const NOWHERE: Self = Self { v4: false, v6: false, everywhere: false };
 }
 
-#[derive(Clone, Copy)]
-enum Target {
+/// What a login is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Physical replication.
     Replication,
+    /// The database `postgres`.
     Postgres,
 }
 

@@ -106,6 +106,24 @@ impl Passfile {
     }
 }
 
+/// The lines of a file that can mean what they say, and nothing else: what a copy of it is made of. A
+/// file that is no passfile has none.
+pub fn good_lines(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let good = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    good.filter(|line| check(line).is_ok()).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The line that a login needs, for people: what the password stands for is theirs to fill in.
+pub fn line(host: &str, port: u16, database: &str, user: &str) -> String {
+    format!("{}:{port}:{database}:{}:PASSWORD", escaped(host), escaped(user))
+}
+
+/// A field as the file wants it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(':', "\\:")
+}
+
 /// What follows the field at the beginning of `text`, if that field matches. A colon in the value
 /// matches one in the field with or without a backslash.
 fn skip_match<'a>(text: &'a str, value: &&str) -> Option<&'a str> {
@@ -255,6 +273,39 @@ mod tests {
         let shown = format!("{file:?} {}", file.bad[1]);
         assert_eq!(file.lookup("n1", 5432, "replication", "repl").unwrap().line, 3);
         assert!(!shown.contains("geheim") && shown.contains("****"), "{shown}");
+    }
+
+    #[test]
+    fn a_copy_has_good_lines_only_and_of_other_files_nothing() {
+        assert_eq!(
+            good_lines(FILE),
+            "n1:5432:replication:repl:geheim1\n\
+             *:5433:*:repl:geheim\\:2\\\\\n\
+             fe80\\:\\:1:*:postgres:a\\:b:with\\:colons and spaces \n\
+             \\*:1:db:\\#u:geheim5\n"
+        );
+        for other in [
+            "root:$y$j9T$abc$def:20000:0:99999:7:::\n",
+            "root:x:0:0:root:/root:/bin/bash\n",
+            "sudo:x:27:admin\n",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n",
+        ] {
+            assert_eq!(good_lines(other), "", "{other}");
+        }
+    }
+
+    #[test]
+    fn the_line_that_is_proposed_fits_the_login_that_needs_it() {
+        for (host, user) in
+            [("n1", "repl"), ("fd00::1", "a:b"), (r"h\1", r"DOM\repl:x"), ("10.0.0.1", "r r")]
+        {
+            let text = line(host, 5432, "replication", user).replace("PASSWORD", r"pass\:wo\\rd");
+            let file = Passfile::parse(&text);
+            assert_eq!(file.bad, [], "{text}");
+            let found = file.lookup(host, 5432, "replication", user).unwrap();
+            assert_eq!(found.password.reveal(), r"pass:wo\rd");
+            assert_eq!(file.lookup(host, 5432, "postgres", user), None);
+        }
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub fn slot_name(prefix: &str, node: &str) -> String {
     kept + &hash
 }
 
+/// Whether a slot's name is one that [`slot_name`] gives with this prefix.
+pub fn is_of(prefix: &str, slot: &str) -> bool {
+    let node = slot.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    node.is_some_and(|node| !node.is_empty()) && is_valid(slot)
+}
+
 /// Whether PostgreSQL takes a text for a slot's name.
 pub fn is_valid(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_BYTES && name.bytes().all(is_allowed)
@@ -90,6 +96,18 @@ mod tests {
             assert!(is_valid(&slot), "{slot}");
         }
         assert!(is_valid(&slot_name("Ha Slot!", "n1")));
+    }
+
+    #[test]
+    fn a_slot_is_ours_by_its_beginning_and_its_alphabet() {
+        for node in ["n1", "node-1", "N1", "x", &"n".repeat(300)] {
+            assert!(is_of("ha_slot", &slot_name("ha_slot", node)), "{node}");
+        }
+        for other in
+            ["ha_slot", "ha_slot_", "ha_slotn1", "ha", "other_n1", "ha_slot_N1", "ha_slot_é"]
+        {
+            assert!(!is_of("ha_slot", other), "{other}");
+        }
     }
 
     #[test]

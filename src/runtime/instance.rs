@@ -3,8 +3,9 @@
 
 mod ending;
 pub mod recovery_facts;
+mod slots;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,15 +22,14 @@ use crate::postgres::control_data::ControlData;
 use crate::postgres::hba::Rule;
 use crate::postgres::history::History;
 use crate::postgres::lsn::{Lsn, Timeline};
-use crate::postgres::pgpass::Passfile;
 use crate::sys::chain;
 use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::exec::Exec;
-use crate::sys::files::read_untrusted;
 use crate::sys::privilege::PrivilegeError;
 
 use super::bare::Bare;
 use super::data_dir::{self, SignalFile};
+use super::passfile::{self, Copies, Fitness};
 use super::startup_process::Activity;
 use super::{
     BinariesError, Place, Runtime, at_boot, look, recover, settings, start, start_log, wal,
@@ -54,6 +54,8 @@ pub struct Postgres<'a> {
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
     passfile: Option<PathBuf>,
+    copies: Copies,
+    in_use: OnceCell<Option<PathBuf>>,
     until: Option<Deadline>,
 }
 
@@ -73,8 +75,17 @@ impl<'a> Postgres<'a> {
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
             passfile: params.pgpassfile.as_ref().map(PathBuf::from),
+            copies: Copies::None,
+            in_use: OnceCell::new(),
             until: None,
         })
+    }
+
+    /// The same, with what is done about a passfile that libpq would pass over.
+    #[must_use]
+    pub fn with_copies(mut self, copies: Copies) -> Self {
+        self.copies = copies;
+        self
     }
 
     /// The same, with an end for all that has a bound of its own: no question goes on beyond it.
@@ -300,22 +311,9 @@ impl<'a> Postgres<'a> {
         self.with_session(acts::request_checkpoint)
     }
 
-    /// Makes the physical slots that are missing.
-    pub fn ensure_slots(&self, names: &[String]) -> Result<(), String> {
-        for name in names {
-            self.with_session(|wire, bound| acts::create_physical_slot(wire, name, bound))?;
-        }
-        Ok(())
-    }
-
-    /// Drops a physical slot, if there is one of that name.
-    pub fn drop_slot(&self, name: &str) -> Result<(), String> {
-        self.with_session(|wire, bound| acts::drop_physical_slot(wire, name, bound)).map(|_| ())
-    }
-
-    /// Moves the idle ones of these slots of a standby forward.
-    pub fn advance_slots(&self, names: &[String], to: Lsn) -> Result<(), String> {
-        self.with_session(|wire, bound| acts::advance_physical_slots(wire, names, to, bound))
+    /// The value of a setting.
+    pub fn setting(&self, name: &str) -> Known<String> {
+        Known::from(self.with_session(|wire, bound| acts::show(wire, name, bound)).map_err(OneLine))
     }
 
     /// Roles and databases of a primary whose commits wait for no standby, in words.
@@ -333,11 +331,28 @@ impl<'a> Postgres<'a> {
         if let Some(user) = &self.repuser {
             return user.clone();
         }
-        let of_passfile = self.passfile.as_ref().and_then(|path| {
-            let text = self.place().as_user(|| read_untrusted(path, 1 << 20)).ok()?;
-            Passfile::parse(&text).replication_user().map(str::to_owned)
-        });
+        let user = &self.place().user;
+        let of_passfile =
+            self.passfile_in_use().and_then(|path| passfile::replication_user(user, path));
         of_passfile.unwrap_or_else(|| REPLICATION_USER.to_owned())
+    }
+
+    /// The passfile that logins name: pgpassfile, or a copy of it for the PostgreSQL user.
+    pub fn passfile(&self) -> Option<String> {
+        self.passfile_in_use().map(|path| path.display().to_string())
+    }
+
+    fn passfile_in_use(&self) -> Option<&Path> {
+        let find = || {
+            let named = self.passfile.as_ref()?;
+            Some(passfile::in_use(&self.place().user, named, &self.copies))
+        };
+        self.in_use.get_or_init(find).as_deref()
+    }
+
+    /// Whether libpq can use the passfile that a parameter names; none: none does.
+    pub fn passfile_fitness(&self) -> Option<Fitness> {
+        self.passfile.as_ref().map(|path| passfile::fitness(&self.place().user, path))
     }
 
     /// Asks another server who it is.
@@ -346,19 +361,6 @@ impl<'a> Postgres<'a> {
             Ok(psql) => peer::identify(self.exec, psql, peer, limit),
             Err(error) => PeerAnswer::Unknown(error.to_string()),
         }
-    }
-
-    /// Makes a physical slot on another server; a lost one of that name is dropped first.
-    pub fn make_peer_slot(
-        &self,
-        peer: &Peer,
-        slot: &str,
-        lost: bool,
-        limit: Duration,
-    ) -> Result<(), PeerAnswer> {
-        let psql =
-            self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
-        peer::make_slot(self.exec, psql, peer, slot, lost, limit)
     }
 
     /// Asks another server for the line of a timeline.

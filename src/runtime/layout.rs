@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 pub use survey::survey;
 pub use text::LayoutError;
 
+use super::Place;
+use crate::sys::privilege::with_user;
+
 /// A tablespace of the source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tablespace {
@@ -69,6 +72,19 @@ pub struct Layout {
     pub major: u32,
     /// The data, then the others.
     pub parts: Vec<Part>,
+}
+
+/// Where the parts of a database are reached: PGDATA, and as far as there is data, the WAL and the
+/// tablespaces.
+pub fn leads_to(place: &Place, data: bool) -> Vec<PathBuf> {
+    let mut paths = vec![place.pgdata.clone()];
+    if data {
+        paths.push(place.pgdata.join("pg_wal"));
+        let spaces = with_user(&place.user, || std::fs::read_dir(place.pgdata.join("pg_tblspc")));
+        let spaces = spaces.ok().and_then(Result::ok).into_iter().flatten();
+        paths.extend(spaces.filter_map(Result::ok).map(|entry| entry.path()));
+    }
+    paths
 }
 
 /// What a replacement is called.

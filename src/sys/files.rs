@@ -13,7 +13,9 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-pub use durable::{ensure_root_dir, remove_durably, sync_dir, write_durably, write_volatile};
+pub use durable::{
+    ensure_root_dir, remove_durably, sync_dir, write_durably, write_private, write_volatile,
+};
 pub use lock::{Lock, lock_file};
 
 /// What a path names. A symbolic link is not followed.
@@ -215,6 +217,29 @@ pub fn read_root_owned(path: &Path, max: u64) -> Result<String, FileError> {
         return Err(FileError::OthersMayWrite { path: path.to_owned(), mode: entry.mode });
     }
     text(path, read_bounded(path, file, max)?)
+}
+
+/// Reads a file of root's that only root can have put there: every directory that leads to it is one
+/// of root's in which nobody else may write, and no symbolic link is on the way.
+pub fn read_by_root_alone(path: &Path, max: u64) -> Result<String, FileError> {
+    for dir in path.ancestors().skip(1) {
+        let entry = match look(dir) {
+            Seen::Present(entry) => entry,
+            Seen::Missing => return Err(FileError::Missing { path: dir.to_owned() }),
+            Seen::Unknown(why) => return Err(io_error("examine", dir, io::Error::other(why))),
+        };
+        if entry.kind != Kind::Directory {
+            let (path, found) = (dir.to_owned(), entry.kind);
+            return Err(FileError::WrongKind { path, found, wanted: Kind::Directory });
+        }
+        if entry.uid != 0 {
+            return Err(FileError::NotOurs { path: dir.to_owned(), owner: entry.uid, wanted: 0 });
+        }
+        if entry.mode & 0o022 != 0 {
+            return Err(FileError::OthersMayWrite { path: dir.to_owned(), mode: entry.mode });
+        }
+    }
+    read_root_owned(path, max)
 }
 
 /// Reads a file that somebody else controls: a regular file, of at most `max` bytes of UTF-8.

@@ -1,8 +1,9 @@
 //! Where file systems are mounted, as the kernel says. Floor 2.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::files::{FileError, read_untrusted_bytes};
 
@@ -14,29 +15,98 @@ pub fn mount_points() -> Result<Vec<PathBuf>, FileError> {
     Ok(text.split(|byte| *byte == b'\n').filter_map(of_line).collect())
 }
 
-/// A mount point of /etc/fstab that this path lies on, and that is not mounted. The root is always
-/// mounted.
-pub fn missing_below(path: &Path) -> Result<Option<PathBuf>, String> {
-    let fstab = Path::new("/etc/fstab");
-    let text = match read_untrusted_bytes(fstab, LARGEST) {
+/// What is to be mounted where one of these paths leads, and is not: in words, for people. `named`: a
+/// mount point that the owner named. `data`: there is a database, so that nothing says that a line with
+/// `noauto`, which is mounted by somebody's hand if at all, is about it.
+pub fn missing(
+    paths: &[PathBuf],
+    named: Option<&Path>,
+    data: bool,
+) -> Result<Option<String>, String> {
+    let fstab = match read_untrusted_bytes(Path::new("/etc/fstab"), LARGEST) {
         Ok(text) => text,
-        Err(FileError::Missing { .. }) => return Ok(None),
+        Err(FileError::Missing { .. }) => Vec::new(),
         Err(error) => return Err(super::chain(&error)),
     };
     let mounted = mount_points().map_err(|error| super::chain(&error))?;
-    let wanted = text.split(|byte| *byte == b'\n').filter_map(of_fstab);
-    Ok(wanted.filter(|point| path.starts_with(point)).find(|point| !mounted.contains(point)))
+    if let Some(point) = named.filter(|point| !mounted.contains(&resolved(point))) {
+        return Ok(Some(format!("pgdata_mount={}", point.display())));
+    }
+    let paths: Vec<PathBuf> = paths.iter().map(|path| resolved(path)).collect();
+    let of_fstab = not_mounted(&fstab, &mounted, &paths, data);
+    Ok(of_fstab.map(|point| format!("/etc/fstab has {}", point.display())))
 }
 
-/// The second field of a line, see fstab(5).
-fn of_fstab(line: &[u8]) -> Option<PathBuf> {
+/// The first mount point of fstab that one of the paths lies on and that is not mounted. The root is
+/// always mounted.
+fn not_mounted(
+    fstab: &[u8],
+    mounted: &[PathBuf],
+    paths: &[PathBuf],
+    data: bool,
+) -> Option<PathBuf> {
+    fstab
+        .split(|byte| *byte == b'\n')
+        .filter_map(of_fstab)
+        .filter(|line| line.auto || !data)
+        .map(|line| resolved(&line.point))
+        .filter(|point| point != Path::new("/"))
+        .filter(|point| paths.iter().any(|path| path.starts_with(point)))
+        .find(|point| !mounted.contains(point))
+}
+
+/// Where a path leads, symbolic links followed, as far as there is something; the rest as it stands.
+fn resolved(path: &Path) -> PathBuf {
+    const LINKS: u32 = 40;
+    let mut real = PathBuf::from("/");
+    let mut rest: Vec<OsString> = parts(path);
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            real.pop();
+            continue;
+        }
+        let next = real.join(&part);
+        match fs::read_link(&next) {
+            Ok(target) if links < LINKS => {
+                links += 1;
+                if target.is_absolute() {
+                    real = PathBuf::from("/");
+                }
+                rest.extend(parts(&target));
+            }
+            Ok(_) | Err(_) => real = next,
+        }
+    }
+    real
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let wanted = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(wanted).map(|part| part.as_os_str().to_owned()).rev().collect()
+}
+
+/// A line of fstab that mounts something.
+#[derive(Debug, PartialEq)]
+struct Line {
+    point: PathBuf,
+    /// It is mounted at boot.
+    auto: bool,
+}
+
+/// See fstab(5). What is mounted there (a device, a label, another directory) does not matter.
+fn of_fstab(line: &[u8]) -> Option<Line> {
     let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-    let first = fields.next()?;
-    if first.starts_with(b"#") {
+    if fields.next()?.starts_with(b"#") {
         return None;
     }
     let point = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
-    (point.is_absolute() && point != Path::new("/")).then_some(point)
+    if !point.is_absolute() || matches!(fields.next(), Some(b"swap" | b"ignore")) {
+        return None;
+    }
+    let mut options = fields.next().unwrap_or_default().split(|byte| *byte == b',');
+    Some(Line { point, auto: options.all(|option| option != b"noauto") })
 }
 
 /// The fifth field of a line, see proc(5).
@@ -82,20 +152,66 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_fstab_names_its_mount_point() {
+    fn a_line_of_fstab_names_its_mount_point_and_whether_it_is_mounted_at_boot() {
         for (line, expected) in [
-            ("/dev/sdb1 /srv/pg ext4 defaults 0 2", Some("/srv/pg")),
-            (
-                r"UUID=1\t/srv/my\040data xfs noatime 0 0".replace(r"\t", "\t").as_str(),
-                Some("/srv/my data"),
-            ),
+            ("/dev/sdb1 /srv/pg ext4 defaults 0 2", Some(("/srv/pg", true))),
+            ("UUID=1\t/srv/my\\040data xfs noatime 0 0", Some(("/srv/my data", true))),
+            ("LABEL=pg\\040data /srv/pg ext4 noatime,nofail 0 2", Some(("/srv/pg", true))),
+            ("/srv/all/pg /srv/pg none bind 0 0", Some(("/srv/pg", true))),
+            ("san:/pg /srv/pg nfs4 noauto,x-systemd.automount", Some(("/srv/pg", false))),
+            ("/dev/sdb1 /srv/pg ext4 xnoauto", Some(("/srv/pg", true))),
+            ("/dev/sdb1 /srv/pg", Some(("/srv/pg", true))),
+            ("/dev/sda1 / ext4 defaults 0 1", Some(("/", true))),
             ("# /dev/sdb1 /srv/pg ext4", None),
-            ("/dev/sda1 / ext4 defaults 0 1", None),
             ("/dev/sda2 none swap sw 0 0", None),
+            ("/swapfile /swap swap defaults 0 0", None),
+            ("/dev/sdb1 /srv/pg ignore defaults 0 0", None),
             ("", None),
             ("/dev/sdb1", None),
         ] {
-            assert_eq!(of_fstab(line.as_bytes()), expected.map(PathBuf::from), "{line}");
+            let expected = expected.map(|(point, auto)| Line { point: point.into(), auto });
+            assert_eq!(of_fstab(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mount_that_is_not_there_is_missed_only_where_the_path_lies_on_it() {
+        let fstab = "/dev/a /nowhere/pg ext4 defaults 0 2\n\
+                     /dev/b /nowhere/hand ext4 noauto 0 2\n\
+                     /dev/c / ext4 defaults 0 1\n";
+        let none: &[&str] = &[];
+        for (paths, mounted, data, expected) in [
+            (&["/nowhere/pg/17/main"][..], none, true, Some("/nowhere/pg")),
+            (&["/nowhere/pg"], none, false, Some("/nowhere/pg")),
+            (&["/nowhere/pg/17/main"], &["/nowhere/pg"], true, None),
+            (&["/nowhere/pg10"], none, false, None),
+            (&["/nowhere"], none, false, None),
+            (&["/nowhere/data", "/nowhere/pg/wal"], none, true, Some("/nowhere/pg")),
+            (&["/nowhere/hand/data"], none, false, Some("/nowhere/hand")),
+            (&["/nowhere/hand/data"], none, true, None),
+        ] {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            let mounted: Vec<PathBuf> = mounted.iter().map(PathBuf::from).collect();
+            let missed = not_mounted(fstab.as_bytes(), &mounted, &paths, data);
+            assert_eq!(missed, expected.map(PathBuf::from), "{paths:?} {mounted:?} {data}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_where_its_links_lead_also_where_nothing_is() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        symlink("mnt/pg", top.join("data")).unwrap();
+        symlink(top.join("elsewhere"), top.join("away")).unwrap();
+        symlink("loop", top.join("loop")).unwrap();
+        for (path, expected) in [
+            ("data/17", "mnt/pg/17"),
+            ("away/x", "elsewhere/x"),
+            ("a/./b/../c", "a/c"),
+            ("loop", "loop"),
+        ] {
+            assert_eq!(resolved(&top.join(path)), top.join(expected), "{path}");
         }
     }
 

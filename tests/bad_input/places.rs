@@ -145,6 +145,37 @@ fn a_data_directory_that_cannot_serve_is_refused_by_code_and_reason_and_left_alo
 }
 
 #[test]
+fn a_database_below_a_mount_that_is_not_there_is_neither_started_nor_written_to() {
+    if without_root() {
+        return;
+    }
+    let on = rig("pgtwin-test-mount");
+    let point = on.home.path().to_str().unwrap();
+    let env = [("OCF_RESKEY_pgdata_mount", value(point)), (TIMEOUT, value("20000"))];
+    let words = format!("is not mounted (pgdata_mount={point}): mount it");
+    let said = expect(&on, "clean", &Call::ALL, &env, Codes::STOPPED).unwrap();
+    assert!(said.contains(&words), "{said}");
+
+    // A crashed primary would be recovered in single-user mode, which writes to it.
+    on.expect("start", 0);
+    let mut crash = on.as_user("pg_ctl");
+    succeeds(crash.args(["stop", "--mode=immediate", "--pgdata"]).arg(on.pgdata()));
+    let before = on.snapshot();
+    let answer = on.call(Call::Start, &env);
+    assert_eq!(answer.code, 1, "{}", answer.stderr);
+    assert!(answer.stderr.contains(&words), "{}", answer.stderr);
+    assert_eq!(changed(&before, &on.snapshot()), [""; 0]);
+
+    let mount =
+        |program: &str, args: &[&str]| succeeds(Command::new(program).args(args).arg(point));
+    mount("mount", &["--bind", point]);
+    let started = on.call(Call::Start, &env);
+    let stopped = on.call(Call::Stop, &env);
+    mount("umount", &["--lazy"]);
+    assert_eq!((started.code, stopped.code), (0, 0), "{}{}", started.stderr, stopped.stderr);
+}
+
+#[test]
 fn settings_that_cannot_be_read_are_refused_before_anything_is_written() {
     if without_root() {
         return;

@@ -13,6 +13,7 @@ mod check;
 mod handed_over;
 mod login;
 mod pair;
+mod passfile;
 #[allow(dead_code)] // the other users of it need more
 #[path = "../instance/place.rs"]
 mod place;

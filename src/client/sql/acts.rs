@@ -1,6 +1,7 @@
 //! What is done on our own instance by SQL. Nothing here takes a transaction id, so nothing ever
 //! waits for a standby. Floor 2.
 
+use crate::decide::slots::{Logical, LogicalSlots};
 use crate::postgres::hba::{self, Rule};
 use crate::postgres::lsn::Lsn;
 use crate::sys::deadline::Deadline;
@@ -88,6 +89,81 @@ pub fn drop_physical_slot(
         Err(SqlError::Server { code, .. }) if code == "42704" => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Drops a physical slot by which nobody streams, unless there is none of that name. Whether one was
+/// dropped.
+pub fn drop_idle_slot(
+    wire: &mut dyn Wire,
+    name: &str,
+    deadline: &Deadline,
+) -> Result<bool, SqlError> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name)::text \
+         FROM pg_catalog.pg_replication_slots \
+         WHERE slot_name = {} AND slot_type = 'physical' AND NOT temporary AND NOT active",
+        literal(name)
+    );
+    match wire.ask(&sql, deadline) {
+        Ok(rows) => Ok(!rows.is_empty()),
+        // It went, or somebody came, in this moment.
+        Err(SqlError::Server { code, .. }) if code == "42704" || code == "55006" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a physical slot that keeps what another one keeps, unless there is one of that name, or that
+/// other one keeps nothing. Whether one was made.
+pub fn copy_physical_slot(
+    wire: &mut dyn Wire,
+    from: &str,
+    name: &str,
+    deadline: &Deadline,
+) -> Result<bool, SqlError> {
+    let (from, name) = (literal(from), literal(name));
+    let sql = format!(
+        "SELECT (pg_catalog.pg_copy_physical_replication_slot(slot_name, {name})).slot_name \
+         FROM pg_catalog.pg_replication_slots \
+         WHERE slot_name = {from} AND slot_type = 'physical' AND restart_lsn IS NOT NULL \
+         AND wal_status <> 'lost' AND NOT EXISTS \
+         (SELECT FROM pg_catalog.pg_replication_slots other WHERE other.slot_name = {name})"
+    );
+    match wire.ask(&sql, deadline) {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(SqlError::Server { code, .. }) if code == "42710" => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The logical slots that outlive their session, of a server of this version.
+pub fn logical_slots(
+    wire: &mut dyn Wire,
+    version: u32,
+    deadline: &Deadline,
+) -> Result<LogicalSlots, SqlError> {
+    let (failover, waits_for) = if version >= 170_000 {
+        ("failover::text", "pg_catalog.current_setting('synchronized_standby_slots')")
+    } else {
+        ("NULL", "''")
+    };
+    let sql = format!(
+        "SELECT NULL, NULL, {waits_for} UNION ALL SELECT slot_name::text, {failover}, NULL \
+         FROM pg_catalog.pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary"
+    );
+    let rows = wire.ask(&sql, deadline)?;
+    let mut found = LogicalSlots { slots: Vec::new(), waits_for: String::new() };
+    for row in &rows {
+        match row.as_slice() {
+            [Some(name), failover, _] => found.slots.push(Logical {
+                name: name.clone(),
+                failover: failover.as_deref().map(|kept| kept == "true"),
+            }),
+            [None, _, Some(waits_for)] => found.waits_for.clone_from(waits_for),
+            other => return Err(SqlError::Answer(format!("a row of logical slots: {other:?}"))),
+        }
+    }
+    found.slots.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 /// Moves the idle ones of these slots of a standby forward, so that it keeps what its own

@@ -82,6 +82,10 @@ SELECT 'override', CASE WHEN setdatabase <> 0 THEN
  pg_catalog.array_to_string(setconfig, E'\\n')
  FROM pg_catalog.pg_db_role_setting WHERE setconfig::text LIKE '%synchronous_commit=%'";
 
+/// Said where nothing limits what slots keep.
+pub const UNLIMITED_SLOTS: &str =
+    "max_slot_wal_keep_size is unlimited: the slot of an absent standby can fill the disk";
+
 /// Asks the instance for everything a decision needs.
 pub fn look(wire: &mut dyn Wire, hint: Hint, deadline: &Deadline) -> Sql {
     let question = hint.question();
@@ -365,10 +369,7 @@ fn weaknesses(version: u32, settings: &Fields<'_>) -> Result<Vec<String>, SqlErr
         );
     }
     if settings.text(10)? == "-1" {
-        words.push(
-            "max_slot_wal_keep_size is unlimited: the slot of an absent standby can fill the disk"
-                .to_owned(),
-        );
+        words.push(UNLIMITED_SLOTS.to_owned());
     }
     Ok(words)
 }

@@ -197,6 +197,7 @@ fn healthy() -> Facts {
         local: Some(local(&[("n2", 0), ("n3", 16_384)], VOTES)),
         names: Known::Known(VOTES.into()),
         standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
+        noted: Vec::new(),
         problems: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::postgres::hba;
+use crate::postgres::pgpass;
 use crate::postgres::refusal::{Refusal, SeenAs};
 
 use super::{Login, Passfile, Server, Silence};
@@ -142,12 +143,7 @@ impl Server {
     /// A password is missing or wrong: the passfile usually says why.
     fn password(&self, login: Login, refusal: &Refusal) -> Advice {
         let (node, database) = (&self.node, login.database());
-        let wanted = format!(
-            "{}:{}:{database}:{}:PASSWORD",
-            escaped(&self.host),
-            self.port,
-            escaped(&self.user)
-        );
+        let wanted = pgpass::line(&self.host, self.port, database, &self.user);
         let line = match &self.passfile {
             Passfile::NotNamed => {
                 return match refusal {
@@ -226,11 +222,6 @@ impl Server {
             "set slot_name to another prefix, or drop that slot",
         )
     }
-}
-
-/// A field of a passfile.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(':', "\\:")
 }
 
 /// A role as SQL wants it.

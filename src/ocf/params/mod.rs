@@ -12,6 +12,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 pub use docs::markdown;
@@ -50,6 +51,8 @@ pub enum FencingPolicy {
 pub struct Params {
     /// The data directory.
     pub pgdata: String,
+    /// The mount point that the data directory is to lie on.
+    pub pgdata_mount: Option<String>,
     /// Accepted and not used: what PostgreSQL listens on is set in postgresql.conf.
     pub pghost: Option<String>,
     /// The TCP port, also part of the socket's name.
@@ -176,6 +179,16 @@ impl Params {
         let mut refuse = |name, value: &str, problem| {
             errors.push(ParamError::new(name, value, false, problem));
         };
+        if let Some(mount) = &self.pgdata_mount
+            && !Path::new(&self.pgdata).starts_with(mount)
+        {
+            let problem = Problem::new(
+                "pgdata does not lie on it",
+                "give the mount point that pgdata, or a directory above it, is to be",
+            );
+            refuse("pgdata_mount", mount, problem);
+            self.pgdata_mount = None;
+        }
         let Some(members) = &self.node_list else { return };
         if let Some(name) = &self.application_name
             && members.len() > 2
@@ -214,6 +227,7 @@ impl Params {
     fn unset() -> Self {
         Self {
             pgdata: String::new(),
+            pgdata_mount: None,
             pghost: None,
             pgport: 0,
             pguser: String::new(),

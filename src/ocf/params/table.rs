@@ -89,6 +89,20 @@ pub const TABLE: &[Spec] = &[
         ..ROW
     },
     Spec {
+        name: "pgdata_mount",
+        unset: "what /etc/fstab says of pgdata and of what it leads to counts",
+        reloadable: true,
+        short: "Mount point that pgdata has to lie on",
+        long: "The mount point that pgdata, or a directory above it, is to be, for example \
+               /var/lib/pgsql. While nothing is mounted there, PostgreSQL is not started on this node \
+               and no copy of the data is made: both would go to the empty directory below the mount.\n\n\
+               Set it when the file system is mounted by something else than /etc/fstab, such as a \
+               Filesystem resource. What /etc/fstab has for pgdata, pg_wal and the tablespaces is \
+               looked at in any case; a line with noauto counts only as long as pgdata is empty.",
+        set: |p, text| value::path(text).map(|v| p.pgdata_mount = Some(v)),
+        ..ROW
+    },
+    Spec {
         name: "pgport",
         kind: Kind::Integer,
         unit: Some("TCP port"),
@@ -175,8 +189,12 @@ pub const TABLE: &[Spec] = &[
         short: "Password file for replication",
         long: "The password file from which a standby logs in at the primary, for the database \
                replication as well as for postgres (pg_rewind needs the latter). It must exist on \
-               every node, belong to pguser and have mode 0600. Its lines have the form \
-               host:port:database:user:password.\n\n\
+               every node, and should belong to pguser and have mode 0600. Its lines have the form \
+               host:port:database:user:password; a colon or a backslash in a field has a backslash \
+               before it. validate-all names the lines that are missing.\n\n\
+               PostgreSQL passes over a file that pguser cannot read, or that group or others may \
+               use. Then pguser gets a private copy below /run/pgtwin; of a file of root's only if \
+               nobody but root can have put it there.\n\n\
                Passwords belong in this file and nowhere else: a parameter is readable by anyone \
                who can read the cluster's configuration.",
         set: |p, text| value::path(text).map(|v| p.pgpassfile = Some(v)),
@@ -389,7 +407,9 @@ pub const TABLE: &[Spec] = &[
         short: "Prefix of replication slot names",
         long: "Each standby has its own physical replication slot; this is the beginning of their \
                names, the node's name follows. Change it when the default meets slots of other \
-               tools. At most 30 lower case letters, digits and underscores.",
+               tools: an idle slot whose name begins so, and that is of no member, is dropped after \
+               ten minutes. So is one that is called just so, which other agents use, once each \
+               standby has its own. At most 30 lower case letters, digits and underscores.",
         set: |p, text| value::slot_prefix(text).map(|v| p.slot_name = v),
         ..ROW
     },

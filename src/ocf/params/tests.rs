@@ -113,6 +113,9 @@ type Arrives = (&'static str, &'static str, fn(&Params) -> bool);
 fn every_parameter_arrives_in_its_own_field() {
     let rows: &[Arrives] = &[
         ("pgdata", "/srv/pg/17//main/", |p| p.pgdata == "/srv/pg/17/main"),
+        ("pgdata_mount", "/var/lib/pgsql/", |p| {
+            p.pgdata_mount.as_deref() == Some("/var/lib/pgsql")
+        }),
         ("pghost", "10.0.0.1, ::1 db.example", |p| {
             p.pghost.as_deref() == Some("10.0.0.1,::1,db.example")
         }),
@@ -168,6 +171,7 @@ fn what_is_malformed_is_refused_with_name_value_and_remedy() {
             "pgdata",
             &["/usr/lib/pg", "/proc/1", "/tmp", "/a/$(reboot)", "/a/`x`", "/a/\"b", "/a\\b"],
         ),
+        ("pgdata_mount", &["mnt", "/a/../b", "/srv/pg", "/var/lib/pgsql/data/main", "/var/lib/pg"]),
         ("pghost", &["10.0.0.1/24", "a b;c", ",", "300.0.0.1", "-h"]),
         ("pgport", &["0", "65536", "-1", "5432x", "0x10", "+5432", "5 432"]),
         ("pguser", &["root", "0", "-u", "a b", "a:b", "a'b", "\u{e9}"]),

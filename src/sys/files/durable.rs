@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::{Entry, FileError, Kind, Seen, io_error, look};
+use crate::sys::privilege::User;
 
 /// Replaces `dir/name` by `bytes`, with exactly this mode, owned by the effective user: written
 /// beside it, synced, renamed over it, and the directory synced. When this returns `Ok`, it stays;
@@ -44,6 +45,22 @@ pub fn write_volatile(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result
     let written = temp
         .write_all(bytes)
         .and_then(|()| temp.set_permissions(fs::Permissions::from_mode(mode & 0o7777)))
+        .and_then(|()| fs::rename(&temp_path, &target))
+        .map_err(|e| io_error("write", &target, e));
+    if written.is_err() {
+        let _ = fs::remove_file(&temp_path);
+    }
+    written
+}
+
+/// The same for a user's private file in a directory of ours: nobody else can read it at any moment.
+pub fn write_private(dir: &Path, name: &str, bytes: &[u8], user: &User) -> Result<(), FileError> {
+    let target = member(dir, name)?;
+    let (temp_path, mut temp) = create_beside(dir, name)?;
+    let written = temp
+        .set_permissions(fs::Permissions::from_mode(0o600))
+        .and_then(|()| temp.write_all(bytes))
+        .and_then(|()| fchown(&temp, Some(user.uid), Some(user.gid)))
         .and_then(|()| fs::rename(&temp_path, &target))
         .map_err(|e| io_error("write", &target, e));
     if written.is_err() {

@@ -263,6 +263,7 @@ fn what_no_quorum_means_depends_on_the_policy() {
 #[test]
 fn what_went_wrong_on_the_way_is_a_warning() {
     let mut facts = healthy();
+    facts.noted = vec!["n2 is kept out".into()];
     facts.problems = vec!["a rule in the CIB decides the parameter pgport".into()];
     warns(&facts, "a rule in the CIB decides the parameter pgport");
 }

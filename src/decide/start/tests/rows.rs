@@ -3,7 +3,7 @@
 use super::super::{Facts, Live, Next, Step, Upstream, next};
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
-use crate::decide::recovery::{Cause, Marked};
+use crate::decide::recovery::{Cause, Marked, Mount};
 use crate::decide::support::{
     SYSTEM, at, at_rest, control, data, in_recovery, node, running, writable,
 };
@@ -39,6 +39,7 @@ pub fn begin(instance: Instance) -> Facts {
         position: None,
         out_of_time: false,
         marked: Marked::Nothing,
+        mount: Mount::InPlace,
         parted: None,
         left_off: None,
         wal_gone: None,
@@ -78,6 +79,27 @@ fn refused(facts: &Facts) -> String {
 
 fn prepare(attach: bool) -> Next {
     Next::Do(Step::Prepare { attach })
+}
+
+#[test]
+fn nothing_is_started_or_recovered_below_a_mount_that_is_not_there() {
+    let clean = ended(ClusterState::ShutDown);
+    let crashed = Facts { alone: true, ..ended(ClusterState::InProduction) };
+    let empty = Facts {
+        instance: Instance { data: DataDir::Empty, ..clean.instance.clone() },
+        ..clean.clone()
+    };
+    let half = Facts { marked: Marked::HalfDone { system_id: SYSTEM }, ..clean.clone() };
+    let parted = Facts { parted: Some("x".into()), ..clean.clone() };
+    for facts in [clean, crashed, empty, half, parted] {
+        for upstream in [None, Some(Upstream::Nobody), Some(primary("1"))] {
+            for mount in [Mount::Missing("fstab".into()), Mount::Unknown("no /proc".into())] {
+                let facts = Facts { upstream: upstream.clone(), mount, ..facts.clone() };
+                let said = next(&facts);
+                assert!(matches!(&said, Next::Refuse(why) if why.contains("mounted")), "{said:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! Warnings before something fails: whether standbys will reach this primary, whether this standby still
+//! reaches its own, and what a failover would lose. Each is said in the log once, and shown by `pgtwin
+//! status` for as long as it holds. Floor 3.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use crate::client::peer::{self, PeerAnswer};
+use crate::cluster::known::Known;
+use crate::cluster::node::NodeName;
+use crate::decide::facts::{PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::reach::{Facts, Member, USUAL_CAUSES, obstacles};
+use crate::decide::slots::{lost_at_failover, not_synchronized};
+use crate::decide::start::Upstream;
+use crate::postgres::conninfo::Conninfo;
+use crate::sys::deadline::Deadline;
+
+/// How often it is looked again, in seconds, where all is well.
+const EVERY: u64 = 300;
+/// And where it is not.
+const SOON: u64 = 60;
+
+/// What a look at the server may take.
+const LOOK: Duration = Duration::from_secs(5);
+/// What resolving all names may take.
+pub const FOR_NAMES: Duration = Duration::from_secs(2);
+
+/// What a primary warns of.
+const AS_PRIMARY: &str = "primary";
+/// What a standby warns of.
+const AS_STANDBY: &str = "standby";
+
+impl Agent<'_> {
+    /// The primary looks at what its standbys will meet: after its promotion, and now and then. Last in
+    /// a monitor that has asked Pacemaker anyway: nothing waits for it.
+    pub fn warn_as_primary(&mut self, primary: &PrimaryFacts) {
+        let of = format!("{} {}", primary.timeline, primary.started);
+        if !self.warnings_are_due(AS_PRIMARY, &of) {
+            return;
+        }
+        let Some(members) = self.known_members() else { return };
+        // Slots were made since, and standbys may have come.
+        let Sql::Primary(primary) = self.pg.look(&self.deadline.within(LOOK)).sql else { return };
+        let primary = primary.as_ref();
+        let others: Vec<NodeName> =
+            members.iter().filter(|node| **node != self.me).cloned().collect();
+        let streaming: BTreeSet<NodeName> = others
+            .iter()
+            .filter(|node| self.standby_of(primary, node, members.len()).is_some())
+            .cloned()
+            .collect();
+        let slots = self.slots_of_others(&members);
+        // A resolver that does not answer holds up all of them no longer than one.
+        let limit = self.deadline.within(FOR_NAMES);
+        let facts = Facts {
+            me: self.member(&self.me, &limit),
+            port: self.params.pgport,
+            user: self.pg.replication_user(),
+            listen: self.pg.setting("listen_addresses"),
+            rules: self.pg.hba_rules(),
+            others: others.iter().map(|node| self.member(node, &limit)).collect(),
+            streaming,
+            missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),
+        };
+        let mut words = obstacles(&facts);
+        if let Known::Known(logical) = self.pg.logical_slots(primary.version) {
+            words.extend(lost_at_failover(&logical, &slots));
+        }
+        self.note_warnings(AS_PRIMARY, words);
+    }
+
+    /// A standby tries its primary's port while all is well: the connection that it has may be older
+    /// than a change of the network. `upstream`: what the same monitor was answered there.
+    pub fn warn_as_standby(&mut self, upstream: &Upstream, standby: &StandbyFacts) {
+        let (node, silent) = match upstream {
+            Upstream::Live(live) => (live.node.clone(), None),
+            Upstream::Silent(node, why) => (node.clone(), Some(why.clone())),
+            Upstream::Nobody | Upstream::Unknown(_) => return,
+        };
+        if silent.is_none() && !self.warnings_are_due(AS_STANDBY, node.as_str()) {
+            return;
+        }
+        let words = if let Some(why) = silent {
+            let address = self.address(&node);
+            let but = if standby.streams() { " (it still streams)" } else { "" };
+            vec![format!(
+                "the primary {node} is not reached at {address} port {}{but}: {why}; {USUAL_CAUSES}",
+                self.params.pgport
+            )]
+        } else {
+            let limit = self.deadline.bounded(Duration::from_secs(3));
+            match self.pg.failover_slots(&self.peer(&node), standby.version, limit) {
+                Ok(slots) => {
+                    let conninfo = Conninfo::parse(&standby.conninfo).unwrap_or_default();
+                    let lost = not_synchronized(&slots, |name| self.pg.setting(name), &conninfo);
+                    lost.into_iter().collect()
+                }
+                Err(refused @ PeerAnswer::AuthFailed(_)) => vec![format!(
+                    "the primary {node} lets no pg_rewind from here in (database postgres): {refused}"
+                )],
+                Err(_) => Vec::new(),
+            }
+        };
+        self.note_warnings(AS_STANDBY, words);
+    }
+
+    /// A member with what its address means.
+    pub(super) fn member(&self, node: &NodeName, limit: &Deadline) -> Member {
+        let address = self.address(node);
+        let resolved: Known<Vec<IpAddr>> = match peer::addresses(self.exec, &address, limit) {
+            Ok(addresses) => Known::Known(addresses),
+            Err(why) => Known::Unknown(why),
+        };
+        Member { node: node.clone(), address, resolved }
+    }
+
+    fn warnings_are_due(&mut self, kind: &str, of: &str) -> bool {
+        let now = super::uptime();
+        let troubled = self.cache.warnings.get(kind).is_some_and(|words| !words.is_empty());
+        let wait = if troubled { SOON } else { EVERY };
+        let same = self.cache.warned_of == of;
+        if same && now.saturating_sub(self.cache.warned) < wait {
+            return false;
+        }
+        (self.cache.warned_of, self.cache.warned) = (of.to_owned(), now);
+        true
+    }
+
+    /// Says what is new, and what is over.
+    fn note_warnings(&mut self, kind: &str, words: Vec<String>) {
+        let before = self.cache.warnings.remove(kind).unwrap_or_default();
+        for line in words.iter().filter(|line| !before.contains(line)) {
+            warn!("{line}");
+        }
+        for line in before.iter().filter(|line| !words.contains(line)) {
+            info!("not any more: {line}");
+        }
+        // Those of another role are past.
+        self.cache.warnings.clear();
+        if !words.is_empty() {
+            self.cache.warnings.insert(kind.to_owned(), words);
+        }
+    }
+}

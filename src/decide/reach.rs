@@ -1,0 +1,242 @@
+//! Whether the standbys will reach a primary: what its own configuration says, before one of them
+//! fails to. Floor 1.
+//!
+//! Only what is certainly wrong is said. What pg_hba.conf leaves to TLS, groups or names, and addresses
+//! that cannot be resolved, are no reason to wake somebody.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::cluster::known::Known;
+use crate::cluster::node::NodeName;
+use crate::postgres::hba::{self, Admission, Rule, Target, admits};
+
+/// Where one fails to reach another, it is nearly always one of these.
+pub const USUAL_CAUSES: &str = "usual causes: listen_addresses there, pg_hba.conf there, a firewall \
+     between the nodes";
+
+/// A member and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its node.
+    pub node: NodeName,
+    /// By which name or address it is reached.
+    pub address: String,
+    /// The addresses that this means.
+    pub resolved: Known<Vec<IpAddr>>,
+}
+
+/// What a primary knows of itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// It.
+    pub me: Member,
+    /// Its port.
+    pub port: u16,
+    /// The role for replication.
+    pub user: String,
+    /// `listen_addresses`.
+    pub listen: Known<String>,
+    /// The lines of pg_hba.conf.
+    pub rules: Known<Vec<Rule>>,
+    /// The other members.
+    pub others: Vec<Member>,
+    /// Members that stream now: they have come in.
+    pub streaming: BTreeSet<NodeName>,
+    /// Slots of other members that are missing.
+    pub missing_slots: Vec<String>,
+}
+
+/// What keeps standbys out, one line each.
+#[must_use]
+pub fn obstacles(facts: &Facts) -> Vec<String> {
+    let mut words = Vec::new();
+    if facts.others.is_empty() {
+        return words;
+    }
+    if facts.streaming.is_empty() {
+        words.extend(not_listening(facts));
+    }
+    if let Known::Known(rules) = &facts.rules {
+        kept_out(facts, rules, &mut words);
+    }
+    if !facts.missing_slots.is_empty() {
+        words.push(format!(
+            "standbys have no slot here: {} (is max_replication_slots reached?)",
+            facts.missing_slots.join(", ")
+        ));
+    }
+    words
+}
+
+fn not_listening(facts: &Facts) -> Option<String> {
+    let Known::Known(listen) = &facts.listen else { return None };
+    let mine: Vec<IpAddr> = match &facts.me.resolved {
+        Known::Known(mine) => mine.clone(),
+        Known::Unknown(_) => Vec::new(),
+    };
+    let covers = |entry: &str| match entry.parse::<IpAddr>() {
+        Ok(IpAddr::V4(at)) if at.is_unspecified() => {
+            mine.is_empty() || mine.iter().any(IpAddr::is_ipv4)
+        }
+        Ok(IpAddr::V6(at)) if at.is_unspecified() => {
+            mine.is_empty() || mine.iter().any(IpAddr::is_ipv6)
+        }
+        Ok(at) if at.is_loopback() => mine.contains(&at),
+        // Where one's own address is not known, any address of a machine may be it.
+        Ok(at) => mine.is_empty() || mine.contains(&at),
+        Err(_) if entry == "localhost" => facts.me.address == "localhost",
+        // `*`, or a name.
+        Err(_) => true,
+    };
+    let entries = listen.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    if entries.into_iter().any(covers) {
+        return None;
+    }
+    Some(format!(
+        "standbys cannot connect to {} port {}: listen_addresses here is '{listen}'; set it to '*', \
+         which takes a restart",
+        facts.me.address, facts.port
+    ))
+}
+
+fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
+    let mut errors = rules.iter().filter_map(|rule| Some((rule.line, rule.error.as_ref()?)));
+    if let Some((line, error)) = errors.next() {
+        words.push(format!(
+            "PostgreSQL cannot read line {line} of pg_hba.conf ({error}), and goes on with the lines it \
+             had: correct it and reload"
+        ));
+        return;
+    }
+    for Member { node, resolved, .. } in &facts.others {
+        let Known::Known(addresses) = resolved else { continue };
+        let addresses: Vec<IpAddr> =
+            addresses.iter().copied().filter(|address| !address.is_loopback()).collect();
+        let Some(first) = addresses.first() else { continue };
+        for (target, database) in
+            [(Target::Replication, "replication"), (Target::Postgres, "postgres")]
+        {
+            if target == Target::Replication && facts.streaming.contains(node) {
+                continue;
+            }
+            let of = |address: &IpAddr| admits(rules, target, &facts.user, *address);
+            let all: Vec<Admission> = addresses.iter().map(of).collect();
+            // It may come from any of its addresses.
+            let out = |one: &Admission| matches!(one, Admission::Rejected(_) | Admission::NoLine);
+            if !all.iter().all(out) {
+                continue;
+            }
+            let add = hba::line(database, &facts.user, &first.to_string());
+            words.push(match all.first() {
+                Some(Admission::Rejected(line)) => format!(
+                    "line {line} of pg_hba.conf keeps {node} ({first}) out of {database}: put before \
+                     it, and reload: {add}"
+                ),
+                _ => format!(
+                    "pg_hba.conf has no line that lets {node} ({first}) in for {database}: add, and \
+                     reload: {add}"
+                ),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, address: &str) -> Member {
+        let resolved = match address.parse() {
+            Ok(ip) => Known::Known(vec![ip]),
+            Err(_) => Known::unknown("no resolver"),
+        };
+        Member { node: name.parse().unwrap(), address: address.into(), resolved }
+    }
+
+    fn rules(lines: &[&str]) -> Known<Vec<Rule>> {
+        let text: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(index, row)| format!("{}\t{}\t", index + 1, row.replace(' ', "\t")))
+            .collect();
+        Known::Known(hba::parse_rows(&text.join("\n")).unwrap())
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            me: member("n1", "10.0.0.1"),
+            port: 5432,
+            user: "repl".into(),
+            listen: Known::Known("*".into()),
+            rules: rules(&["host {all,replication} {repl} 10.0.0.0 255.255.255.0 md5"]),
+            others: vec![member("n2", "10.0.0.2"), member("n3", "10.0.0.3")],
+            streaming: BTreeSet::new(),
+            missing_slots: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_listens_only_where_no_standby_comes_is_named() {
+        for (listen, address, covered) in [
+            ("*", "10.0.0.1", true),
+            ("0.0.0.0", "10.0.0.1", true),
+            ("0.0.0.0", "fd00::1", false),
+            ("::", "fd00::1", true),
+            ("::", "10.0.0.1", false),
+            ("localhost, 10.0.0.1", "10.0.0.1", true),
+            ("localhost", "10.0.0.1", false),
+            ("127.0.0.1,::1", "n1.example", false),
+            ("", "10.0.0.1", false),
+            ("10.0.0.9", "10.0.0.1", false),
+            ("10.0.0.9", "n1.example", true),
+            ("n1.example", "10.0.0.1", true),
+        ] {
+            let facts =
+                Facts { listen: Known::Known(listen.into()), me: member("n1", address), ..facts() };
+            let said = obstacles(&facts).join("\n");
+            assert_eq!(said.is_empty(), covered, "{listen} for {address}: {said}");
+            assert!(covered || said.contains("listen_addresses here is"), "{said}");
+        }
+        let unknown = Facts { listen: Known::unknown("busy"), ..facts() };
+        assert!(obstacles(&unknown).is_empty());
+    }
+
+    #[test]
+    fn a_member_that_pg_hba_keeps_out_is_named_with_the_line_to_add() {
+        const N2: &str = "host {all,replication} {repl} 10.0.0.2 255.255.255.255 md5";
+        let said = |lines: &[&str]| obstacles(&Facts { rules: rules(lines), ..facts() }).join("\n");
+        assert_eq!(said(&[N2, "host {all,replication} {all} samenet  md5"]), "");
+        let without = said(&[N2]);
+        for line in ["host  replication  repl  10.0.0.3/32", "host  postgres  repl  10.0.0.3/32"] {
+            assert!(without.contains(line) && !without.contains("10.0.0.2"), "{without}");
+        }
+        let rejected = said(&["host {replication} {all} 10.0.0.3 255.255.255.255 reject", N2]);
+        assert!(rejected.contains("line 1 of pg_hba.conf keeps n3 (10.0.0.3) out"), "{rejected}");
+        let broken = "7\t\t\t\t\t\t\tinvalid IP address";
+        let broken = Known::Known(hba::parse_rows(broken).unwrap());
+        let said = obstacles(&Facts { rules: broken, ..facts() });
+        assert!(said.len() == 1 && said[0].contains("line 7 of pg_hba.conf"), "{said:?}");
+    }
+
+    #[test]
+    fn whoever_streams_has_come_in_and_what_is_not_known_is_not_said() {
+        let streaming = BTreeSet::from(["n2".parse().unwrap(), "n3".parse().unwrap()]);
+        let inside = Facts {
+            streaming,
+            listen: Known::Known("localhost".into()),
+            rules: rules(&["host {all} {repl} all  md5"]),
+            ..facts()
+        };
+        assert_eq!(obstacles(&inside), [""; 0]);
+        for others in [vec![], vec![member("n2", "n2.example")], vec![member("n2", "127.0.1.1")]] {
+            let facts = Facts { others, rules: rules(&[]), ..facts() };
+            assert_eq!(obstacles(&facts), [""; 0]);
+        }
+        let unknown = Facts { rules: Known::unknown("busy"), ..facts() };
+        assert_eq!(obstacles(&unknown), [""; 0]);
+        let slots = Facts { missing_slots: vec!["ha_slot_n3".into()], ..facts() };
+        assert!(obstacles(&slots)[0].contains("ha_slot_n3"));
+    }
+}
