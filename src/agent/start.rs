@@ -27,6 +27,11 @@ impl Agent<'_> {
         if let Err(error) = self.pg.check_programs() {
             return super::validate::without_programs(&error);
         }
+        if !self.standalone
+            && let Some(outcome) = self.join_worker()
+        {
+            return outcome;
+        }
         if !self.standalone {
             let me = self.me.clone();
             self.cache.yielded.clear();
