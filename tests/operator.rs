@@ -10,7 +10,7 @@ use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Mode, Store};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::topology::ClusterStatus;
-use pgtwin::decide::report::{Facts, OwnLedger, Report, Server, report};
+use pgtwin::decide::report::{Facts, OwnLedger, Recovery, Report, Server, report};
 use pgtwin::ocf::params::FencingPolicy;
 use pgtwin::postgres::lsn::{Lsn, Timeline};
 
@@ -149,6 +149,7 @@ fn in_case(release: &str, case: &str) -> Report {
         local: None,
         names: Known::Known(String::new()),
         standby_names: BTreeMap::new(),
+        recovery: Recovery::none(0),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),
