@@ -107,6 +107,16 @@ fn a_reader_that_has_gone_away_ends_nothing_halfway() {
 }
 
 #[test]
+fn the_workers_command_takes_no_names_that_lead_elsewhere() {
+    for (resource, node) in [("../etc", "n1"), ("db", "../n1"), ("", "n1"), ("db", "")] {
+        let args = ["recover", "--resource", resource, "--node", node, "--order", "x"];
+        let (code, stdout, stderr) = run(&args);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}: {stderr}");
+        assert!(stderr.contains("invalid value"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
 fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
     for args in [&["status"][..], &["forget", "n1"], &["force-promote", "n1", "--accept-data-loss"]]
     {

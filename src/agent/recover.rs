@@ -190,6 +190,8 @@ impl Agent<'_> {
             "recover",
             "--resource",
             &self.resource,
+            "--node",
+            self.me.as_str(),
             "--order",
             &order,
         ]);

@@ -91,10 +91,20 @@ impl Failure {
 }
 
 /// Brings the data of `resource` on this node back, by this order. The error is one line.
-pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), String> {
-    let subject = Subject::find(exec, Some(resource)).map_err(|error| error.to_string())?;
-    let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, subject.resource(), &subject.me);
+pub fn recover(
+    exec: &dyn Exec,
+    resource: &str,
+    node: &NodeName,
+    order: &str,
+) -> Result<(), String> {
+    let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, resource, node);
+    // First: Pacemaker may take its time, and a monitor that sees nobody at work gives a new order.
     let at_work = home.begin(order).map_err(|error| chain(&error))?;
+    let subject = Subject::find(exec, Some(resource)).map_err(|error| error.to_string())?;
+    if subject.me != *node || subject.resource() != resource {
+        let (is, of) = (&subject.me, subject.resource());
+        return Err(format!("it was started for {resource} on {node}, and this is {is} with {of}"));
+    }
     let before = match home.attempts() {
         Kept::Read(attempts) => attempts,
         Kept::Missing | Kept::Unreadable(_) => Attempts::default(),
