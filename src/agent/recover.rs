@@ -88,7 +88,8 @@ impl Agent<'_> {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let started = self.mark_waiting(&words).and_then(|()| self.start_worker());
+                let started =
+                    self.mark_waiting(&words, &upstream).and_then(|()| self.start_worker());
                 match started {
                     Ok(worker) => self.await_worker(&worker),
                     Err(why) => return Outcome::error(why),
@@ -97,7 +98,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(&words) {
+                match self.mark_waiting(&words, &upstream) {
                     Ok(()) => {
                         self.recovery().say_waits(&why);
                         Outcome::ok()
@@ -230,26 +231,38 @@ impl Agent<'_> {
         }
     }
 
-    /// Writes that this node waits to be brought back: monitors then do not take it for one that has
-    /// ended.
-    fn mark_waiting(&mut self, why: &str) -> Result<(), String> {
+    /// Writes that this node waits to be brought back, and compared with which primary: monitors then do
+    /// not take it for one that has ended.
+    fn mark_waiting(&mut self, why: &str, upstream: &Upstream) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
-        if home.marker() != Kept::Missing {
-            return Ok(());
-        }
-        let marker = Marker {
+        let live = match upstream {
+            Upstream::Live(live) => Some(live),
+            Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
+        };
+        let new = Marker {
             attempt: self.attempts().next_attempt(),
             method: Method::Rewind,
             phase: Phase::Checking,
-            source: self.me.clone(),
-            system_id: 0,
+            source: live.map_or_else(|| self.me.clone(), |live| live.node.clone()),
+            system_id: live.map_or(0, |live| live.system_id),
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
             old_copy: None,
             reason: why.to_owned(),
+        };
+        let marker = match home.marker() {
+            Kept::Missing => new,
+            // It was measured anew, and since the marker was written it has run. What was being done to it
+            // is remembered, unless that was finished.
+            Kept::Read(old) if !old.half_done && live.is_some() => {
+                let Marker { attempt, method, .. } = old;
+                let phase = if old.phase < Phase::Starting { old.phase } else { Phase::Checking };
+                Marker { attempt, method, phase, ..new }
+            }
+            Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
         };
         at_work.write_marker(&marker).map_err(|error| chain(&error))
     }
@@ -381,11 +394,12 @@ impl Agent<'_> {
         };
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
-            // By its control file alone it could follow; it was measured when it ran, and has not been
-            // touched since.
+            // By its control file alone it could follow; it was measured when it ran, against this
+            // primary, and has not been touched since.
             (_, Kept::Read(marker))
                 if marker.phase < Phase::Starting
                     && marker.reason != Cause::NoData.words()
+                    && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {

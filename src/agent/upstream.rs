@@ -199,15 +199,6 @@ impl Agent<'_> {
         }
     }
 
-    /// The same of data that was just copied from `primary`, whatever this node has followed before: what
-    /// it had of another branch is gone.
-    pub fn note_copied(&mut self, cib: Known<Store>, primary: &NodeName) {
-        if let OwnFile::Read(mut own) = self.exchange_with(cib, true) {
-            own.followed = None;
-            self.note_in(own, primary);
-        }
-    }
-
     /// The same with what the own file says already.
     pub fn note_upstream(&mut self, primary: &NodeName) {
         if let OwnFile::Read(own) = self.home.read() {

@@ -16,6 +16,7 @@ use crate::client::peer::{self, PeerAnswer};
 use crate::client::recovery_file::{AtWork, RecoveryHome};
 use crate::client::recovery_log::{Logged, RecoveryLog, RecoveryLogs};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{
     Attempts, Kept, Marker, Method, Outcome, Phase, Progress, Summary, Turn,
@@ -62,11 +63,11 @@ struct Work<'a, 'b> {
     phase: Phase,
     half_done: bool,
     source: Option<Live>,
+    /// The promotion of the source: of this the new data is.
+    promotion: Option<PromotionId>,
     begun: i64,
     reason: String,
     layout: Option<Layout>,
-    /// The data is a copy that this worker has made of the source.
-    fresh: bool,
     copied: u64,
 }
 
@@ -147,10 +148,10 @@ pub fn recover(
         phase: Phase::Checking,
         half_done: false,
         source: None,
+        promotion: None,
         begun,
         reason: String::new(),
         layout: None,
-        fresh: false,
         copied: 0,
     };
     let result = work.run().map_err(|failure| failure.or_read(&log));
@@ -182,6 +183,8 @@ impl Work<'_, '_> {
         let deadline = self.agent.deadline.within(Duration::from_secs(10));
         let instance = self.agent.pg.look(&deadline);
         if let Upstream::Live(live) = &upstream {
+            let entry = view.ledger().known().and_then(|store| store.done(&live.node).cloned());
+            self.promotion = entry.map(|entry| entry.id);
             self.source = Some((**live).clone());
         }
         if instance.process != Process::None {
@@ -272,7 +275,12 @@ impl Work<'_, '_> {
     ) -> Result<(), Failure> {
         let kept = self.state.join(KEPT_DIR);
         match step {
-            Step::Mark { half_done, phase } => self.mark(half_done, phase),
+            Step::Mark { half_done, phase } => {
+                if phase == Phase::Starting {
+                    self.note_promotion()?;
+                }
+                self.mark(half_done, phase)
+            }
             Step::RecoverCrash => {
                 let deadline = self.agent.deadline;
                 self.agent.pg.recover_single_user(&deadline).map_err(Failure::new)
@@ -297,12 +305,7 @@ impl Work<'_, '_> {
                 }
             },
             // What was copied of a server that has stepped down meanwhile never takes the old data's place.
-            Step::Copy => {
-                self.copy(&kept, facts.keep_old, seen)?;
-                self.prove_source()?;
-                self.fresh = true;
-                Ok(())
-            }
+            Step::Copy => self.copy(&kept, facts.keep_old, seen).and_then(|()| self.prove_source()),
             Step::Swap => {
                 let layout = self.layout.clone().ok_or_else(|| {
                     Failure::new("where the new data is to go is not on record any more")
@@ -352,6 +355,26 @@ impl Work<'_, '_> {
         (self.half_done, self.phase) = (half_done, phase);
         self.right.show_progress(&Progress::of(phase, 0, None, now()));
         Ok(())
+    }
+
+    /// The new data is of the source's promotion, whatever the old data was of. Until that is written the
+    /// marker does not let the data be started.
+    fn note_promotion(&mut self) -> Result<(), Failure> {
+        let node = self.node()?;
+        let Some(promotion) = self.promotion else {
+            return Err(Failure::new(format!("the ledger has no promotion of {node}")));
+        };
+        self.in_turn(|agent| {
+            let cib = agent.view().and_then(|view| view.ledger());
+            match agent.exchange_with(cib, true) {
+                OwnFile::Read(mut own) => {
+                    own.followed = Some(promotion);
+                    agent.write_own(&own).map_err(|error| Failure::new(chain(&error)))
+                }
+                OwnFile::Missing => Err(Failure::new("there is no ledger to note it in")),
+                OwnFile::Unreadable(why) => Err(Failure::new(why)),
+            }
+        })?
     }
 
     fn old_copy(&self) -> Option<String> {
@@ -528,12 +551,6 @@ impl Work<'_, '_> {
         self.agent.pg = Postgres::new(self.exec, &self.agent.params, log)
             .map_err(|error| Failure::new(chain(&error)))?
             .until(self.agent.deadline);
-        // Before a byte of the primary's can come in.
-        let fresh = self.fresh;
-        self.in_turn(|agent| {
-            let cib = agent.view().and_then(|view| view.ledger());
-            if fresh { agent.note_copied(cib, &node) } else { agent.note_followed(cib, &node) }
-        })?;
         let settings = self.agent.standby_settings(Some(&node));
         let borrowed: Vec<(&str, Option<&str>)> =
             settings.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();

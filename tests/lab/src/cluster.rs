@@ -336,6 +336,9 @@ impl Cluster {
         for other in self.nodes() {
             run = run.args(["--add-host", &format!("{other}:{}", self.addresses.node(&other))]);
         }
+        for tmpfs in &self.options.tmpfs {
+            run = run.args(["--tmpfs", tmpfs]);
+        }
         run.args([image, "/lab/lab-node", "boot"]).check().map(drop)
     }
 

@@ -84,6 +84,10 @@ enum Command {
         /// Kill the primary's node, too.
         #[arg(long)]
         node_loss: bool,
+        /// Measure how long nodes take to come back instead: by pg_rewind, by pg_basebackup, after a
+        /// switchover.
+        #[arg(long)]
+        rejoin: bool,
         /// Leave dockerd running if it was started.
         #[arg(long)]
         keep_engine: bool,
@@ -207,8 +211,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             }
             println!("{}", report?);
         }
-        Command::Bench { shape, rounds, monitors, node_loss, keep_engine } => {
-            let plan = Plan { rounds, monitors, node_loss };
+        Command::Bench { shape, rounds, monitors, node_loss, rejoin, keep_engine } => {
+            let plan = Plan { rounds, monitors, node_loss, rejoin };
             let report = bench::bench(shape.options(&name, false), plan);
             if !keep_engine {
                 host::stop_engine()?;

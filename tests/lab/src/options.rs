@@ -137,6 +137,8 @@ pub struct Options {
     pub properties: BTreeMap<String, String>,
     /// More lines of postgresql.conf.
     pub settings: BTreeMap<String, String>,
+    /// File systems of their own that each node gets, empty at each boot, as `docker --tmpfs` takes them.
+    pub tmpfs: Vec<String>,
     /// `stonith-enabled`.
     pub fencing: bool,
     /// What fencing does to a node: stays off until `power_on`, or is started again.
@@ -166,6 +168,7 @@ impl Default for Options {
             params: BTreeMap::new(),
             properties: BTreeMap::new(),
             settings: BTreeMap::new(),
+            tmpfs: Vec::new(),
             fencing: true,
             fence_reboots: false,
             wait_for_all: true,

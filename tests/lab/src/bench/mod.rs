@@ -4,6 +4,7 @@
 pub mod figures;
 pub mod monitor;
 pub mod outage;
+pub mod rejoin;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,6 +25,8 @@ pub struct Plan {
     pub monitors: u32,
     /// The primary's node is killed too.
     pub node_loss: bool,
+    /// Only how long nodes take to come back: this takes long, and a database of its own.
+    pub rejoin: bool,
 }
 
 /// Runs it on a cluster of its own; gives the report.
@@ -56,6 +59,9 @@ pub fn bench(mut options: Options, plan: Plan) -> Result<String> {
 }
 
 fn measured(cluster: &Cluster, plan: Plan) -> Result<String> {
+    if plan.rejoin {
+        return rejoin::measure(cluster, plan.rounds);
+    }
     let mut report = String::new();
     let primary = outage::primary(cluster)?;
     let standby = cluster.others(&primary).into_iter().next();

@@ -3,6 +3,7 @@
 mod first_start;
 mod primaries;
 mod recovery;
+mod recovery_faults;
 mod rounds;
 mod two_nodes_alone;
 mod two_nodes_more;

@@ -9,7 +9,6 @@ use lab::error::chain;
 use lab::{Cluster, LabError, Result};
 
 use crate::ledger;
-use crate::repair::comes_back;
 use crate::stage::SOON;
 
 /// When each running node's postmaster was started: a restart of an instance changes it.
@@ -47,7 +46,7 @@ pub fn after_a_killed_postmaster(
         assert_eq!(ledger::own(cluster, old)?.term, before.term, "in place, in the same term");
     } else {
         assert_taken_over(cluster, before, &new)?;
-        comes_back(cluster, old)?;
+        cluster.wait_healthy(SOON)?;
     }
     Ok(new)
 }

@@ -6,7 +6,7 @@ use lab::{Cluster, Options, Result};
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{after_a_killed_postmaster, assert_no_failures, assert_taken_over, marks};
-use crate::repair::{comes_back, has_all_heirs};
+use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 
 /// A planned move, then a killed postmaster, then a lost node.
@@ -37,7 +37,7 @@ pub fn moves_and_fails_over(cluster: &Cluster) -> Result<()> {
     load.goes_on()?;
     assert_taken_over(cluster, &before, &fourth)?;
     cluster.power_on(&third)?;
-    comes_back(cluster, &third)?;
+    cluster.wait_healthy(SOON)?;
     assert_eq!(has_all_heirs(cluster)?, fourth);
     load.end().map(drop)
 }

@@ -6,7 +6,7 @@ use lab::{Cluster, Result};
 use crate::ledger;
 use crate::load::Load;
 use crate::look::assert_taken_over;
-use crate::repair::{comes_back, has_all_heirs};
+use crate::repair::has_all_heirs;
 use crate::stage::SOON;
 
 /// A primary that something is about to befall.
@@ -39,7 +39,7 @@ impl<'a> Primary<'a> {
     /// The old primary comes back as a standby of `new`, every standby is an heir again, and no
     /// acknowledged write was lost.
     pub fn comes_back_under(self, new: &str) -> Result<()> {
-        comes_back(self.cluster, &self.old)?;
+        self.cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(self.cluster)?, new);
         self.load.end().map(drop)
     }

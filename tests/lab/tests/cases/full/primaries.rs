@@ -4,8 +4,8 @@
 use lab::{Cluster, Options, Result};
 
 use crate::async_mode::asynchronous;
-use crate::repair::{comes_back, make_ready};
-use crate::stage::case;
+use crate::repair::make_ready;
+use crate::stage::{SOON, case};
 use crate::stopping::{
     assert_stopped_without_fencing, break_configuration, bring_data_back, freeze_all, hide_data,
     mend_configuration,
@@ -20,7 +20,7 @@ fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
         cluster.power_cut(&primary.old)?;
         let new = primary.is_taken_over()?;
         cluster.power_on(&primary.old)?;
-        comes_back(cluster, &primary.old)?;
+        cluster.wait_healthy(SOON)?;
         assert_eq!(cluster.primary()?, new);
         // Acknowledged writes may be lost here: that is what async means. Two primaries may not.
         primary.load.end_async().map(drop)
@@ -41,7 +41,7 @@ fn a_spoilt_primary_stops(
     assert_stopped_without_fencing(cluster, old)?;
     mend(cluster, old)?;
     cluster.standby(old, false)?;
-    comes_back(cluster, old)?;
+    cluster.wait_healthy(SOON)?;
     make_ready(cluster)?;
     primary.comes_back_under(&new)
 }

@@ -1,16 +1,63 @@
 //! Nodes that find their own way back: nobody lends a hand.
 
-use lab::{Cluster, Options, Result};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::look::wait_stopped;
+use lab::{Cluster, Mode, Options, Result};
+
+use crate::ledger;
+use crate::load::Load;
+use crate::look::{assert_no_failures, wait_pacemaker, wait_stopped};
 use crate::repair::has_all_heirs;
-use crate::stage::{SOON, case};
+use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
 
-/// The summary of the last recovery of a node.
-fn last_summary(cluster: &Cluster, node: &str) -> Result<String> {
-    let script = "cat $(ls -t /var/log/pgtwin/pgtwin/*.json | head -n 1)";
+/// The summaries of a node's recoveries, the newest first.
+fn summaries(cluster: &Cluster, node: &str) -> Result<String> {
+    let script = "cat $(ls -t /var/log/pgtwin/pgtwin/*.json) /dev/null";
     cluster.check(node, &["sh", "-c", script]).map(|output| output.text())
+}
+
+/// The last recovery of a node was of this kind, and came to its end.
+pub fn assert_recovered(cluster: &Cluster, node: &str, method: &str) -> Result<()> {
+    let all = summaries(cluster, node)?;
+    let last = all.split_inclusive("\n}").next().unwrap_or_default();
+    assert!(last.contains(&format!("\"{method}\"")) && last.contains("\"done\""), "{node}: {all}");
+    Ok(())
+}
+
+/// WAL that is flushed on the primary only, and acknowledged to nobody.
+pub fn alone_with_wal(cluster: &Cluster, primary: &str, segments: u32) -> Result<()> {
+    for standby in cluster.others(primary) {
+        cluster.cut_replication(&standby)?;
+    }
+    thread::sleep(Duration::from_secs(1));
+    for _ in 0..segments {
+        cluster.psql(primary, "SELECT pg_switch_wal()")?;
+        cluster.psql(primary, "SET synchronous_commit = local; CREATE TABLE t(); DROP TABLE t")?;
+    }
+    Ok(())
+}
+
+/// A table that makes a copy take a while, in MB.
+pub fn ballast(cluster: &Cluster, megabytes: u32) -> Result<()> {
+    let primary = cluster.primary()?;
+    let rows = megabytes * 1000;
+    let sql = format!(
+        "SET statement_timeout = 0; DROP TABLE IF EXISTS ballast; CREATE TABLE ballast AS \
+         SELECT g, repeat(md5(g::text), 30) AS filling FROM generate_series(1, {rows}) g"
+    );
+    for part in sql.split("; ") {
+        cluster.psql(&primary, part)?;
+    }
+    cluster.wait_healthy(SOON)
+}
+
+/// Removes a node's data while Pacemaker keeps away from it.
+pub fn wipe(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.standby(node, true)?;
+    wait_stopped(cluster, node)?;
+    cluster.check(node, &["rm", "-rf", &cluster.options.pgdata()]).map(drop)
 }
 
 #[test]
@@ -19,20 +66,164 @@ fn recovery_01_a_primary_with_wal_that_nobody_else_has_is_rewound() {
     case(&Options::default(), |cluster| {
         let primary = Primary::under_load(cluster)?;
         let old = primary.old.clone();
-        for standby in cluster.others(&old) {
-            cluster.cut_replication(&standby)?;
-        }
-        // Flushed there, acknowledged to nobody.
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        alone_with_wal(cluster, &old, 0)?;
         cluster.power_cut(&old)?;
         cluster.heal()?;
         let new = primary.is_taken_over()?;
         cluster.power_on(&old)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
-        let summary = last_summary(cluster, &old)?;
-        assert!(summary.contains("\"rewind\"") && summary.contains("\"done\""), "{summary}");
+        assert_recovered(cluster, &old, "rewind")?;
         primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        for round in 1..=20 {
+            let old = cluster.primary()?;
+            eprintln!("round {round}: {old}");
+            // Every other one has WAL that has to be taken back.
+            if round % 2 == 0 {
+                alone_with_wal(cluster, &old, 0)?;
+            }
+            cluster.power_cut(&old)?;
+            cluster.heal()?;
+            let new = cluster.wait_new_primary(&old, SOON)?;
+            load.goes_on()?;
+            cluster.power_on(&old)?;
+            cluster.wait_healthy(SOON)?;
+            assert_eq!(has_all_heirs(cluster)?, new);
+        }
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_02_async_with_a_lagging_standby_ends_with_one_line_of_history() {
+    let asynchronous = Options { mode: Mode::Async, ..Options::default() };
+    case(&asynchronous, |cluster| {
+        let old = cluster.primary()?;
+        let load = Load::start(cluster)?;
+        for standby in cluster.others(&old) {
+            cluster.cut_replication(&standby)?;
+        }
+        load.goes_on()?;
+        cluster.signal_postmaster(&old, "KILL")?;
+        cluster.heal()?;
+        cluster.wait_healthy(SOON)?;
+        load.goes_on()?;
+        let ask = "SELECT timeline_id FROM pg_control_checkpoint()";
+        cluster.psql(&cluster.primary()?, "CHECKPOINT")?;
+        cluster.wait_until("all are on one timeline", SOON, || {
+            let lines: Vec<_> =
+                cluster.nodes().iter().filter_map(|node| cluster.psql(node, ask).ok()).collect();
+            for node in cluster.nodes() {
+                let _ = cluster.psql(&node, "CHECKPOINT");
+            }
+            lines.len() == 3 && lines.iter().all(|line| *line == lines[0])
+        })?;
+        load.end_async().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_03_without_hints_and_checksums_it_is_built_anew() {
+    let mut options = Options { start: false, ..Options::default() };
+    options.settings.insert("wal_log_hints".into(), "off".into());
+    fresh(&options, |cluster| {
+        for node in cluster.nodes() {
+            let program = format!("{}/pg_checksums", cluster.options.pg_bindir());
+            let command = [program.as_str(), "--disable", "-D", &cluster.options.pgdata()];
+            cluster.command_as_postgres(&node, &command).check()?;
+        }
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        let primary = Primary::under_load(cluster)?;
+        let old = primary.old.clone();
+        alone_with_wal(cluster, &old, 0)?;
+        cluster.power_cut(&old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_recovered(cluster, &old, "rebuild")?;
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_03_without_the_wal_of_the_fork_it_is_built_anew() {
+    case(&Options::default(), |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        let old = primary.old.clone();
+        alone_with_wal(cluster, &old, 4)?;
+        // Its crash recovery needs no older WAL, and pg_rewind does.
+        cluster.psql(&old, "CHECKPOINT")?;
+        cluster.power_cut(&old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.standby(&old, true)?;
+        cluster.power_on(&old)?;
+        wait_pacemaker(cluster, &old)?;
+        wait_stopped(cluster, &old)?;
+        // All but the newest two: where the lines part is among them.
+        let script = format!(
+            "cd {}/pg_wal && rm $(ls | grep -E '^[0-9A-F]{{24}}$' | sort | head -n -2)",
+            cluster.options.pgdata()
+        );
+        cluster.check(&old, &["sh", "-c", &script])?;
+        cluster.standby(&old, false)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_recovered(cluster, &old, "rebuild")?;
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_03_of_two_promotions_on_one_timeline_number_the_other_is_built_anew() {
+    fresh(&Options::default(), |cluster| {
+        let first = cluster.primary()?;
+        let others = cluster.others(&first);
+        let (lost, forced) = (&others[0], &others[1]);
+        // `lost` is promoted, and nobody hears anything of its timeline.
+        cluster.cut_replication(forced)?;
+        cluster.standby(&first, true)?;
+        cluster.wait_until(&format!("{lost} is the primary"), SOON, || {
+            cluster.is_writable(lost) && ledger::own(cluster, lost).is_ok()
+        })?;
+        cluster.power_cut(lost)?;
+        cluster.wait_off(lost, SOON)?;
+        wait_stopped(cluster, lost)?;
+        cluster.heal()?;
+        let command = ["pgtwin", "force-promote", forced.as_str(), "--accept-data-loss"];
+        cluster.wait_until(&format!("{forced} takes the order"), SOON, || {
+            cluster.exec(forced, &command).is_ok_and(|output| {
+                eprintln!("{}", output.all());
+                output.ok()
+            })
+        })?;
+        cluster.wait_until(&format!("{forced} is the primary"), SOON, || {
+            cluster.is_writable(forced)
+        })?;
+        cluster.standby(&first, false)?;
+        cluster.power_on(lost)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, *forced);
+        assert_recovered(cluster, lost, "rebuild")?;
+        let load = Load::start(cluster)?;
+        load.end().map(drop)
     });
 }
 
@@ -42,15 +233,123 @@ fn recovery_05_a_standby_whose_data_was_wiped_is_built_anew() {
     case(&Options::default(), |cluster| {
         let primary = Primary::under_load(cluster)?;
         let node = cluster.others(&primary.old)[0].clone();
-        cluster.standby(&node, true)?;
-        wait_stopped(cluster, &node)?;
-        let wipe = format!("rm -rf {}", cluster.options.pgdata());
-        cluster.check(&node, &["sh", "-c", &wipe])?;
+        wipe(cluster, &node)?;
         cluster.standby(&node, false)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, primary.old);
-        let summary = last_summary(cluster, &node)?;
-        assert!(summary.contains("\"rebuild\"") && summary.contains("\"done\""), "{summary}");
+        assert_recovered(cluster, &node, "rebuild")?;
         primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_05_a_mount_point_that_is_empty_after_a_power_cut_is_filled_in_place() {
+    let data = Options::default().pgdata();
+    let tmpfs = vec![format!("{data}:exec,mode=700,uid=102,gid=104")];
+    fresh(&Options { tmpfs, ..Options::default() }, |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        let node = cluster.others(&primary.old)[0].clone();
+        cluster.power_cut(&node)?;
+        primary.load.goes_on()?;
+        cluster.power_on(&node)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary.old);
+        assert_recovered(cluster, &node, "rebuild")?;
+        cluster.check(&node, &["mountpoint", "-q", &data])?;
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
+    let mut options = Options { start: false, ..Options::default() };
+    options.settings.insert("wal_log_hints".into(), "off".into());
+    fresh(&options, |cluster| {
+        let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
+        for node in cluster.nodes() {
+            let owned = ["install", "-d", "-m", "700", "-o", "postgres", "/srv/wal", "/srv/space"];
+            cluster.check(&node, &owned)?;
+            let script = format!(
+                "{bin}/pg_checksums --disable -D {data}; mv {data}/pg_wal /srv/wal/pg_wal; \
+                 ln -s /srv/wal/pg_wal {data}/pg_wal"
+            );
+            cluster.command_as_postgres(&node, &["sh", "-ec", &script]).check()?;
+        }
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        let old = cluster.primary()?;
+        for sql in [
+            "CREATE TABLESPACE elsewhere LOCATION '/srv/space'",
+            "CREATE TABLE there TABLESPACE elsewhere AS SELECT 7 AS seven",
+        ] {
+            cluster.psql(&old, sql)?;
+        }
+        let primary = Primary::under_load(cluster)?;
+        alone_with_wal(cluster, &old, 0)?;
+        cluster.power_cut(&old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_recovered(cluster, &old, "rebuild")?;
+        let link = cluster.check(&old, &["readlink", "-f", &format!("{data}/pg_wal")])?.text();
+        assert!(link.starts_with("/srv/wal/"), "{link}");
+        assert_eq!(cluster.psql(&old, "SELECT seven FROM there")?, "7");
+        let ask =
+            "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'elsewhere'";
+        assert_eq!(cluster.psql(&old, ask)?, "/srv/space");
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
+    case(&Options::default(), |cluster| {
+        ballast(cluster, 400)?;
+        let primary = Primary::under_load(cluster)?;
+        let node = cluster.others(&primary.old)[0].clone();
+        wipe(cluster, &node)?;
+        cluster.standby(&node, false)?;
+        copying(cluster, &node)?;
+        cluster.power_cut(&primary.old)?;
+        let new = primary.is_taken_over()?;
+        assert_ne!(new, node, "half a copy is no heir");
+        cluster.power_on(&primary.old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        primary.load.end().map(drop)
+    });
+}
+
+/// Waits until pg_basebackup is at work on a node.
+pub fn copying(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.wait_until(&format!("{node} is copied to"), SOON, || {
+        cluster.exec(node, &["pgrep", "-x", "pg_basebackup"]).is_ok_and(|output| output.ok())
+    })
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_09_each_node_in_turn_loses_its_power_for_ten_minutes() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let end = Instant::now() + Duration::from_mins(10);
+        for node in cluster.nodes().iter().cycle() {
+            if Instant::now() > end {
+                break;
+            }
+            cluster.power_cut(node)?;
+            load.goes_on()?;
+            cluster.power_on(node)?;
+            cluster.wait_healthy(SOON)?;
+            has_all_heirs(cluster)?;
+        }
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
     });
 }

@@ -9,7 +9,7 @@ use lab::{Cluster, Options, Result};
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{after_a_killed_postmaster, assert_taken_over, marks};
-use crate::repair::{comes_back, has_all_heirs, make_ready};
+use crate::repair::{has_all_heirs, make_ready};
 use crate::stage::{SOON, case};
 
 /// What happens in a round; all but the last two end with another primary.
@@ -88,7 +88,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
             cluster.power_cut(&primary)?;
             taken_over()?;
             cluster.power_on(&primary)?;
-            comes_back(cluster, &primary)?;
+            cluster.wait_healthy(SOON)?;
         }
         "cut the primary off" => {
             cluster.cut_all(&primary)?;
@@ -106,7 +106,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
             }
             cluster.heal()?;
             cluster.power_on(&off)?;
-            comes_back(cluster, &off)?;
+            cluster.wait_healthy(SOON)?;
         }
         "move" => {
             cluster.move_primary(Some(&standby))?;
@@ -122,7 +122,7 @@ fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
         "freeze the primary's instance" => {
             crate::stopping::freeze_all(cluster, &primary)?;
             taken_over()?;
-            comes_back(cluster, &primary)?;
+            cluster.wait_healthy(SOON)?;
         }
         "kill a standby's postmaster" => {
             cluster.signal_postmaster(&standby, "KILL")?;

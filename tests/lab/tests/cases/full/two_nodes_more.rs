@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{assert_no_failures, instances};
-use crate::repair::{comes_back, has_all_heirs, make_ready};
+use crate::repair::{has_all_heirs, make_ready};
 use crate::stage::{SOON, case};
 use crate::stopping::{assert_stopped_without_fencing, freeze_all};
 use crate::takeover::Primary;
@@ -61,7 +61,7 @@ fn case_05_a_primary_whose_ledger_file_is_lost_makes_it_anew_and_can_be_replaced
         assert_eq!(cluster.wait_new_primary(&primary, SOON)?, standby);
         load.goes_on()?;
         cluster.power_on(&primary)?;
-        comes_back(cluster, &primary)?;
+        cluster.wait_healthy(SOON)?;
         has_all_heirs(cluster)?;
         load.end().map(drop)
     });
@@ -87,7 +87,7 @@ fn case_14_a_hung_primary_of_two_is_stopped_without_fencing() {
         let new = primary.is_taken_over()?;
         assert_stopped_without_fencing(cluster, old)?;
         cluster.standby(old, false)?;
-        comes_back(cluster, old)?;
+        cluster.wait_healthy(SOON)?;
         make_ready(cluster)?;
         assert_no_failures(cluster)?;
         primary.comes_back_under(&new)

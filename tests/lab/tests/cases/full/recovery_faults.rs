@@ -1,0 +1,179 @@
+//! What befalls a recovery while it is at work, and what keeps it from beginning.
+
+use std::thread;
+use std::time::Duration;
+
+use lab::config::REPLICATOR;
+use lab::{Cluster, Options, Result};
+
+use super::recovery::{alone_with_wal, assert_recovered, ballast, copying, wipe};
+use crate::load::Load;
+use crate::look::{postgres_processes, wait_reason, wait_stopped};
+use crate::repair::has_all_heirs;
+use crate::stage::{SOON, case};
+use crate::takeover::Primary;
+
+/// A copy to a wiped standby under load, something that befalls it, and the end: it streams, is an heir,
+/// and PostgreSQL was never started on half a copy.
+fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
+    case(&Options::default(), |cluster| {
+        ballast(cluster, 400)?;
+        let load = Load::start(cluster)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        wipe(cluster, &node)?;
+        cluster.standby(&node, false)?;
+        copying(cluster, &node)?;
+        assert_eq!(postgres_processes(cluster, &node)?.len(), 0, "it runs on half a copy");
+        befalls(cluster, &node, &primary)?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        assert_recovered(cluster, &node, "rebuild")?;
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_pg_basebackup_is_killed() {
+    while_copied(|cluster, node, _| {
+        cluster.check(node, &["pkill", "-KILL", "-x", "pg_basebackup"]).map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_the_worker_is_killed() {
+    while_copied(|cluster, node, _| {
+        cluster.check(node, &["pkill", "-KILL", "-f", "pgtwin recover"]).map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_the_node_loses_its_power() {
+    while_copied(|cluster, node, _| {
+        cluster.power_cut(node)?;
+        cluster.power_on(node)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_it_is_stopped_and_started_again() {
+    while_copied(|cluster, node, _| {
+        cluster.standby(node, true)?;
+        wait_stopped(cluster, node)?;
+        let left = ["sh", "-c", "pgrep -f 'pgtwin recover|pg_basebackup' || true"];
+        assert_eq!(cluster.check(node, &left)?.text(), "", "stop left something at work");
+        cluster.standby(node, false)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_the_primary_is_lost() {
+    while_copied(|cluster, _, primary| {
+        cluster.power_cut(primary)?;
+        cluster.wait_new_primary(primary, SOON)?;
+        cluster.power_on(primary)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_a_rewind_is_killed_and_the_node_loses_its_power() {
+    case(&Options::default(), |cluster| {
+        for fault in ["kill", "power"] {
+            let primary = Primary::under_load(cluster)?;
+            let old = primary.old.clone();
+            alone_with_wal(cluster, &old, 8)?;
+            cluster.power_cut(&old)?;
+            cluster.heal()?;
+            let new = primary.is_taken_over()?;
+            cluster.power_on(&old)?;
+            cluster.wait_until("pg_rewind is at work", SOON, || {
+                cluster.exec(&old, &["pkill", "-STOP", "-x", "pg_rewind"]).is_ok_and(|one| one.ok())
+            })?;
+            assert_eq!(postgres_processes(cluster, &old)?.len(), 0, "it runs between old and new");
+            if fault == "kill" {
+                cluster.check(&old, &["pkill", "-KILL", "-x", "pg_rewind"])?;
+            } else {
+                cluster.power_cut(&old)?;
+                cluster.power_on(&old)?;
+            }
+            cluster.wait_healthy(SOON)?;
+            assert_eq!(has_all_heirs(cluster)?, new);
+            primary.load.end()?;
+        }
+        Ok(())
+    });
+}
+
+/// A wiped standby that cannot be built for a reason that somebody has to mend: nothing is written,
+/// the reason is said, and it heals by itself once the cause is gone.
+fn cannot_begin(words: &[&str], change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>) {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        wipe(cluster, &node)?;
+        let data = cluster.options.pgdata();
+        change(cluster, &primary, &node, true)?;
+        cluster.standby(&node, false)?;
+        wait_reason(cluster, &node, words)?;
+        thread::sleep(Duration::from_secs(10));
+        assert!(cluster.exec(&node, &["test", "-e", &data]).is_ok_and(|out| !out.ok()));
+        change(cluster, &primary, &node, false)?;
+        cluster.wait_healthy(SOON * 2)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
+        load.end().map(drop)
+    });
+}
+
+/// Takes the line of pg_hba.conf for this database out, or puts it back.
+fn hba(cluster: &Cluster, primary: &str, database: &str, out: bool) -> Result<()> {
+    let script = if out {
+        format!("s/^host  {database}  *replicator/# &/")
+    } else {
+        format!("s/^# \\(host  {database}  *replicator\\)/\\1/")
+    };
+    let file = format!("{}/pg_hba.conf", cluster.options.pgdata());
+    cluster.check(primary, &["sed", "-i", &script, &file])?;
+    cluster.psql(primary, "SELECT pg_reload_conf()").map(drop)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_the_primary_has_no_line_for_replication() {
+    cannot_begin(&["pg_hba.conf", "replication"], |cluster, primary, _, out| {
+        hba(cluster, primary, "replication", out)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_the_primary_has_no_line_for_the_database_postgres() {
+    cannot_begin(&["pg_hba.conf", "postgres"], |cluster, primary, _, out| {
+        hba(cluster, primary, "postgres", out)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_the_password_is_wrong() {
+    cannot_begin(&["password"], |cluster, primary, _, wrong| {
+        let password = if wrong { "another" } else { REPLICATOR.1 };
+        let sql = format!("ALTER ROLE {} PASSWORD '{password}'", REPLICATOR.0);
+        cluster.psql(primary, &sql).map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_the_primary_cannot_be_reached() {
+    cannot_begin(&["cannot be asked"], |cluster, _, node, out| {
+        if out { cluster.cut_replication(node) } else { cluster.heal() }
+    });
+}
