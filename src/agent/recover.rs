@@ -27,6 +27,9 @@ use crate::sys::exec::Cmd;
 
 /// What a worker gets between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long `start` waits for its worker: a small rewind is over by then. Pacemaker does nothing new before
+/// an action ends that it has begun, so a failover of the others would wait as long.
+const FOR_THE_WORKER: Duration = Duration::from_secs(5);
 /// What monitors say as long as a worker is at work: constant, for each change of it is a result.
 const AT_WORK: &str = "this node's data is being brought back, see pgtwin status";
 /// The state of a node whose data is being brought back.
@@ -217,17 +220,18 @@ impl Agent<'_> {
         None
     }
 
-    /// Waits for the worker as long as this action may take. The worker needs the turn with the ledger
-    /// meanwhile; what this action has kept in the cache comes first.
+    /// Waits for the worker, a moment. The worker needs the turn with the ledger meanwhile; what this
+    /// action has kept in the cache comes first.
     fn await_worker(&mut self, worker: &WorkerId) {
         self.home.keep(&self.cache);
         self.home.end_turn();
-        while !self.deadline.expired() {
+        let end = self.deadline.within(FOR_THE_WORKER);
+        while !end.expired() {
             match detach::liveness(worker) {
                 Liveness::Alive(_) => {}
                 Liveness::Gone | Liveness::Unknown(_) => return,
             }
-            self.deadline.sleep(Duration::from_millis(200));
+            end.sleep(Duration::from_millis(200));
         }
     }
 

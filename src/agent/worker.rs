@@ -254,6 +254,9 @@ impl Work<'_, '_> {
             _ => return Err(Failure::new("PostgreSQL runs: nothing is done to its data")),
         }
         "what an earlier attempt has left is finished".clone_into(&mut self.reason);
+        if let Kept::Read(marker) = self.home.marker() {
+            self.method = marker.method;
+        }
         let facts = work::Facts {
             method: Method::Rebuild,
             half_done: false,
