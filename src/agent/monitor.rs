@@ -17,6 +17,7 @@ use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{Expected, Verdict, judge};
+use crate::decide::standby::watch::Seen;
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
@@ -220,8 +221,15 @@ impl Agent<'_> {
     }
 
     fn monitor_standby(&mut self, instance: &Instance, seen: &StandbyFacts) -> Outcome {
-        let streams = seen.streams();
-        self.cache.broken = if streams { 0 } else { self.cache.broken.saturating_add(1) };
+        let before = self.cache.watch;
+        let (watch, replication) = before.after(seen);
+        self.cache.watch = watch;
+        let streams = replication == Seen::Streams;
+        if streams {
+            self.cache.reported.clear();
+            self.cache.not_yet.clear();
+            self.cache.left_off = None;
+        }
         let noted = match self.home.read() {
             OwnFile::Read(own) => {
                 self.keep_reached(&own, seen);
@@ -234,10 +242,11 @@ impl Agent<'_> {
             .as_ref()
             .is_some_and(|receiver| receiver.host == self.cache.upstream_host);
         let mut facts = Facts {
-            streams,
+            seen: replication,
             from_the_right_one: right,
             system_id: seen.system_id,
             paused: seen.paused,
+            why_paused: None,
             delayed: seen.apply_delay > 0,
             due: self.pacemaker_is_due() || self.cache.published || !noted,
             upstream: None,
@@ -246,16 +255,28 @@ impl Agent<'_> {
             ruling: None,
             has_score: false,
             threshold: self.params.replication_failure_threshold,
-            broken: self.cache.broken,
+            watch,
+            reported: self.cache.reported.clone(),
             diagnosis: None,
+            new_slot: None,
+            way_back: None,
         };
         let mut view = None;
+        let mut end = None;
         let standby_replay = seen.replay;
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    if streams || facts.broken >= facts.threshold || code == ExitCode::Error {
+                    if streams || watch.broken >= facts.threshold || code == ExitCode::Error {
                         self.publish_state(state);
+                    }
+                    if code == ExitCode::Error {
+                        self.leave_off(end.as_ref());
+                    }
+                    if let (ExitCode::Degraded, "not-streaming", Some(reason)) =
+                        (code, state, &reason)
+                    {
+                        self.cache.reported.clone_from(reason);
                     }
                     return Outcome { code, reason, output: Vec::new() };
                 }
@@ -287,7 +308,7 @@ impl Agent<'_> {
                     let followed = self.follow(&node, &seen.conninfo, &seen.slot);
                     let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
                         == Some(self.address(&node).as_str());
-                    if followed.is_ok() && streams && from_it {
+                    if followed.is_ok() && seen.streams() && from_it {
                         if let OwnFile::Read(own) = self.home.read() {
                             self.publish_ack(&own, false);
                         }
@@ -296,20 +317,43 @@ impl Agent<'_> {
                         }
                         self.cache.yielded.clear();
                     }
-                    if !streams && facts.broken >= facts.threshold {
-                        facts.diagnosis = self.slot_trouble(&node);
-                    }
                     facts.followed = Some(followed.map(|_| ()));
                 }
                 Next::Do(Step::Compare) => {
-                    let mut parted = None;
-                    if let Some(Upstream::Live(live)) = &facts.upstream
-                        && let Known::Known(position) = self.position(instance)
-                        && position.exactness == Exactness::Exact
-                    {
-                        parted = start::parted(&position, live);
-                    }
-                    facts.parted = Some(parted);
+                    facts.parted = Some(match (&facts.upstream, self.position(instance)) {
+                        (Some(Upstream::Live(live)), Known::Known(position))
+                            if position.exactness == Exactness::Exact =>
+                        {
+                            let parted = start::parted(&position, live);
+                            end = Some(position);
+                            Known::Known(parted)
+                        }
+                        (_, Known::Unknown(why)) => Known::Unknown(why),
+                        (_, Known::Known(_)) => Known::unknown("it still replays WAL"),
+                    });
+                }
+                Next::Do(Step::LookWhyPaused) => {
+                    let limit = self.deadline.bounded(Duration::from_secs(5));
+                    let why = self.pg.why_paused(limit);
+                    facts.why_paused =
+                        Some(why.map_or("replay is paused".to_owned(), |why| why.to_string()));
+                }
+                Next::Do(Step::Diagnose(node)) => {
+                    let parted = facts.parted.clone();
+                    let parted = parted.unwrap_or_else(|| Known::unknown("it was not compared"));
+                    facts.diagnosis = Some(self.diagnose(&node, seen, before, parted));
+                }
+                Next::Do(Step::MakeSlot { node, lost }) => {
+                    facts.new_slot = Some(self.make_own_slot(&node, lost));
+                }
+                Next::Do(Step::CheckTheWayBack) => {
+                    let upstream = facts.upstream.clone();
+                    facts.way_back = Some(match (&facts.diagnosis, upstream) {
+                        (Some(diagnosis), Some(upstream)) => {
+                            self.can_come_back(diagnosis, end.as_ref(), &upstream, instance)
+                        }
+                        _ => Err("nothing is known of the primary".to_owned()),
+                    });
                 }
                 Next::Do(Step::ElectForColdStart) => {
                     let Some(view) = view.clone() else {

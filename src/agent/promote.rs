@@ -405,10 +405,13 @@ impl Agent<'_> {
             names.insert(name);
         }
         let text = sync_names::write(&names);
-        self.pg.set_auto_conf(&[
-            ("synchronous_standby_names", Some(&text)),
+        let kept = self.pg.kept_login();
+        let mut settings = vec![
+            ("synchronous_standby_names", Some(text.as_str())),
             ("primary_conninfo", Some("")),
-        ])?;
+        ];
+        settings.extend(kept.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+        self.pg.set_auto_conf(&settings)?;
         self.pg.reload()
     }
 

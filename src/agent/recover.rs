@@ -75,6 +75,11 @@ impl Agent<'_> {
         }
     }
 
+    /// Whether the next attempt is due.
+    pub fn turn(&self) -> Turn {
+        self.attempts().turn(now())
+    }
+
     /// The end of a `start` that has found data which cannot follow.
     pub fn come_back(&mut self, cause: Option<&Cause>, facts: &start::Facts) -> Outcome {
         let upstream = facts
@@ -82,17 +87,17 @@ impl Agent<'_> {
             .clone()
             .unwrap_or_else(|| Upstream::Unknown("nobody has asked for it".to_owned()));
         // Who starts this node anew means it: where all attempts are used up, there is one more.
-        let turn = match self.attempts().turn(now()) {
+        let turn = match self.turn() {
             Turn::Over => Turn::Now,
             turn @ (Turn::Now | Turn::At(_)) => turn,
         };
-        let words = cause.map_or("a recovery ended half way", Cause::words).to_owned();
         match self.way_back(cause, &upstream, &facts.instance, turn).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let started =
-                    self.mark_waiting(&words, &upstream).and_then(|()| self.start_worker());
+                let started = self
+                    .mark_waiting(cause, &facts.instance, &upstream)
+                    .and_then(|()| self.start_worker());
                 match started {
                     Ok(worker) => self.await_worker(&worker),
                     Err(why) => return Outcome::error(why),
@@ -101,7 +106,7 @@ impl Agent<'_> {
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(&words, &upstream) {
+                match self.mark_waiting(cause, &facts.instance, &upstream) {
                     Ok(()) => {
                         self.recovery().say_waits(&why);
                         Outcome::ok()
@@ -236,8 +241,14 @@ impl Agent<'_> {
     }
 
     /// Writes that this node waits to be brought back, and compared with which primary: monitors then do
-    /// not take it for one that has ended.
-    fn mark_waiting(&mut self, why: &str, upstream: &Upstream) -> Result<(), String> {
+    /// not take it for one that has ended. Method and system tell what was found of which data: see
+    /// [`Agent::cause_of`].
+    fn mark_waiting(
+        &mut self,
+        cause: Option<&Cause>,
+        instance: &Instance,
+        upstream: &Upstream,
+    ) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
@@ -247,23 +258,33 @@ impl Agent<'_> {
         };
         let new = Marker {
             attempt: self.attempts().next_attempt(),
-            method: Method::Rewind,
+            method: match cause {
+                Some(Cause::Diverged(_)) | None => Method::Rewind,
+                Some(Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_)) => Method::Rebuild,
+            },
             phase: Phase::Checking,
             source: live.map_or_else(|| self.me.clone(), |live| live.node.clone()),
-            system_id: live.map_or(0, |live| live.system_id),
+            system_id: match &instance.data {
+                DataDir::Cluster(control) => control.system_id,
+                _ => 0,
+            },
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
             old_copy: None,
-            reason: why.to_owned(),
+            // What keeps it from coming back may change, and is not of the data.
+            reason: cause.map_or("a recovery ended half way", Cause::words).to_owned(),
         };
         let marker = match home.marker() {
-            Kept::Missing => new,
-            // It was measured anew, and since the marker was written it has run. What was being done to it
-            // is remembered, unless that was finished.
-            Kept::Read(old) if !old.half_done && live.is_some() => {
-                let Marker { attempt, method, .. } = old;
-                let phase = if old.phase < Phase::Starting { old.phase } else { Phase::Checking };
+            // What waits, waits for what was found last.
+            Kept::Missing
+            | Kept::Read(Marker {
+                phase: Phase::Checking | Phase::Starting,
+                half_done: false,
+                ..
+            }) => new,
+            // The same, and what was being done to it is remembered.
+            Kept::Read(Marker { attempt, method, phase, half_done: false, .. }) => {
                 Marker { attempt, method, phase, ..new }
             }
             Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
@@ -354,7 +375,7 @@ impl Agent<'_> {
         }
         let upstream = self.find_upstream(&view, &file);
         let cause = self.cause_of(instance, &upstream, &marker)?;
-        let turn = self.attempts().turn(now());
+        let turn = self.turn();
         match self.way_back(cause.as_ref(), &upstream, instance, turn).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
@@ -395,6 +416,8 @@ impl Agent<'_> {
             out_of_time: false,
             marked: marked(marker),
             parted: None,
+            left_off: None,
+            wal_gone: None,
         };
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
@@ -404,10 +427,15 @@ impl Agent<'_> {
                 if marker.phase < Phase::Starting
                     && marker.reason != Cause::NoData.words()
                     && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
+                    && matches!(&instance.data, DataDir::Cluster(control)
+                        if control.system_id == marker.system_id)
                     && data_dir::changed_at(self.pg.place())
                         .is_some_and(|changed| changed <= marker.begun + 1) =>
             {
-                Some(Some(Cause::Diverged(marker.reason.clone())))
+                Some(Some(match marker.method {
+                    Method::Rewind => Cause::Diverged(marker.reason.clone()),
+                    Method::Rebuild => Cause::WalGone(marker.reason.clone()),
+                }))
             }
             _ => None,
         }

@@ -12,7 +12,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::decide::facts::{DataDir, Instance};
 use crate::decide::recovery::Marked;
-use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::start::{Facts, Next, Step, Upstream, next, speaks};
 use crate::ocf::exit_code::ExitCode;
 
 /// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
@@ -65,6 +65,8 @@ impl Agent<'_> {
                 super::worker::written(&self.recovery())
             },
             parted: None,
+            left_off: self.left_off(),
+            wal_gone: None,
         };
         loop {
             match next(&facts) {
@@ -72,7 +74,7 @@ impl Agent<'_> {
                     if let Some(remark) = remark {
                         info!("start: {remark}");
                     }
-                    self.cache.broken = 0;
+                    self.forget_break(matches!(facts.upstream, Some(Upstream::Live(_))));
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
@@ -162,6 +164,13 @@ impl Agent<'_> {
                         Upstream::Unknown(why)
                     }
                 });
+            }
+            Step::AskForWal(from) => {
+                let gone = match &facts.upstream {
+                    Some(Upstream::Live(live)) => self.wal_gone(&live.node, *from),
+                    _ => None,
+                };
+                facts.wal_gone = Some(gone);
             }
             Step::RecoverSingleUser => {
                 info!("start: crash recovery in single-user mode");
@@ -254,16 +263,16 @@ impl Agent<'_> {
             (false, false) => self.deadline.within(A_MOMENT),
         };
         loop {
-            let instance: Instance = self.pg.look(&end.within(Duration::from_secs(5)));
-            let answered = matches!(
-                instance.sql,
-                Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_)
-            );
-            let settled = answered || instance.process == crate::decide::facts::Process::None;
-            let replays = crashed && matches!(instance.sql, Sql::Starting(_));
+            // A moment bounds the waiting and not the look: one that was cut short says nothing.
+            let instance: Instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+            let starting = matches!(instance.sql, Sql::Starting(_));
+            let said = speaks(&instance.sql);
+            let settled =
+                (said && !starting) || instance.process == crate::decide::facts::Process::None;
+            let replays = crashed && starting;
             facts.instance = instance;
             if settled || replays || end.expired() {
-                facts.out_of_time = replays || end.expired();
+                facts.out_of_time = replays || (said && end.expired()) || self.deadline.expired();
                 return;
             }
             // A standby with an overflowed snapshot opens only with an upstream.

@@ -147,7 +147,7 @@ fn ask_all<'s>(
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let user = pg.replication_user();
+    let (user, like) = (pg.replication_user(), pg.login_like());
     let ask = |node: NodeName| {
         let peer = Peer {
             host: subject
@@ -158,6 +158,7 @@ fn ask_all<'s>(
             port: subject.params.pgport,
             user: user.clone(),
             passfile: subject.params.pgpassfile.clone(),
+            like: like.clone(),
         };
         let (name, psql) = (node.clone(), psql.clone());
         (name, scope.spawn(move || ask(node, psql, &peer)))

@@ -7,14 +7,13 @@ use tracing::{debug, info, warn};
 use super::Agent;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
-use crate::client::peer::{Peer, PeerAnswer, Slot};
+use crate::client::peer::{Peer, PeerAnswer};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::decide::start::{Live, Upstream};
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
-use crate::postgres::slot_name::slot_name;
 
 impl Agent<'_> {
     /// A member as a server to log in to, as the replication user.
@@ -24,6 +23,7 @@ impl Agent<'_> {
             port: self.params.pgport,
             user: self.pg.replication_user(),
             passfile: self.params.pgpassfile.clone(),
+            like: self.pg.login_like(),
         }
     }
 
@@ -96,23 +96,13 @@ impl Agent<'_> {
         }))
     }
 
-    /// Why this node's slot on `node` keeps it from streaming, if that can be told.
-    pub fn slot_trouble(&mut self, node: &NodeName) -> Option<String> {
-        let slot = slot_name(&self.params.slot_name, self.me.as_str());
-        let limit = self.deadline.bounded(std::time::Duration::from_secs(3));
-        match self.pg.peer_slot(&self.peer(node), &slot, limit) {
-            Ok(found) => Slot::trouble(found.as_ref(), &slot),
-            Err(answer) => {
-                debug!("{node} was asked for the slot {slot}: {answer}");
-                None
-            }
-        }
-    }
-
     /// The settings with which this node streams from `node`. What an administrator added to
     /// primary_conninfo (sslmode and the like) stays.
     pub fn conninfo_for(&self, node: &NodeName, present: &str) -> Conninfo {
         let mut conninfo = Conninfo::parse(present).unwrap_or_default();
+        if conninfo.is_empty() {
+            conninfo.log_in_like(&self.pg.login_like());
+        }
         for (keyword, value) in [
             ("host", self.address(node)),
             ("port", self.params.pgport.to_string()),
@@ -137,17 +127,19 @@ impl Agent<'_> {
     /// The settings of a standby, for postgresql.auto.conf: `upstream` or nobody.
     pub fn standby_settings(&mut self, upstream: Option<&NodeName>) -> Vec<(String, String)> {
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
-        let conninfo = match upstream {
-            Some(node) => self.conninfo_for(node, &present).to_text(),
-            None => String::new(),
-        };
         let mut settings = Vec::new();
+        let conninfo = if let Some(node) = upstream {
+            self.conninfo_for(node, &present).to_text()
+        } else {
+            settings.extend(self.pg.kept_login());
+            String::new()
+        };
         if let Some(size) = self.slot_wal_keep_size() {
             settings.push(("max_slot_wal_keep_size".to_owned(), size));
         }
         settings.extend([
             ("primary_conninfo".to_owned(), conninfo),
-            ("primary_slot_name".to_owned(), slot_name(&self.params.slot_name, self.me.as_str())),
+            ("primary_slot_name".to_owned(), self.own_slot()),
             ("recovery_target_timeline".to_owned(), "latest".to_owned()),
         ]);
         settings
@@ -164,7 +156,7 @@ impl Agent<'_> {
     /// Makes a running standby stream from `node`. Whether anything was changed.
     pub fn follow(&mut self, node: &NodeName, present: &str, slot: &str) -> Result<bool, String> {
         let wanted = self.conninfo_for(node, present);
-        let my_slot = slot_name(&self.params.slot_name, self.me.as_str());
+        let my_slot = self.own_slot();
         let same = Conninfo::parse(present).is_ok_and(|now| now.same_meaning(&wanted));
         self.cache.upstream = node.to_string();
         self.cache.upstream_host = self.address(node);

@@ -12,7 +12,7 @@ use super::operate::Subject;
 use super::recover::{marked, now};
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::ledger_file::OwnFile;
-use crate::client::peer::{self, PeerAnswer};
+use crate::client::peer::{self, Peer, PeerAnswer};
 use crate::client::recovery_file::{AtWork, RecoveryHome};
 use crate::client::recovery_log::{Logged, RecoveryLog, RecoveryLogs};
 use crate::cluster::known::Known;
@@ -26,14 +26,11 @@ use crate::decide::recovery::work::{self, After, Data, Step, after_failure, fini
 use crate::decide::recovery::{Check, Marked, Possible, Way};
 use crate::decide::recovery_check;
 use crate::decide::start::{Live, Upstream};
-use crate::postgres::conninfo::Conninfo;
 use crate::postgres::copy_tools::{Copied, WhyNot};
-use crate::postgres::slot_name::slot_name;
 use crate::runtime::instance::Postgres;
 use crate::runtime::layout::{self, Layout};
 use crate::runtime::rebuild::{self, Copy, Rebuild};
 use crate::runtime::rewind::{self, Rewind};
-use crate::runtime::source::Source;
 use crate::runtime::{own_files, swap};
 use crate::sys::chain;
 use crate::sys::detach::Tagged;
@@ -425,14 +422,12 @@ impl Work<'_, '_> {
         }
     }
 
-    fn source(&self) -> Result<Source, Failure> {
-        let peer = self.agent.peer(&self.node()?);
-        let present = self.agent.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
-        Ok(Source { peer, like: Conninfo::parse(&present).unwrap_or_default() })
+    fn source(&self) -> Result<Peer, Failure> {
+        Ok(self.agent.peer(&self.node()?))
     }
 
     fn slot(&self) -> String {
-        slot_name(&self.agent.params.slot_name, self.agent.me.as_str())
+        self.agent.own_slot()
     }
 
     /// The slot is there, and was not lost.
@@ -582,6 +577,12 @@ impl Work<'_, '_> {
             }
         }
         self.in_turn(|agent| {
+            if let Known::Known(view) = agent.view() {
+                // pg_rewind empties pg_replslot, and a copy has none: what the others need is kept here
+                // from now on, and not from the next care on.
+                let members = agent.members(&view);
+                agent.ensure_slots(&members);
+            }
             if let OwnFile::Read(own) = agent.home.read() {
                 agent.publish_ack(&own, true);
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::ledger::{LedgerError, Own};
 use crate::cluster::node::NodeName;
+use crate::decide::standby::watch::Watch;
 use crate::sys::files::{self, FileError, Lock};
 
 const FILE: &str = "ledger";
@@ -53,6 +54,22 @@ pub enum HomeError {
     Format(#[source] LedgerError),
 }
 
+/// Where data ends that cannot follow any more, as a monitor measured it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOff {
+    /// The system identifier.
+    pub system_id: u64,
+    /// Its timelines, in their compact form.
+    pub line: String,
+    /// The end of its WAL.
+    pub lsn: u64,
+    /// When, in seconds of uptime.
+    pub at: u64,
+    /// `start` found that it can follow all the same, and when.
+    #[serde(default)]
+    pub refuted: bool,
+}
+
 /// Observations that are cheap to have again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -87,8 +104,14 @@ pub struct Cache {
     pub upstream_host: String,
     /// The members, as last known.
     pub members: Vec<String>,
-    /// Monitors in a row that found replication broken.
-    pub broken: u32,
+    /// Whether replication is broken, from one monitor to the next.
+    pub watch: Watch,
+    /// The reason of the last monitor that reported it to be broken; empty: none did.
+    pub reported: String,
+    /// What kept a recovery from beginning when that was looked for last; empty: nothing.
+    pub not_yet: String,
+    /// How far the data goes that a monitor found to be unable to follow; none: none did.
+    pub left_off: Option<LeftOff>,
     /// The promotion under which this node had a score and gave way to one that has more.
     pub yielded: String,
     /// Why fencing proves nothing here; empty when it works.

@@ -32,6 +32,31 @@ pub struct Peer {
     pub user: String,
     /// The file with its password, readable by the PostgreSQL user; none: libpq's default.
     pub passfile: Option<String>,
+    /// The `primary_conninfo` of this node, or nothing: encryption and the like are taken from it.
+    pub like: Conninfo,
+}
+
+impl Peer {
+    /// The connection string for one of PostgreSQL's tools that calls itself so. It holds no secret:
+    /// those are in the files that it names.
+    pub fn for_tool(&self, database: &str, application_name: &str) -> Conninfo {
+        let mut conninfo = Conninfo::new();
+        conninfo.set("host", &self.host);
+        conninfo.set("port", &self.port.to_string());
+        conninfo.set("user", &self.user);
+        conninfo.set("dbname", database);
+        if let Some(passfile) = &self.passfile {
+            conninfo.set("passfile", passfile);
+        }
+        conninfo.set("application_name", application_name);
+        conninfo.set("connect_timeout", "10");
+        // A source that died says nothing: a copy would wait until its own deadline.
+        conninfo.set("keepalives_idle", "20");
+        conninfo.set("keepalives_interval", "10");
+        conninfo.set("keepalives_count", "3");
+        conninfo.log_in_like(&self.like);
+        conninfo
+    }
 }
 
 /// Who a server is and how far its WAL reaches.
@@ -45,32 +70,6 @@ pub struct Identity {
     pub lsn: Lsn,
     /// Its version.
     pub version: Version,
-}
-
-/// A replication slot, by pg_replication_slots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// Somebody streams by it.
-    pub active: bool,
-    /// `reserved`, `extended`, `unreserved`, `lost`; empty before it was ever used.
-    pub wal_status: String,
-}
-
-impl Slot {
-    /// Why the standby of this slot cannot stream, if the slot is the reason.
-    pub fn trouble(slot: Option<&Self>, name: &str) -> Option<String> {
-        match slot {
-            None => Some(format!("the slot {name} is missing there, and is made anew soon")),
-            Some(slot) if slot.wal_status == "lost" => Some(format!(
-                "the WAL that it needs is gone there (slot {name} is lost, \
-                 max_slot_wal_keep_size): replace its data by a copy of the primary's"
-            )),
-            Some(slot) if slot.active => {
-                Some(format!("the slot {name} is in use there by another connection"))
-            }
-            Some(_) => None,
-        }
-    }
 }
 
 /// What a peer answered.
@@ -139,7 +138,13 @@ pub fn local_identify(
     user: &str,
     limit: Duration,
 ) -> PeerAnswer {
-    let own = Peer { host: socket_dir.to_owned(), port, user: user.to_owned(), passfile: None };
+    let own = Peer {
+        host: socket_dir.to_owned(),
+        port,
+        user: user.to_owned(),
+        passfile: None,
+        like: Conninfo::new(),
+    };
     match identify(exec, psql, &own, limit) {
         PeerAnswer::AuthFailed(message) => PeerAnswer::AuthFailed(format!(
             "{message}; pg_hba.conf needs the line: local replication {user} peer"
@@ -161,27 +166,8 @@ pub fn show(
     answer::setting(&output)
 }
 
-/// Asks a peer for one of its replication slots, on an ordinary connection to the database `postgres`;
-/// none: it has no such slot. `slot` goes into the query as it is: a slot's name has letters, digits
-/// and underscores.
-pub fn slot(
-    exec: &dyn Exec,
-    psql: Cmd,
-    peer: &Peer,
-    slot: &str,
-    limit: Duration,
-) -> Result<Option<Slot>, PeerAnswer> {
-    let query = format!(
-        "SELECT active, COALESCE(wal_status, '') FROM pg_catalog.pg_replication_slots \
-         WHERE slot_name = '{slot}'"
-    );
-    let deadline = Deadline::after(limit);
-    let output = ask_in(exec, psql, peer, Login::Postgres, &[query], &deadline)?;
-    answer::slot(&output)
-}
-
-/// Makes a physical replication slot on a peer that keeps WAL from now on; a lost one of that name is
-/// dropped first. `slot` goes into the command as it is: a slot's name has letters, digits and
+/// Makes sure of a physical replication slot on a peer that keeps WAL from now on; a lost one of that
+/// name is dropped first. `slot` goes into the command as it is: a slot's name has letters, digits and
 /// underscores.
 pub fn make_slot(
     exec: &dyn Exec,
@@ -197,7 +183,9 @@ pub fn make_slot(
     }
     commands.push(format!("CREATE_REPLICATION_SLOT {slot} PHYSICAL RESERVE_WAL"));
     let output = ask(exec, psql, peer, &commands, &Deadline::after(limit))?;
-    if output.ok() { Ok(()) } else { Err(answer::failure(&output)) }
+    // The primary makes the slots of all members as well, and may have been quicker.
+    let there = !lost && output.stderr.contains("already exists");
+    if output.ok() || there { Ok(()) } else { Err(answer::failure(&output)) }
 }
 
 /// Asks a peer for the history of a timeline. The peer must have that history file.
@@ -305,6 +293,7 @@ fn conninfo(peer: &Peer, login: Login, address: Option<IpAddr>, limit: Duration)
     }
     conninfo.set("application_name", "pgtwin_peer");
     conninfo.set("connect_timeout", &limit.as_secs().max(2).to_string());
+    conninfo.log_in_like(&peer.like);
     conninfo
 }
 
@@ -390,6 +379,7 @@ mod tests {
             port: 5432,
             user: "replicator".into(),
             passfile: Some("/var/lib/pgsql/it's mine".into()),
+            like: Conninfo::parse("host=n9 password=geheim sslmode=verify-full").unwrap(),
         }
     }
 
@@ -419,31 +409,25 @@ mod tests {
             "replication=true",
             "application_name=pgtwin_peer",
             "connect_timeout=3",
+            "sslmode=verify-full",
         ] {
             assert!(conninfo.contains(part), "{conninfo}");
         }
+        assert!(!conninfo.contains("geheim") && !conninfo.contains("n9"), "{conninfo}");
     }
 
     #[test]
-    fn a_slot_says_why_its_standby_cannot_stream() {
-        let ask = |stdout: &str| {
-            let script = Script::of(vec![output(Ended::Exited(0), stdout, "")]);
-            let own = Peer { host: "/run/postgresql".into(), ..peer("") };
-            let slot = slot(&script, Cmd::new("psql"), &own, "ha_slot_n2", KNOCK).unwrap();
-            let conninfo = script.seen.borrow()[0].args.last().unwrap().clone();
-            assert!(conninfo.contains("dbname=postgres") && !conninfo.contains("replication="));
-            Slot::trouble(slot.as_ref(), "ha_slot_n2")
-        };
-        for (stdout, words) in
-            [("", "is missing there"), ("f|lost\n", "is lost"), ("t|reserved\n", "in use")]
-        {
-            let trouble = ask(stdout).unwrap();
-            assert!(trouble.contains(words), "{stdout:?}: {trouble}");
+    fn a_tool_logs_in_as_a_receiver_does_and_notices_a_source_that_died() {
+        let text = peer("n2").for_tool("postgres", "pgtwin_rewind").to_text();
+        for part in [
+            r"host=n2 port=5432 user=replicator dbname=postgres passfile='/var/lib/pgsql/it\'s mine'",
+            "application_name=pgtwin_rewind",
+            "keepalives_idle=20",
+            "sslmode=verify-full",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
         }
-        assert_eq!(ask("f|reserved\n"), None);
-        let script = Script::of(vec![output(Ended::Exited(0), "rubbish\n", "")]);
-        let own = Peer { host: "/run/postgresql".into(), ..peer("") };
-        assert!(slot(&script, Cmd::new("psql"), &own, "ha_slot_n2", KNOCK).is_err());
+        assert!(!text.contains("geheim") && !text.contains("n9"), "{text}");
     }
 
     #[test]

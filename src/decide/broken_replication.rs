@@ -25,6 +25,8 @@ pub struct Facts {
     pub source: Source,
     /// What the standby itself says; none: it does not answer.
     pub standby: Option<StandbyFacts>,
+    /// From where it needs WAL; none: it needs none yet, or that is not known.
+    pub wanted: Option<Lsn>,
     /// How far it had replayed at an earlier look, which found it broken too; none: there was none.
     pub replayed_before: Option<Lsn>,
     /// Whether its data still goes together with the primary's: why not; unknown when it was not
@@ -80,7 +82,9 @@ pub enum Cause {
     SlotMissing,
     /// The slot is in use by another connection, or is not a physical one.
     SlotTaken,
-    /// The slot is lost.
+    /// The slot is lost, and the WAL that is needed is there all the same.
+    SlotSpent,
+    /// The slot is lost, and what it kept with it.
     SlotLost,
     /// The WAL that it needs is gone on the primary.
     WalRemoved,
@@ -101,6 +105,27 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::PausedByAdministrator,
+        Self::LowerSettings,
+        Self::NoPrimary,
+        Self::NotLetIn,
+        Self::ReceiverNotLetIn,
+        Self::SlotMissing,
+        Self::SlotTaken,
+        Self::SlotSpent,
+        Self::SlotLost,
+        Self::WalRemoved,
+        Self::Diverged,
+        Self::TimelineUnproven,
+        Self::ForeignHistory,
+        Self::CatchingUp,
+        Self::DiskFull,
+        Self::StartupFailed,
+        Self::NotKnown,
+    ];
+
     /// Whether a rewind or a rebuild mends it. Nothing else ever leads to one.
     pub const fn recovery_helps(self) -> bool {
         match self {
@@ -112,12 +137,36 @@ impl Cause {
             | Self::ReceiverNotLetIn
             | Self::SlotMissing
             | Self::SlotTaken
+            | Self::SlotSpent
             | Self::TimelineUnproven
             | Self::ForeignHistory
             | Self::CatchingUp
             | Self::DiskFull
             | Self::StartupFailed
             | Self::NotKnown => false,
+        }
+    }
+
+    /// Whether a new slot on the primary mends it; then whether the old one is dropped first.
+    pub const fn new_slot_helps(self) -> Option<bool> {
+        match self {
+            Self::SlotMissing => Some(false),
+            Self::SlotSpent => Some(true),
+            Self::PausedByAdministrator
+            | Self::LowerSettings
+            | Self::NoPrimary
+            | Self::NotLetIn
+            | Self::ReceiverNotLetIn
+            | Self::SlotTaken
+            | Self::SlotLost
+            | Self::WalRemoved
+            | Self::Diverged
+            | Self::TimelineUnproven
+            | Self::ForeignHistory
+            | Self::CatchingUp
+            | Self::DiskFull
+            | Self::StartupFailed
+            | Self::NotKnown => None,
         }
     }
 }
@@ -153,19 +202,38 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
         .or_else(|| full(facts))
         .or_else(|| by_the_log(facts))
         .or_else(|| in_use(facts))
-        .unwrap_or_else(|| {
-            found(Cause::NotKnown, "no cause was found", "see PostgreSQL's log on both nodes")
-        })
+        .unwrap_or_else(|| none_found(facts))
+}
+
+/// Without a session in postgres little can be found, and what keeps it away is worth its words.
+fn none_found(facts: &Facts) -> Diagnosis {
+    match login(&facts.server, Login::Postgres, &facts.source.postgres) {
+        Some(Diagnosis { advice, .. }) => found(
+            Cause::NotKnown,
+            format!("no cause was found, and {}", advice.reason),
+            advice.remedy,
+        ),
+        None => found(Cause::NotKnown, "no cause was found", "see PostgreSQL's log on both nodes"),
+    }
 }
 
 /// A startup process that is paused asks for no WAL.
 fn paused(facts: &Facts) -> Option<Diagnosis> {
-    let lower = match &facts.lower {
+    let paused = facts.standby.as_ref().is_some_and(|standby| standby.paused);
+    why_paused(paused, &facts.lower, &facts.log)
+}
+
+/// Why replay is paused; none: it is not. A standby may stream all the same.
+pub fn why_paused(
+    paused: bool,
+    lower_ones: &Known<Vec<Lower>>,
+    log: &Known<Option<Trouble>>,
+) -> Option<Diagnosis> {
+    let lower = match lower_ones {
         Known::Known(lower) => lower.as_slice(),
         Known::Unknown(_) => &[],
     };
-    let paused = facts.standby.as_ref().is_some_and(|standby| standby.paused);
-    let says_so = matches!(facts.log, Known::Known(Some(Trouble::LowerSettings)));
+    let says_so = matches!(log, Known::Known(Some(Trouble::LowerSettings)));
     // Where it does not answer, a setting that is lower is the cause only if its log agrees.
     if let Some(first) = lower.first()
         && (paused || says_so)
@@ -181,7 +249,7 @@ fn paused(facts: &Facts) -> Option<Diagnosis> {
             format!("set {} here and restart PostgreSQL on this node", all.join(", ")),
         ));
     }
-    if paused && facts.lower.is_known() {
+    if paused && lower_ones.is_known() {
         return Some(found(
             Cause::PausedByAdministrator,
             "replay is paused",
@@ -258,19 +326,35 @@ fn catching_up(facts: &Facts) -> Option<Diagnosis> {
 
 fn slot(facts: &Facts) -> Option<Diagnosis> {
     let (name, node) = (&facts.slot, &facts.server.node);
-    let Known::Known(slot) = &session(facts)?.slot else { return None };
-    match slot {
-        None => Some(slot_missing(name, node)),
-        Some(Slot { physical: false, .. }) => {
+    let Session { slot: Known::Known(slot), has_segment, .. } = session(facts)? else {
+        return None;
+    };
+    match (slot, has_segment) {
+        (None, Known::Known(true) | Known::Unknown(_)) => Some(slot_missing(name, node)),
+        (Some(Slot { physical: false, .. }), _) => {
             Some(Diagnosis { cause: Cause::SlotTaken, advice: facts.server.slot_is_logical(name) })
         }
-        Some(slot) if slot.wal_status == "lost" => Some(slot_lost(name, node)),
-        Some(_) => None,
+        (Some(slot), Known::Known(true)) if slot.wal_status == "lost" => {
+            Some(slot_spent(name, node))
+        }
+        // A receiver that is not let in has not come as far as its slot.
+        (Some(slot), _) if slot.wal_status == "lost" && !refused_by_the_log(facts) => {
+            Some(slot_lost(name, node))
+        }
+        // A new slot is no help without the WAL.
+        (None, Known::Known(false)) | (Some(_), _) => None,
     }
+}
+
+fn refused_by_the_log(facts: &Facts) -> bool {
+    matches!(facts.log, Known::Known(Some(Trouble::NotConnected(_))))
 }
 
 /// Last of all: a receiver that gets in and is refused its WAL has the slot for a moment each time.
 fn in_use(facts: &Facts) -> Option<Diagnosis> {
+    if facts.standby.as_ref().is_some_and(|standby| standby.receiver.is_some()) {
+        return None;
+    }
     match &session(facts)?.slot {
         Known::Known(Some(slot)) if slot.active => Some(slot_in_use(facts)),
         Known::Known(_) | Known::Unknown(_) => None,
@@ -290,6 +374,17 @@ fn slot_missing(name: &str, node: &str) -> Diagnosis {
 
 fn slot_in_use(facts: &Facts) -> Diagnosis {
     Diagnosis { cause: Cause::SlotTaken, advice: facts.server.slot_in_use(&facts.slot) }
+}
+
+fn slot_spent(name: &str, node: &str) -> Diagnosis {
+    found(
+        Cause::SlotSpent,
+        format!("the slot {name} on {node} is lost, and the WAL that this node needs is there"),
+        format!(
+            "nothing, it is made anew; or on {node}: SELECT pg_drop_replication_slot('{name}'), and \
+             the next look makes it"
+        ),
+    )
 }
 
 fn slot_lost(name: &str, node: &str) -> Diagnosis {
@@ -379,10 +474,9 @@ fn receiver_refused(server: &Server, refusal: &Refusal) -> Diagnosis {
 
 /// Whether this is the segment that the standby needs now: an old line of a log names another.
 fn asks_for(facts: &Facts, segment: &str) -> bool {
-    let (Some(standby), Known::Known(size)) = (&facts.standby, &facts.segment_size) else {
+    let (Some(end), Known::Known(size)) = (facts.wanted, &facts.segment_size) else {
         return false;
     };
-    let Some(end) = wanted(standby) else { return false };
     // At the border of two segments, it may be either.
     [end, Lsn(end.0.saturating_sub(1))]
         .iter()

@@ -186,6 +186,8 @@ pub struct Receiver {
     pub timeline: Timeline,
     /// The last position that the sender told it of.
     pub latest_end: Option<Lsn>,
+    /// Its process id: each attempt to connect is another process.
+    pub pid: i32,
 }
 
 impl StandbyFacts {

@@ -3,27 +3,37 @@
 //! Pointing a running standby at the present primary is configuration and done here; whatever needs
 //! a restart is the business of `start`.
 
+pub mod watch;
+
+use std::fmt::Write as _;
+
+use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::decide::broken_replication::{Cause, Diagnosis};
 use crate::decide::election::Ruling;
 use crate::decide::promote::words;
 use crate::decide::start::{Upstream, foreign};
 use crate::ocf::exit_code::ExitCode;
 
-/// From this many monitors without replication on, the data is compared with the primary's: a reconnect
-/// needs no comparison.
+use watch::{Seen, Watch};
+
+/// From this many monitors without replication on, the data is compared with the primary's, and the cause
+/// is looked for: a reconnect needs neither.
 const PATIENCE: u32 = 2;
 
 /// What is known.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The receiver streams.
-    pub streams: bool,
+    /// Whether it streams.
+    pub seen: Seen,
     /// It streams from the upstream that was last known to be right.
     pub from_the_right_one: bool,
     /// The system identifier of this node's data.
     pub system_id: u64,
-    /// Replay is paused by an administrator.
+    /// Replay is paused.
     pub paused: bool,
+    /// Why; none when nobody has looked.
+    pub why_paused: Option<String>,
     /// Replay is delayed (recovery_min_apply_delay).
     pub delayed: bool,
     /// It is time to ask Pacemaker.
@@ -34,17 +44,24 @@ pub struct Facts {
     pub followed: Option<Result<(), String>>,
     /// Whether this node's data still goes together with the primary's: why not; none when it was not
     /// compared.
-    pub parted: Option<Option<String>>,
+    pub parted: Option<Known<Option<String>>>,
     /// The election for a cold start; none when it was not held.
     pub ruling: Option<Ruling>,
     /// This node has a promotion score.
     pub has_score: bool,
-    /// A break is reported from this many monitors in a row on, so that a reconnect is none.
+    /// A break is reported from this many monitors in a row on, so that a reconnect is none; and after as
+    /// many at the same place a recovery begins.
     pub threshold: u32,
-    /// Monitors in a row that found replication broken, this one included.
-    pub broken: u32,
-    /// Why it does not stream, if that could be told.
-    pub diagnosis: Option<String>,
+    /// How long replication has been broken, this monitor included.
+    pub watch: Watch,
+    /// The reason of the last monitor that reported a break; empty: none did.
+    pub reported: String,
+    /// Why it does not stream; none when nobody has looked.
+    pub diagnosis: Option<Diagnosis>,
+    /// A slot was made on the primary; none when it was not tried.
+    pub new_slot: Option<Result<(), String>>,
+    /// Whether a recovery could begin now: what keeps it from that; none when nobody has looked.
+    pub way_back: Option<Result<(), String>>,
 }
 
 /// One act.
@@ -56,6 +73,19 @@ pub enum Step {
     Follow(NodeName),
     /// Measure how far this node's data goes and compare it with the primary's line.
     Compare,
+    /// Look why replay is paused.
+    LookWhyPaused,
+    /// Look why nothing is streamed from there.
+    Diagnose(NodeName),
+    /// Make this node's slot there.
+    MakeSlot {
+        /// Where.
+        node: NodeName,
+        /// One that is lost is dropped first.
+        lost: bool,
+    },
+    /// Make the check before a recovery.
+    CheckTheWayBack,
     /// Publish the own position, read the others', judge.
     ElectForColdStart,
     /// Set the own score: everybody was seen and this node has it all.
@@ -85,7 +115,8 @@ fn answer(code: ExitCode, state: &'static str, reason: impl Into<Option<String>>
 /// The next step of a standby's monitor.
 #[must_use]
 pub fn next(facts: &Facts) -> Next {
-    if facts.streams && facts.from_the_right_one && !facts.due && facts.upstream.is_none() {
+    let streams = facts.seen == Seen::Streams;
+    if streams && facts.from_the_right_one && !facts.due && facts.upstream.is_none() {
         return healthy(facts);
     }
     match &facts.upstream {
@@ -102,29 +133,18 @@ pub fn next(facts: &Facts) -> Next {
                 "not-streaming",
                 format!("cannot be pointed at the primary {}: {why}", live.node),
             ),
-            Some(Ok(())) if facts.streams => healthy(facts),
-            Some(Ok(())) if facts.broken < PATIENCE => broken(facts, &live.node),
-            Some(Ok(())) => match &facts.parted {
-                None => Next::Do(Step::Compare),
-                Some(Some(why)) => answer(ExitCode::Error, "diverged", why.clone()),
-                Some(None) => broken(facts, &live.node),
+            Some(Ok(())) => match facts.seen {
+                Seen::Streams => healthy(facts),
+                Seen::Perhaps => perhaps(facts),
+                Seen::Broken => broken(facts, &live.node),
             },
         },
-        Some(Upstream::Silent(node, _)) if facts.streams => {
-            let _ = node;
-            healthy(facts)
-        }
-        Some(Upstream::Silent(node, why)) => {
-            if facts.broken < facts.threshold {
-                return answer(ExitCode::Ok, "not-streaming", None);
-            }
-            answer(
-                ExitCode::Degraded,
-                "not-streaming",
-                format!("the primary {node} does not answer: {why}"),
-            )
-        }
-        Some(Upstream::Unknown(_)) if facts.streams => healthy(facts),
+        Some(Upstream::Silent(node, why)) => match facts.seen {
+            Seen::Streams => healthy(facts),
+            Seen::Perhaps => perhaps(facts),
+            Seen::Broken => silent(facts, node, why),
+        },
+        Some(Upstream::Unknown(_)) if streams => healthy(facts),
         Some(Upstream::Unknown(why)) => {
             answer(ExitCode::Degraded, "waiting", format!("Pacemaker could not be asked: {why}"))
         }
@@ -144,11 +164,10 @@ pub fn next(facts: &Facts) -> Next {
 
 fn healthy(facts: &Facts) -> Next {
     if facts.paused {
-        return answer(
-            ExitCode::Degraded,
-            "paused",
-            "replay is paused: SELECT pg_wal_replay_resume()".to_owned(),
-        );
+        return match &facts.why_paused {
+            None => Next::Do(Step::LookWhyPaused),
+            Some(why) => answer(ExitCode::Degraded, "paused", why.clone()),
+        };
     }
     if facts.delayed {
         return answer(ExitCode::Ok, "delayed", None);
@@ -156,12 +175,67 @@ fn healthy(facts: &Facts) -> Next {
     answer(ExitCode::Ok, "streaming", None)
 }
 
-fn broken(facts: &Facts, primary: &NodeName) -> Next {
-    if facts.broken < facts.threshold {
+/// A break that may be over: what was said of it stays until the next monitor knows.
+fn perhaps(facts: &Facts) -> Next {
+    if facts.watch.broken < facts.threshold || facts.reported.is_empty() {
         return answer(ExitCode::Ok, "not-streaming", None);
     }
-    let why = facts.diagnosis.as_deref().unwrap_or("see PostgreSQL's log");
-    answer(ExitCode::Degraded, "not-streaming", format!("does not stream from {primary}: {why}"))
+    answer(ExitCode::Degraded, "not-streaming", facts.reported.clone())
+}
+
+/// The primary takes no question. Nothing is proven of it, so nothing but words comes of this.
+fn silent(facts: &Facts, node: &NodeName, why: &str) -> Next {
+    if facts.watch.broken < facts.threshold {
+        return answer(ExitCode::Ok, "not-streaming", None);
+    }
+    let Some(diagnosis) = &facts.diagnosis else {
+        return Next::Do(Step::Diagnose(node.clone()));
+    };
+    // It answered in between, and has nothing to say against this node.
+    let words = match diagnosis.cause {
+        Cause::NotKnown => format!("the primary {node} does not answer: {why}"),
+        _ => format!("does not stream from {node}: {diagnosis}"),
+    };
+    answer(ExitCode::Degraded, "not-streaming", words)
+}
+
+fn broken(facts: &Facts, primary: &NodeName) -> Next {
+    if facts.watch.broken < PATIENCE.min(facts.threshold) {
+        return answer(ExitCode::Ok, "not-streaming", None);
+    }
+    match &facts.parted {
+        None => return Next::Do(Step::Compare),
+        Some(Known::Known(Some(why))) => {
+            return answer(ExitCode::Error, "diverged", why.clone());
+        }
+        Some(Known::Known(None) | Known::Unknown(_)) => {}
+    }
+    let Some(diagnosis) = &facts.diagnosis else {
+        return Next::Do(Step::Diagnose(primary.clone()));
+    };
+    if let (Some(lost), None) = (diagnosis.cause.new_slot_helps(), &facts.new_slot) {
+        return Next::Do(Step::MakeSlot { node: primary.clone(), lost });
+    }
+    if facts.watch.broken < facts.threshold {
+        return answer(ExitCode::Ok, "not-streaming", None);
+    }
+    let mut words = format!("does not stream from {primary}: {diagnosis}");
+    if let Some(Err(why)) = &facts.new_slot {
+        words = format!(
+            "does not stream from {primary}: {} and cannot be made: {why}",
+            diagnosis.advice.reason
+        );
+    }
+    // Only data whose end is known, and does not move, is a case for a recovery.
+    if diagnosis.cause.recovery_helps() && facts.watch.stuck >= facts.threshold {
+        let not_yet = match (&facts.parted, &facts.way_back) {
+            (Some(Known::Unknown(why)), _) | (_, Some(Err(why))) => why,
+            (_, None) => return Next::Do(Step::CheckTheWayBack),
+            (_, Some(Ok(()))) => return answer(ExitCode::Error, "left-behind", words),
+        };
+        let _ = write!(words, "; not yet: {not_yet}");
+    }
+    answer(ExitCode::Degraded, "not-streaming", words)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! Without a primary it starts and waits for an election.
 
 use crate::cluster::node::NodeName;
-use crate::cluster::position::Position;
+use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::recovery::{Cause, Marked};
 use crate::postgres::control_data::{ControlData, WasWritable};
@@ -68,6 +68,12 @@ pub struct Facts {
     pub marked: Marked,
     /// It was started in this action, had parted from the primary, and is stopped again: the words.
     pub parted: Option<String>,
+    /// How far a monitor found this data to go, exactly, when it could not follow any more; none: none
+    /// did, or that is too long ago.
+    pub left_off: Option<Position>,
+    /// Whether the primary still has the WAL that follows: why it is taken to have not; none when nobody
+    /// has asked.
+    pub wal_gone: Option<Option<String>>,
 }
 
 /// One act of `start`.
@@ -75,6 +81,8 @@ pub struct Facts {
 pub enum Step {
     /// Ask Pacemaker for the primary, and the primary for its identity.
     AskUpstream,
+    /// Ask the primary for the WAL that follows this position.
+    AskForWal(Lsn),
     /// Replay the WAL of a crash in single-user mode.
     RecoverSingleUser,
     /// Write standby.signal and our settings; with the upstream if it is safe to attach at once.
@@ -157,6 +165,11 @@ fn stopped(facts: &Facts) -> Next {
     {
         return no;
     }
+    if let Upstream::Live(live) = upstream
+        && let Some(no) = left_behind(facts, control, live)
+    {
+        return no;
+    }
     if let Some(Err(why)) = &facts.recovered {
         return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
     }
@@ -195,6 +208,32 @@ fn cannot_follow(control: &ControlData, live: &Live) -> Option<Next> {
     let (timeline, end) = (control.min_recovery_timeline, control.min_recovery_end);
     (end.is_valid() && timeline.0 > 0 && !live.line.contains(timeline, end))
         .then(|| parted(timeline, end))
+}
+
+/// What a monitor found is proven anew, with what the data and the primary say now: otherwise a standby
+/// whose WAL is gone would be started again and again.
+fn left_behind(facts: &Facts, control: &ControlData, live: &Live) -> Option<Next> {
+    let end = facts.left_off.as_ref().filter(|end| is_end_of(end, control))?;
+    if let Some(why) = parted(end, live) {
+        return Some(Next::Recover(Some(Cause::Diverged(why))));
+    }
+    match &facts.wal_gone {
+        None => Some(Next::Do(Step::AskForWal(end.lsn))),
+        Some(Some(why)) => Some(Next::Recover(Some(Cause::WalGone(why.clone())))),
+        Some(None) => None,
+    }
+}
+
+/// Whether what was measured can still be the end of this data: a standby's, of this system, and its
+/// control file knows of nothing beyond.
+fn is_end_of(end: &Position, control: &ControlData) -> bool {
+    let within = |timeline, lsn: Lsn| lsn <= end.lsn && end.line.contains(timeline, lsn);
+    let (timeline, replayed) = (control.min_recovery_timeline, control.min_recovery_end);
+    end.exactness == Exactness::Exact
+        && end.system_id == control.system_id
+        && control.state.was_writable() == WasWritable::No
+        && within(control.timeline, control.checkpoint)
+        && (!replayed.is_valid() || within(timeline, replayed))
 }
 
 /// Why data of this database system, and of the promotion that was asked about, is none of the primary's.
@@ -295,6 +334,16 @@ fn running(facts: &Facts) -> Next {
                 Next::Do(Step::Wait)
             }
         }
+    }
+}
+
+/// Whether `start` may end while this is the answer, after a moment: the server speaks, or says itself that
+/// it is on its way. One that said nothing is asked until the action has to end.
+#[must_use]
+pub fn speaks(sql: &Sql) -> bool {
+    match sql {
+        Sql::Standby(_) | Sql::Primary(_) | Sql::Busy(_) | Sql::Alive(_) | Sql::Starting(_) => true,
+        Sql::ShuttingDown | Sql::Hung | Sql::Refused(_) | Sql::NotAsked | Sql::Unknown(_) => false,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
+use super::facts::{DataDir, Instance, PrimaryFacts, Process, Receiver, Sql, StandbyFacts};
 use super::source::{
     Answer, Databases, PG_DEFAULT, PG_GLOBAL, Passfile, Sender, Server, Session, SessionIdentity,
     Settings, Slot, Source, Tablespace,
@@ -174,6 +174,20 @@ pub fn in_recovery() -> Sql {
         system_id: SYSTEM,
         slots: Vec::new(),
     }))
+}
+
+/// A standby whose receiver, of this process, streams and has come so far.
+pub fn streaming(pid: i32, receive: u64) -> StandbyFacts {
+    let Sql::Standby(standby) = in_recovery() else { unreachable!() };
+    let receiver = Receiver {
+        state: "streaming".into(),
+        host: "n1".into(),
+        port: 5432,
+        timeline: Timeline(1),
+        latest_end: None,
+        pid,
+    };
+    StandbyFacts { receive: Some(Lsn(receive)), receiver: Some(receiver), ..*standby }
 }
 
 /// A source that everything is well with: `n1`, a primary on timeline 2, asked from `n2`.

@@ -9,6 +9,34 @@ use std::fmt;
 const SECRETS: [&str; 5] =
     ["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"];
 
+/// What changes how a login is made, and is no secret and no address: whoever logs in where a standby
+/// streams from does it in the same way.
+const OF_A_LOGIN: [&str; 23] = [
+    "sslmode",
+    "sslnegotiation",
+    "sslcertmode",
+    "sslcert",
+    "sslkey",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "sslsni",
+    "sslcompression",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "channel_binding",
+    "require_auth",
+    "requirepeer",
+    "gssencmode",
+    "gssdelegation",
+    "gsslib",
+    "krbsrvname",
+    "min_protocol_version",
+    "max_protocol_version",
+    "tcp_user_timeout",
+    "keepalives_idle",
+];
+
 /// Keywords and values, in their order. `Debug` and `Display` hide secrets; [`Conninfo::to_text`]
 /// gives all of it, for libpq.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -97,6 +125,16 @@ impl Conninfo {
         self
     }
 
+    /// Takes over how a login is made by another string: encryption and the like, but no address and
+    /// no secret, for a program's arguments are seen by everybody on its machine.
+    pub fn log_in_like(&mut self, other: &Self) {
+        for keyword in OF_A_LOGIN {
+            if let Some(value) = other.get(keyword) {
+                self.set(keyword, value);
+            }
+        }
+    }
+
     /// Removes a keyword.
     pub fn remove(&mut self, keyword: &str) {
         self.0.retain(|(found, _)| found != keyword);
@@ -105,6 +143,11 @@ impl Conninfo {
     /// Keywords and values in their order, secrets included.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether both mean the same to libpq: order and repeated keywords do not count.
@@ -275,5 +318,16 @@ mod tests {
         assert!(shown.contains("host=n1 password=****") && shown.contains("passfile=/x"));
         assert_eq!(info.get("password"), Some("geheim 1"));
         assert!(info.to_text().contains("password='geheim 1'"));
+    }
+
+    #[test]
+    fn a_login_like_another_has_its_encryption_and_neither_its_address_nor_its_secrets() {
+        let like = "host=n9 port=1 user=x password=geheim sslpassword=geheim passfile=/y options=-c \
+                    application_name=n2 sslmode=verify-full sslrootcert='/a b' sslmode=verify-ca";
+        let mut conninfo = Conninfo::parse("host=n1 sslmode=prefer").unwrap();
+        conninfo.log_in_like(&Conninfo::parse(like).unwrap());
+        assert_eq!(conninfo.to_text(), "host=n1 sslmode=verify-ca sslrootcert='/a b'");
+        conninfo.log_in_like(&Conninfo::new());
+        assert!(!conninfo.is_empty() && Conninfo::new().is_empty());
     }
 }

@@ -194,10 +194,11 @@ fn first_name_in(place: &Place) -> io::Result<Option<OsString>> {
     }
     Ok(first)
 }
-/// When the control file was last written, in seconds of the epoch. It is the PostgreSQL user's word,
-/// and permits nothing by itself.
+
+/// When the control file was last written or put there, in seconds of the epoch: what was restored with
+/// its old times counts as new. It permits nothing by itself.
 pub fn changed_at(place: &Place) -> Option<i64> {
     use std::os::unix::fs::MetadataExt;
     let path = place.pgdata.join("global/pg_control");
-    with_user(&place.user, || std::fs::symlink_metadata(&path)).ok()?.ok().map(|meta| meta.mtime())
+    with_user(&place.user, || std::fs::symlink_metadata(&path)).ok()?.ok().map(|meta| meta.ctime())
 }

@@ -16,6 +16,7 @@ use crate::cluster::known::Known;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::ocf::params::Params;
 use crate::postgres::conf;
+use crate::postgres::conninfo::Conninfo;
 use crate::postgres::control_data::ControlData;
 use crate::postgres::hba::Rule;
 use crate::postgres::history::History;
@@ -36,6 +37,8 @@ use super::{
 
 /// The role for replication where neither a parameter nor the passfile names one.
 const REPLICATION_USER: &str = "replicator";
+/// A setting of ours in postgresql.auto.conf, which means nothing to PostgreSQL. Everybody may read it.
+const KEPT_LOGIN: &str = "pgtwin.primary_conninfo";
 /// Bound of a quick question in a session that is open.
 const QUICK: Duration = Duration::from_secs(5);
 /// What a look at the data directory gets in any case: less than the margin of any honest deadline.
@@ -250,6 +253,23 @@ impl<'a> Postgres<'a> {
         conf::get(&settings::auto_conf(self.place()).ok()?, name)
     }
 
+    /// How this node logs in where it streams from, besides address and role: what an administrator has
+    /// put into `primary_conninfo`, or had put there when it was cleared.
+    pub fn login_like(&self) -> Conninfo {
+        let Ok(text) = settings::auto_conf(self.place()) else { return Conninfo::new() };
+        let read = |name| Conninfo::parse(&conf::get(&text, name)?).ok();
+        let present = read("primary_conninfo").filter(|conninfo| !conninfo.is_empty());
+        present.or_else(|| read(KEPT_LOGIN)).unwrap_or_default()
+    }
+
+    /// The setting that keeps [`Self::login_like`] while `primary_conninfo` is cleared: a node that is
+    /// promoted, or has nobody to stream from, is a standby again one day. None: there is nothing to keep.
+    pub fn kept_login(&self) -> Option<(String, String)> {
+        let mut login = Conninfo::new();
+        login.log_in_like(&self.login_like());
+        (!login.is_empty()).then(|| (KEPT_LOGIN.to_owned(), login.to_text()))
+    }
+
     /// Makes the server, also one that takes no sessions yet, read its configuration again.
     pub fn reload(&self) -> Result<(), String> {
         self.runtime.reload().map_err(|error| chain(&error))
@@ -328,16 +348,17 @@ impl<'a> Postgres<'a> {
         }
     }
 
-    /// Asks another server for a replication slot; none: it has none of that name.
-    pub fn peer_slot(
+    /// Makes a physical slot on another server; a lost one of that name is dropped first.
+    pub fn make_peer_slot(
         &self,
         peer: &Peer,
         slot: &str,
+        lost: bool,
         limit: Duration,
-    ) -> Result<Option<peer::Slot>, PeerAnswer> {
+    ) -> Result<(), PeerAnswer> {
         let psql =
             self.runtime.command("psql").map_err(|error| PeerAnswer::Unknown(error.to_string()))?;
-        peer::slot(self.exec, psql, peer, slot, limit)
+        peer::make_slot(self.exec, psql, peer, slot, lost, limit)
     }
 
     /// Asks another server for the line of a timeline.

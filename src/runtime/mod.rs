@@ -20,7 +20,6 @@ pub mod room;
 pub mod server_log;
 pub mod settings;
 pub mod shutdown;
-pub mod source;
 pub mod start;
 pub mod start_log;
 pub mod startup_process;

@@ -17,6 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::client::peer::Peer;
 use crate::decide::facts::Process;
 use crate::postgres::copy_tools::{Copied, WhyNot};
 use crate::postgres::version::major_of_pg_version;
@@ -29,7 +30,6 @@ use crate::sys::files::{
 
 use super::layout::{COPY, Layout, Part, Tablespace, What};
 use super::own_files::io_error;
-use super::source::Source;
 use super::swap::{remove_strays, remove_tree};
 use super::{Place, Runtime, RuntimeError, last_words, own_files, text};
 
@@ -37,7 +37,7 @@ use super::{Place, Runtime, RuntimeError, last_words, own_files, text};
 #[derive(Clone, Copy, Debug)]
 pub struct Copy<'a> {
     /// From where.
-    pub source: &'a Source,
+    pub source: &'a Peer,
     /// The slot there, which exists.
     pub slot: &'a str,
     /// To where.
@@ -121,7 +121,7 @@ fn command(
     data: &Part,
     deadline: &Deadline,
 ) -> Result<Cmd, RuntimeError> {
-    let conninfo = copy.source.conninfo("replication", "pgtwin_rebuild");
+    let conninfo = copy.source.for_tool("replication", "pgtwin_rebuild");
     let mut cmd = runtime
         .command("pg_basebackup")?
         // It holds no secret: those are in the file that it names.
@@ -231,7 +231,6 @@ mod tests {
     use super::super::bare::Bare;
     use super::super::layout::tests::{layout, part};
     use super::*;
-    use crate::client::peer::Peer;
     use crate::postgres::conninfo::Conninfo;
     use crate::sys::exec::System;
     use crate::sys::privilege::User;
@@ -261,8 +260,13 @@ mod tests {
                 part(What::Dropped(2), "/gone", false),
             ],
         );
-        let peer = Peer { host: "n2".into(), port: 1, user: "r".into(), passfile: None };
-        let source = Source { peer, like: Conninfo::new() };
+        let source = Peer {
+            host: "n2".into(),
+            port: 1,
+            user: "r".into(),
+            passfile: None,
+            like: Conninfo::new(),
+        };
         let copy = Copy { source: &source, slot: "ha_slot_n1", layout: &layout, kept: None };
         let runtime = Bare::new(&System, place);
         let deadline = Deadline::after(Duration::from_secs(9));

@@ -34,6 +34,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::client::peer::Peer;
 use crate::decide::facts::Process;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::copy_tools::{Copied, WhyNot, fork_of, has_begun_to_write, says_no_rewind};
@@ -44,7 +45,6 @@ use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
 
 use super::data_dir::{SignalFile, control_data};
-use super::source::Source;
 use super::swap::remove_strays;
 use super::{Runtime, RuntimeError, last_words, own_files, text};
 
@@ -82,7 +82,7 @@ pub enum Rewind {
 pub fn rewind(
     runtime: &dyn Runtime,
     exec: &dyn Exec,
-    source: &Source,
+    source: &Peer,
     kept: &Path,
     deadline: &Deadline,
     progress: &mut dyn FnMut(Copied),
@@ -137,7 +137,7 @@ pub fn rewind(
 fn cannot_read(
     runtime: &dyn Runtime,
     exec: &dyn Exec,
-    source: &Source,
+    source: &Peer,
     deadline: &Deadline,
 ) -> Result<Option<(WhyNot, String)>, RuntimeError> {
     let query = "SELECT pg_catalog.pg_read_binary_file('PG_VERSION', 0, 1, true)";
@@ -158,19 +158,15 @@ fn cannot_read(
     })
 }
 
-fn conninfo(source: &Source) -> Conninfo {
+fn conninfo(source: &Peer) -> Conninfo {
     // pg_rewind switches these off itself, but not before its first question.
     source
-        .conninfo("postgres", "pgtwin_rewind")
+        .for_tool("postgres", "pgtwin_rewind")
         .with("options", "-c statement_timeout=0 -c lock_timeout=0")
 }
 
 /// The command, as a value.
-fn command(
-    runtime: &dyn Runtime,
-    source: &Source,
-    deadline: &Deadline,
-) -> Result<Cmd, RuntimeError> {
+fn command(runtime: &dyn Runtime, source: &Peer, deadline: &Deadline) -> Result<Cmd, RuntimeError> {
     let place = runtime.place();
     let version = place.read("PG_VERSION", 64)?;
     let major = major_of_pg_version(&version).map_err(|e| RuntimeError::Refused(e.to_string()))?;
@@ -253,7 +249,6 @@ mod tests {
     use super::super::Place;
     use super::super::bare::Bare;
     use super::*;
-    use crate::client::peer::Peer;
     use crate::sys::exec::System;
     use crate::sys::privilege::User;
 
@@ -272,8 +267,13 @@ mod tests {
             bindir: Some(dir.path().join("13")),
             start_log: "/x".into(),
         };
-        let peer = Peer { host: "n2".into(), port: 1, user: "r".into(), passfile: None };
-        let source = Source { peer, like: Conninfo::new() };
+        let source = Peer {
+            host: "n2".into(),
+            port: 1,
+            user: "r".into(),
+            passfile: None,
+            like: Conninfo::new(),
+        };
         for (major, config_file, expected) in [
             ("13", Some("/etc/pg.conf"), None),
             ("15", Some("/etc/pg.conf"), Some("--config-file=/etc/pg.conf")),

@@ -60,6 +60,7 @@ fn peers_are_asked_with_the_password_of_the_passfile() {
             port,
             user: "replicator".into(),
             passfile: Some(passfile.display().to_string()),
+            like: pgtwin::postgres::conninfo::Conninfo::new(),
         };
         let ask = |pg: &Postgres<'_>, peer: &Peer| pg.identify_peer(peer, Duration::from_secs(20));
         let PeerAnswer::Primary(identity) = ask(&n1, &peer(port)) else {
@@ -140,6 +141,7 @@ fn a_peer_that_accepts_and_says_nothing_gives_no_answer() {
             port: silent.local_addr().unwrap().port(),
             user: "replicator".into(),
             passfile: None,
+            like: pgtwin::postgres::conninfo::Conninfo::new(),
         };
         let answer = pg.identify_peer(&peer, Duration::from_secs(3));
         assert_eq!(answer, PeerAnswer::NoAnswer);

@@ -25,6 +25,10 @@ fn started(pair: &Pair<'_>) {
     pair.standby();
 }
 
+fn why_paused(pair: &Pair<'_>) -> Option<Cause> {
+    pair.n2.why_paused(Duration::from_secs(10)).map(|diagnosis| diagnosis.cause)
+}
+
 fn revoke() -> String {
     GRANT.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
 }
@@ -200,6 +204,7 @@ fn a_replay_that_settings_have_paused_is_told_from_an_administrators() {
         sql(&pair.n2, "SELECT pg_wal_replay_pause()");
         await_standby(&pair.n2, |facts| facts.paused);
         let diagnosis = pair.await_diagnosis(Cause::PausedByAdministrator);
+        assert_eq!(why_paused(&pair), Some(Cause::PausedByAdministrator));
         sql(&pair.n2, &diagnosis.advice.remedy);
         await_standby(&pair.n2, |facts| !facts.paused);
         pair.n1.stop(&soon()).unwrap();
@@ -216,6 +221,7 @@ fn a_replay_that_settings_have_paused_is_told_from_an_administrators() {
             diagnosis.to_string().contains(words).then_some(diagnosis)
         });
         assert!(diagnosis.is_some_and(|diagnosis| !diagnosis.cause.recovery_helps()));
+        assert_eq!(why_paused(&pair), Some(Cause::LowerSettings));
         pair.n2.stop(&soon()).unwrap();
         pair.n2.set_auto_conf(&[("max_connections", Some("130"))]).unwrap();
         started(&pair);

@@ -275,19 +275,20 @@ fn the_logins_encrypt_as_primary_conninfo_says_and_go_to_an_ipv6_address() {
         pair.peer.host = "::1".into();
         let line = |database| format!("\\:\\:1:{}:{database}:replicator:right\n", pair.peer.port);
         place.write(&pair.passfile(), &(line("replication") + &line("postgres")), 0o600);
-        let encrypted = |mode: &str, root: &str| {
+        let encrypted = |pair: &mut Pair<'_>, mode: &str, root: &str| {
             let old = pair.n2.auto_conf_value("primary_conninfo").unwrap();
             let (kept, _) = old.split_once(" sslmode=").unwrap_or((&old, ""));
             let new = format!("{kept} sslmode={mode} sslrootcert={}", file(root));
             pair.n2.set_auto_conf(&[("primary_conninfo", Some(&new))]).unwrap();
+            pair.peer.like = pair.n2.login_like();
         };
         let both = [Kind::NotLetIn(Login::Replication), Kind::NotLetIn(Login::Postgres)];
-        encrypted("verify-full", "server.crt");
+        encrypted(&mut pair, "verify-full", "server.crt");
         pair.await_finding(&[]);
-        encrypted("verify-full", "other.crt");
+        encrypted(&mut pair, "verify-full", "other.crt");
         let found = pair.await_finding(&both);
         assert!(found[0].to_string().contains("TLS with n1 fails"), "{}", found[0]);
-        encrypted("disable", "server.crt");
+        encrypted(&mut pair, "disable", "server.crt");
         let found = pair.await_finding(&both);
         let expected = "host  replication  replicator  ::1/128  scram-sha-256";
         assert_eq!(line_of(&found[0].advice.remedy), expected);

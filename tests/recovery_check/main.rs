@@ -10,6 +10,8 @@
 
 mod broken;
 mod check;
+mod handed_over;
+mod login;
 mod pair;
 #[allow(dead_code)] // the other users of it need more
 #[path = "../instance/place.rs"]

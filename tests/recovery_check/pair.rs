@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use pgtwin::client::peer::Peer;
 use pgtwin::cluster::known::Known;
-use pgtwin::decide::broken_replication::{self, Diagnosis, diagnose};
+use pgtwin::decide::broken_replication::{self, Diagnosis, diagnose, wanted};
 use pgtwin::decide::facts::{Sql, StandbyFacts};
 use pgtwin::decide::recovery_check::{self, Check, Finding, Kind};
 use pgtwin::decide::source::Answer;
 use pgtwin::postgres::lsn::Lsn;
 use pgtwin::runtime::instance::Postgres;
-use pgtwin::runtime::instance::recovery_facts::Provider;
+use pgtwin::runtime::instance::recovery_facts::{Provider, Standby};
 use pgtwin::sys::deadline::poll_until;
 use pgtwin::sys::exec::{Cmd, Exec, System};
 
@@ -46,6 +46,7 @@ impl<'a> Pair<'a> {
             port,
             user: "replicator".into(),
             passfile: Some(passfile.clone()),
+            like: pgtwin::postgres::conninfo::Conninfo::new(),
         };
         let pair = Self { place, n1, n2, peer };
         pair.hba(HBA);
@@ -136,8 +137,29 @@ impl<'a> Pair<'a> {
             _ => None,
         };
         let limit = Duration::from_secs(30);
-        let provider = self.provider();
-        self.n2.broken_facts(&provider, standby.as_ref(), before, parted, limit)
+        let standby = Standby {
+            facts: standby.as_ref(),
+            wanted: standby.as_ref().and_then(wanted),
+            replayed_before: before,
+            parted,
+        };
+        self.n2.broken_facts(&self.provider(), standby, limit)
+    }
+
+    /// What `start` finds out before it starts n2, whose data ends there.
+    pub fn at_start(&self, end: Lsn) -> Diagnosis {
+        let standby = Standby {
+            facts: None,
+            wanted: Some(end),
+            replayed_before: None,
+            parted: Known::Known(None),
+        };
+        diagnose(&self.n2.broken_facts(&self.provider(), standby, Duration::from_secs(30)))
+    }
+
+    /// Makes n2's slot as its monitor does.
+    pub fn make_slot(&self, lost: bool) {
+        self.n2.make_peer_slot(&self.peer, SLOT, lost, Duration::from_secs(30)).unwrap();
     }
 
     pub fn diagnosis_with(&self, before: Option<Lsn>, parted: Known<Option<String>>) -> Diagnosis {

@@ -75,7 +75,7 @@ fn a_rewind_that_is_broken_off_in_the_midst_of_it_says_that_the_data_is_a_ruin()
                 &fork.n2,
                 "CREATE TABLE public.much AS SELECT repeat('x', 500) AS w FROM generate_series(1, 60000)",
             );
-            let wire = how.wire(fork.source.peer.port, 8 << 20);
+            let wire = how.wire(fork.source.port, 8 << 20);
             let through = source(place, wire.port);
             let state = state();
             let kept = state.path().join("own");
@@ -98,7 +98,7 @@ fn a_rewind_that_is_broken_off_before_its_first_write_leaves_the_data_whole() {
         grant_all(&fork.n2);
         for how in ALL {
             // Enough for the first question, on a connection of its own, and little more.
-            let wire = how.wire(fork.source.peer.port, 3000);
+            let wire = how.wire(fork.source.port, 3000);
             let through = source(place, wire.port);
             let state = state();
             let kept = state.path().join("own");

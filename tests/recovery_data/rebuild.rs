@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use pgtwin::client::peer::Peer;
 use pgtwin::decide::facts::DataDir;
 use pgtwin::postgres::copy_tools::WhyNot;
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::runtime::layout::Layout;
 use pgtwin::runtime::own_files;
 use pgtwin::runtime::rebuild::{Copy, Rebuild, rebuild};
-use pgtwin::runtime::source::Source;
 use pgtwin::runtime::swap::{finish, is_done, swap};
 use pgtwin::sys::deadline::Deadline;
 use pgtwin::sys::exec::System;
@@ -30,7 +30,7 @@ fn swapped(target: &Postgres<'_>, layout: &Layout) {
     assert!(is_done(target.place(), layout).unwrap());
 }
 
-fn failure(target: &Postgres<'_>, source: &Source, slot: &str, layout: &Layout) -> WhyNot {
+fn failure(target: &Postgres<'_>, source: &Peer, slot: &str, layout: &Layout) -> WhyNot {
     let copy = Copy { source, slot, layout, kept: None };
     let outcome = rebuild(target.runtime(), &System, copy, &soon(), &mut |_| {}).unwrap();
     let Rebuild::Failed { why, words } = outcome else { panic!("{outcome:?}") };
@@ -154,10 +154,10 @@ fn what_keeps_a_copy_from_being_made_is_named_and_nothing_is_left_of_it() {
         assert_eq!(failure(&n2, &source, SLOT, &layout), WhyNot::Slot);
         make_slot(&n1);
         let mut nobody = source.clone();
-        nobody.peer.port = free_port();
+        nobody.port = free_port();
         assert_eq!(failure(&n2, &nobody, SLOT, &layout), WhyNot::Unreachable);
         let mut wrong = source.clone();
-        wrong.peer.passfile = Some("/dev/null".into());
+        wrong.passfile = Some("/dev/null".into());
         assert_eq!(failure(&n2, &wrong, SLOT, &layout), WhyNot::Login);
         sql(&n1, "ALTER ROLE replicator NOREPLICATION");
         assert_eq!(failure(&n2, &source, SLOT, &layout), WhyNot::Login);

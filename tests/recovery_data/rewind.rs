@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use pgtwin::client::peer::Peer;
 use pgtwin::postgres::control_data::ClusterState;
 use pgtwin::postgres::copy_tools::{REWIND_GRANTS, WhyNot};
 use pgtwin::postgres::lsn::Timeline;
 use pgtwin::runtime::data_dir::SignalFile;
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::runtime::rewind::{Rewind, rewind};
-use pgtwin::runtime::source::Source;
 use pgtwin::sys::exec::System;
 
 use crate::place::{
@@ -23,7 +23,7 @@ use pgtwin::decide::facts::StandbyFacts;
 pub struct Fork {
     pub n1: Postgres<'static>,
     pub n2: Postgres<'static>,
-    pub source: Source,
+    pub source: Peer,
 }
 
 /// What n1 does after the fork.
@@ -73,7 +73,7 @@ fn part(
 }
 
 /// pg_rewind of n1; where its own files are kept, and whether they still are.
-fn run(fork: &Fork, source: &Source) -> (Rewind, bool) {
+fn run(fork: &Fork, source: &Peer) -> (Rewind, bool) {
     let state = state();
     let kept = state.path().join("own");
     let mut last = None;
@@ -188,7 +188,7 @@ fn whatever_keeps_a_rewind_from_beginning_is_named_and_leaves_the_data_as_it_was
     on_every_version(|place| {
         let fork = fork(place, Own::Writes);
         grant_all(&fork.n2);
-        let failed = |source: &Source| match run(&fork, source) {
+        let failed = |source: &Peer| match run(&fork, source) {
             (Rewind::Failed { why, touched: false, words }, false) => {
                 assert!(!words.is_empty());
                 assert!(!words.contains("secret"), "{words}");
@@ -197,19 +197,19 @@ fn whatever_keeps_a_rewind_from_beginning_is_named_and_leaves_the_data_as_it_was
             other => panic!("{other:?}"),
         };
         let mut nobody = fork.source.clone();
-        nobody.peer.port = free_port();
+        nobody.port = free_port();
         assert_eq!(failed(&nobody), WhyNot::Unreachable);
 
         place.write(&place.path("wrong"), "*:*:*:*:wrong\n", 0o600);
         let mut wrong = fork.source.clone();
-        wrong.peer.passfile = Some(place.path("wrong").display().to_string());
+        wrong.passfile = Some(place.path("wrong").display().to_string());
         assert_eq!(failed(&wrong), WhyNot::Login);
-        wrong.peer.passfile = Some("/dev/null".into());
+        wrong.passfile = Some("/dev/null".into());
         assert_eq!(failed(&wrong), WhyNot::Login);
 
         let (_, other_port, _) = primary(place, "other");
         let mut other = fork.source.clone();
-        other.peer.port = other_port;
+        other.port = other_port;
         assert!(matches!(failed(&other), WhyNot::Grant(_)));
 
         sql(&fork.n2, "ALTER SYSTEM SET full_page_writes = off");

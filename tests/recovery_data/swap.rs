@@ -60,7 +60,7 @@ fn never_half(pgdata: &Path, layout: &Layout, old: &str, new: &str) {
 struct Scene {
     n1: Postgres<'static>,
     target: Postgres<'static>,
-    source: pgtwin::runtime::source::Source,
+    source: pgtwin::client::peer::Peer,
     /// The primary's tablespace.
     there: PathBuf,
 }

@@ -9,7 +9,6 @@ use pgtwin::postgres::conninfo::Conninfo;
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::runtime::layout::{Layout, Tablespace};
 use pgtwin::runtime::rebuild::{Copy, Rebuild, rebuild};
-use pgtwin::runtime::source::Source;
 use pgtwin::runtime::{RuntimeError, layout};
 use pgtwin::sys::exec::System;
 
@@ -18,30 +17,30 @@ use crate::place::{Place, await_standby, soon, sql, started_primary};
 pub const ROLE: &str = "replicator";
 
 /// A running primary with the role, and the source that it is.
-pub fn primary<'a>(place: &Place, name: &str) -> (Postgres<'a>, u16, Source) {
+pub fn primary<'a>(place: &Place, name: &str) -> (Postgres<'a>, u16, Peer) {
     let (pg, port) = started_primary(place, name);
     sql(&pg, "CREATE ROLE replicator REPLICATION LOGIN PASSWORD 'it''s: a \\ secret'");
     place.write(&place.path("passfile"), "*:*:*:*:it's\\: a \\\\ secret\n", 0o600);
     (pg, port, source(place, port))
 }
 
-pub fn source(place: &Place, port: u16) -> Source {
-    let peer = Peer {
+pub fn source(place: &Place, port: u16) -> Peer {
+    Peer {
         host: "127.0.0.1".into(),
         port,
         user: ROLE.into(),
         passfile: Some(place.path("passfile").display().to_string()),
-    };
-    Source { peer, like: Conninfo::parse("host=other sslmode=disable").unwrap() }
+        like: Conninfo::parse("host=other sslmode=disable").unwrap(),
+    }
 }
 
 /// Points a stopped instance at a primary, starts it, and waits until it streams.
-pub fn streams_from(pg: &Postgres<'_>, source: &Source) {
+pub fn streams_from(pg: &Postgres<'_>, source: &Peer) {
     let conninfo = Conninfo::new()
-        .with("host", &source.peer.host)
-        .with("port", &source.peer.port.to_string())
+        .with("host", &source.host)
+        .with("port", &source.port.to_string())
         .with("user", ROLE)
-        .with("passfile", source.peer.passfile.as_deref().unwrap());
+        .with("passfile", source.passfile.as_deref().unwrap());
     pg.set_auto_conf(&[
         ("primary_conninfo", Some(&conninfo.to_text())),
         ("recovery_target_timeline", Some("latest")),
@@ -87,7 +86,7 @@ pub fn make_slot(primary: &Postgres<'_>) {
     sql(primary, "SELECT pg_create_physical_replication_slot('the_slot', true)");
 }
 
-pub fn copied(target: &Postgres<'_>, source: &Source, layout: &Layout, kept: Option<&Path>) {
+pub fn copied(target: &Postgres<'_>, source: &Peer, layout: &Layout, kept: Option<&Path>) {
     let mut last = None;
     let copy = Copy { source, slot: SLOT, layout, kept };
     let outcome =

@@ -7,7 +7,7 @@ use crate::postgres::version::Version;
 use crate::sys::chain;
 use crate::sys::exec::Output;
 
-use super::{Identity, PeerAnswer, Slot};
+use super::{Identity, PeerAnswer};
 
 /// Reads the answers to `SHOW server_version_num`, `SHOW transaction_read_only`,
 /// `SHOW default_transaction_read_only`, `IDENTIFY_SYSTEM` and, since 14, `SHOW in_hot_standby`.
@@ -53,20 +53,6 @@ pub(super) fn history(timeline: Timeline, output: &Output) -> Result<History, Pe
             other.timeline()
         ))),
         Err(error) => Err(PeerAnswer::Unknown(chain(&error))),
-    }
-}
-
-/// Reads the answer to the question for a slot: one row or none.
-pub(super) fn slot(output: &Output) -> Result<Option<Slot>, PeerAnswer> {
-    if !output.ok() {
-        return Err(failure(output));
-    }
-    match output.stdout.trim_end().split_once('|') {
-        None if output.stdout.trim_end().is_empty() => Ok(None),
-        Some((active @ ("t" | "f"), wal_status)) if !wal_status.contains('\n') => {
-            Ok(Some(Slot { active: active == "t", wal_status: wal_status.to_owned() }))
-        }
-        None | Some(_) => Err(failure(output)),
     }
 }
 

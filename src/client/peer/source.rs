@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::decide::source::{Answer, Login, Sender, Silence, Source};
-use crate::postgres::conninfo::Conninfo;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::refusal::Refusal;
 use crate::sys::deadline::Deadline;
@@ -16,32 +15,6 @@ use crate::sys::exec::{Cmd, Exec};
 use super::{
     Peer, PeerAnswer, answer, command, conninfo, identify_commands, knock, run, whereabouts,
 };
-
-/// What of a `primary_conninfo` changes how a login is made, and is no secret and no address.
-const OF_CONNINFO: [&str; 22] = [
-    "sslmode",
-    "sslnegotiation",
-    "sslcertmode",
-    "sslcert",
-    "sslkey",
-    "sslrootcert",
-    "sslcrl",
-    "sslcrldir",
-    "sslsni",
-    "sslcompression",
-    "ssl_min_protocol_version",
-    "ssl_max_protocol_version",
-    "channel_binding",
-    "require_auth",
-    "requirepeer",
-    "gssencmode",
-    "gssdelegation",
-    "gsslib",
-    "krbsrvname",
-    "min_protocol_version",
-    "max_protocol_version",
-    "tcp_user_timeout",
-];
 
 /// What the second login keeps for itself.
 const FOR_THE_SECOND: Duration = Duration::from_secs(5);
@@ -53,8 +26,6 @@ pub struct Question<'a> {
     pub slot: &'a str,
     /// From where this node needs WAL; none: that is not asked.
     pub wal_from: Option<Lsn>,
-    /// This node's `primary_conninfo`: how it encrypts counts for the login as well.
-    pub primary_conninfo: &'a Conninfo,
 }
 
 /// Asks a server both ways, one connection each. Takes at most about `limit`.
@@ -104,19 +75,12 @@ fn command_for(
     question: &Question<'_>,
     limit: Duration,
 ) -> Cmd {
-    let mut info = conninfo(peer, login, address, limit);
-    for keyword in OF_CONNINFO {
-        if let Some(value) = question.primary_conninfo.get(keyword) {
-            info.set(keyword, value);
-        }
-    }
     match login {
         Login::Replication => {
-            let mut cmd = command(psql.clone(), peer, login, address, &identify_commands(), limit);
-            cmd.args.pop();
-            cmd.arg(info.to_text())
+            command(psql.clone(), peer, login, address, &identify_commands(), limit)
         }
         Login::Postgres => {
+            let mut info = conninfo(peer, login, address, limit);
             // Nothing of the role's own settings changes what the questions mean, and one that
             // takes too long leaves the others their answers.
             info.set(
@@ -174,6 +138,7 @@ fn sender(answer: PeerAnswer) -> Answer<Sender> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::postgres::conninfo::Conninfo;
 
     #[test]
     fn the_command_has_the_encryption_of_primary_conninfo_and_no_secret() {
@@ -182,14 +147,13 @@ mod tests {
             port: 5432,
             user: "replicator".into(),
             passfile: Some("/x".into()),
+            like: Conninfo::parse(
+                "host=other password=geheim sslpassword=geheim sslmode=verify-full \
+                 sslrootcert=/ca options='-c geqo=off' application_name=n2",
+            )
+            .unwrap(),
         };
-        let conninfo = Conninfo::parse(
-            "host=other password=geheim sslpassword=geheim sslmode=verify-full sslrootcert=/ca \
-             options='-c geqo=off' application_name=n2",
-        )
-        .unwrap();
-        let question =
-            Question { slot: "x'; DROP", wal_from: Some(Lsn(1)), primary_conninfo: &conninfo };
+        let question = Question { slot: "x'; DROP", wal_from: Some(Lsn(1)) };
         for login in [Login::Replication, Login::Postgres] {
             let limit = Duration::from_secs(5);
             let cmd = command_for(&Cmd::new("psql"), &peer, login, None, &question, limit);

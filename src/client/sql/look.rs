@@ -327,6 +327,7 @@ fn receiver(row: &Fields<'_>) -> Result<Receiver, SqlError> {
         port: row.optional(2)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(2))?,
         timeline: Timeline(row.number(3)?),
         latest_end: row.lsn(4)?,
+        pid: row.number(5)?,
     })
 }
 

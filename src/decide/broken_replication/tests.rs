@@ -1,7 +1,7 @@
 use super::*;
 use crate::decide::facts::Sql;
 use crate::decide::source::Silence;
-use crate::decide::support::{control, in_recovery, server, session, source};
+use crate::decide::support::{control, in_recovery, server, session, source, streaming};
 use crate::postgres::control_data::ClusterState;
 
 /// The receiver is down and nothing is known to be wrong. It needs WAL from 0/5000100 on.
@@ -11,6 +11,7 @@ fn facts() -> Facts {
         server: server(),
         slot: "ha_slot_n2".into(),
         source: source(),
+        wanted: Some(Lsn(0x500_0100)),
         standby: Some(StandbyFacts {
             receive: Some(Lsn(0x500_0100)),
             replay: Some(Lsn(0x500_0100)),
@@ -53,26 +54,11 @@ fn expect(name: &str, facts: &Facts, cause: Cause, words: &str) {
 
 #[test]
 fn a_recovery_helps_against_three_causes_only() {
-    let all = [
-        Cause::PausedByAdministrator,
-        Cause::LowerSettings,
-        Cause::NoPrimary,
-        Cause::NotLetIn,
-        Cause::ReceiverNotLetIn,
-        Cause::SlotMissing,
-        Cause::SlotTaken,
-        Cause::SlotLost,
-        Cause::WalRemoved,
-        Cause::Diverged,
-        Cause::TimelineUnproven,
-        Cause::ForeignHistory,
-        Cause::CatchingUp,
-        Cause::DiskFull,
-        Cause::StartupFailed,
-        Cause::NotKnown,
-    ];
-    let helps: Vec<Cause> = all.into_iter().filter(|cause| cause.recovery_helps()).collect();
+    let helps: Vec<Cause> = Cause::ALL.into_iter().filter(|cause| cause.recovery_helps()).collect();
     assert_eq!(helps, [Cause::SlotLost, Cause::WalRemoved, Cause::Diverged]);
+    let slots: Vec<(Cause, bool)> =
+        Cause::ALL.into_iter().filter_map(|cause| Some((cause, cause.new_slot_helps()?))).collect();
+    assert_eq!(slots, [(Cause::SlotMissing, false), (Cause::SlotSpent, true)]);
 }
 
 #[test]
@@ -119,16 +105,27 @@ fn the_login_of_a_receiver_comes_first() {
         expect(words, &replication(answer), cause, words);
     }
     // A session in postgres is needed for a rewind, and not for streaming.
-    expect("postgres", &unasked(facts()), Cause::NotKnown, "");
+    expect("postgres", &unasked(facts()), Cause::NotKnown, "no cause was found, and the role");
+    let no_line = Answer::NotLetIn(Refusal::NoHbaLine(None));
+    let no_line = Facts { source: Source { postgres: no_line, ..source() }, ..facts() };
+    expect("postgres", &no_line, Cause::NotKnown, "host  postgres");
 }
 
 #[test]
 fn what_the_primary_says_of_the_slot_is_a_cause() {
     let slot = |physical, active, wal_status: &str| {
         let wal_status = wal_status.to_owned();
-        asking(|s| s.slot = Known::Known(Some(Slot { physical, active, wal_status })))
+        asking(|s| {
+            s.slot = Known::Known(Some(Slot { physical, active, wal_status }));
+            s.has_segment = Known::unknown("not permitted");
+        })
     };
     expect("lost", &slot(true, false, "lost"), Cause::SlotLost, "max_slot_wal_keep_size");
+    let outside = Facts {
+        log: Known::Known(Some(Trouble::NotConnected(Refusal::WrongPassword))),
+        ..slot(true, false, "lost")
+    };
+    expect("lost, and not let in", &outside, Cause::ReceiverNotLetIn, "");
     expect("in use", &slot(true, true, "reserved"), Cause::SlotTaken, "in use");
     expect("logical", &slot(false, false, ""), Cause::SlotTaken, "logical");
     expect("well", &slot(true, false, "unreserved"), Cause::NotKnown, "");
@@ -142,6 +139,18 @@ fn what_the_primary_says_of_the_slot_is_a_cause() {
     };
     expect("in use, WAL gone", &gone("reserved"), Cause::WalRemoved, "");
     expect("in use, lost", &gone("lost"), Cause::SlotLost, "");
+    let own = Facts { standby: Some(streaming(1, 0x500_0100)), ..slot(true, true, "reserved") };
+    expect("in use by its own receiver", &own, Cause::NotKnown, "");
+    let there = asking(|s| {
+        let wal_status = "lost".to_owned();
+        s.slot = Known::Known(Some(Slot { physical: true, active: false, wal_status }));
+    });
+    expect("lost, and its WAL is there", &there, Cause::SlotSpent, "made anew");
+    let useless = asking(|s| {
+        s.slot = Known::Known(None);
+        s.has_segment = Known::Known(false);
+    });
+    expect("missing, and its WAL is gone", &useless, Cause::WalRemoved, "gone on n1");
     let missing = asking(|s| s.slot = Known::Known(None));
     expect("missing", &missing, Cause::SlotMissing, "pg_create_physical_replication_slot");
     // The log says so where the primary could not be asked for it.
@@ -166,16 +175,9 @@ fn wal_is_gone_if_the_primary_says_so_or_the_log_of_just_that_segment() {
     let old = "000000020000000000000003";
     expect("an old line", &unknown(removed(old)), Cause::NotKnown, "");
     expect("contradicted", &saying(removed(segment)), Cause::NotKnown, "");
-    let replaying = |facts: Facts| {
-        let standby = facts.standby.map(|standby| StandbyFacts { receive: None, ..standby });
-        Facts { standby, ..facts }
-    };
+    let replaying = |facts: Facts| Facts { wanted: None, ..facts };
     expect("it replays", &replaying(unknown(removed(segment))), Cause::NotKnown, "");
-    let border = |facts: Facts| {
-        let end = Some(Lsn(0x600_0000));
-        let standby = facts.standby.map(|standby| StandbyFacts { receive: end, ..standby });
-        Facts { standby, ..facts }
-    };
+    let border = |facts: Facts| Facts { wanted: Some(Lsn(0x600_0000)), ..facts };
     expect("the border", &border(unknown(removed(segment))), Cause::WalRemoved, "gone");
 }
 
@@ -232,6 +234,22 @@ fn a_full_disk_and_a_failed_startup_are_named() {
     let words = Refusal::Other("SELECT evil()".into());
     let said = diagnose(&saying(Trouble::NotConnected(words))).to_string();
     assert!(!said.contains("evil"), "{said}");
+}
+
+#[test]
+fn wal_is_wanted_from_the_end_of_what_is_there() {
+    let Sql::Standby(standby) = in_recovery() else { panic!() };
+    let event = |event: &str| Some(event.to_owned());
+    for (name, receive, waits_for, expected) in [
+        ("it has received", Some(Lsn(0x400)), None, Some(Lsn(0x400))),
+        ("it has replayed an archive's since", Some(Lsn(0x200)), None, Some(Lsn(0x300))),
+        ("it waits for WAL", None, event("RecoveryWalStream"), Some(Lsn(0x300))),
+        ("it replays", None, event("WALRead"), None),
+        ("it replays", None, None, None),
+    ] {
+        let standby = StandbyFacts { receive, startup_waits_for: waits_for, ..(*standby).clone() };
+        assert_eq!(wanted(&standby), expected, "{name}");
+    }
 }
 
 #[test]

@@ -340,10 +340,13 @@ pub const TABLE: &[Spec] = &[
         default: Some("5"),
         reloadable: true,
         advanced: true,
-        short: "Monitors without replication before it is reported",
+        short: "Monitors without replication before something is done",
         long: "How many monitors in a row must find a standby without replication before its \
-               state changes to degraded. With a monitor every 8 seconds, 5 are about 40 seconds. \
-               A higher value hides short interruptions, a lower one reports them.",
+               state changes to degraded, with the cause and its remedy. With a monitor every 8 \
+               seconds, 5 are about 40 seconds. A higher value hides short interruptions, a lower \
+               one reports them.\n\n\
+               After as many at the same place, a standby whose WAL is gone on the primary is \
+               restarted, and its data is brought back. No other cause leads to that.",
         set: |p, text| {
             value::number_u32(text, 1..=10_000).map(|v| p.replication_failure_threshold = v)
         },

@@ -6,11 +6,10 @@ use crate::client::peer::Peer;
 use crate::client::peer::source::{self, Question};
 use crate::client::sql::acts;
 use crate::cluster::known::Known;
-use crate::decide::broken_replication::{self, Lower, needed, wanted};
+use crate::decide::broken_replication::{self, Diagnosis, Lower, needed, why_paused};
 use crate::decide::facts::StandbyFacts;
 use crate::decide::recovery_check::{self, room::Room};
 use crate::decide::source::{Answer, Passfile, Server, Source, Tablespace};
-use crate::postgres::conninfo::Conninfo;
 use crate::postgres::control_data::ControlData;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::version::{Version, major_of_pg_version};
@@ -29,6 +28,19 @@ pub struct Provider<'a> {
     pub peer: &'a Peer,
     /// This node's slot there.
     pub slot: &'a str,
+}
+
+/// The standby that is diagnosed.
+#[derive(Clone, Debug)]
+pub struct Standby<'a> {
+    /// What it says; none: it does not run, or does not answer.
+    pub facts: Option<&'a StandbyFacts>,
+    /// From where it needs WAL; none: it needs none yet, or that is not known.
+    pub wanted: Option<Lsn>,
+    /// How far it had come at an earlier look, which found it broken too; none: there was none.
+    pub replayed_before: Option<Lsn>,
+    /// Whether its data still goes together with the primary's, if that was compared.
+    pub parted: Known<Option<String>>,
 }
 
 impl Postgres<'_> {
@@ -61,30 +73,25 @@ impl Postgres<'_> {
         }
     }
 
-    /// All that the diagnosis of a standby looks at whose receiver is down. `parted`: whether its
-    /// data still goes together with the primary's, if that was compared.
+    /// All that the diagnosis of a standby looks at that does not stream.
     pub fn broken_facts(
         &self,
         provider: &Provider<'_>,
-        standby: Option<&StandbyFacts>,
-        replayed_before: Option<Lsn>,
-        parted: Known<Option<String>>,
+        standby: Standby<'_>,
         limit: Duration,
     ) -> broken_replication::Facts {
         let deadline = self.bound(limit);
-        let control: Known<ControlData> =
-            data_dir::control_data(&self.runtime, self.exec, &deadline)
-                .map_err(|error| super::OneLine(chain(&error)))
-                .into();
+        let control = self.control(&deadline);
         let limit = deadline.left().max(Duration::from_secs(2));
         broken_replication::Facts {
             server: self.server(provider),
             slot: provider.slot.to_owned(),
-            source: self.ask_source(provider, standby.and_then(wanted), limit),
-            standby: standby.cloned(),
-            replayed_before,
-            parted,
-            lower: match (&control, standby) {
+            source: self.ask_source(provider, standby.wanted, limit),
+            standby: standby.facts.cloned(),
+            wanted: standby.wanted,
+            replayed_before: standby.replayed_before,
+            parted: standby.parted,
+            lower: match (&control, standby.facts) {
                 (Known::Known(control), Some(_)) => self.lower_settings(control),
                 (Known::Known(_), None) => Known::unknown("the server does not answer"),
                 (Known::Unknown(why), _) => Known::unknown(why.clone()),
@@ -93,6 +100,19 @@ impl Postgres<'_> {
             segment_size: control.map(|control| control.wal_segment_size),
             room: room::for_wal(self.place()),
         }
+    }
+
+    /// Why replay is paused, of a standby that says it is.
+    pub fn why_paused(&self, limit: Duration) -> Option<Diagnosis> {
+        let lower =
+            self.control(&self.bound(limit)).and_then(|control| self.lower_settings(&control));
+        why_paused(true, &lower, &server_log::trouble(self.place()))
+    }
+
+    fn control(&self, deadline: &Deadline) -> Known<ControlData> {
+        data_dir::control_data(&self.runtime, self.exec, deadline)
+            .map_err(|error| super::OneLine(chain(&error)))
+            .into()
     }
 
     /// Asks the source on both kinds of connection.
@@ -110,9 +130,7 @@ impl Postgres<'_> {
                 return Source { replication, postgres };
             }
         };
-        let present = self.auto_conf_value("primary_conninfo").unwrap_or_default();
-        let present = Conninfo::parse(&present).unwrap_or_default();
-        let question = Question { slot: provider.slot, wal_from, primary_conninfo: &present };
+        let question = Question { slot: provider.slot, wal_from };
         source::ask(self.exec, &psql, provider.peer, &question, limit)
     }
 

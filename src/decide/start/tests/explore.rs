@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::{Facts, Live, Next, Step, Upstream, next};
 use super::rows::{begin, live, primary};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
-use crate::decide::recovery::Marked;
+use crate::decide::recovery::{Cause, Marked};
 use crate::decide::support::{at, at_rest, control, data, in_recovery, node, running, writable};
 use crate::postgres::control_data::{ClusterState, ControlData, WasWritable};
 use crate::postgres::history::Relation;
@@ -88,6 +88,10 @@ enum End {
     Recovers,
 }
 
+fn is_live(facts: &Facts) -> bool {
+    matches!(facts.upstream, Some(Upstream::Live(_)))
+}
+
 struct Walk {
     ends: BTreeSet<End>,
     steps: BTreeSet<&'static str>,
@@ -97,7 +101,7 @@ struct Walk {
 impl Walk {
     fn go(&mut self, world: &World, depth: usize) {
         self.worlds += 1;
-        assert!(depth < 14, "it comes to no end: {world:?}");
+        assert!(depth < 15, "it comes to no end: {world:?}");
         let facts = &world.facts;
         let step = match next(facts) {
             Next::Do(step) => step,
@@ -115,6 +119,9 @@ impl Walk {
                 // Nothing runs on what is about to be replaced.
                 assert_eq!(facts.instance.process, Process::None, "{world:?}");
                 assert_eq!(cause.is_none(), !facts.marked.data_is_whole(), "{world:?}");
+                if let Some(Cause::WalGone(_)) = cause {
+                    assert!(matches!(facts.wal_gone, Some(Some(_))) && self::is_live(facts));
+                }
                 self.ends.insert(End::Recovers);
                 return;
             }
@@ -144,7 +151,7 @@ impl Walk {
                 w.facts.instance.sql = sql.clone();
             }
         };
-        let is_live = matches!(facts.upstream, Some(Upstream::Live(_)));
+        let is_live = self::is_live(facts);
         match step {
             Step::AskUpstream => {
                 assert_eq!(facts.upstream, None);
@@ -152,6 +159,16 @@ impl Walk {
                 (
                     "AskUpstream",
                     all.iter().map(|u| with(&|w| w.facts.upstream = Some(u.clone()))).collect(),
+                )
+            }
+            Step::AskForWal(from) => {
+                assert!(is_live && facts.instance.process == Process::None, "{world:?}");
+                assert_eq!(facts.left_off.as_ref().map(|end| end.lsn), Some(*from));
+                assert_eq!(facts.wal_gone, None, "{world:?}");
+                let gone = [None, Some("the WAL is gone".to_owned())];
+                (
+                    "AskForWal",
+                    gone.iter().map(|g| with(&|w| w.facts.wal_gone = Some(g.clone()))).collect(),
                 )
             }
             Step::RecoverSingleUser => {
@@ -263,13 +280,16 @@ fn every_start_ends_and_nothing_writes_or_follows_what_it_must_not() {
             (true, Marked::Unreadable("rubbish".into())),
         ] {
             for diverged in [false, true] {
-                let facts = Facts { alone, marked: marked.clone(), ..begin(instance.clone()) };
-                let world = World { facts, signal: false, diverged, conninfo: false };
-                walk.go(&world, 0);
+                for left_off in [None, Some(at("1", "0/480")), Some(at("1", "0/481"))] {
+                    let marked = marked.clone();
+                    let facts = Facts { alone, marked, left_off, ..begin(instance.clone()) };
+                    let world = World { facts, signal: false, diverged, conninfo: false };
+                    walk.go(&world, 0);
+                }
             }
         }
     }
     assert_eq!(walk.ends, [End::Running, End::Refused, End::Perm, End::Recovers].into());
-    assert_eq!(walk.steps.len(), 8, "{:?}", walk.steps);
+    assert_eq!(walk.steps.len(), 9, "{:?}", walk.steps);
     assert!(walk.worlds > 5_000, "{}", walk.worlds);
 }

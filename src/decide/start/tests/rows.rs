@@ -40,6 +40,8 @@ pub fn begin(instance: Instance) -> Facts {
         out_of_time: false,
         marked: Marked::Nothing,
         parted: None,
+        left_off: None,
+        wal_gone: None,
     }
 }
 
@@ -268,6 +270,29 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
     }
 }
 
+/// Regression: a look that was cut short at the end of a moment failed a start on a busy machine.
+#[test]
+fn a_server_that_said_nothing_is_not_left_after_a_moment() {
+    let words = || "x".to_owned();
+    for (sql, expected) in [
+        (Sql::Starting(words()), true),
+        (Sql::Busy(words()), true),
+        (Sql::Alive(words()), true),
+        (Sql::Hung, false),
+        (Sql::Refused(words()), false),
+        (Sql::Unknown(words()), false),
+        (Sql::ShuttingDown, false),
+        (Sql::NotAsked, false),
+    ] {
+        assert_eq!(super::super::speaks(&sql), expected, "{sql:?}");
+        // Whatever is not left after a moment is waited for.
+        assert_eq!(
+            next(&up(sql.clone())) == Next::Do(Step::Wait),
+            !expected || { matches!(sql, Sql::Starting(_)) }
+        );
+    }
+}
+
 /// The reason names both timelines and positions within the 128 bytes that Pacemaker shows.
 #[test]
 fn data_that_diverged_is_told_with_both_timelines_and_positions() {
@@ -292,6 +317,69 @@ fn data_that_diverged_is_told_with_both_timelines_and_positions() {
     // By its position, when it ran already.
     let facts = Facts { started: None, ..measured("1@0/480,2", at("1", "0/481")) };
     told(diverged(&facts));
+}
+
+#[test]
+fn what_a_monitor_found_is_proven_anew_before_a_standby_is_brought_back() {
+    let standby = |line, left_off, wal_gone| Facts {
+        upstream: Some(primary(line)),
+        left_off,
+        wal_gone,
+        ..ended(ClusterState::ShutDownInRecovery)
+    };
+    let ask = |lsn| Next::Do(Step::AskForWal(Lsn(lsn)));
+    let gone = || Some(Some("the WAL is gone".to_owned()));
+    let end = || Some(at("1", "0/400"));
+    let control = |change: fn(&mut ControlData)| {
+        let mut control = control(ClusterState::ShutDownInRecovery);
+        change(&mut control);
+        at_rest(DataDir::Cluster(Box::new(control)))
+    };
+    let with = |instance| Facts { instance, ..standby("1", end(), gone()) };
+    for (name, facts, expected) in [
+        ("no monitor found anything", standby("1", None, gone()), prepare(true)),
+        ("the primary is asked", standby("1", end(), None), ask(0x400)),
+        (
+            "it has not got it",
+            standby("1", end(), gone()),
+            Next::Recover(Some(Cause::WalGone("the WAL is gone".into()))),
+        ),
+        ("it has it again", standby("1", end(), Some(None)), prepare(true)),
+        ("another primary is asked as well", standby("1@0/480,2", end(), None), ask(0x400)),
+        (
+            "the end may not have been the end",
+            standby("1", Some(crate::decide::support::at_least("1", "0/400")), gone()),
+            prepare(true),
+        ),
+        (
+            "the data goes further since",
+            with(control(|c| {
+                (c.min_recovery_timeline, c.min_recovery_end) = (Timeline(1), Lsn(0x401));
+            })),
+            prepare(true),
+        ),
+        ("it is other data", with(control(|c| c.checkpoint = Lsn(0x401))), prepare(true)),
+        (
+            "it has accepted writes since",
+            with(control(|c| c.state = ClusterState::ShutDown)),
+            prepare(false),
+        ),
+        (
+            "of another line",
+            Facts { left_off: Some(at("2", "0/400")), ..standby("1", None, gone()) },
+            prepare(true),
+        ),
+        (
+            "without a primary it starts",
+            Facts { upstream: Some(Upstream::Nobody), ..standby("1", end(), None) },
+            prepare(false),
+        ),
+    ] {
+        assert_eq!(next(&facts), expected, "{name}");
+    }
+    // By its control file alone it could follow.
+    let why = diverged(&standby("1@0/380,2", end(), None));
+    assert!(why.contains("timeline 1 at 0/400"), "{why}");
 }
 
 /// Two crashes around a promotion: pg_rewind would say that nothing is to be done.

@@ -1,5 +1,6 @@
 //! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
 
+mod broken_replication;
 mod first_start;
 mod primaries;
 mod recovery;
