@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use pgtwin::cluster::position::{Exactness, Position};
 use pgtwin::decide::broken_replication::{Cause, wanted};
 use pgtwin::decide::facts::StandbyFacts;
+use pgtwin::decide::recovery::{self, Marked};
 use pgtwin::decide::standby::watch::{Seen, Watch};
+use pgtwin::decide::start::{self, Live, Next, Upstream};
+use pgtwin::postgres::history::History;
 use pgtwin::postgres::lsn::Lsn;
 use pgtwin::sys::deadline::poll_until;
 
 use crate::pair::{GRANT, Pair, SLOT};
-use crate::place::{await_standby, identify, on_every_version, soon, sql};
+use crate::place::{await_standby, identify, now, on_every_version, soon, sql};
 
 fn streams(pair: &Pair<'_>) {
     await_standby(&pair.n2, StandbyFacts::streams);
@@ -102,6 +106,71 @@ fn start_asks_the_primary_itself_before_data_is_given_up() {
         // And where nobody lets it in, nothing is given up.
         pair.password("wrong");
         assert_eq!(pair.at_start(end).cause, Cause::NotLetIn);
+    });
+}
+
+/// What a monitor measures is what `start` finds: else it would start the same data again and again.
+#[test]
+fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
+    on_every_version(|place| {
+        let pair = Pair::new(place);
+        started(&pair);
+        streams(&pair);
+        let conninfo = pair.n2.auto_conf_value("primary_conninfo").unwrap();
+        // Buffers of all kinds are written, in the middle of a segment and at its end.
+        for more in ["", ", pg_switch_wal()"] {
+            sql(
+                &pair.n1,
+                "CREATE TABLE IF NOT EXISTS public.t AS SELECT generate_series(1, 9999) i",
+            );
+            sql(&pair.n1, "CHECKPOINT");
+            sql(&pair.n1, "UPDATE public.t SET i = i + 1");
+            sql(&pair.n1, &format!("SELECT pg_logical_emit_message(true, 'x', 'x'){more}"));
+            let primary = identify(&pair.n1);
+            await_standby(&pair.n2, |facts| facts.replay >= Some(primary.lsn));
+            pair.n2.set_and_reload(&[("primary_conninfo", Some(""))]).unwrap();
+            await_standby(&pair.n2, |facts| facts.receiver.is_none());
+            let end = identify(&pair.n2);
+            assert!(pair.standby().at_end_of_wal());
+            pair.n2.stop(&soon()).unwrap();
+            let line: History = "1".parse().unwrap();
+            let live = Live {
+                node: "n1".parse().unwrap(),
+                system_id: primary.system_id,
+                line: line.clone(),
+                lsn: primary.lsn,
+                knows_our_promotion: None,
+            };
+            let facts = start::Facts {
+                pgdata: String::new(),
+                instance: now(&pair.n2),
+                upstream: Some(Upstream::Live(Box::new(live))),
+                alone: false,
+                recovered: None,
+                prepared: false,
+                started: None,
+                attached: false,
+                position: None,
+                out_of_time: false,
+                marked: Marked::Nothing,
+                parted: None,
+                left_off: Some(Position {
+                    system_id: end.system_id,
+                    line,
+                    lsn: end.lsn,
+                    exactness: Exactness::Exact,
+                }),
+                wal_gone: None,
+            };
+            let asks = Next::Do(start::Step::AskForWal(end.lsn));
+            assert_eq!(start::next(&facts), asks, "{:?}", facts.instance);
+            let gone = start::Facts { wal_gone: Some(Some("gone".into())), ..facts };
+            let next = start::next(&gone);
+            assert!(matches!(next, Next::Recover(Some(recovery::Cause::WalGone(_)))), "{next:?}");
+            pair.n2.set_auto_conf(&[("primary_conninfo", Some(&conninfo))]).unwrap();
+            started(&pair);
+            streams(&pair);
+        }
     });
 }
 

@@ -18,9 +18,9 @@ pub struct Watch {
     pub broken: u32,
     /// The last of these in a row that found the data at the same place.
     pub stuck: u32,
-    /// How far the data went at the last look, received or replayed.
+    /// How far the data went at the last look, received or replayed; 0 while nothing is broken.
     pub at: u64,
-    /// The process that streamed at the last look; 0: none.
+    /// The process that may have streamed at the last look; 0: none did, or nothing is broken.
     pub receiver: i32,
 }
 
@@ -46,14 +46,14 @@ impl Watch {
             Some(receiver) if standby.streams() => receiver.pid,
             Some(_) | None => 0,
         };
-        let well = Self { broken: 0, stuck: 0, at, receiver };
         if receiver == 0 {
             let stuck = if at > self.at { 1 } else { self.stuck.saturating_add(1) };
             let broken = self.broken.saturating_add(1);
-            return (Self { broken, stuck, ..well }, Seen::Broken);
+            return (Self { broken, stuck, at, receiver }, Seen::Broken);
         }
         if self.broken == 0 || receive > self.at || receiver == self.receiver {
-            return (well, Seen::Streams);
+            // The same every time: what does not change is not written.
+            return (Self::default(), Seen::Streams);
         }
         let stuck = if at > self.at { 0 } else { self.stuck };
         (Self { stuck, at, receiver, ..self }, Seen::Perhaps)

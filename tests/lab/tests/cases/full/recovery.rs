@@ -207,7 +207,7 @@ fn recovery_03_of_two_promotions_on_one_timeline_number_the_other_is_built_anew(
         cluster.wait_off(lost, SOON)?;
         wait_stopped(cluster, lost)?;
         cluster.heal()?;
-        let command = ["pgtwin", "force-promote", forced.as_str(), "--accept-data-loss"];
+        let command = ["pgtwin", "force-promote", forced.as_str(), "--accept-data-loss", "--yes"];
         cluster.wait_until(&format!("{forced} takes the order"), SOON, || {
             cluster.exec(forced, &command).is_ok_and(|output| {
                 eprintln!("{}", output.all());
