@@ -6,12 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pgtwin::client::recovery_log::KEPT;
 use pgtwin::cluster::cib::{Cib, Setting, Settings};
+use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Entry, Mode, PromotionId};
 use pgtwin::cluster::node::NodeName;
+use pgtwin::cluster::recovery::{Attempts, MOST, Turn, pause};
 use pgtwin::decide::election::Obstacle;
+use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way};
+use pgtwin::decide::start::{Live, Upstream};
 use pgtwin::decide::sync::Waiting;
 use pgtwin::ocf::params::{Params, TABLE};
+use pgtwin::postgres::copy_tools::REWIND_GRANTS;
+use pgtwin::postgres::history::History;
 use pgtwin::postgres::lsn::{Lsn, Timeline};
 
 /// What stands for a name, a number or a text that varies; no message contains it otherwise.
@@ -145,6 +152,86 @@ fn every_refusal_and_every_wait_is_explained_in_its_own_words() {
 fn a_message_that_is_not_explained_would_be_found() {
     let invented = format!("{NAME} has no business here ({WHY})");
     assert_eq!(missing_in("safety.md", [invented].into_iter()), ["has no business here ("]);
+}
+
+/// All that a node says that waits to be brought back, or is not brought back.
+fn waiting_words() -> Vec<String> {
+    let live = Upstream::Live(Box::new(Live {
+        node: name(),
+        system_id: NUMBER,
+        line: History::of_first_line(),
+        lsn: Lsn(NUMBER),
+        knows_our_promotion: None,
+    }));
+    let well = recovery::Facts {
+        pgdata: WHY.into(),
+        marked: Marked::Nothing,
+        cause: Known::Known(Some(Cause::Diverged(WHY.into()))),
+        system_id: Some(NUMBER),
+        upstream: live,
+        upstream_is_me: false,
+        mount: Mount::InPlace,
+        // A number that is no other part of a message.
+        failed: Attempts { failed: 77_777, ..Attempts::default().failed_again(0, WHY, WHY) },
+        turn: Turn::Now,
+        again: WHY.into(),
+        rewind_failed: false,
+        check: Some(Check {
+            rewind: Possible::Never(WHY.into()),
+            rebuild: Possible::NotNow(WHY.into()),
+        }),
+    };
+    let cause_unknown = Known::unknown(WHY);
+    let all = [
+        recovery::Facts { mount: Mount::Missing(WHY.into()), ..well.clone() },
+        recovery::Facts { mount: Mount::Unknown(WHY.into()), ..well.clone() },
+        recovery::Facts { cause: cause_unknown, ..well.clone() },
+        recovery::Facts {
+            marked: Marked::Unreadable(WHY.into()),
+            upstream: Upstream::Nobody,
+            ..well.clone()
+        },
+        recovery::Facts { upstream: Upstream::Nobody, ..well.clone() },
+        recovery::Facts { upstream: Upstream::Silent(name(), WHY.into()), ..well.clone() },
+        recovery::Facts { upstream: Upstream::Unknown(WHY.into()), ..well.clone() },
+        recovery::Facts { upstream_is_me: true, ..well.clone() },
+        recovery::Facts { system_id: Some(1), ..well.clone() },
+        recovery::Facts { turn: Turn::At(1), ..well.clone() },
+        recovery::Facts { turn: Turn::Over, ..well.clone() },
+        well,
+    ];
+    let words = |facts: &recovery::Facts| match recovery::way(facts) {
+        Way::Wait(words) | Way::Refuse(words) => words,
+        way @ (Way::Follow | Way::MakeTheCheck | Way::Recover(..)) => panic!("{way:?}: {facts:?}"),
+    };
+    all.iter().map(words).collect()
+}
+
+#[test]
+fn what_a_waiting_node_says_is_explained_in_its_own_words() {
+    let words = waiting_words();
+    assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
+    let missing = missing_in("recovery.md", words.into_iter());
+    assert!(missing.is_empty(), "docs/recovery.md lacks: {missing:#?}");
+}
+
+#[test]
+fn the_numbers_and_grants_of_the_recovery_page_are_those_of_the_program() {
+    let page = fs::read_to_string(root().join("docs/recovery.md")).unwrap();
+    for grant in REWIND_GRANTS {
+        assert!(page.contains(&format!("    GRANT {grant} TO replicator;\n")), "{grant}");
+    }
+    let short = |seconds: u64| match seconds {
+        0..60 => format!("{seconds} s"),
+        _ => format!("{} min", seconds / 60),
+    };
+    let mut pauses: Vec<String> = (1..MOST).map(|failed| short(pause(failed).as_secs())).collect();
+    pauses.dedup();
+    let last = pauses.pop().unwrap();
+    let sentence = format!("{}, then {last} each. After {MOST} in a row", pauses.join(", "));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&page).contains(&sentence), "{sentence}");
+    assert!(words(&page).contains(&format!("The last {KEPT} attempts are kept")));
 }
 
 fn pages() -> Vec<PathBuf> {

@@ -10,7 +10,7 @@ use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Mode, Store};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::topology::ClusterStatus;
-use pgtwin::decide::report::{Facts, OwnLedger, Report, Server, report};
+use pgtwin::decide::report::{Facts, OwnLedger, Recovery, Report, Server, report};
 use pgtwin::ocf::params::FencingPolicy;
 use pgtwin::postgres::lsn::{Lsn, Timeline};
 
@@ -107,6 +107,17 @@ fn a_reader_that_has_gone_away_ends_nothing_halfway() {
 }
 
 #[test]
+fn the_workers_command_takes_no_names_that_lead_elsewhere() {
+    for (resource, node) in [("../etc", "n1"), ("", "n1"), ("db", ""), ("db", "a b")] {
+        let args = ["recover", "--resource", resource, "--node", node, "--order", "x"];
+        let (code, stdout, stderr) = run(&args);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}: {stderr}");
+        let named = if node == "n1" { "--resource <" } else { "--node <" };
+        assert!(stderr.contains(named), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
 fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
     for args in [&["status"][..], &["forget", "n1"], &["force-promote", "n1", "--accept-data-loss"]]
     {
@@ -150,6 +161,7 @@ fn in_case(release: &str, case: &str) -> Report {
         names: Known::Known(String::new()),
         standby_names: BTreeMap::new(),
         noted: Vec::new(),
+        recovery: Recovery::none(0),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),

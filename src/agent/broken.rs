@@ -97,7 +97,7 @@ impl Agent<'_> {
             return Err(self.cache.not_yet.clone());
         }
         let cause = Cause::WalGone(diagnosis.advice.reason.clone());
-        let way = self.way_back(Some(&cause), upstream, instance).0;
+        let way = self.way_back(Some(&cause), upstream, instance, self.turn()).0;
         let told = |why: String| {
             why.strip_prefix(cause.words())
                 .and_then(|rest| rest.strip_prefix("; "))

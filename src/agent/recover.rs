@@ -11,9 +11,9 @@ use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::recovery_file::{AtWork, Ended, RecoveryHome};
 use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
-use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase};
-use crate::decide::facts::{DataDir, Instance, Process, Sql};
-use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, way};
+use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn, WorkerId};
+use crate::decide::facts::{DataDir, Instance, Sql};
+use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Standing, Way, standing, way};
 use crate::decide::recovery_check;
 use crate::decide::start::{self, Next, Upstream};
 use crate::ocf::exit_code::ExitCode;
@@ -23,11 +23,14 @@ use crate::runtime::instance::recovery_facts::Provider;
 use crate::runtime::layout;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
-use crate::sys::detach;
+use crate::sys::detach::{self, Liveness};
 use crate::sys::exec::Cmd;
 
 /// What a worker gets between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long `start` waits for its worker: a small rewind is over by then. Pacemaker does nothing new before
+/// an action ends that it has begun, so a failover of the others would wait as long.
+const FOR_THE_WORKER: Duration = Duration::from_secs(5);
 /// What monitors say as long as a worker is at work: constant, for each change of it is a result.
 const AT_WORK: &str = "this node's data is being brought back, see pgtwin status";
 /// The state of a node whose data is being brought back.
@@ -84,6 +87,11 @@ impl Agent<'_> {
         }
     }
 
+    /// Whether the next attempt is due.
+    pub fn turn(&self) -> Turn {
+        self.attempts().turn(now())
+    }
+
     /// The end of a `start` that has found data which cannot follow.
     pub fn come_back(&mut self, cause: Option<&Cause>, facts: &start::Facts) -> Outcome {
         if self.standalone {
@@ -97,26 +105,31 @@ impl Agent<'_> {
             .upstream
             .clone()
             .unwrap_or_else(|| Upstream::Unknown("nobody has asked for it".to_owned()));
-        if let Known::Known(Some(_)) = self.recovery().at_work() {
-            info!("this node's data is being brought back already");
-            self.await_worker();
-            return Outcome::ok();
-        }
-        match self.way_back(cause, &upstream, &facts.instance).0 {
+        // Who starts this node anew means it: where all attempts are used up, there is one more.
+        let turn = match self.turn() {
+            Turn::Over => Turn::Now,
+            turn @ (Turn::Now | Turn::At(_)) => turn,
+        };
+        match self.way_back(cause, &upstream, &facts.instance, turn).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 // The worker measures nothing that only a running server tells: it is left in writing.
-                let marked = self.mark_waiting(cause, &facts.instance, &upstream, &why);
-                if let Err(why) = marked.and_then(|()| self.start_worker()) {
-                    return Outcome::error(why);
+                let started = self
+                    .mark_waiting(cause, &facts.instance, &upstream)
+                    .and_then(|()| self.start_worker());
+                match started {
+                    Ok(worker) => self.await_worker(&worker),
+                    Err(why) => return Outcome::error(why),
                 }
-                self.await_worker();
                 Outcome::ok()
             }
             Way::Wait(why) => {
                 warn!("this node's data cannot be brought back yet: {why}");
-                match self.mark_waiting(cause, &facts.instance, &upstream, &why) {
-                    Ok(()) => Outcome::ok(),
+                match self.mark_waiting(cause, &facts.instance, &upstream) {
+                    Ok(()) => {
+                        self.recovery().say_waits(&why);
+                        Outcome::ok()
+                    }
                     Err(not) => Outcome::error(format!("{why}; {not}")),
                 }
             }
@@ -133,6 +146,7 @@ impl Agent<'_> {
         cause: Option<&Cause>,
         upstream: &Upstream,
         instance: &Instance,
+        turn: Turn,
     ) -> (Way, Option<recovery_check::Facts>) {
         let marker = self.recovery().marker();
         let attempts = self.attempts();
@@ -150,8 +164,10 @@ impl Agent<'_> {
             upstream: upstream.clone(),
             upstream_is_me: matches!(upstream, Upstream::Live(live) if live.node == self.me),
             mount: self.mount(&instance.data),
-            pause: attempts.wait(now()).as_secs(),
+            turn,
+            again: self.recovery().again(),
             rewind_failed: attempts.failed > 0 && rewound,
+            failed: attempts,
             check: None,
         };
         let mut seen = None;
@@ -173,7 +189,7 @@ impl Agent<'_> {
             for finding in &found.findings {
                 info!("recovery: {finding}");
             }
-            facts.check = Some(Check::of(&found));
+            facts.check = Some(Check::of(&found, &facts.marked));
             seen = Some(looked);
         }
     }
@@ -192,41 +208,58 @@ impl Agent<'_> {
     }
 
     /// Starts a worker, which finds out for itself what is to be done.
-    fn start_worker(&mut self) -> Result<(), String> {
+    fn start_worker(&mut self) -> Result<WorkerId, String> {
         let failed = |error: &dyn std::error::Error| chain(error);
         let program = detach::own_program().map_err(|error| failed(&error))?;
-        let logs = RecoveryLogs::new(LOG_ROOT, &self.resource);
-        logs.ensure().map_err(|error| failed(&error))?;
-        let output = logs.worker_output().map_err(|error| failed(&error))?;
+        // A log that cannot be written keeps no node from coming back.
+        let output = RecoveryLogs::new(LOG_ROOT, &self.resource).worker_output().or_else(|error| {
+            warn!("{}", chain(&error));
+            RecoveryLogs::new(RUN_ROOT, &self.resource).worker_output()
+        });
+        let output = output.map_err(|error| failed(&error))?;
         let order = self.recovery().give_order().map_err(|error| failed(&error))?;
         let worker = Cmd::new(program.display().to_string()).args([
             "recover",
             "--resource",
             &self.resource,
+            "--node",
+            self.me.as_str(),
             "--order",
             &order,
         ]);
         let unit = detach::unit_name(&self.resource, self.attempts().next_attempt(), now());
         let deadline = self.deadline.within(Duration::from_secs(20));
         detach::launch(&detach::ways(&worker, &unit), &program, &output, &deadline)
-            .map(|_| ())
             .map_err(|error| failed(&error))
     }
 
-    /// Waits for the worker as long as this action may take. The worker needs the turn with the ledger
-    /// meanwhile; what this action has kept in the cache comes first.
-    fn await_worker(&mut self) {
-        let home = self.recovery();
+    /// A `start` that finds a worker at work waits for it; its end, if the worker outlasts it. Starting
+    /// PostgreSQL beside it would be a race for the data.
+    pub fn join_worker(&mut self) -> Option<Outcome> {
+        let Known::Known(Some(worker)) = self.recovery().at_work() else { return None };
+        info!("this node's data is being brought back already");
+        self.await_worker(&worker);
+        if matches!(detach::liveness(&worker), Liveness::Alive(_)) {
+            return Some(Outcome::ok());
+        }
+        if let Err(error) = self.home.take_turn(self.deadline.left() / 2) {
+            warn!("{}", chain(&error));
+        }
+        None
+    }
+
+    /// Waits for the worker, a moment. The worker needs the turn with the ledger meanwhile; what this
+    /// action has kept in the cache comes first.
+    fn await_worker(&mut self, worker: &WorkerId) {
         self.home.keep(&self.cache);
         self.home.end_turn();
-        // It says who it is once it has begun.
-        self.deadline.sleep(Duration::from_millis(300));
-        while !self.deadline.expired() {
-            match home.at_work() {
-                Known::Known(Some(_)) => {}
-                Known::Known(None) | Known::Unknown(_) => return,
+        let end = self.deadline.within(FOR_THE_WORKER);
+        while !end.expired() {
+            match detach::liveness(worker) {
+                Liveness::Alive(_) => {}
+                Liveness::Gone | Liveness::Unknown(_) => return,
             }
-            self.deadline.sleep(Duration::from_millis(200));
+            end.sleep(Duration::from_millis(200));
         }
     }
 
@@ -238,22 +271,15 @@ impl Agent<'_> {
         cause: Option<&Cause>,
         instance: &Instance,
         upstream: &Upstream,
-        why: &str,
     ) -> Result<(), String> {
         let home = self.recovery();
         let at_work: AtWork<'_> =
             home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
-        match home.marker() {
-            Kept::Missing => {}
-            // What waits, waits for what was found last.
-            Kept::Read(marker) if marker.phase == Phase::Checking && !marker.half_done => {}
-            Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
-        }
         let live = match upstream {
             Upstream::Live(live) => Some(live),
             Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
         };
-        let marker = Marker {
+        let new = Marker {
             attempt: self.attempts().next_attempt(),
             method: match cause {
                 Some(Cause::Diverged(_)) | None => Method::Rewind,
@@ -269,41 +295,95 @@ impl Agent<'_> {
             worker: at_work.me().clone(),
             half_done: false,
             old_copy: None,
-            reason: why.to_owned(),
+            // What keeps it from coming back may change, and is not of the data.
+            reason: cause.map_or("a recovery ended half way", Cause::words).to_owned(),
+        };
+        let marker = match home.marker() {
+            // What waits, waits for what was found last.
+            Kept::Missing
+            | Kept::Read(Marker {
+                phase: Phase::Checking | Phase::Starting,
+                half_done: false,
+                ..
+            }) => new,
+            // The same, and what was being done to it is remembered.
+            Kept::Read(Marker { attempt, method, phase, half_done: false, .. }) => {
+                Marker { attempt, method, phase, ..new }
+            }
+            Kept::Read(_) | Kept::Unreadable(_) => return Ok(()),
         };
         at_work.write_marker(&marker).map_err(|error| chain(&error))
     }
 
+    /// Counts the attempt of a worker that was killed, so that the next one waits its time.
+    fn count_abandoned(&self, marker: &Kept<Marker>) {
+        let Kept::Read(marker) = marker else { return };
+        let before = self.attempts();
+        let after = before.with_abandoned(marker, now());
+        if marker.phase == Phase::Checking || after == before {
+            return;
+        }
+        warn!("{}", after.reason);
+        let home = self.recovery();
+        let written = home.take(Duration::ZERO).and_then(|right| right.write_attempts(&after));
+        if let Err(error) = written {
+            warn!("{}", chain(&error));
+        }
+    }
+
+    /// A server that streams, under the marker of a recovery whose worker was killed or gave up after it
+    /// had started it: what is left to do has to be done, or the old data and the kept configuration
+    /// would be there for ever, and meet the next recovery.
+    fn finish_recovery(&mut self, instance: &Instance, marker: &Kept<Marker>) {
+        let streams = matches!(&instance.sql, Sql::Standby(standby) if standby.streams());
+        let whole = matches!(marker, Kept::Read(marker) if !marker.half_done);
+        if streams
+            && whole
+            && self.attempts().wait(now()).is_zero()
+            && self.recovery().at_work() == Known::Known(None)
+        {
+            info!("this node streams: what its recovery has left is finished");
+            if let Err(why) = self.start_worker() {
+                warn!("{why}");
+            }
+        }
+    }
+
     /// The monitor of a node without a server, whose data is being brought back, or waits for that.
-    /// None: no recovery is on record, or the data can follow: then it is simply not running.
+    /// None: no recovery is on record, or the data can follow: then it is simply not running. Also of one
+    /// whose server runs.
     pub fn monitor_recovery(&mut self, instance: &Instance, probe: bool) -> Option<Outcome> {
         let marker = self.recovery().marker();
         if marker == Kept::Missing {
             return None;
         }
-        if instance.process != Process::None {
-            if !probe {
-                self.finish_recovery(&marker, instance);
-            }
-            return None;
-        }
         let degraded = |why: &str| Some(Outcome::because(ExitCode::Degraded, why));
-        match self.recovery().at_work() {
-            Known::Known(Some(_)) => {
+        let at_work = self.recovery().at_work().map(|worker| worker.is_some());
+        match standing(&instance.process, &at_work) {
+            Standing::Other => return None,
+            Standing::Runs => {
+                if !probe {
+                    self.finish_recovery(instance, &marker);
+                }
+                return None;
+            }
+            Standing::AtWork => {
                 if !probe {
                     self.publish_state(REBUILDING);
                 }
                 return degraded(AT_WORK);
             }
-            Known::Unknown(why) => {
+            Standing::Unsure(why) => {
                 warn!("whether a recovery is at work is not known: {why}");
                 return degraded("whether its recovery is at work is not known, see the log");
             }
-            Known::Known(None) => {}
+            Standing::Idle => {}
         }
         if probe {
-            return degraded("its recovery has not ended");
+            // Nobody is at work, and nothing runs: Pacemaker starts it, and `start` goes on from here.
+            return None;
         }
+        self.count_abandoned(&marker);
         let view = match self.view() {
             Known::Known(view) => view,
             Known::Unknown(why) => {
@@ -318,7 +398,8 @@ impl Agent<'_> {
         }
         let upstream = self.find_upstream(&view, &file);
         let cause = self.cause_of(instance, &upstream, &marker)?;
-        match self.way_back(cause.as_ref(), &upstream, instance).0 {
+        let turn = self.turn();
+        match self.way_back(cause.as_ref(), &upstream, instance, turn).0 {
             Way::Recover(method, why) => {
                 info!("this node's data is brought back ({}): {why}", method.word());
                 if let Err(why) = self.start_worker() {
@@ -330,22 +411,10 @@ impl Agent<'_> {
             }
             Way::Wait(why) | Way::Refuse(why) => {
                 self.publish_state(WAITING);
+                self.recovery().say_waits(&why);
                 degraded(&why)
             }
             Way::Follow | Way::MakeTheCheck => None,
-        }
-    }
-
-    /// A standby that streams under a marker: its worker was cut off after its start, or the data could
-    /// follow after all. What is left to do, a worker does.
-    fn finish_recovery(&mut self, marker: &Kept<Marker>, instance: &Instance) {
-        let streams = matches!(&instance.sql, Sql::Standby(standby) if standby.streams());
-        let idle = || self.recovery().at_work() == Known::Known(None);
-        if streams && marker.data_is_whole() && self.attempts().wait(now()).is_zero() && idle() {
-            info!("this standby streams; what its recovery has left is cleared away");
-            if let Err(why) = self.start_worker() {
-                warn!("{why}");
-            }
         }
     }
 
@@ -379,7 +448,8 @@ impl Agent<'_> {
             // By its control file alone it could follow; it was measured when it ran, against this
             // primary, and has not been touched since.
             (_, Kept::Read(marker))
-                if marker.phase == Phase::Checking
+                if marker.phase < Phase::Starting
+                    && marker.reason != Cause::NoData.words()
                     && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
                     && matches!(&instance.data, DataDir::Cluster(control)
                         if control.system_id == marker.system_id)

@@ -10,7 +10,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
-use crate::decide::facts::Instance;
+use crate::decide::facts::{DataDir, Instance};
 use crate::decide::recovery::Marked;
 use crate::decide::start::{Facts, Next, Step, Upstream, next, speaks};
 use crate::ocf::exit_code::ExitCode;
@@ -26,6 +26,11 @@ impl Agent<'_> {
     pub fn start(&mut self) -> Outcome {
         if let Err(error) = self.pg.check_programs() {
             return super::validate::without_programs(&error);
+        }
+        if !self.standalone
+            && let Some(outcome) = self.join_worker()
+        {
+            return outcome;
         }
         if !self.standalone {
             let me = self.me.clone();
@@ -75,6 +80,17 @@ impl Agent<'_> {
                     return Outcome::ok();
                 }
                 Next::Refuse(why) => return Outcome::error(why),
+                // Without a cluster there is nobody to copy.
+                Next::Recover(_) if self.standalone => {
+                    let what = match facts.instance.data {
+                        DataDir::Empty => "is empty",
+                        _ => "does not exist",
+                    };
+                    return Outcome::error(format!(
+                        "pgdata={} {what}: mount it, or make a database there",
+                        facts.pgdata
+                    ));
+                }
                 Next::Recover(cause) => return self.come_back(cause.as_ref(), &facts),
                 Next::Perm(why) => return Outcome::because(ExitCode::Perm, why),
                 Next::Do(step) => {

@@ -1,13 +1,19 @@
 //! Looking at the whole cluster for `pgtwin status`: Pacemaker, the ledger, and every member's
 //! PostgreSQL at once. It changes nothing. Floor 3.
 
+mod own_recovery;
+
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use super::operate::Subject;
+use super::recover::now;
+use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::ledger_file::OwnFile;
 use crate::client::peer::{self, Peer, PeerAnswer};
+use crate::client::recovery_file::RecoveryHome;
+use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
@@ -17,6 +23,8 @@ use crate::ocf::params::RepMode;
 use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, System};
+
+pub use own_recovery::own_recovery;
 
 /// How long the other members together may take to answer, and how long our own instance may.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +46,15 @@ pub fn survey(subject: &Subject) -> Facts {
     let mut local = None;
     let mut names = Known::unknown("no primary answers");
     let system = System;
-    match subject.postgres(&system) {
+    let postgres = subject.postgres(&system);
+    let recovery = {
+        let (resource, me) = (subject.resource(), &subject.me);
+        let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, resource, me);
+        let logs = RecoveryLogs::new(LOG_ROOT, resource);
+        let place = postgres.as_ref().ok().filter(|_| members.contains(me)).map(Postgres::place);
+        own_recovery(&home, &logs, place, now(), &Deadline::after(PATIENCE))
+    };
+    match postgres {
         Err(why) => {
             let why = format!("{} cannot ask it: {why}", subject.me);
             for node in &members {
@@ -96,6 +112,7 @@ pub fn survey(subject: &Subject) -> Facts {
         names,
         standby_names,
         noted: subject.home().cache().warnings.into_values().flatten().collect(),
+        recovery,
         problems,
     }
 }

@@ -12,16 +12,18 @@ use super::operate::Subject;
 use super::recover::{marked, now};
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::ledger_file::OwnFile;
-use crate::client::peer::{self, Peer};
+use crate::client::peer::{self, Peer, PeerAnswer};
 use crate::client::recovery_file::{AtWork, RecoveryHome};
 use crate::client::recovery_log::{Logged, RecoveryLog, RecoveryLogs};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
-use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Outcome, Phase, Progress, Summary};
+use crate::cluster::recovery::{
+    Attempts, Kept, Marker, Method, Outcome, Phase, Progress, Summary, Turn,
+};
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::recovery::work::{self, After, Data, Step, after_failure, finish, plan};
-use crate::decide::recovery::{Marked, Way};
+use crate::decide::recovery::{Check, Marked, Possible, Way};
 use crate::decide::recovery_check;
 use crate::decide::start::{Live, Upstream};
 use crate::postgres::copy_tools::{Copied, WhyNot};
@@ -38,6 +40,8 @@ use crate::sys::utc::Utc;
 
 /// What the worker gets besides the time of a copy: for crash recovery, and until it streams.
 const BESIDES: Duration = Duration::from_mins(30);
+/// How long a source that does not answer is asked whether it still is the primary.
+const FOR_THE_SOURCE: Duration = Duration::from_mins(1);
 /// How long it waits for its turn with the ledger.
 const FOR_ITS_TURN: Duration = Duration::from_secs(30);
 const KEPT_DIR: &str = "kept";
@@ -72,15 +76,33 @@ struct Failure {
 
 impl Failure {
     fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), next_command: "pgtwin status".into() }
+        Self { why: why.into(), next_command: String::new() }
+    }
+
+    /// Where nothing better is known to be done, the log says more.
+    fn or_read(mut self, log: &RecoveryLog) -> Self {
+        if self.next_command.is_empty() {
+            self.next_command = format!("less {}", log.path().display());
+        }
+        self
     }
 }
 
 /// Brings the data of `resource` on this node back, by this order. The error is one line.
-pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), String> {
-    let subject = Subject::find(exec, Some(resource)).map_err(|error| error.to_string())?;
-    let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, subject.resource(), &subject.me);
+pub fn recover(
+    exec: &dyn Exec,
+    resource: &str,
+    node: &NodeName,
+    order: &str,
+) -> Result<(), String> {
+    let home = RecoveryHome::new(STATE_ROOT, RUN_ROOT, resource, node);
+    // First: Pacemaker may take its time, and a monitor that sees nobody at work gives a new order.
     let at_work = home.begin(order).map_err(|error| chain(&error))?;
+    let subject = Subject::find(exec, Some(resource)).map_err(|error| error.to_string())?;
+    if subject.me != *node || subject.resource() != resource {
+        let (is, of) = (&subject.me, subject.resource());
+        return Err(format!("it was started for {resource} on {node}, and this is {is} with {of}"));
+    }
     let before = match home.attempts() {
         Kept::Read(attempts) => attempts,
         Kept::Missing | Kept::Unreadable(_) => Attempts::default(),
@@ -88,13 +110,25 @@ pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), Strin
     let begun = now();
     let before = match home.marker() {
         Kept::Read(marker) if marker.phase != Phase::Checking => {
-            before.with_abandoned(&marker, begun)
+            let counted = before.with_abandoned(&marker, begun);
+            // In writing: who finds this attempt abandoned counts from there.
+            if counted != before
+                && let Err(error) = at_work.write_attempts(&counted)
+            {
+                warn!("{}", chain(&error));
+            }
+            counted
         }
         Kept::Read(_) | Kept::Missing | Kept::Unreadable(_) => before,
     };
     let attempt = before.next_attempt();
-    let logs = RecoveryLogs::new(LOG_ROOT, subject.resource());
-    let log = logs.begin(attempt, begun).map_err(|error| chain(&error))?;
+    let log = RecoveryLogs::new(LOG_ROOT, subject.resource()).begin(attempt, begun);
+    // One that cannot be written keeps no node from coming back.
+    let log = log.or_else(|error| {
+        warn!("{}", chain(&error));
+        RecoveryLogs::new(RUN_ROOT, subject.resource()).begin(attempt, begun)
+    });
+    let log = log.map_err(|error| chain(&error))?;
     let tagged = Tagged::new(exec, at_work.me());
     let logged = Logged::new(&tagged, &log);
     let time = subject.params.basebackup_timeout + BESIDES;
@@ -117,7 +151,7 @@ pub fn recover(exec: &dyn Exec, resource: &str, order: &str) -> Result<(), Strin
         layout: None,
         copied: 0,
     };
-    let result = work.run();
+    let result = work.run().map_err(|failure| failure.or_read(&log));
     let summary = work.summary(&subject, &result);
     if let Err(error) = log.result(&summary) {
         warn!("{}", chain(&error));
@@ -156,7 +190,8 @@ impl Work<'_, '_> {
         let Some(cause) = self.agent.cause_of(&instance, &upstream, &marker) else {
             return Err(Failure::new("the data can follow as it is: start brings it up"));
         };
-        let (way, seen) = self.agent.way_back(cause.as_ref(), &upstream, &instance);
+        // Whether it is time was judged by who has started this.
+        let (way, seen) = self.agent.way_back(cause.as_ref(), &upstream, &instance, Turn::Now);
         match way {
             Way::Recover(method, why) => (self.method, self.reason) = (method, why),
             Way::Wait(why) | Way::Refuse(why) => return Err(Failure::new(why)),
@@ -189,8 +224,9 @@ impl Work<'_, '_> {
         for step in steps {
             let Err(failure) = self.step(step, facts, seen) else { continue };
             self.log.note(&format!("{step:?} failed: {}", failure.why));
-            let check = seen.map(recovery_check::check);
-            let possible = check.is_some_and(|check| check.against_rebuild().is_none());
+            let marked = marked(&self.home.marker());
+            let check = seen.map(|seen| Check::of(&recovery_check::check(seen), &marked));
+            let possible = check.is_some_and(|check| check.rebuild == Possible::Yes);
             return match after_failure(&facts, step, possible) {
                 After::Rebuild => {
                     self.method = Method::Rebuild;
@@ -213,6 +249,10 @@ impl Work<'_, '_> {
         match sql {
             Sql::Standby(standby) if standby.streams() && !self.half_done => {}
             _ => return Err(Failure::new("PostgreSQL runs: nothing is done to its data")),
+        }
+        "what an earlier attempt has left is finished".clone_into(&mut self.reason);
+        if let Kept::Read(marker) = self.home.marker() {
+            self.method = marker.method;
         }
         let facts = work::Facts {
             method: Method::Rebuild,
@@ -246,14 +286,26 @@ impl Work<'_, '_> {
                 self.agent.pg.recover_single_user(&deadline).map_err(Failure::new)
             }
             Step::KeepConfiguration => {
-                let there = matches!(self.agent.pg.data_dir(), DataDir::Cluster(_));
-                let kept =
-                    if there { own_files::keep(self.agent.pg.place(), &kept) } else { Ok(()) };
-                kept.map_err(|error| Failure::new(chain(&error)))
+                if !matches!(self.agent.pg.data_dir(), DataDir::Cluster(_)) {
+                    return Ok(());
+                }
+                // As long as the data is this node's own, an earlier attempt has kept nothing that is
+                // not there as well, and somebody may have changed it since.
+                let discarded = if self.half_done { Ok(()) } else { own_files::discard(&kept) };
+                discarded
+                    .and_then(|()| own_files::keep(self.agent.pg.place(), &kept))
+                    .map_err(|error| Failure::new(chain(&error)))
             }
-            Step::EnsureSlot => self.ensure_slot(seen),
-            Step::Rewind => self.rewind(&kept),
-            Step::Copy => self.copy(&kept, facts.keep_old, seen),
+            Step::EnsureSlot => self.prove_source().and_then(|()| self.ensure_slot(seen)),
+            Step::Rewind => match self.prove_source() {
+                Ok(()) => self.rewind(&kept),
+                Err(failure) => {
+                    self.mark(false, Phase::Rewinding)?;
+                    Err(failure)
+                }
+            },
+            // What was copied of a server that has stepped down meanwhile never takes the old data's place.
+            Step::Copy => self.copy(&kept, facts.keep_old, seen).and_then(|()| self.prove_source()),
             Step::Swap => {
                 let layout = self.layout.clone().ok_or_else(|| {
                     Failure::new("where the new data is to go is not on record any more")
@@ -334,6 +386,40 @@ impl Work<'_, '_> {
     fn node(&self) -> Result<NodeName, Failure> {
         let live = self.source.as_ref().ok_or_else(|| Failure::new("there is no primary"))?;
         Ok(live.node.clone())
+    }
+
+    /// The source still is what it was when it was chosen: a primary on the same timeline. One that was
+    /// demoted and promoted again meanwhile is on another.
+    fn prove_source(&self) -> Result<(), Failure> {
+        let live = self.source.as_ref().ok_or_else(|| Failure::new("there is no primary"))?;
+        let peer = self.agent.peer(&live.node);
+        let until = self.agent.deadline.within(FOR_THE_SOURCE);
+        loop {
+            let limit = until.bounded(Duration::from_secs(10)).max(Duration::from_secs(1));
+            let why = match self.agent.pg.identify_peer(&peer, limit) {
+                PeerAnswer::Primary(is) if is.system_id != live.system_id => {
+                    return Err(Failure::new(format!("another database answers at {}", live.node)));
+                }
+                PeerAnswer::Primary(is) if is.timeline != live.line.timeline() => {
+                    return Err(Failure::new(format!(
+                        "{} was promoted anew since it was chosen as the source",
+                        live.node
+                    )));
+                }
+                PeerAnswer::Primary(_) => return Ok(()),
+                PeerAnswer::Standby(_) => {
+                    return Err(Failure::new(format!("{} is not the primary any more", live.node)));
+                }
+                other => other.to_string(),
+            };
+            if until.expired() {
+                return Err(Failure::new(format!(
+                    "whether {} still is the primary is not known: {why}",
+                    live.node
+                )));
+            }
+            until.sleep(Duration::from_secs(1));
+        }
     }
 
     fn source(&self) -> Result<Peer, Failure> {
@@ -476,7 +562,6 @@ impl Work<'_, '_> {
     }
 
     fn await_streaming(&mut self) -> Result<(), Failure> {
-        let node = self.node()?;
         loop {
             let bound = self.agent.deadline.within(Duration::from_secs(5));
             let now = self.agent.pg.look(&bound);
@@ -492,15 +577,12 @@ impl Work<'_, '_> {
             }
         }
         self.in_turn(|agent| {
-            let view = agent.view();
-            if let Known::Known(view) = &view {
+            if let Known::Known(view) = agent.view() {
                 // pg_rewind empties pg_replslot, and a copy has none: what the others need is kept here
                 // from now on, and not from the next care on.
-                let members = agent.members(view);
+                let members = agent.members(&view);
                 agent.ensure_slots(&members);
             }
-            let cib = view.and_then(|view| view.ledger());
-            agent.note_followed(cib, &node);
             if let OwnFile::Read(own) = agent.home.read() {
                 agent.publish_ack(&own, true);
             }

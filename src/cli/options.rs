@@ -42,14 +42,16 @@ enum Command {
     Recover(recover::Options),
 }
 
-/// The names of the operator's commands.
+/// The names of the commands for people.
 pub(super) fn commands() -> Vec<String> {
-    Options::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    let command = Options::command();
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
 }
 
-/// Whether this is an operator's command.
+/// Whether this is a command, and no action of the agent.
 pub(super) fn is_command(word: &str) -> bool {
-    word == "help" || commands().iter().any(|name| name == word)
+    word == "help" || Options::command().get_subcommands().any(|command| command.get_name() == word)
 }
 
 /// Runs what the command line says; a mistake in it is told and exits with 2.

@@ -4,6 +4,8 @@ use clap::Args;
 
 use super::{End, say};
 use crate::agent::worker;
+use crate::cluster::node::NodeName;
+use crate::ocf::env::ResourceName;
 use crate::sys::exec::System;
 
 /// Bring this node's data back, by an order of the agent
@@ -11,14 +13,17 @@ use crate::sys::exec::System;
 pub(super) struct Options {
     /// The resource.
     #[arg(long)]
-    resource: String,
+    resource: ResourceName,
+    /// This node.
+    #[arg(long)]
+    node: NodeName,
     /// The order.
     #[arg(long)]
     order: String,
 }
 
 pub(super) fn run(options: &Options) -> End {
-    match worker::recover(&System, &options.resource, &options.order) {
+    match worker::recover(&System, options.resource.as_str(), &options.node, &options.order) {
         Ok(()) => End::Ok,
         Err(why) => {
             say::problem(format_args!("{why}"));

@@ -16,6 +16,7 @@ use crate::sys::chain;
 use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::detach::{self, DetachError, EndError, Liveness};
 use crate::sys::files::{self, FileError, Lock, Seen};
+use crate::sys::log::one_line;
 
 const MARKER: &str = "recovery";
 const ATTEMPTS: &str = "attempts";
@@ -23,7 +24,9 @@ const PROGRESS: &str = "recovery.json";
 const LOCK: &str = "recovery.lock";
 const WORKER: &str = "recovery.worker";
 const ORDER: &str = "recovery.order";
+const WAITS: &str = "recovery.waits";
 const MAX_BYTES: u64 = 64 * 1024;
+const WAITS_BYTES: usize = 4000;
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where a member keeps what it knows of its recoveries.
@@ -94,9 +97,34 @@ impl RecoveryHome {
         read(&self.state.join(ATTEMPTS), |text| Attempts::parse(text, &self.resource, &self.node))
     }
 
+    /// What a person types to have it tried again, after attempts that were given up.
+    pub fn again(&self) -> String {
+        format!("rm {}", self.state.join(ATTEMPTS).display())
+    }
+
     /// Reads how far the worker is.
     pub fn progress(&self) -> Kept<Progress> {
         read(&self.run.join(PROGRESS), |text| serde_json::from_str(text))
+    }
+
+    /// Reads what is waited for.
+    pub fn waits(&self) -> Kept<String> {
+        read(&self.run.join(WAITS), |text| Ok::<_, NotUnderstood>(text.trim_end().to_owned()))
+    }
+
+    /// Keeps what is waited for, for people. Failing to is no error.
+    pub fn say_waits(&self, why: &str) {
+        let text = format!("{}\n", one_line(why, WAITS_BYTES));
+        if self.waits() == Kept::Read(text.trim_end().to_owned()) {
+            return;
+        }
+        let written = self.ensure_run().and_then(|()| {
+            files::write_volatile(&self.run, WAITS, text.as_bytes(), 0o640)
+                .map_err(RecoveryFileError::File)
+        });
+        if let Err(error) = written {
+            tracing::debug!("{}", chain(&error));
+        }
     }
 
     /// Reads who holds the lock, or held it when it was killed.
@@ -213,7 +241,7 @@ impl RecoveryHome {
     /// Removes what only holds while somebody is at work. Failing to is no error: the process that is
     /// named there is gone, or has no lock.
     fn forget(&self) {
-        for name in [WORKER, PROGRESS] {
+        for name in [WORKER, PROGRESS, WAITS] {
             if let Err(error) = files::remove_durably(&self.run, name) {
                 tracing::debug!("{}", chain(&error));
             }

@@ -111,6 +111,19 @@ impl RecoveryLogs {
         Ok(RecoveryLog { dir: self.dir.clone(), name, path, file, lost: AtomicU64::new(0) })
     }
 
+    /// The log of the newest attempt.
+    pub fn newest(&self) -> Kept<PathBuf> {
+        match self.names() {
+            Ok(names) => {
+                let logs = names.iter().filter(|name| name.strip_suffix(".log").is_some());
+                let newest = logs.max_by_key(|name| Attempt::of(name));
+                newest.map_or(Kept::Missing, |name| Kept::Read(self.dir.join(name)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Kept::Missing,
+            Err(e) => Kept::Unreadable(format!("{}: {e}", self.dir.display())),
+        }
+    }
+
     /// The summary of the newest attempt that has one.
     pub fn last_summary(&self) -> Kept<Summary> {
         let names = match self.names() {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::node::NodeName;
 
-pub use attempts::{Attempts, pause};
+pub use attempts::{Attempts, MOST, Turn, pause};
 pub use text::NotUnderstood;
 
 /// How a node's data is brought back.

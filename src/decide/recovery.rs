@@ -9,8 +9,9 @@
 pub mod work;
 
 use crate::cluster::known::Known;
-use crate::cluster::recovery::Method;
-use crate::decide::recovery_check::{self, Finding, Kind};
+use crate::cluster::recovery::{Attempts, Method, Turn};
+use crate::decide::facts::Process;
+use crate::decide::recovery_check::{self, Closes, Finding, Kind};
 use crate::decide::start::{Upstream, foreign};
 
 /// Why this node's data cannot follow the primary as it is.
@@ -112,14 +113,20 @@ pub struct Check {
 }
 
 impl Check {
-    /// What the findings leave open.
+    /// What the findings leave open. What stands at PGDATA is of no account where it is known to be half
+    /// done: without its `PG_VERSION`, or with half a control file, it looks like nothing of ours.
     #[must_use]
-    pub fn of(found: &recovery_check::Check) -> Self {
+    pub fn of(found: &recovery_check::Check, marked: &Marked) -> Self {
         let rewind = match found.findings.iter().find(|one| rules_out_a_rewind(one.kind)) {
             Some(finding) => Possible::Never(finding.to_string()),
             None => possible(found.against_rewind()),
         };
-        Self { rewind, rebuild: possible(found.against_rebuild()) }
+        let ruin = matches!(marked, Marked::HalfDone { .. });
+        let against = found
+            .findings
+            .iter()
+            .find(|one| one.closes != Closes::Rewind && !(ruin && one.kind == Kind::Unusable));
+        Self { rewind, rebuild: possible(against) }
     }
 }
 
@@ -167,8 +174,12 @@ pub struct Facts {
     pub upstream_is_me: bool,
     /// Where the directory lies.
     pub mount: Mount,
-    /// Seconds until the next attempt is due, after attempts that failed.
-    pub pause: u64,
+    /// The attempts that failed in a row.
+    pub failed: Attempts,
+    /// Whether the next one is due.
+    pub turn: Turn,
+    /// What a person types to have it tried again.
+    pub again: String,
     /// A rewind failed since the data was whole last.
     pub rewind_failed: bool,
     /// The check; none when it was not made yet.
@@ -188,6 +199,35 @@ pub enum Way {
     Wait(String),
     /// It is not this node's to recover: a person decides.
     Refuse(String),
+}
+
+/// What a monitor makes of a node with a marker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A worker is at work.
+    AtWork,
+    /// Nobody is at work, and no server runs.
+    Idle,
+    /// A server runs.
+    Runs,
+    /// No server runs, and whether a worker is at work is not known.
+    Unsure(String),
+    /// What there is of a server is no business of recoveries.
+    Other,
+}
+
+/// Where a recovery stands, from the processes of the instance and whether a worker is at work.
+#[must_use]
+pub fn standing(process: &Process, at_work: &Known<bool>) -> Standing {
+    match (process, at_work) {
+        // Crash recovery in single-user mode looks like processes that have lost their postmaster.
+        (Process::None | Process::Orphans(_), Known::Known(true)) => Standing::AtWork,
+        (Process::None, Known::Known(false)) => Standing::Idle,
+        (Process::None, Known::Unknown(why)) => Standing::Unsure(why.clone()),
+        (Process::Running { .. }, _) => Standing::Runs,
+        (Process::Orphans(_), Known::Known(false) | Known::Unknown(_))
+        | (Process::Unknown(_), _) => Standing::Other,
+    }
 }
 
 /// Which way back.
@@ -228,8 +268,23 @@ pub fn way(facts: &Facts) -> Way {
     if let Some(why) = of.and_then(|system_id| foreign_system(system_id, live)) {
         return Way::Refuse(why);
     }
-    if facts.pause > 0 {
-        return Way::Wait(format!("{cause}; the next attempt is in {} s", facts.pause));
+    // What does not change from one look to the next: each change is a new result for Pacemaker. When
+    // the next attempt is due, status says.
+    let Attempts { failed, reason, .. } = &facts.failed;
+    match facts.turn {
+        Turn::Now => {}
+        Turn::At(_) => {
+            return Way::Wait(format!(
+                "attempt {failed} to bring its data back failed, and another one follows: {reason} \
+                 ({cause})"
+            ));
+        }
+        Turn::Over => {
+            return Way::Wait(format!(
+                "given up after {failed} attempts; to try again: {}; the last failed: {reason} ({cause})",
+                facts.again
+            ));
+        }
     }
     let Some(check) = &facts.check else { return Way::MakeTheCheck };
     match method(facts, check) {

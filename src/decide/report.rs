@@ -5,6 +5,7 @@
 
 mod configuration;
 mod ledger;
+mod recovery;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod warnings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use recovery::{OldCopy, Recovery};
 pub use text::wrapped;
 
 use crate::cluster::cib::{Cib, Setting};
@@ -109,6 +111,8 @@ pub struct Facts {
     pub standby_names: BTreeMap<NodeName, StandbyName>,
     /// What this node has warned of in its log and what still holds, one line each.
     pub noted: Vec<String>,
+    /// What this node has written of its recoveries.
+    pub recovery: Recovery,
     /// What went wrong on the way, one line each.
     pub problems: Vec<String>,
 }
@@ -172,6 +176,7 @@ pub fn report(facts: &Facts) -> Report {
         lines.push(("Address", configuration::address(facts, vip, &mut warnings)));
     }
     configuration::clone(facts, &mut warnings);
+    lines.extend(recovery::lines(facts, &mut warnings));
     warnings::members(facts, &mut warnings);
     warnings::primary(facts, &mut warnings);
     warnings::failures(facts, &mut warnings);

@@ -254,7 +254,7 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
     (live.knows_our_promotion == Some(false)).then(|| {
         format!(
             "this node's data is of a promotion that the primary {} does not descend from (two \
-             promotions on one timeline number); replace it by a pg_basebackup of the primary",
+             promotions on one timeline number)",
             live.node
         )
     })
@@ -276,11 +276,11 @@ pub fn parted(position: &Position, live: &Live) -> Option<String> {
     }
 }
 
-/// Pacemaker shows the first 128 bytes of a reason: both positions stand before the remedy.
+/// Pacemaker shows the first 128 bytes of a reason: both positions stand first.
 pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
     format!(
-        "data diverged: timeline {timeline} at {lsn}, primary {} timeline {} at {}; pg_rewind or \
-         pg_basebackup it (the primary's line: {})",
+        "data diverged: timeline {timeline} at {lsn}, primary {} timeline {} at {} (the primary's line: \
+         {})",
         live.node,
         live.line.timeline(),
         live.lsn,

@@ -118,7 +118,8 @@ impl ExitCode {
                  is not writable."
             }
             Self::Degraded => {
-                "The standby runs, but needs attention: it does not stream, there is no primary and \
+                "The standby runs, but needs attention: its data is being brought back or waits for \
+                 that (nothing runs then), it does not stream, there is no primary and \
                  it may not become one, a parameter is malformed, or (from validate-pghba) a line \
                  in pg_hba.conf is missing."
             }
@@ -204,7 +205,7 @@ impl ExitCode {
             Self::FailedPromoted => {
                 "See `pgtwin status` for who took over, and PostgreSQL's own log for the cause. \
                  Pacemaker starts the instance again, and it follows the new primary if its data \
-                 fits; else `start` fails, and its reason says what to do."
+                 fits, and else it is brought back: see docs/recovery.md."
             }
             Self::Degraded | Self::DegradedPromoted => {
                 "Read the exit reason in crm_mon -1 and `pgtwin status`, at leisure: the service \

@@ -10,6 +10,7 @@ pub mod data_dir;
 pub mod instance;
 pub mod layout;
 pub mod look;
+pub mod old_copies;
 pub mod own_files;
 pub mod passfile;
 pub mod rebuild;

@@ -152,6 +152,7 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                 attached: false,
                 position: None,
                 out_of_time: false,
+                mount: pgtwin::decide::recovery::Mount::InPlace,
                 marked: Marked::Nothing,
                 parted: None,
                 left_off: Some(Position {

@@ -9,3 +9,4 @@ mod ending;
 mod proof;
 mod rig;
 mod starting;
+mod status;

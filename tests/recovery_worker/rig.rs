@@ -87,6 +87,22 @@ impl Drop for Rig {
     }
 }
 
+/// What a worker of these tests writes before it begins.
+pub fn marker_of(worker: &WorkerId) -> Marker {
+    Marker {
+        attempt: 1,
+        method: Method::Rebuild,
+        phase: Phase::Copying,
+        source: "n2".parse().unwrap(),
+        system_id: 7,
+        begun: 1_700_000_000,
+        worker: worker.clone(),
+        half_done: true,
+        old_copy: None,
+        reason: "a test".into(),
+    }
+}
+
 pub fn home_in(root: &Path) -> RecoveryHome {
     let at = |name: &str| root.join(name).display().to_string();
     RecoveryHome::new(&at("state"), &at("run"), "pg", &"n1".parse().unwrap())
@@ -162,19 +178,7 @@ fn helper_that_is_a_worker() {
             return;
         }
     };
-    let marker = Marker {
-        attempt: 1,
-        method: Method::Rebuild,
-        phase: Phase::Copying,
-        source: "n2".parse().unwrap(),
-        system_id: 7,
-        begun: 1_700_000_000,
-        worker: at_work.me().clone(),
-        half_done: true,
-        old_copy: None,
-        reason: "a test".into(),
-    };
-    at_work.write_marker(&marker).unwrap();
+    at_work.write_marker(&marker_of(at_work.me())).unwrap();
     let told = env("PGTWIN_TEST_TOLD");
     let script = Cmd::new("sh")
         .args(["-c", &env("PGTWIN_TEST_SCRIPT")])

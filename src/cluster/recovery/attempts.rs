@@ -17,6 +17,20 @@ pub struct Attempts {
     pub next_command: String,
 }
 
+/// After so many failures in a row nothing is tried any more, until somebody says so.
+pub const MOST: u32 = 10;
+
+/// Whose turn it is after attempts that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The next attempt may begin.
+    Now,
+    /// It may begin then, in seconds of the epoch.
+    At(i64),
+    /// A person's: there were [`MOST`].
+    Over,
+}
+
 /// How long to wait after so many failures in a row.
 pub fn pause(failed: u32) -> Duration {
     Duration::from_secs(match failed {
@@ -42,10 +56,11 @@ impl Attempts {
     }
 
     /// The attempt of this marker ended without a word (its worker was killed, the machine fell): it
-    /// counts as a failure, once, however often it is found.
+    /// counts as a failure, once, however often it is found. Where more attempts are missing than this
+    /// one, somebody has removed the record, to begin anew.
     #[must_use]
     pub fn with_abandoned(&self, marker: &Marker, now: i64) -> Self {
-        if self.failed >= marker.attempt {
+        if marker.attempt != self.next_attempt() {
             return self.clone();
         }
         Self {
@@ -64,6 +79,17 @@ impl Attempts {
     /// The number of the next attempt, from 1.
     pub fn next_attempt(&self) -> u32 {
         self.failed.saturating_add(1)
+    }
+
+    /// Whether, and when, there is a next attempt.
+    pub fn turn(&self, now: i64) -> Turn {
+        if self.failed >= MOST {
+            Turn::Over
+        } else if self.wait(now).is_zero() {
+            Turn::Now
+        } else {
+            Turn::At(self.next_at())
+        }
     }
 
     /// When the next attempt may begin, in seconds of the epoch.

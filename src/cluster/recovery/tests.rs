@@ -170,6 +170,24 @@ fn the_next_attempt_begins_when_the_pause_is_over() {
 }
 
 #[test]
+fn after_the_last_attempt_it_is_a_persons_turn() {
+    let failed = |times| Attempts { failed: times, failed_at: 1000, ..Attempts::default() };
+    for (attempts, now, turn) in [
+        (Attempts::default(), 1000, Turn::Now),
+        (failed(1), 1009, Turn::At(1010)),
+        (failed(1), 1010, Turn::Now),
+        (failed(MOST - 1), 2799, Turn::At(2800)),
+        (failed(MOST - 1), 2800, Turn::Now),
+        (failed(MOST), 2800, Turn::Over),
+        (failed(u32::MAX), i64::MAX, Turn::Over),
+        // Not even by a clock that was set back.
+        (failed(MOST), 0, Turn::Over),
+    ] {
+        assert_eq!(attempts.turn(now), turn, "{attempts:?} at {now}");
+    }
+}
+
+#[test]
 fn failures_are_counted_and_one_without_a_word_only_once() {
     let first = Attempts::default().failed_again(100, "no route to n2", "ping n2");
     let second = first.failed_again(200, "disk full", "df");
@@ -180,6 +198,10 @@ fn failures_are_counted_and_one_without_a_word_only_once() {
     assert_eq!((found.failed, found.failed_at), (3, 300));
     assert!(found.reason.contains("rebuild from n2") && found.reason.contains("copying"));
     assert_eq!(found.with_abandoned(&marker(), 400), found);
+    let removed = Attempts::default();
+    assert_eq!(removed.with_abandoned(&marker(), 300), removed, "somebody begins anew");
+    let first = Marker { attempt: 1, ..marker() };
+    assert_eq!(removed.with_abandoned(&first, 300).failed, 1);
     let most = Attempts { failed: u32::MAX, ..Attempts::default() };
     assert_eq!((most.failed_again(1, "", "").failed, most.next_attempt()), (u32::MAX, u32::MAX));
 }

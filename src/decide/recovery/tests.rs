@@ -29,7 +29,9 @@ fn facts() -> Facts {
         upstream: live(),
         upstream_is_me: false,
         mount: Mount::InPlace,
-        pause: 0,
+        failed: Attempts::default(),
+        turn: Turn::Now,
+        again: "rm /var/lib/pgtwin/db/attempts".into(),
         rewind_failed: false,
         check: Some(Check { rewind: Possible::Yes, rebuild: Possible::Yes }),
     }
@@ -124,9 +126,48 @@ fn an_unmounted_directory_is_not_written_to() {
 
 #[test]
 fn attempts_keep_their_pause_and_the_check_comes_before_them() {
-    let early = Facts { pause: 30, check: None, ..facts() };
-    assert!(matches!(way(&early), Way::Wait(why) if why.contains("30 s")));
+    let failed = Attempts::default().failed_again(1000, "no route to n2", "less log");
+    let early = Facts { failed: failed.clone(), turn: Turn::At(1010), check: None, ..facts() };
+    assert_eq!(
+        way(&early),
+        Way::Wait(
+            "attempt 1 to bring its data back failed, and another one follows: no route to n2 (data \
+             diverged)"
+                .into()
+        )
+    );
+    let over = Facts { turn: Turn::Over, ..early.clone() };
+    let Way::Wait(why) = way(&over) else { panic!("it goes on") };
+    // What Pacemaker keeps of it: the first 128 bytes.
+    let shown: String = why.chars().take(128).collect();
+    assert!(shown.contains("to try again: rm /var/lib/pgtwin/db/attempts; "), "{why}");
+    assert!(why.contains("no route to n2") && why.contains("data diverged"), "{why}");
+    let due = Facts { turn: Turn::Now, ..early };
+    assert_eq!(way(&due), Way::MakeTheCheck);
     assert_eq!(way(&Facts { check: None, ..facts() }), Way::MakeTheCheck);
+}
+
+#[test]
+fn a_worker_in_single_user_mode_is_not_taken_for_a_server_without_its_postmaster() {
+    let (yes, no) = (Known::Known(true), Known::Known(false));
+    let unknown = || Known::unknown("no /proc");
+    let running = || Process::Running { pid: 7, stopped: false };
+    for (process, at_work, expected) in [
+        (Process::None, yes.clone(), Standing::AtWork),
+        (Process::None, no.clone(), Standing::Idle),
+        (Process::None, unknown(), Standing::Unsure("no /proc".into())),
+        (Process::Orphans(vec![7]), yes.clone(), Standing::AtWork),
+        (Process::Orphans(vec![7]), no.clone(), Standing::Other),
+        (Process::Orphans(vec![7]), unknown(), Standing::Other),
+        (running(), yes.clone(), Standing::Runs),
+        (running(), no.clone(), Standing::Runs),
+        (running(), unknown(), Standing::Runs),
+        (Process::Unknown("x".into()), yes, Standing::Other),
+        (Process::Unknown("x".into()), no, Standing::Other),
+        (Process::Unknown("x".into()), unknown(), Standing::Other),
+    ] {
+        assert_eq!(standing(&process, &at_work), expected, "{process:?} {at_work:?}");
+    }
 }
 
 #[test]
@@ -140,7 +181,7 @@ fn what_can_be_mended_waits_and_what_cannot_goes_the_other_way() {
             advice: Advice::new("what", "remedy"),
         });
         let Check { rewind, rebuild } =
-            Check::of(&recovery_check::Check { findings: findings.collect() });
+            Check::of(&recovery_check::Check { findings: findings.collect() }, &Marked::Whole);
         let word = |possible: &Possible| match possible {
             Possible::Yes => "yes",
             Possible::NotNow(_) => "not now",
@@ -159,5 +200,36 @@ fn what_can_be_mended_waits_and_what_cannot_goes_the_other_way() {
         (&[(Kind::NotLetIn(Login::Postgres), Both), (Kind::NoHints, Rewind)], ("never", "not now")),
     ] {
         assert_eq!(check(found), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn what_a_recovery_has_left_half_done_does_not_stand_in_its_own_way() {
+    use crate::decide::recovery_check::Closes::Both;
+    use crate::decide::source::Advice;
+    let found = |kinds: &[Kind]| recovery_check::Check {
+        findings: kinds
+            .iter()
+            .map(|kind| Finding {
+                kind: *kind,
+                closes: Both,
+                advice: Advice::new("it holds base but no PG_VERSION", "look"),
+            })
+            .collect(),
+    };
+    let half_done = Marked::HalfDone { system_id: 7 };
+    let unreadable = || Marked::Unreadable("rubbish".into());
+    for (kinds, marked, expected) in [
+        (&[Kind::Unusable][..], half_done.clone(), Some(Method::Rebuild)),
+        (&[Kind::Unusable, Kind::TooFull], half_done.clone(), None),
+        (&[Kind::OtherSystem], half_done, None),
+        // Nobody says that this is ours.
+        (&[Kind::Unusable], unreadable(), None),
+        (&[Kind::Unusable], Marked::Whole, None),
+        (&[Kind::Unusable], Marked::Nothing, None),
+    ] {
+        let check = Some(Check::of(&found(kinds), &marked));
+        let facts = Facts { marked: marked.clone(), check, ..facts() };
+        assert_eq!(recovers(&way(&facts)), expected, "{kinds:?} {marked:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Row, Server, WAITING, bytes};
+use super::{Facts, Row, Server, WAITING, bytes, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{NodeState, Role};
@@ -85,7 +85,9 @@ fn runs_not(facts: &Facts, node: &NodeName) -> bool {
     match facts.servers.get(node) {
         Some(Server::Absent(_)) => match facts.status.node_state(node) {
             NodeState::OfflineClean => true,
-            NodeState::OnlineMember => facts.role(node).is_none(),
+            NodeState::OnlineMember => {
+                facts.role(node).is_none() || recovery::is_under_way(facts, node)
+            }
             NodeState::OfflineUnclean | NodeState::Pending | NodeState::Unknown => false,
         },
         Some(Server::Primary(..) | Server::Standby(..) | Server::Silent(_)) | None => false,

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod configuration;
+mod recovery;
 mod warnings;
 
 use std::collections::BTreeMap;
 
-use super::{Facts, OwnLedger, Server, WIDTH, bytes, report, wrapped};
+use super::{Facts, OwnLedger, Recovery, Server, WIDTH, bytes, report, wrapped};
 use crate::cluster::cib::{Cib, CloneOf, NodeStateEntry, Operation, Primitive, Setting, Settings};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
@@ -137,6 +138,8 @@ fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
     }
 }
 
+/// In seconds of the epoch.
+const NOW: i64 = 1_700_000_000;
 const AT: Lsn = Lsn(0x500_0148);
 const VOTES: &str = "ANY 1 (\"n2\",\"n3\")";
 
@@ -198,6 +201,7 @@ fn healthy() -> Facts {
         names: Known::Known(VOTES.into()),
         standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
         noted: Vec::new(),
+        recovery: Recovery::none(NOW),
         problems: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What somebody should look at, in words. Floor 1.
 
-use super::{Facts, Server, WAITING, enumerate};
+use super::{Facts, Server, WAITING, enumerate, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::topology::{FenceHistory, FenceOutcome, NodeState, Quorum, Role};
 use crate::ocf::params::FencingPolicy;
@@ -173,6 +173,7 @@ fn online(facts: &Facts, node: &crate::cluster::node::NodeName, warnings: &mut V
     } else if facts.role(node).is_none() {
         warnings.push(format!("{}'s instance on {node} is stopped", facts.resource));
     }
+    warnings.extend(recovery::of_another(facts, node));
     let blocked = facts
         .status
         .instances_of(&facts.resource)
@@ -185,6 +186,7 @@ fn online(facts: &Facts, node: &crate::cluster::node::NodeName, warnings: &mut V
         && let Some(name) = facts.standby_names.get(node)
         && node != &facts.me
         && facts.role(node) == Some(&Role::Unpromoted)
+        && !recovery::is_under_way(facts, node)
         && !local
             .walsenders
             .iter()

@@ -375,13 +375,14 @@ pub const TABLE: &[Spec] = &[
         kind: Kind::Boolean,
         default: Some("true"),
         reloadable: true,
-        short: "Keep the old data during a rebuild",
-        long: "Whether the old data directory of a node is kept until its rebuild has succeeded. \
-               true needs room for both on the disk, and leaves a way back. false removes the old \
-               data once the primary is proven to be reachable and fit to copy from; until the \
-               copy is complete this node has nothing to offer.\n\n\
-               Set it to false only where the disk can't hold both. It is for the rebuild that this \
-               version does not make yet.",
+        short: "Keep the old data after a rebuild",
+        long: "Whether the old data of a node is kept as PGDATA.backup.TIMESTAMP after a rebuild. The \
+               copy is made beside the old data in any case, and that is not touched before it is \
+               whole: the disk has to hold both meanwhile. With true the old data stays beside the \
+               new, only the newest of them, until it is removed by hand or by the next rebuild; \
+               with false it is removed when the new data streams.\n\n\
+               Where the data directory, pg_wal or a tablespace is a mount point of its own, the old \
+               data is not kept, for it would lie inside and be copied by every standby.",
         set: |p, text| value::boolean(text).map(|v| p.backup_before_basebackup = v),
         ..ROW
     },
@@ -395,8 +396,9 @@ pub const TABLE: &[Spec] = &[
         long: "How long one pg_basebackup may take before it is given up and tried again. It runs \
                in the background and is not bound to the timeout of start.\n\n\
                Size of the data divided by what the network and the disks carry, times two, is a \
-               sensible value: a terabyte at 200 MB a second takes 5000 seconds, so 10000. It is \
-               for the rebuild that this version does not make yet.",
+               sensible value: a terabyte at 200 MB a second takes 5000 seconds, so 10000. A whole \
+               attempt, with a rewind, crash recovery and the wait until it streams, may take half \
+               an hour longer.",
         set: |p, text| value::seconds(text, &(1..=604_800)).map(|v| p.basebackup_timeout = v),
         ..ROW
     },
