@@ -11,9 +11,12 @@ use crate::client::peer::{Peer, PeerAnswer};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
+use crate::decide::source::Login;
 use crate::decide::start::{Live, Upstream};
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
+use crate::postgres::refusal::Refusal;
+use crate::runtime::instance::recovery_facts::Provider;
 
 impl Agent<'_> {
     /// A member as a server to log in to, as the replication user.
@@ -74,6 +77,13 @@ impl Agent<'_> {
         let identity = match self.pg.identify_peer(&peer, limit) {
             PeerAnswer::Primary(identity) => identity,
             PeerAnswer::Standby(_) => return Ok(None),
+            PeerAnswer::AuthFailed(words) => {
+                let slot = self.own_slot();
+                let provider = Provider { node: node.as_str(), peer: &peer, slot: &slot };
+                let server = self.pg.server(&provider);
+                let advice = server.not_let_in(Login::Replication, &Refusal::of(&words));
+                return Err(advice.to_string());
+            }
             other => return Err(other.to_string()),
         };
         let line = if identity.timeline.0 == 1 {

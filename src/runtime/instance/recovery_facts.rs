@@ -134,7 +134,8 @@ impl Postgres<'_> {
         source::ask(self.exec, &psql, provider.peer, &question, limit)
     }
 
-    fn server(&self, provider: &Provider<'_>) -> Server {
+    /// The server that is asked, for words about it.
+    pub fn server(&self, provider: &Provider<'_>) -> Server {
         let peer = provider.peer;
         Server {
             node: provider.node.to_owned(),
