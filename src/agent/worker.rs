@@ -46,6 +46,8 @@ const FOR_THE_SOURCE: Duration = Duration::from_mins(1);
 const FOR_ITS_TURN: Duration = Duration::from_secs(30);
 const KEPT_DIR: &str = "kept";
 const LAYOUT: &str = "layout";
+/// The promotion that the copy is of, as long as the layout is on record.
+const COPY_OF: &str = "copy-of";
 
 /// One attempt.
 struct Work<'a, 'b> {
@@ -60,8 +62,10 @@ struct Work<'a, 'b> {
     phase: Phase,
     half_done: bool,
     source: Option<Live>,
-    /// The promotion of the source: of this the new data is.
+    /// Of this the new data is.
     promotion: Option<PromotionId>,
+    /// The promotion of the primary now: of this is whatever is copied from now on.
+    present_promotion: Option<PromotionId>,
     begun: i64,
     reason: String,
     layout: Option<Layout>,
@@ -146,6 +150,7 @@ pub fn recover(
         half_done: false,
         source: None,
         promotion: None,
+        present_promotion: None,
         begun,
         reason: String::new(),
         layout: None,
@@ -181,7 +186,8 @@ impl Work<'_, '_> {
         let instance = self.agent.pg.look(&deadline);
         if let Upstream::Live(live) = &upstream {
             let entry = view.ledger().known().and_then(|store| store.done(&live.node).cloned());
-            self.promotion = entry.map(|entry| entry.id);
+            self.present_promotion = entry.map(|entry| entry.id);
+            self.promotion = self.present_promotion;
             self.source = Some((**live).clone());
         }
         if instance.process != Process::None {
@@ -197,6 +203,11 @@ impl Work<'_, '_> {
             Way::Wait(why) | Way::Refuse(why) => return Err(Failure::new(why)),
             Way::Follow | Way::MakeTheCheck => return Err(Failure::new("there is no way back")),
         }
+        // A copy that is on its way to its place is of the promotion that it was made of. Where that is
+        // not on record, another one is made.
+        let copy_of = if swapping { self.read_copy_of() } else { None };
+        let swapping = swapping && copy_of.is_some();
+        self.promotion = copy_of.or(self.promotion);
         let data = match &instance.data {
             DataDir::Cluster(control) if control.state.is_clean() => Data::Clean,
             DataDir::Cluster(_) => Data::Crashed,
@@ -230,6 +241,7 @@ impl Work<'_, '_> {
             return match after_failure(&facts, step, possible) {
                 After::Rebuild => {
                     self.method = Method::Rebuild;
+                    self.promotion = self.present_promotion;
                     let facts = work::Facts {
                         method: Method::Rebuild,
                         half_done: self.half_done,
@@ -305,7 +317,10 @@ impl Work<'_, '_> {
                 }
             },
             // What was copied of a server that has stepped down meanwhile never takes the old data's place.
-            Step::Copy => self.copy(&kept, facts.keep_old, seen).and_then(|()| self.prove_source()),
+            Step::Copy => self
+                .copy(&kept, facts.keep_old, seen)
+                .and_then(|()| self.prove_source())
+                .and_then(|()| self.write_copy_of()),
             Step::Swap => {
                 let layout = self.layout.clone().ok_or_else(|| {
                     Failure::new("where the new data is to go is not on record any more")
@@ -594,7 +609,25 @@ impl Work<'_, '_> {
         if swap::is_done(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))? {
             swap::finish(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))?;
         }
-        files::remove_durably(&self.state, LAYOUT).map_err(|error| Failure::new(chain(&error)))
+        files::remove_durably(&self.state, LAYOUT)
+            .and_then(|()| files::remove_durably(&self.state, COPY_OF))
+            .map_err(|error| Failure::new(chain(&error)))
+    }
+
+    fn read_copy_of(&self) -> Option<PromotionId> {
+        let path = self.state.join(COPY_OF);
+        let text = files::read_root_owned(&path, 64).map_err(|error| chain(&error));
+        let read = text.and_then(|text| text.trim_end().parse().map_err(|_| format!("{text:?}")));
+        read.map_err(|why| self.log.note(&format!("of what the copy is, is not on record: {why}")))
+            .ok()
+    }
+
+    fn write_copy_of(&self) -> Result<(), Failure> {
+        let Some(promotion) = self.promotion else {
+            return Err(Failure::new("the ledger has no promotion of the primary"));
+        };
+        files::write_durably(&self.state, COPY_OF, format!("{promotion}\n").as_bytes(), 0o600)
+            .map_err(|error| Failure::new(chain(&error)))
     }
 
     fn read_layout(&self) -> Option<Layout> {
