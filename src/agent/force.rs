@@ -46,7 +46,7 @@ impl Agent<'_> {
             OwnFile::Missing | OwnFile::Unreadable(_) => false,
         };
         let position = self.position(&instance);
-        let ruling = self.elect(&view, &file, &instance, position.clone(), Purpose::ColdStart);
+        let ruling = self.elect(&view, &file, &instance, position.clone(), Purpose::ColdStart).0;
         Ok(Facts {
             node: node.clone(),
             me: self.me.clone(),

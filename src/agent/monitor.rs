@@ -101,6 +101,8 @@ impl Agent<'_> {
         if self.standalone {
             return plain;
         }
+        // Of a failure that is over nothing is left to be done at some later demotion.
+        self.cache.bar_due = false;
         if verdict.code == ExitCode::FailedPromoted {
             // Without it Pacemaker would first plan to promote this node again, and anew as soon as
             // demote takes it.
@@ -188,7 +190,8 @@ impl Agent<'_> {
             return self.primary_outcome(&settled);
         }
         if self.cache.asked == 0 && self.cache.monitored == 0 {
-            // Just promoted, and not a round that comes again because the last one failed: the address of the service begins to start at this moment, and comes first.
+            // Just promoted, and not a round that comes again because the last one failed: the address of
+            // the service begins to start at this moment, and comes first.
             self.deadline.sleep(FOR_THE_ADDRESS);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
@@ -417,7 +420,7 @@ impl Agent<'_> {
             }
             Known::Unknown(why) => Known::Unknown(why),
         };
-        self.elect(view, &file, instance, position, Purpose::ColdStart)
+        self.elect(view, &file, instance, position, Purpose::ColdStart).0
     }
 }
 

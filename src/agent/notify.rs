@@ -204,7 +204,7 @@ impl Agent<'_> {
             info!("this node has more than {candidate}, which is about to be promoted");
             let cold = self
                 .view()
-                .map(|view| self.elect(&view, &file, first, position, Purpose::ColdStart));
+                .map(|view| self.elect(&view, &file, first, position, Purpose::ColdStart).0);
             if let Known::Known(Ruling::Permitted(_)) = cold {
                 self.set_score(&me, PREFERRED_SCORE);
             }

@@ -248,8 +248,7 @@ impl Agent<'_> {
         // The score is the token of whoever was primary; without it only the rule of a cold start
         // permits anything.
         let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
-        let (ruling, seen) =
-            self.elect_and_name(&view, &round.file, &facts.instance, position, purpose);
+        let (ruling, seen) = self.elect(&view, &round.file, &facts.instance, position, purpose);
         (facts.ruling, round.seen) = (Some(ruling), seen);
         round.view = Some(view);
     }
@@ -301,8 +300,7 @@ impl Agent<'_> {
         instance: &Instance,
         position: &Known<Position>,
     ) -> Ruling {
-        let (ruling, seen) =
-            self.elect_and_name(view, file, instance, position.clone(), Purpose::Promotion);
+        let (ruling, seen) = self.elect(view, file, instance, position.clone(), Purpose::Promotion);
         let Ruling::Permitted(plan) = &ruling else { return ruling };
         let mine = position.clone().known();
         let planned = self.check_planned(plan, Some(view), mine.as_ref(), &seen);

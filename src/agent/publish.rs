@@ -212,20 +212,8 @@ impl Agent<'_> {
             .map(|texts| texts.into_iter().map(|(node, text)| (node, parse(&text))).collect())
     }
 
-    /// Holds the election for this node on what is known now.
+    /// Holds the election for this node on what is known now: the ruling, and the members that it saw.
     pub fn elect(
-        &mut self,
-        view: &View,
-        file: &OwnFile,
-        instance: &Instance,
-        position: Known<Position>,
-        purpose: Purpose,
-    ) -> Ruling {
-        self.elect_and_name(view, file, instance, position, purpose).0
-    }
-
-    /// The same, and the members that it saw.
-    pub fn elect_and_name(
         &mut self,
         view: &View,
         file: &OwnFile,
