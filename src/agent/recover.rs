@@ -273,8 +273,9 @@ impl Agent<'_> {
         upstream: &Upstream,
     ) -> Result<(), String> {
         let home = self.recovery();
-        let at_work: AtWork<'_> =
-            home.take(Duration::from_secs(2)).map_err(|error| chain(&error))?;
+        let at_work: AtWork<'_> = home
+            .take(Duration::from_secs(2), &self.recovery_uids())
+            .map_err(|error| chain(&error))?;
         let live = match upstream {
             Upstream::Live(live) => Some(live),
             Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
@@ -325,7 +326,9 @@ impl Agent<'_> {
         }
         warn!("{}", after.reason);
         let home = self.recovery();
-        let written = home.take(Duration::ZERO).and_then(|right| right.write_attempts(&after));
+        let written = home
+            .take(Duration::ZERO, &self.recovery_uids())
+            .and_then(|right| right.write_attempts(&after));
         if let Err(error) = written {
             warn!("{}", chain(&error));
         }
@@ -468,7 +471,12 @@ impl Agent<'_> {
     /// Ends the worker with all that it has started. While the answer is held, none begins.
     pub fn end_recovery(&self, deadline: &Deadline) -> Result<Option<Ended>, String> {
         let home = self.recovery();
-        let uids = [0, self.pg.place().user.uid];
+        let uids = self.recovery_uids();
         home.end_worker(&uids, GRACE, deadline).map(Some).map_err(|error| chain(&error))
+    }
+
+    /// Whom a worker and its commands run as.
+    pub(super) fn recovery_uids(&self) -> [u32; 2] {
+        [0, self.pg.place().user.uid]
     }
 }

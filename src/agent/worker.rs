@@ -156,7 +156,9 @@ pub fn recover(
         layout: None,
         copied: 0,
     };
-    let result = work.run().map_err(|failure| failure.or_read(&log));
+    let uids = work.agent.recovery_uids();
+    let alone = at_work.end_those_before(&uids).map_err(|error| Failure::new(chain(&error)));
+    let result = alone.and_then(|()| work.run()).map_err(|failure| failure.or_read(&log));
     let summary = work.summary(&subject, &result);
     if let Err(error) = log.result(&summary) {
         warn!("{}", chain(&error));
