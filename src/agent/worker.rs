@@ -31,7 +31,7 @@ use crate::runtime::instance::Postgres;
 use crate::runtime::layout::{self, Layout};
 use crate::runtime::rebuild::{self, Copy, Rebuild};
 use crate::runtime::rewind::{self, Rewind};
-use crate::runtime::{own_files, swap};
+use crate::runtime::{RuntimeError, own_files, swap};
 use crate::sys::chain;
 use crate::sys::detach::Tagged;
 use crate::sys::exec::Exec;
@@ -297,6 +297,7 @@ impl Work<'_, '_> {
                 let deadline = self.agent.deadline;
                 self.agent.pg.recover_single_user(&deadline).map_err(Failure::new)
             }
+            Step::PutBack => self.put_back(),
             Step::KeepConfiguration => {
                 if !matches!(self.agent.pg.data_dir(), DataDir::Cluster(_)) {
                     return Ok(());
@@ -557,6 +558,18 @@ impl Work<'_, '_> {
         }
     }
 
+    /// The data is between old and new by the layout that is on record, or it is not.
+    fn put_back(&mut self) -> Result<(), Failure> {
+        let failed = |error: RuntimeError| Failure::new(chain(&error));
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let place = self.agent.pg.place();
+        if swap::is_half_moved(place, layout).map_err(failed)? {
+            self.log.note("the old data is put back: where its parts lie is read from its links");
+            swap::put_back(self.agent.pg.runtime(), layout, &mut |_| true).map_err(failed)?;
+        }
+        rebuild::remove_copy(place, layout).map_err(failed)
+    }
+
     fn start(&mut self) -> Result<(), Failure> {
         let node = self.node()?;
         // With the programs that fit the new data.
@@ -607,7 +620,8 @@ impl Work<'_, '_> {
     fn drop_old(&mut self) -> Result<(), Failure> {
         let Some(layout) = &self.layout else { return Ok(()) };
         if swap::is_done(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))? {
-            swap::finish(self.agent.pg.place(), layout).map_err(|e| Failure::new(chain(&e)))?;
+            swap::finish(self.agent.pg.place(), layout, &mut |_| true)
+                .map_err(|e| Failure::new(chain(&e)))?;
         }
         files::remove_durably(&self.state, LAYOUT)
             .and_then(|()| files::remove_durably(&self.state, COPY_OF))
