@@ -218,6 +218,7 @@ fn a_swap_whose_copy_is_lost_is_taken_back_and_nothing_that_is_linked_is_forgott
             assert_eq!(whole(&data).as_deref(), Some("0"), "cut off after {stop_after}");
         }
         // It still is data that PostgreSQL runs on, and a copy of it has all parts where they were.
+        scene.target.ensure_standby_signal().unwrap();
         scene.runs();
         scene.number(place, "1");
         let last = scene.layout(place, true, "20261125-010000");
