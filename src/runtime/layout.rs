@@ -128,6 +128,11 @@ impl Layout {
         self.parts.first().filter(|part| part.what == What::Data)
     }
 
+    /// Another part.
+    fn part_of(&self, what: &What) -> Option<&Part> {
+        self.parts.iter().find(|part| part.what == *what)
+    }
+
     /// Whether the old data will really be kept.
     pub fn keeps(&self) -> bool {
         self.keep && self.why_not_kept().is_none()

@@ -9,7 +9,7 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
 use pgtwin::runtime::instance::Postgres;
-use pgtwin::runtime::layout::{Layout, Tablespace, What};
+use pgtwin::runtime::layout::{self, Layout, Tablespace, What};
 use pgtwin::runtime::swap::{Moment, finish, is_done, is_half_moved, put_back, swap};
 
 use crate::place::{Place, free_port, on_every_version};
@@ -356,7 +356,8 @@ fn a_swap_that_is_cut_off_anywhere_is_taken_back_and_that_may_be_cut_off_as_well
                     }
                     let anew = again(place, &scene);
                     assert_eq!(anew, scene.layout.parts, "{what}");
-                    if ended {
+                    // The copy's own files are in the way of none of the changes back.
+                    if ended || lost {
                         break;
                     }
                 }
@@ -382,4 +383,31 @@ fn again(place: &Place, scene: &Scene) -> Vec<pgtwin::runtime::layout::Part> {
     let location = scene.root.path().join("space/it");
     let spaces = [Tablespace { oid: 16384, location }];
     survey(place, &scene.target, &spaces, scene.keep, "20261125-120001").unwrap().parts
+}
+
+#[test]
+fn where_the_old_data_was_removed_by_hand_its_parts_are_still_known() {
+    on_all(|place, lie, keep| {
+        let scene = Scene::new(place, lie, keep);
+        let data = scene.layout.data().unwrap();
+        // All of the old data and nothing of the new is moved.
+        let all = scene.layout.parts.iter().filter(|part| part.has_old).count();
+        let mut watch = |moment| moment != Moment::Steps(all);
+        swap(scene.target.runtime(), &scene.layout, &mut watch).unwrap();
+        let old = scene.layout.old_dir(data);
+        if !old.exists() {
+            return;
+        }
+        fs::remove_dir_all(&old).unwrap();
+        assert!(!is_half_moved(scene.target.place(), &scene.layout).unwrap());
+        let spaces = [Tablespace { oid: 16384, location: scene.root.path().join("space/it") }];
+        let found = |known| {
+            let (place, major) = (scene.target.place(), scene.major);
+            layout::survey(place, &spaces, major, keep, "20261125-120001", known).unwrap()
+        };
+        let links =
+            |layout: &Layout| layout.parts.iter().map(|part| part.link.clone()).collect::<Vec<_>>();
+        assert_eq!(links(&found(Some(&scene.layout))), links(&scene.layout)[..3], "{lie:?}");
+        assert_eq!(found(None).parts.len(), 2, "{lie:?}: its WAL would be in it");
+    });
 }

@@ -75,9 +75,11 @@ impl Work<'_, '_> {
             Known::Unknown(why) => return Err(Failure::new(why.clone())),
         };
         let stamp = Utc::of(self.begun).of_name();
+        // What is on record is of data that may be gone meanwhile.
+        let known = self.layout.as_ref().filter(|_| self.half_done);
         let place = self.agent.pg.place();
         let major = sender.version.major;
-        let found = layout::survey(place, &tablespaces, major, keep_old, &stamp)
+        let found = layout::survey(place, &tablespaces, major, keep_old, &stamp, known)
             .map_err(|error| Failure::new(chain(&error)))?;
         if let Some(why) = found.why_not_kept() {
             self.log.note(&why);

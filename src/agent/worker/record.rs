@@ -3,6 +3,7 @@
 use super::{Failure, Work};
 use crate::cluster::ledger::PromotionId;
 use crate::cluster::recovery::Summary;
+use crate::decide::facts::DataDir;
 use crate::runtime::layout::Layout;
 use crate::sys::chain;
 use crate::sys::files::{self, Seen};
@@ -25,6 +26,26 @@ impl Work<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Where data is there, its links tell where its parts lie. Where there is none, a layout that cannot
+    /// be read might, and is not passed over.
+    pub(super) fn nothing_on_record(&self) -> Result<(), Failure> {
+        let path = self.state.join(LAYOUT);
+        if files::look(&path) == Seen::Missing
+            || matches!(self.agent.pg.data_dir(), DataDir::Cluster(_))
+        {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(Failure {
+            why: format!(
+                "where WAL and tablespaces of the old data lie is not known: {path} cannot be read"
+            ),
+            next_command: format!(
+                "rm {path}   # then WAL goes into PGDATA, tablespaces as at the primary"
+            ),
+        })
     }
 
     pub(super) fn write_layout(&self, layout: &Layout) -> Result<(), Failure> {

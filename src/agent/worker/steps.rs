@@ -136,7 +136,7 @@ impl Work<'_, '_> {
     /// The data is between old and new by the layout that is on record, or it is not.
     fn put_back(&mut self) -> Result<(), Failure> {
         let failed = |error: RuntimeError| Failure::new(chain(&error));
-        let Some(layout) = &self.layout else { return Ok(()) };
+        let Some(layout) = &self.layout else { return self.nothing_on_record() };
         let place = self.agent.pg.place();
         if swap::is_half_moved(place, layout).map_err(failed)? {
             self.log.note("the old data is put back: where its parts lie is read from its links");

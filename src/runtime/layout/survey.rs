@@ -14,19 +14,21 @@ use super::super::{Place, RuntimeError};
 use super::{COPY, Layout, Part, Tablespace, What, is_ours, is_stamp, read_copy};
 
 /// Finds out where everything lies and goes. Nothing is touched, and whatever would fail later is
-/// refused, with the remedy. `tablespaces` and `major` are the source's.
+/// refused, with the remedy. `tablespaces` and `major` are the source's. `known` is what was found when
+/// there was data here last: where there is none any more, no link says where its parts belong.
 pub fn survey(
     place: &Place,
     tablespaces: &[Tablespace],
     major: u32,
     keep: bool,
     stamp: &str,
+    known: Option<&Layout>,
 ) -> Result<Layout, RuntimeError> {
     if !is_stamp(stamp) {
         return Err(refused(format!("{stamp:?} is not of the form YYYYMMDD-HHMMSS")));
     }
     let mounts = mount_points().map_err(RuntimeError::File)?;
-    let survey = Survey { place, mounts, major };
+    let survey = Survey { place, mounts, major, known };
     with_user(&place.user, || survey.all(tablespaces, keep, stamp))
         .map_err(RuntimeError::Privilege)?
 }
@@ -35,6 +37,7 @@ struct Survey<'a> {
     place: &'a Place,
     mounts: Vec<PathBuf>,
     major: u32,
+    known: Option<&'a Layout>,
 }
 
 fn refused(why: String) -> RuntimeError {
@@ -73,14 +76,24 @@ impl Survey<'_> {
             )));
         }
         let data_at = data.at.clone();
+        let known = self
+            .known
+            .filter(|known| !data.has_old && known.data().is_some_and(|there| there.at == data_at));
         let mut parts = vec![data];
         if let Some(link) = link_text(&data_at.join("pg_wal"))? {
             let at = data_at.join(&link);
             parts.push(self.part(What::Wal, &self.there(&at, "pg_wal")?, link, Alone::Whole)?);
+        } else if let Some(wal) = known.and_then(|known| known.part_of(&What::Wal)) {
+            parts.push(self.part(What::Wal, &wal.at, wal.link.clone(), Alone::Whole)?);
         }
         let own = own_tablespaces(&data_at)?;
         // One made by allow_in_place_tablespaces lies in PGDATA, and is copied with it.
         for space in tablespaces.iter().filter(|space| space.location.is_absolute()) {
+            let what = What::Tablespace(space.clone());
+            if let Some(part) = known.and_then(|known| known.part_of(&what)) {
+                parts.push(self.part(what, &part.at, part.link.clone(), Alone::Version)?);
+                continue;
+            }
             let link = own.iter().find(|(oid, _)| *oid == space.oid).map(|(_, link)| link.clone());
             parts.push(self.tablespace(space, &data_at, link)?);
         }
