@@ -6,9 +6,10 @@ use std::time::Duration;
 use lab::config::REPLICATOR;
 use lab::{Cluster, Options, Result};
 
-use super::recovery::{alone_with_wal, assert_recovered, ballast, copying, wipe};
+use super::recovery::{ballast, copying};
 use crate::load::Load;
 use crate::look::{postgres_processes, wait_reason, wait_stopped};
+use crate::recovery::{alone_with_wal, assert_recovered, wipe};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 use crate::takeover::Primary;
