@@ -160,6 +160,11 @@ impl Layout {
     }
 }
 
+/// Where a replacement of what is at a path may lie.
+pub(super) fn new_dirs(at: &Path) -> [PathBuf; 2] {
+    [beside(at, NEW), at.join(NEW)]
+}
+
 /// The path with its last name made longer.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

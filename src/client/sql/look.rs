@@ -309,6 +309,10 @@ fn walsender(row: &Fields<'_>) -> Result<Walsender, SqlError> {
 /// Whole seconds since its last word. That has the time of the standby's own clock: one that is ahead, or
 /// makes no sense, is nothing that can be said against it.
 fn silent_for(row: &Fields<'_>) -> Result<Option<u64>, SqlError> {
+    // One that copies, or has only begun, has said nothing yet.
+    if row.optional(7)?.is_none() {
+        return Ok(None);
+    }
     let (now, then) = (row.microseconds(9)?, row.microseconds(7));
     let gone = then.ok().and_then(|then| u64::try_from(now.checked_sub(then)?).ok());
     Ok(gone.map(|gone| gone / 1_000_000))

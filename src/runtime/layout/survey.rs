@@ -193,7 +193,8 @@ impl Survey<'_> {
             strangers |= !counts || is_ours(&name);
         }
         let inside = strangers || self.mounts.contains(&at) || !at.parent().is_some_and(may_change);
-        Ok(Part { what, at, inside, has_old, mode: Some(entry.mode), link })
+        let mode = Some(if what == What::Data { fit(entry.mode) } else { entry.mode });
+        Ok(Part { what, at, inside, has_old, mode, link })
     }
 
     /// A part that is not there yet.
@@ -274,4 +275,23 @@ fn link_text(path: &Path) -> Result<Option<PathBuf>, RuntimeError> {
 /// Whether names in a directory can be changed by who we are.
 fn may_change(dir: &Path) -> bool {
     eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK | AccessFlags::R_OK).is_ok()
+}
+
+/// The mode of the data. An empty directory, or a new file system, may have one that PostgreSQL refuses.
+fn fit(mode: u32) -> u32 {
+    if mode & 0o027 == 0 { mode } else { 0o700 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn data_gets_a_mode_that_postgresql_takes() {
+        for (mode, fitted) in
+            [(0o700, 0o700), (0o750, 0o750), (0o755, 0o700), (0o770, 0o700), (0o1777, 0o700)]
+        {
+            assert_eq!(fit(mode), fitted, "{mode:o}");
+        }
+    }
 }

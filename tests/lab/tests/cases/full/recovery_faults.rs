@@ -13,6 +13,16 @@ use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 use crate::takeover::Primary;
 
+/// No PostgreSQL runs on data that is neither the old nor the new.
+fn assert_none_runs(cluster: &Cluster, node: &str) -> Result<()> {
+    let pids = postgres_processes(cluster, node)?;
+    if !pids.is_empty() {
+        let all = cluster.exec(node, &["ps", "-ef", "--forest"])?.text();
+        panic!("pid {} runs between old and new:\n{all}", pids.join(", "));
+    }
+    Ok(())
+}
+
 /// A copy to a wiped standby under load, something that befalls it, and the end: it streams, is an heir,
 /// and PostgreSQL was never started on half a copy.
 fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
@@ -24,7 +34,7 @@ fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
         wipe(cluster, &node)?;
         cluster.standby(&node, false)?;
         copying(cluster, &node)?;
-        assert_eq!(postgres_processes(cluster, &node)?.len(), 0, "it runs on half a copy");
+        assert_none_runs(cluster, &node)?;
         befalls(cluster, &node, &primary)?;
         cluster.wait_healthy(SOON)?;
         has_all_heirs(cluster)?;
@@ -65,7 +75,7 @@ fn recovery_06_it_is_stopped_and_started_again() {
     while_copied(|cluster, node, _| {
         cluster.standby(node, true)?;
         wait_stopped(cluster, node)?;
-        let left = ["sh", "-c", "pgrep -f 'pgtwin recover|pg_basebackup' || true"];
+        let left = ["sh", "-c", "pgrep -fa '[p]gtwin recover|[p]g_basebackup' || true"];
         assert_eq!(cluster.check(node, &left)?.text(), "", "stop left something at work");
         cluster.standby(node, false)
     });
@@ -96,7 +106,7 @@ fn recovery_06_a_rewind_is_killed_and_the_node_loses_its_power() {
             cluster.wait_until("pg_rewind is at work", SOON, || {
                 cluster.exec(&old, &["pkill", "-STOP", "-x", "pg_rewind"]).is_ok_and(|one| one.ok())
             })?;
-            assert_eq!(postgres_processes(cluster, &old)?.len(), 0, "it runs between old and new");
+            assert_none_runs(cluster, &old)?;
             if fault == "kill" {
                 cluster.check(&old, &["pkill", "-KILL", "-x", "pg_rewind"])?;
             } else {
