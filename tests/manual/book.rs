@@ -62,9 +62,13 @@ fn add(command: &Command, text: &mut String) {
             .filter(|value| !value.is_hide_set())
             .map(|value| format!("`{}`", value.get_name()))
             .collect();
-        if argument.get_num_args().is_some_and(|number| number.takes_values()) && !values.is_empty()
-        {
-            let _ = write!(help, " (one of {})", values.join(", "));
+        if argument.get_num_args().is_some_and(|number| number.takes_values()) {
+            if !values.is_empty() {
+                let _ = write!(help, " (one of {})", values.join(", "));
+            }
+            for default in argument.get_default_values() {
+                let _ = write!(help, " (default: {})", default.display());
+            }
         }
         let help = prose(&help).replace('\n', "\n  ");
         let _ = writeln!(text, "- `{argument}`: {}", help.replace("\n  \n", "\n\n"));
