@@ -3,17 +3,18 @@
 //! installed below a root of its own, never on this machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../release/mod.rs"]
 mod release;
+mod root;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use release::release;
-use tempfile::TempDir;
+use root::Root;
 
 struct Packages {
     dir: PathBuf,
@@ -92,6 +93,23 @@ fn in_the_deb() -> BTreeMap<String, String> {
 fn in_the_rpm() -> BTreeMap<String, String> {
     let list = succeeds(Command::new("rpm").args(["-qlvp"]).arg(&packages().rpm));
     listed(&list, |words| format!("{}/{}", words[2], words[3]), 8)
+}
+
+#[test]
+fn what_cannot_be_packed_is_said() {
+    let build = |arguments: &[&str]| {
+        let output = run(Command::new(repository("packaging/build")).args(arguments));
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = build(&["--binary", "/nowhere/pgtwin"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("/nowhere/pgtwin is not there"), "{said}");
+    let (code, said) = build(&["--binary", "/etc/passwd"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("/etc/passwd is no program"), "{said}");
+    let (code, said) = build(&["--quick"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("Usage: packaging/build"), "{said}");
 }
 
 #[test]
@@ -176,88 +194,6 @@ fn rpmlint_has_nothing_to_say() {
     let config = repository("packaging/rpm/rpmlint.toml");
     let said = succeeds(Command::new("rpmlint").arg("-c").arg(config).arg(&packages().rpm));
     assert!(said.contains("0 errors, 0 warnings"), "{said}");
-}
-
-/// A root with an empty database of packages.
-struct Root(TempDir);
-
-impl Root {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        for dir in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/rpm"] {
-            fs::create_dir_all(root.path().join(dir)).unwrap();
-        }
-        fs::write(root.path().join("var/lib/dpkg/status"), "").unwrap();
-        fs::write(root.path().join("var/lib/dpkg/available"), "").unwrap();
-        Self(root)
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path.trim_start_matches('/'))
-    }
-
-    /// dpkg, which runs the scripts of the package outside of this root and tells them of it.
-    fn dpkg(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("dpkg");
-        command.arg(format!("--root={}", self.0.path().display()));
-        command.args(["--force-depends,script-chrootless", "--log=/dev/null"]);
-        succeeds(command.args(arguments))
-    }
-
-    fn rpm(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("rpm");
-        command.arg("--root").arg(self.0.path());
-        succeeds(command.args(["--dbpath", "/var/lib/rpm"]).args(arguments))
-    }
-
-    /// What a member has that worked here.
-    fn work(&self) {
-        for (file, text) in
-            [("var/lib/pgtwin/db/ledger", "worth it"), ("var/log/pgtwin/db.log", "")]
-        {
-            let file = self.path(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-    }
-
-    fn ledger(&self) -> String {
-        fs::read_to_string(self.path("var/lib/pgtwin/db/ledger")).unwrap()
-    }
-
-    /// The files that are left, those of the databases of packages aside.
-    fn files(&self) -> Vec<String> {
-        let mut files = Vec::new();
-        let mut todo = vec![self.0.path().to_owned()];
-        while let Some(dir) = todo.pop() {
-            for entry in fs::read_dir(dir).unwrap() {
-                let entry = entry.unwrap();
-                let path = entry.path();
-                let name = path.strip_prefix(self.0.path()).unwrap().to_str().unwrap().to_owned();
-                if entry.file_type().unwrap().is_dir() {
-                    todo.push(path);
-                } else if !name.starts_with("var/lib/dpkg/") && !name.starts_with("var/lib/rpm/") {
-                    files.push(name);
-                }
-            }
-        }
-        files.sort();
-        files
-    }
-
-    /// The agent answers through the link by which Pacemaker finds it.
-    fn agent_answers(&self) {
-        let agent = self.path("usr/lib/ocf/resource.d/heartbeat/pgtwin");
-        assert!(fs::symlink_metadata(&agent).unwrap().is_symlink());
-        let meta_data = succeeds(Command::new(agent).arg("meta-data").env_clear());
-        assert_eq!(meta_data, fs::read_to_string(repository("ocf-metadata/pgtwin.xml")).unwrap());
-        let file = fs::read_to_string(self.path("usr/share/pgtwin/ocf-metadata.xml")).unwrap();
-        assert_eq!(meta_data, file);
-        for (dir, mode) in [("var/lib/pgtwin", 0o755), ("var/log/pgtwin", 0o750)] {
-            let found = fs::metadata(self.path(dir)).unwrap().permissions().mode() & 0o7777;
-            assert_eq!(found, mode, "{dir}");
-        }
-    }
 }
 
 /// The same package with a higher version.
@@ -368,7 +304,7 @@ fn a_checkout_installs_and_uninstalls_the_same_files() {
     let root = Root::new();
     let install = |arguments: &[&str]| {
         let mut command = Command::new(repository("packaging/install"));
-        succeeds(command.args(arguments).env("DESTDIR", root.0.path()))
+        succeeds(command.args(arguments).env("DESTDIR", root.path("")))
     };
     install(&[release().to_str().unwrap()]);
     root.agent_answers();
