@@ -262,20 +262,51 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
     })
 }
 
+/// Where the links of a page lead to.
+fn links(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let targets = text.match_indices("](").map(|(at, _)| &text[at + 2..]);
+    targets.map(|rest| rest.split(')').next().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
-    let mut links = 0;
+    let mut found = 0;
     for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
-        for (at, _) in text.match_indices("](") {
-            let link = text[at + 2..].split(')').next().unwrap();
-            links += 1;
-            assert!(leads_somewhere(&page, link), "{}: {link}", page.display());
+        for link in links(&page) {
+            found += 1;
+            assert!(leads_somewhere(&page, &link), "{}: {link}", page.display());
         }
     }
-    assert!(links > 20, "only {links} links were found");
+    assert!(found > 100, "only {found} links were found");
     assert!(!leads_somewhere(&root().join("README.md"), "docs/nowhere.md"));
     assert!(!leads_somewhere(&root().join("README.md"), "docs/safety.md#nowhere"));
+}
+
+/// What lies outside of docs/ is not in the book.
+#[test]
+fn no_link_leads_out_of_the_book() {
+    for page in pages().iter().filter(|page| page.parent() == Some(&root().join("docs"))) {
+        for link in links(page) {
+            assert!(!link.contains("..") && !link.starts_with('/'), "{}: {link}", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_book_and_its_first_page_have_every_page_once() {
+    for (summary, itself) in [("SUMMARY.md", "SUMMARY.md"), ("README.md", "README.md")] {
+        let mut listed = links(&root().join("docs").join(summary));
+        listed.sort();
+        let mut wanted: Vec<String> = pages()
+            .iter()
+            .filter(|page| page.parent() == Some(&root().join("docs")))
+            .map(|page| page.file_name().unwrap().to_str().unwrap().to_owned())
+            .filter(|name| name != itself && name != "SUMMARY.md")
+            .collect();
+        wanted.sort();
+        assert_eq!(listed, wanted, "docs/{summary}");
+    }
 }
 
 /// The CIB that the commands of the quick start made, by this tool.

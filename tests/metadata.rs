@@ -4,29 +4,13 @@
 //! `PGTWIN_REFRESH=1 cargo test --test metadata` writes the files anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::{Path, PathBuf};
+mod generated;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
+use generated::{is_up_to_date, repository};
 use pgtwin::ocf::{exit_code, metadata, params};
-
-const REFRESH: &str = "PGTWIN_REFRESH=1 cargo test --test metadata";
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn is_up_to_date(path: &str, wanted: &str) {
-    let file = repository(path);
-    if std::env::var_os("PGTWIN_REFRESH").is_some() {
-        std::fs::write(&file, wanted).unwrap();
-    }
-    let found = std::fs::read_to_string(&file)
-        .unwrap_or_else(|error| panic!("{path} can't be read ({error}); run: {REFRESH}"));
-    if found != wanted {
-        let line = found.lines().zip(wanted.lines()).take_while(|(old, new)| old == new).count();
-        panic!("{path} is stale from line {}; run: {REFRESH}", line + 1);
-    }
-}
 
 fn xml() -> String {
     metadata::xml(env!("CARGO_PKG_VERSION"))

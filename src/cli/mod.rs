@@ -12,6 +12,8 @@ mod word;
 
 use std::process::ExitCode;
 
+pub use options::definition;
+
 use crate::ocf::action::Action;
 
 /// How an operator's command ends.

@@ -42,6 +42,11 @@ enum Command {
     Recover(recover::Options),
 }
 
+/// The definition of the whole command line, of which man pages and completions are made.
+pub fn definition() -> clap::Command {
+    Options::command()
+}
+
 /// The names of the commands for people.
 pub(super) fn commands() -> Vec<String> {
     let command = Options::command();

@@ -17,9 +17,11 @@ pub const AGENT: &str = "pgtwin";
 /// The version of the OCF resource agent API that the agent follows.
 pub const OCF_VERSION: &str = "1.1";
 
-const SHORT: &str = "PostgreSQL with streaming replication as a promotable clone";
+/// One line on the agent.
+pub const SHORT: &str = "PostgreSQL with streaming replication as a promotable clone";
 
-const LONG: &str = "\
+/// What it does, in paragraphs.
+pub const LONG: &str = "\
 Manages one PostgreSQL instance on each node: one is the primary, the others are its standbys by \
 streaming replication. Pacemaker decides where, pgtwin knows what each node's data is worth, and \
 lets a node that was away follow the primary again where its data fits.

@@ -134,8 +134,9 @@ pub const TABLE: &[Spec] = &[
         short: "Operating system user of PostgreSQL",
         long: "The operating system user that owns the data directory and runs PostgreSQL. The \
                agent asks the local server as the role of the same name, over the unix socket, so \
-               pg_hba.conf must let that role in there (the line \"local all postgres peer\" of \
-               most distributions does), and it must be a superuser.",
+               pg_hba.conf must let that role in there, and it must be a superuser. The lines \
+               \"local all postgres peer\" and \"local replication postgres peer\" do that; most \
+               distributions have them. By the second it asks how far this node's data goes.",
         set: |p, text| value::system_user(text).map(|v| p.pguser = v),
         ..ROW
     },

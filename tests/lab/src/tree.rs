@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::docker::docker;
 use crate::error::{LabError, Result};
@@ -33,14 +33,6 @@ impl Tree {
     pub(crate) fn file(&self, path: &str, mode: u32, content: &str) -> Result<()> {
         let file = self.place(path)?;
         fs::write(&file, content).map_err(LabError::io(format!("stage {path}")))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode))
-            .map_err(LabError::io(format!("stage {path}")))
-    }
-
-    /// A copy of a file of the host.
-    pub(crate) fn copy(&self, path: &str, mode: u32, source: &Path) -> Result<()> {
-        let file = self.place(path)?;
-        fs::copy(source, &file).map_err(LabError::io(format!("copy {}", source.display())))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(mode))
             .map_err(LabError::io(format!("stage {path}")))
     }
