@@ -99,7 +99,7 @@ fn recovery_06_the_primary_is_lost() {
 /// Nodes whose data has a small file system of its own.
 fn small_disks() -> Options {
     let parent = format!("/var/lib/postgresql/{}", Options::default().release.postgres());
-    Options { tmpfs: vec![format!("{parent}:exec,mode=755,size=1500m")], ..Options::default() }
+    Options { tmpfs: vec![format!("{parent}:exec,mode=755,size=4g")], ..Options::default() }
 }
 
 /// A file that leaves nothing free beside the data, or nothing of it any more.
