@@ -117,7 +117,9 @@ fn fill(cluster: &Cluster, node: &str, full: bool) -> Result<()> {
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_06_the_disk_fills_up() {
     while_copied_on(&small_disks(), |cluster, node, _| {
+        cluster.check(node, &["pkill", "-STOP", "-x", "pg_basebackup"])?;
         fill(cluster, node, true)?;
+        cluster.check(node, &["pkill", "-CONT", "-x", "pg_basebackup"])?;
         wait_reason(cluster, node, &["free"])?;
         assert_none_runs(cluster, node)?;
         fill(cluster, node, false)
