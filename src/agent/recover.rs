@@ -6,7 +6,7 @@ mod watch;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
@@ -171,8 +171,14 @@ impl Agent<'_> {
                 &self.deadline.within(self.deadline.left() / 2),
             );
             let found = recovery_check::check(&looked);
+            // While it waits, a monitor finds the same again and again.
+            let known = matches!(self.recovery().waits(), Kept::Read(_));
             for finding in &found.findings {
-                info!("recovery: {finding}");
+                if known {
+                    debug!("recovery: {finding}");
+                } else {
+                    info!("recovery: {finding}");
+                }
             }
             facts.check = Some(Check::of(&found, &facts.marked));
             seen = Some(looked);

@@ -274,10 +274,10 @@ fn too_full(
         closes,
         Advice::new(
             format!(
-                "a {what} needs {} on the file system of {}, {} are free",
+                "a {what} needs {}, and {} are free on the file system of {}",
                 megabytes(needs),
-                paths.join(", "),
-                megabytes(free)
+                megabytes(free),
+                paths.join(", ")
             ),
             format!("make room there (measured {})", size.measured),
         ),

@@ -320,7 +320,13 @@ fn a_rebuild_needs_the_whole_size_and_a_rewind_what_is_new() {
     // The old data may go first.
     let volumes = vec![volume(Part::Data, 1, 2 * GB, 10 * GB), volume(Part::Wal, 1, 2 * GB, GB)];
     let mut facts = with_room(volumes, |_| {});
-    expect("stays", &facts, &[Kind::TooFull], REWIND, "/Data, /Wal, 2048 MB are free");
+    expect(
+        "stays",
+        &facts,
+        &[Kind::TooFull],
+        REWIND,
+        "2048 MB are free on the file system of /Data, /Wal",
+    );
     facts.room.old_stays = false;
     expect("goes first", &facts, &[], (true, true), "");
 }
