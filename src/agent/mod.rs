@@ -22,7 +22,6 @@ pub mod stop;
 pub mod survey;
 pub mod upstream;
 pub mod validate;
-pub mod view;
 pub mod worker;
 
 use std::collections::BTreeSet;
@@ -44,7 +43,8 @@ use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
-use self::view::View;
+pub use crate::decide::view;
+use crate::decide::view::View;
 
 /// Pacemaker's minus infinity.
 pub const BARRED: i32 = -1_000_000;

@@ -16,6 +16,7 @@ pub mod source;
 pub mod standby;
 pub mod start;
 pub mod sync;
+pub mod view;
 
 #[cfg(test)]
 mod support;

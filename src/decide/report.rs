@@ -24,6 +24,7 @@ use crate::cluster::ledger::{Entry, Mode, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Role};
 use crate::decide::facts::PrimaryFacts;
+use crate::decide::view::state_attribute;
 use crate::ocf::params::FencingPolicy;
 use crate::postgres::lsn::{Lsn, Timeline};
 use crate::postgres::sync_names::{self, StandbyName, SyncNames};
@@ -223,7 +224,7 @@ impl Facts {
 
     /// What a member's state attribute says.
     fn said(&self, node: &NodeName) -> Option<String> {
-        match self.cib.transient(&format!("pgtwin-{}-state", self.resource)).remove(node) {
+        match self.cib.transient(&state_attribute(&self.resource)).remove(node) {
             Some(Setting::Set(text)) if !text.is_empty() => Some(text),
             Some(Setting::Set(_) | Setting::Conditional) | None => None,
         }
