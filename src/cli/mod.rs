@@ -2,12 +2,15 @@
 
 pub mod agent;
 mod ask;
+mod explain;
 mod force_promote;
 mod forget;
 mod options;
 mod recover;
 mod say;
+mod screen;
 mod status;
+mod target;
 mod word;
 
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::client::sql::delays::{OF_ONE, milliseconds};
 use crate::decide::source::Login;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
@@ -96,6 +97,23 @@ pub enum PeerAnswer {
     NoAnswer,
     /// Anything else.
     Unknown(String),
+}
+
+impl PeerAnswer {
+    /// Who it is, if it said so.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Primary(identity) | Self::Standby(identity) => Some(identity),
+            Self::Starting(_)
+            | Self::ShuttingDown
+            | Self::Busy(_)
+            | Self::AuthFailed(_)
+            | Self::Refused
+            | Self::Unreachable(_)
+            | Self::NoAnswer
+            | Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for PeerAnswer {
@@ -186,6 +204,26 @@ pub fn failover_slots(
         Ok(output.stdout.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
     } else {
         Err(answer::failure(&output))
+    }
+}
+
+/// How late the replay of a peer, a standby, is, in milliseconds; none when it has replayed no
+/// transaction. Asked in the database `postgres`, as pg_rewind would log in.
+pub fn delay(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    limit: Duration,
+) -> Result<Option<u64>, PeerAnswer> {
+    let deadline = Deadline::after(limit);
+    let output = ask_in(exec, psql, peer, Login::Postgres, &[OF_ONE.into()], &deadline)?;
+    match output.stdout.strip_suffix('\n') {
+        Some("") if output.ok() => Ok(None),
+        Some(text) if output.ok() => {
+            milliseconds(text).map(Some).map_err(|error| PeerAnswer::Unknown(error.to_string()))
+        }
+        _ if output.ok() => Err(PeerAnswer::Unknown("it is no standby".into())),
+        _ => Err(answer::failure(&output)),
     }
 }
 

@@ -10,4 +10,5 @@ pub mod position;
 pub mod recovery;
 pub mod sealed;
 pub mod topology;
+pub mod utc;
 pub mod xml;

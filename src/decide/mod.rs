@@ -2,6 +2,7 @@
 
 pub mod broken_replication;
 pub mod election;
+pub mod explain;
 pub mod facts;
 pub mod force;
 pub mod forget;

@@ -6,6 +6,7 @@ pub mod recovery_facts;
 mod slots;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -319,6 +320,17 @@ impl<'a> Postgres<'a> {
     /// Roles and databases of a primary whose commits wait for no standby, in words.
     pub fn overrides(&self) -> Result<Vec<String>, String> {
         self.with_session(sql::look::overrides)
+    }
+
+    /// How late everybody who streams from this primary is, by application_name, in milliseconds; none
+    /// where that was not measured.
+    pub fn delays(&self) -> Result<BTreeMap<String, Option<u64>>, String> {
+        self.with_session(sql::delays::of_all)
+    }
+
+    /// How late this standby is, in milliseconds; none when it has replayed no transaction.
+    pub fn delay(&self) -> Result<Option<u64>, String> {
+        self.with_session(sql::delays::of_one)
     }
 
     /// The lines of pg_hba.conf.

@@ -19,6 +19,8 @@ Usage: pgtwin <COMMAND>
 
 Commands:
   status         Show the nodes, who may take over, and what needs attention
+  explain        Say who would be promoted, why not the others, and what becomes
+                 of writes
   forget         Stop counting on a node that is gone for good
   force-promote  Make a node the primary although commits may be lost
   help           Print this message or the help of the given subcommand(s)
@@ -80,6 +82,16 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin forget", false),
         ("pgtwin status --resource db", true),
         ("pgtwin status n1", false),
+        ("pgtwin status --watch --json", true),
+        ("pgtwin status --watch=5", true),
+        ("pgtwin status --watch=0", false),
+        ("pgtwin status --watch 5", false),
+        ("pgtwin status --param pgport=5433 --param vip=", true),
+        ("pgtwin status --param pgprot=5433", false),
+        ("pgtwin explain", true),
+        ("pgtwin explain --if n1-dies --if n2-dies --json", true),
+        ("pgtwin explain --if n1", false),
+        ("pgtwin explain n1", false),
     ] {
         let parsed = Options::try_parse_from(line.split(' '));
         assert_eq!(parsed.is_ok(), fits, "{line}: {parsed:?}");

@@ -6,8 +6,11 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use super::{Facts, OwnLedger, Recovery, Server, WIDTH, bytes, report, wrapped};
-use crate::cluster::cib::{Cib, CloneOf, NodeStateEntry, Operation, Primitive, Setting, Settings};
+use super::text::moment;
+use super::{Cell, Facts, OwnLedger, Recovery, Server, WIDTH, bytes, json, report, wrapped};
+use crate::cluster::cib::{
+    Cib, CloneOf, NodeStateEntry, Operation, Primitive, Run, Setting, Settings,
+};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::topology::{
@@ -37,7 +40,7 @@ fn node_status(name: &str, (online, unclean, pending): (bool, bool, bool)) -> No
     }
 }
 
-fn instance(name: &str, role: Role) -> Instance {
+pub(crate) fn instance(name: &str, role: Role) -> Instance {
     Instance {
         resource: "db".into(),
         clone: Some("db-clone".into()),
@@ -95,7 +98,7 @@ fn address() -> Primitive {
     Primitive { parameters, ..primitive("vip", "ocf", "IPaddr2") }
 }
 
-fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
+pub(crate) fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
     let mut transient = Settings::new();
     transient.insert("pgtwin-db-state".into(), Setting::Set(state.into()));
     if let Some(score) = score {
@@ -108,11 +111,12 @@ fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
         join: Some("member".into()),
         expected: Some("member".into()),
         transient,
+        runs: Vec::new(),
     }
 }
 
 /// What the primary `n1` says of itself, with standbys that stream so many bytes behind.
-fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
+pub(crate) fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
     let insert = Lsn(0x500_0148);
     let walsender = |(name, behind): &(&str, u64)| Walsender {
         name: (*name).into(),
@@ -140,11 +144,11 @@ fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
 
 /// In seconds of the epoch.
 const NOW: i64 = 1_700_000_000;
-const AT: Lsn = Lsn(0x500_0148);
+pub(crate) const AT: Lsn = Lsn(0x500_0148);
 const VOTES: &str = "ANY 1 (\"n2\",\"n3\")";
 
 /// Three nodes, n1 the primary of term 3, all well, seen from n1.
-fn healthy() -> Facts {
+pub(crate) fn healthy() -> Facts {
     let ledger = store(&[entry(3, 7, 0x8f3a_12bc_0000_0001, "n1", "n2 n3")]);
     Facts {
         resource: "db".into(),
@@ -197,6 +201,8 @@ fn healthy() -> Facts {
             (node("n2"), Server::Standby(Timeline(3), AT)),
             (node("n3"), Server::Standby(Timeline(3), AT)),
         ]),
+        systems: ["n1", "n2", "n3"].map(|n| (node(n), SYSTEM)).into(),
+        delays: [(node("n2"), Known::Known(0)), (node("n3"), Known::Known(412))].into(),
         local: Some(local(&[("n2", 0), ("n3", 16_384)], VOTES)),
         names: Known::Known(VOTES.into()),
         standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
@@ -207,11 +213,11 @@ fn healthy() -> Facts {
 }
 
 /// The same without what an instance elsewhere says only to its own node, seen from n2.
-fn from_a_standby() -> Facts {
+pub(crate) fn from_a_standby() -> Facts {
     Facts { me: node("n2"), local: None, ..healthy() }
 }
 
-fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
+pub(crate) fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
     let at = facts.status.nodes.iter().position(|status| status.name == node(name)).unwrap();
     facts.status.nodes[at] = node_status(name, state);
     if !state.0 {
@@ -222,8 +228,8 @@ fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
     }
 }
 
-const LOST: (bool, bool, bool) = (false, true, false);
-const OFF: (bool, bool, bool) = (false, false, false);
+pub(crate) const LOST: (bool, bool, bool) = (false, true, false);
+pub(crate) const OFF: (bool, bool, bool) = (false, false, false);
 
 #[track_caller]
 fn shows(facts: &Facts, expected: &str) {
@@ -235,7 +241,7 @@ fn shows(facts: &Facts, expected: &str) {
 }
 
 #[track_caller]
-fn fits(text: &str) {
+pub(crate) fn fits(text: &str) {
     for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
     }
@@ -254,13 +260,13 @@ fn a_healthy_cluster_has_a_table_and_no_warning() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n1
 
-NODE  ROLE     STATE      TL  LSN            LAG  SYNC  SCORE  HEIR
-n1    primary  writable    3  0/5000148        -  -     20000  -
-n2    standby  streaming   3  0/5000148      0 B  yes   10000  yes
-n3    standby  streaming   3  0/5000148  16384 B  yes   10000  yes
+NODE  ROLE     STATE      TL  LSN            LAG  DELAY  SYNC  SCORE  HEIR
+n1    primary  writable    3  0/5000148        -      -  -     20000  -
+n2    standby  streaming   3  0/5000148      0 B    0 s  yes   10000  yes
+n3    standby  streaming   3  0/5000148  16384 B  0.4 s  yes   10000  yes
 
-Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 7); n2 or n3
-             may take over; writes need n2 or n3.
+Ledger       writes need n2 or n3; n2 or n3 may take over; last promotion: n1
+             (term 3, promotion 8f3a12bc, entry 7).
 Quorum       yes: 3 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -275,9 +281,9 @@ fn a_standby_shows_what_can_be_asked_from_afar() {
     facts.servers.insert(node("n3"), Server::Standby(Timeline(3), Lsn(AT.0 - 40_000_000)));
     let text = report(&facts).to_string();
     let rows = "\
-n1    primary  writable    3  0/5000148      -  -     20000  -
-n2    standby  streaming   3  0/5000148    0 B  yes   10000  yes
-n3    standby  streaming   3  0/29DA748  38 MB  yes   10000  yes
+n1    primary  writable    3  0/5000148      -      -  -     20000  -
+n2    standby  streaming   3  0/5000148    0 B    0 s  yes   10000  yes
+n3    standby  streaming   3  0/29DA748  38 MB  0.4 s  yes   10000  yes
 ";
     assert!(text.contains(rows), "{text}");
     assert!(!report(&facts).needs_attention());
@@ -305,13 +311,13 @@ fn a_primary_that_went_on_alone_says_that_nobody_may_take_over() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n1
 
-NODE  ROLE     STATE    TL  LSN        LAG  SYNC  SCORE  HEIR
-n1    primary  alone     3  0/5000148    -  -     20000  -
-n2    -        offline   -  -            -  no        -  no
-n3    -        offline   -  -            -  no        -  no
+NODE  ROLE     STATE    TL  LSN        LAG  DELAY  SYNC  SCORE  HEIR
+n1    primary  alone     3  0/5000148    -      -  -     20000  -
+n2    -        offline   -  -            -      -  no        -  no
+n3    -        offline   -  -            -      -  no        -  no
 
-Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 9); nobody
-             may take over: n1 went on alone; writes wait for no standby.
+Ledger       writes wait for no standby; nobody may take over: n1 went on alone;
+             last promotion: n1 (term 3, promotion 8f3a12bc, entry 9).
 Quorum       yes: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -344,13 +350,13 @@ fn what_a_cut_off_node_cannot_know_is_a_question_mark_with_its_reason() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n2
 
-NODE  ROLE     STATE      TL  LSN  LAG  SYNC  SCORE  HEIR
-n1    ?        UNCLEAN     ?  ?      -  -         -  -
-n2    standby  streaming   ?  ?      -  -     10000  yes
-n3    ?        UNCLEAN     ?  ?      -  -         -  yes
+NODE  ROLE     STATE      TL  LSN  LAG  DELAY  SYNC  SCORE  HEIR
+n1    ?        UNCLEAN     ?  ?      -      -  -         -  -
+n2    standby  streaming   ?  ?      -      -  -     10000  yes
+n3    ?        UNCLEAN     ?  ?      -      -  -         -  yes
 
-Ledger       n1 was primary of term 3 (promotion 8f3a12bc, entry 7); n2 or n3
-             may take over.
+Ledger       n1 was primary (term 3, promotion 8f3a12bc, entry 7); n2 or n3 may
+             take over.
 Quorum       NO: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -384,17 +390,113 @@ fn a_node_without_postgresql_shows_what_pacemaker_and_the_ledger_say() {
     }
     facts.names = Known::unknown(why);
     facts.own = OwnLedger::Missing;
+    facts.delays.clear();
     let text = report(&facts).to_string();
     let rows = "\
-n1    primary  primary     ?  ?      -  -     20000  -
-n2    standby  streaming   ?  ?      ?  ?     10000  yes
-n3    standby  streaming   ?  ?      ?  ?     10000  yes
+n1    primary  primary     ?  ?      -      -  -     20000  -
+n2    standby  streaming   ?  ?      ?      ?  ?     10000  yes
+n3    standby  streaming   ?  ?      ?      ?  ?     10000  yes
 ";
     assert!(text.contains(rows), "{text}");
     warns(&facts, "n2's PostgreSQL gave no position: arbiter cannot ask it");
     warns(&facts, "for whom commits wait on n1 is not known");
     // It is no member, so it needs no ledger file.
     assert!(!text.contains("ledger file"), "{text}");
+}
+
+#[test]
+fn the_last_promotion_is_told_with_its_time_as_long_as_pacemaker_knows_it() {
+    let mut facts = healthy();
+    facts.cib.node_states[0].runs = vec![Run {
+        resource: "db".into(),
+        operation: "promote".into(),
+        exit_code: Some(0),
+        when: Some(NOW - 12_000),
+    }];
+    let text = report(&facts).to_string();
+    let words =
+        "last promotion: n1,\n             2023-11-14T18:53:20Z, 3 h 20 min ago (term 3, promotion";
+    assert!(text.contains(words), "{text}");
+    let value = serde_json::to_value(json::status(&facts, &report(&facts))).unwrap();
+    assert_eq!(value["ledger"]["promoted_at"], "2023-11-14T18:53:20Z");
+    for other in [("start", Some(0), "db"), ("promote", Some(1), "db"), ("promote", Some(0), "x")] {
+        let (operation, exit_code, resource) = other;
+        let mut facts = facts.clone();
+        let run = &mut facts.cib.node_states[0].runs[0];
+        (run.operation, run.exit_code, run.resource) =
+            (operation.into(), exit_code, resource.into());
+        assert!(!report(&facts).to_string().contains(" ago ("), "{other:?}");
+    }
+}
+
+#[test]
+fn the_json_has_its_shape() {
+    let mut facts = healthy();
+    facts.delays.insert(node("n3"), Known::unknown("it does not let us in"));
+    let report = report(&facts);
+    let value = serde_json::to_value(json::status(&facts, &report)).unwrap();
+    let standby = |name: &str, lag: u64, delay: Option<u64>| {
+        serde_json::json!({
+            "node": name, "role": "standby", "state": "streaming", "timeline": 3,
+            "lsn": "0/5000148", "lag_bytes": lag, "delay_ms": delay, "sync": true, "score": 10_000,
+            "heir": true,
+        })
+    };
+    let expected = serde_json::json!({
+        "version": 1,
+        "command": "status",
+        "resource": "db",
+        "seen_from": "n1",
+        "mode": "sync",
+        "attention": false,
+        "primary": "n1",
+        "members": [
+            {
+                "node": "n1", "role": "primary", "state": "writable", "timeline": 3,
+                "lsn": "0/5000148", "lag_bytes": null, "delay_ms": null, "sync": null,
+                "score": 20_000, "heir": null,
+            },
+            standby("n2", 0, Some(0)),
+            standby("n3", 16_384, None),
+        ],
+        "ledger": {
+            "term": 3, "entry": 7, "promotion": "8f3a12bc00000001", "primary": "n1",
+            "mode": "sync", "heirs": ["n2", "n3"], "writes_need": ["n2", "n3"],
+            "promoted_at": null,
+        },
+        "quorum": true,
+        "fencing": {"proves": true, "why_not": null, "devices": ["fencing"]},
+        "maintenance": false,
+        "address": {"address": "192.0.2.100", "nodes": ["n1"]},
+        "lines": [
+            {"title": "Ledger", "text": report.lines[0].1},
+            {"title": "Quorum", "text": "yes: 3 of 3 nodes are online"},
+            {"title": "Fencing", "text": "works (fencing)"},
+            {"title": "Maintenance", "text": "no"},
+            {"title": "Address", "text": "192.0.2.100 on n1"},
+        ],
+        "warnings": [],
+        "advice": ["how late the replay of n3 is, is not known: it does not let us in"],
+    });
+    assert_eq!(value, expected);
+    assert!(report.to_string().contains("16384 B      ?  yes"), "{report}");
+}
+
+#[test]
+fn a_moment_is_short() {
+    for (milliseconds, expected) in [
+        (0, "0 s"),
+        (1, "0.1 s"),
+        (99, "0.1 s"),
+        (412, "0.4 s"),
+        (9_999, "9.9 s"),
+        (10_000, "10 s"),
+        (599_999, "599 s"),
+        (600_000, "10 min"),
+        (36_000_000, "10 h"),
+    ] {
+        assert_eq!(moment(milliseconds), expected, "{milliseconds}");
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
             warnings.push(format!("{node} is promoted, and its PostgreSQL is a standby"));
         }
     }
+    systems(facts, warnings);
     for node in &facts.members {
         let answers = facts.servers.get(node).is_some_and(|server| server.position().is_some());
         match facts.status.node_state(node) {
@@ -163,6 +164,17 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
                 warnings.push(format!("{node} is unclean: Pacemaker is about to fence it"));
             }
         }
+    }
+}
+
+/// Members whose data is another database than the ledger's.
+fn systems(facts: &Facts, warnings: &mut Vec<String>) {
+    let Some(entry) = facts.binding().first().copied() else { return };
+    for (node, system) in facts.systems.iter().filter(|(_, system)| **system != entry.system_id) {
+        warnings.push(format!(
+            "{node} has database system {system}, the ledger is about {}: it is another database",
+            entry.system_id
+        ));
     }
 }
 
@@ -254,6 +266,15 @@ pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
         };
         warnings
             .push(format!("{} on {} {how}{when}: {reason}{rest}", failure.operation, failure.node));
+    }
+}
+
+/// Standbys that did not say how late they are.
+pub(super) fn delays(facts: &Facts, advice: &mut Vec<String>) {
+    for (node, delay) in &facts.delays {
+        if let Known::Unknown(why) = delay {
+            advice.push(format!("how late the replay of {node} is, is not known: {why}"));
+        }
     }
 }
 
