@@ -21,6 +21,7 @@ pub mod slots;
 pub mod start;
 pub mod stop;
 pub mod survey;
+pub mod switchover;
 pub mod upstream;
 pub mod validate;
 pub mod worker;

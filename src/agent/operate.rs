@@ -70,6 +70,8 @@ pub struct Subject {
     /// Parameters that could not be taken as they stand, one line each. Their defaults are in
     /// `params`, so a command that changes anything has to stop here.
     pub problems: Vec<String>,
+    /// Parameters that were given instead of what the CIB says.
+    pub overrides: BTreeMap<String, String>,
     attributes: BTreeMap<String, String>,
 }
 
@@ -96,7 +98,8 @@ impl Subject {
         problems.extend(resolved.errors.iter().map(ToString::to_string));
         let policy = resolved.params.fencing;
         let view = View { resource: primitive.id, policy, status, cib };
-        Ok(Self { me, view, params: resolved.params, problems, attributes })
+        let overrides = overrides.clone();
+        Ok(Self { me, view, params: resolved.params, problems, overrides, attributes })
     }
 
     /// The resource.

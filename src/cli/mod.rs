@@ -10,6 +10,7 @@ mod recover;
 mod say;
 mod screen;
 mod status;
+mod switchover;
 mod target;
 mod word;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{explain, force_promote, forget, recover, status};
+use super::{explain, force_promote, forget, recover, status, switchover};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -37,6 +37,7 @@ struct Options {
 enum Command {
     Status(status::Options),
     Explain(explain::Options),
+    Switchover(switchover::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -60,6 +61,7 @@ pub(super) fn main() -> ExitCode {
     match Options::parse().command {
         Command::Status(options) => status::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Switchover(options) => switchover::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

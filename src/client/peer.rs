@@ -227,6 +227,19 @@ pub fn delay(
     }
 }
 
+/// Has a peer write a checkpoint, and waits for its end. The role has to be a superuser, or since 15 a
+/// member of pg_checkpoint.
+pub fn checkpoint(
+    exec: &dyn Exec,
+    psql: Cmd,
+    peer: &Peer,
+    limit: Duration,
+) -> Result<(), PeerAnswer> {
+    let deadline = Deadline::after(limit);
+    let output = ask_in(exec, psql, peer, Login::Postgres, &["CHECKPOINT".into()], &deadline)?;
+    if output.ok() { Ok(()) } else { Err(answer::failure(&output)) }
+}
+
 /// Makes sure of a physical replication slot on a peer that keeps WAL from now on; a lost one of that
 /// name is dropped first. `slot` goes into the command as it is: a slot's name has letters, digits and
 /// underscores.

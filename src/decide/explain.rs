@@ -9,7 +9,7 @@
 pub mod json;
 pub mod obstacles;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod world;
 mod writes;

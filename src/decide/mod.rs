@@ -16,6 +16,7 @@ pub mod slots;
 pub mod source;
 pub mod standby;
 pub mod start;
+pub mod switchover;
 pub mod sync;
 pub mod view;
 

@@ -260,6 +260,12 @@ impl Facts {
         }
     }
 
+    /// Whether the primary says that commits wait.
+    pub(crate) fn writes_wait(&self) -> bool {
+        let said = self.primary().and_then(|primary| self.said(primary));
+        said.is_some_and(|said| said.starts_with(WAITING))
+    }
+
     /// Pacemaker's role of the instance on a node; none if it has none there.
     pub(crate) fn role(&self, node: &NodeName) -> Option<&Role> {
         self.status

@@ -312,6 +312,17 @@ impl<'a> Postgres<'a> {
         self.with_session(acts::request_checkpoint)
     }
 
+    /// Has a checkpoint written and waits for its end, as long as that takes within the deadline.
+    pub fn checkpoint(&self, deadline: &Deadline) -> Result<(), String> {
+        self.with_session(|wire, _| acts::checkpoint(wire, deadline))
+    }
+
+    /// Has another server write one.
+    pub fn checkpoint_peer(&self, peer: &Peer, limit: Duration) -> Result<(), String> {
+        let psql = self.runtime.command("psql").map_err(|error| error.to_string())?;
+        peer::checkpoint(self.exec, psql, peer, limit).map_err(|answer| answer.to_string())
+    }
+
     /// The value of a setting.
     pub fn setting(&self, name: &str) -> Known<String> {
         Known::from(self.with_session(|wire, bound| acts::show(wire, name, bound)).map_err(OneLine))

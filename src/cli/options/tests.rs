@@ -21,6 +21,7 @@ Commands:
   status         Show the nodes, who may take over, and what needs attention
   explain        Say who would be promoted, why not the others, and what becomes
                  of writes
+  switchover     Move the primary to another node
   forget         Stop counting on a node that is gone for good
   force-promote  Make a node the primary although commits may be lost
   help           Print this message or the help of the given subcommand(s)
@@ -92,6 +93,11 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin explain --if n1-dies --if n2-dies --json", true),
         ("pgtwin explain --if n1", false),
         ("pgtwin explain n1", false),
+        ("pgtwin switchover", true),
+        ("pgtwin switchover --to n2 --timeout 30 --dry-run", true),
+        ("pgtwin switchover --timeout 4", false),
+        ("pgtwin switchover --to n;2", false),
+        ("pgtwin switchover n2", false),
     ] {
         let parsed = Options::try_parse_from(line.split(' '));
         assert_eq!(parsed.is_ok(), fits, "{line}: {parsed:?}");

@@ -23,15 +23,15 @@ use crate::postgres::lsn::{Lsn, Timeline};
 
 type Change = fn(&mut Facts);
 
-const ID: u64 = 0x8f3a_12bc_0000_0001;
+pub(crate) const ID: u64 = 0x8f3a_12bc_0000_0001;
 const LINE: &str = "1@0/3000000,2@0/4000000,3";
 
-fn its() -> Entry {
+pub(crate) fn its() -> Entry {
     after(entry(3, 7, ID, "n1", "n2 n3"), &[ID - 1])
 }
 
 /// n1 the primary of term 3 on timeline 3, n2 and n3 its heirs, seen from n1. n3 is a little behind.
-fn well() -> Facts {
+pub(crate) fn well() -> Facts {
     let mut facts = Facts {
         seen: healthy(),
         own: Some(Own::new("db", &node("n1"))),
@@ -50,7 +50,7 @@ fn well() -> Facts {
 }
 
 /// The same, seen from n2; nobody is behind.
-fn seen_from_n2() -> Facts {
+pub(crate) fn seen_from_n2() -> Facts {
     let mut facts = Facts { standby: Some(streaming(7, AT.0)), ..well() };
     facts.seen = Facts { seen: from_a_standby(), ..facts.clone() }.seen;
     facts.own.as_mut().unwrap().node = node("n2");
@@ -72,20 +72,20 @@ fn fence(facts: &mut Facts, name: &str) {
 }
 
 /// Seen from n2 when the primary is gone, and fenced.
-fn without_n1() -> Facts {
+pub(crate) fn without_n1() -> Facts {
     let mut facts = seen_from_n2();
     fence(&mut facts, "n1");
     facts.seen.names = Known::unknown("no primary answers");
     facts
 }
 
-fn set_store(facts: &mut Facts, store: &Store) {
+pub(crate) fn set_store(facts: &mut Facts, store: &Store) {
     facts.seen.own = OwnLedger::Read(store.clone());
     facts.own.as_mut().unwrap().store = store.clone();
     facts.seen.ledger = Known::Known(store.clone());
 }
 
-fn set_names(facts: &mut Facts, names: &str) {
+pub(crate) fn set_names(facts: &mut Facts, names: &str) {
     facts.seen.names = Known::Known(names.to_owned());
 }
 
