@@ -29,8 +29,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        let people = "Commands for people: status, explain, switchover, forget, \
-                      force-promote; see pgtwin --help.";
+        let people = "Commands for people: status, explain, switchover, \
+                      history, pause, resume, forget, force-promote; see pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
@@ -127,6 +127,9 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["explain", "--if", "n1-dies"],
         &["switchover"],
         &["switchover", "--json", "--yes"],
+        &["history", "--json"],
+        &["pause", "--yes"],
+        &["resume", "--yes"],
         &["forget", "n1"],
         &["force-promote", "n1", "--accept-data-loss"],
     ] {

@@ -1,4 +1,4 @@
-//! What Pacemaker's own tools make of a move: crm_resource writes its constraint into the CIB of a real
+//! What Pacemaker's own tools make of a move and of a pause: crm_resource writes into the CIB of a real
 //! cluster, and the scheduler says what it would do then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -138,4 +138,26 @@ fn what_cannot_be_ordered_is_an_answer_with_its_words_and_leaves_nothing() {
         }
         assert_eq!(cluster.ids(), Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn what_is_paused_is_neither_stopped_nor_moved_and_what_is_resumed_is() {
+    let cluster = Cluster::new();
+    let pacemaker = cluster.pacemaker();
+    let options = options(&pacemaker);
+    let note = "since=1764138600 by=operator root (sudo)";
+    assert_eq!(pacemaker.note_pause(note, LIMIT), Known::Known(()));
+    assert_eq!(pacemaker.manage("db-clone", false, LIMIT), Known::Known(()));
+    assert_eq!(cluster.cib().own_entries("db").get("paused").map(String::as_str), Some(note));
+    // A note is no entry of the ledger.
+    assert!(cluster.cib().ledgers("db").is_empty());
+    let moved = pacemaker.move_primary(options, "db-clone", &node("n2"), LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
+    assert!(!cluster.plan().contains("->"), "{}", cluster.plan());
+    for _ in 0..2 {
+        assert_eq!(pacemaker.manage("db-clone", true, LIMIT), Known::Known(()));
+        assert_eq!(pacemaker.forget_pause(LIMIT), Known::Known(()));
+    }
+    assert!(cluster.plan().contains("->"), "{}", cluster.plan());
+    assert!(cluster.cib().own_entries("db").is_empty());
 }

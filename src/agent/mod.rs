@@ -12,6 +12,7 @@ pub mod notify;
 pub mod operate;
 pub mod outcome;
 pub mod outlook;
+pub mod pause;
 pub mod promote;
 pub mod publish;
 pub mod reach;

@@ -17,6 +17,7 @@ use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
+use crate::cluster::recovery::{Kept, Summary};
 use crate::decide::facts::{Process, Sql, StandbyFacts};
 use crate::decide::report::{Facts, OwnLedger, Server};
 use crate::ocf::params::RepMode;
@@ -136,6 +137,11 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
     (facts, standby)
 }
 
+/// What this node has written of all its recoveries.
+pub fn recoveries(subject: &Subject) -> Kept<Vec<Summary>> {
+    RecoveryLogs::new(LOG_ROOT, subject.resource()).summaries()
+}
+
 /// The application_name of each member that has a valid one.
 fn names_of(subject: &Subject, members: &BTreeSet<NodeName>) -> BTreeMap<NodeName, StandbyName> {
     let name_of = |node: &NodeName| {
@@ -212,12 +218,14 @@ fn ask_all<'s>(
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let ask = |node: NodeName| {
-        let peer = subject.peer(&node, pg);
+    // All of them first: to read how to log in means to be PostgreSQL's user for a moment as well.
+    let peers: Vec<(NodeName, Peer)> =
+        nodes.into_iter().map(|node| (node.clone(), subject.peer(&node, pg))).collect();
+    let ask = |(node, peer): (NodeName, Peer)| {
         let (name, psql) = (node.clone(), psql.clone());
         (name, scope.spawn(move || ask(node, psql, &peer, late)))
     };
-    Asking { threads: nodes.into_iter().map(ask).collect() }
+    Asking { threads: peers.into_iter().map(ask).collect() }
 }
 
 fn ask(node: NodeName, psql: Result<Cmd, String>, peer: &Peer, late: bool) -> Asked {

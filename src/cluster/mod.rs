@@ -6,6 +6,7 @@ pub mod cib;
 pub mod known;
 pub mod ledger;
 pub mod node;
+pub mod paused;
 pub mod position;
 pub mod recovery;
 pub mod sealed;

@@ -24,6 +24,15 @@ impl Utc {
         Self { year, month, day, hour, minute, second }
     }
 
+    /// How many days a date of the Gregorian calendar is after 1970-01-01: the inverse of `of`.
+    pub fn days(year: i64, month: i64, day: i64) -> i64 {
+        // From March on, so that the odd day is the year's last.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let (cycle, of_cycle) = (year.div_euclid(400), year.rem_euclid(400));
+        let of_year = (153 * month + 2) / 5 + day - 1;
+        cycle * 146_097 + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - 719_468
+    }
+
     /// `20261105-110203`, for the name of a file.
     pub fn of_name(self) -> String {
         let Self { year, month, day, hour, minute, second } = self;
@@ -98,6 +107,7 @@ mod tests {
         let (mut year, mut month, mut day) = (1600, 1, 1);
         for days in -135_140..=157_054 {
             assert_eq!(civil(days), (year, month, day), "{days}");
+            assert_eq!(Utc::days(year, month, day), days, "{year}-{month}-{day}");
             let last = match month {
                 2 => 28 + i64::from(long(year)),
                 4 | 6 | 9 | 11 => 30,

@@ -16,6 +16,7 @@ mod warnings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub(crate) use recovery::span;
 pub use recovery::{OldCopy, Recovery};
 pub use text::wrapped;
 

@@ -22,6 +22,9 @@ Commands:
   explain        Say who would be promoted, why not the others, and what becomes
                  of writes
   switchover     Move the primary to another node
+  history        Tell what happened: promotions, fencing, failures, recoveries
+  pause          Have Pacemaker leave the database alone, with fencing armed
+  resume         End a pause
   forget         Stop counting on a node that is gone for good
   force-promote  Make a node the primary although commits may be lost
   help           Print this message or the help of the given subcommand(s)
@@ -98,6 +101,9 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin switchover --timeout 4", false),
         ("pgtwin switchover --to n;2", false),
         ("pgtwin switchover n2", false),
+        ("pgtwin pause --yes --resource db", true),
+        ("pgtwin resume", true),
+        ("pgtwin resume n1", false),
     ] {
         let parsed = Options::try_parse_from(line.split(' '));
         assert_eq!(parsed.is_ok(), fits, "{line}: {parsed:?}");

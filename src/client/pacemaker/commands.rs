@@ -111,6 +111,20 @@ fn property(set: &str, name: &str) -> Cmd {
         .arg(format!("--name={name}"))
 }
 
+/// Has Pacemaker leave a resource alone.
+pub fn unmanage(clone: &str, limit: Duration) -> Cmd {
+    meta(clone).args(["--set-parameter=is-managed", "--parameter-value=false"]).limit(limit)
+}
+
+/// Has it manage the resource again; no error where it does.
+pub fn manage(clone: &str, limit: Duration) -> Cmd {
+    meta(clone).arg("--delete-parameter=is-managed").limit(limit)
+}
+
+fn meta(clone: &str) -> Cmd {
+    Cmd::new("crm_resource").arg(format!("--resource={clone}")).arg("--meta")
+}
+
 /// What `crm_resource` can do, in its own words.
 pub fn move_help(limit: Duration) -> Cmd {
     Cmd::new("crm_resource").arg("--help-all").limit(limit)
@@ -223,6 +237,21 @@ mod tests {
         let lifetime = Duration::from_secs(601);
         let moves: &[(Cmd, &str, &[&str])] = &[
             (move_help(LIMIT), "crm_resource", &["--help-all"]),
+            (
+                unmanage("db-clone", LIMIT),
+                "crm_resource",
+                &[
+                    "--resource=db-clone",
+                    "--meta",
+                    "--set-parameter=is-managed",
+                    "--parameter-value=false",
+                ],
+            ),
+            (
+                manage("db-clone", LIMIT),
+                "crm_resource",
+                &["--resource=db-clone", "--meta", "--delete-parameter=is-managed"],
+            ),
             (
                 move_primary(options, "db-clone", &n2(), lifetime, LIMIT),
                 "crm_resource",

@@ -3,6 +3,7 @@
 use super::{Facts, Server, WAITING, enumerate, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::topology::{FenceHistory, FenceOutcome, NodeState, Quorum, Role};
+use crate::decide::pause;
 use crate::ocf::params::FencingPolicy;
 
 /// Quorum in one line.
@@ -110,12 +111,27 @@ pub(super) fn maintenance(facts: &Facts, warnings: &mut Vec<String>) -> String {
         ));
         return format!("YES: {}", enumerate(&nodes, "and"));
     }
+    let paused = pause::noted(facts);
     if facts.status.instances_of(&facts.resource).any(|instance| !instance.managed) {
+        if let Some(paused) = &paused {
+            let words = format!("{} is {}", facts.resource, pause::words(facts, paused));
+            warnings.push(format!(
+                "{words}: what fails is not put right, and nobody is promoted; nodes are fenced as ever. \
+                 pgtwin resume ends it"
+            ));
+            return format!("YES: {words}");
+        }
         warnings.push(format!(
             "Pacemaker does not manage {}: it starts, stops and promotes nothing",
             facts.resource
         ));
         return format!("YES: {} is unmanaged", facts.resource);
+    }
+    if paused.is_some() {
+        warnings.push(format!(
+            "a note of a pause is left, and Pacemaker manages {}: pgtwin resume removes it",
+            facts.resource
+        ));
     }
     "no".to_owned()
 }

@@ -87,6 +87,7 @@ impl Course {
     /// was seen to accept them to the first at which the new one was, by the clients' address if there is
     /// one. None if that was not seen.
     pub fn outage(&self) -> Option<u64> {
+        self.at(|event| *event == Event::Stopped)?;
         let reached = self.at(|event| matches!(event, Event::Reached(..)));
         let promoted = self.at(|event| matches!(event, Event::Promoted(_)));
         let (end, begin) = (reached.or(promoted)?, self.last_writable?);
@@ -118,7 +119,9 @@ impl Course {
         let mut lines = vec![match &self.outcome {
             Outcome::Done => format!("{to} is the primary."),
             Outcome::Elsewhere(node) if node == from => {
-                format!("The move did not come to its end: {from} is the primary again.")
+                let stopped = self.at(|event| *event == Event::Stopped).is_some();
+                let how = if stopped { "again" } else { "as before" };
+                format!("The move did not come to its end: {from} is the primary {how}.")
             }
             Outcome::Elsewhere(node) => {
                 format!("The move did not come to its end: {node} is the primary now.")

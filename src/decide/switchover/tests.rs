@@ -318,6 +318,19 @@ fn how_a_move_went_otherwise_is_told_with_what_is_left_to_do() {
             "The move did not come to its end: n1 is the primary again.",
         ),
         (
+            "never begun by Pacemaker",
+            course(
+                Outcome::Elsewhere(node("n1")),
+                &[
+                    told.clone(),
+                    (60_000, Event::TimedOut),
+                    cleared.clone(),
+                    (61_000, Event::Promoted(node("n1"))),
+                ],
+            ),
+            "The move did not come to its end: n1 is the primary as before.",
+        ),
+        (
             "a third one",
             course(Outcome::Elsewhere(node("n3")), &[told.clone(), cleared.clone()]),
             "n3 is the primary now.",
@@ -355,6 +368,8 @@ fn how_a_move_went_otherwise_is_told_with_what_is_left_to_do() {
         let text = text(course);
         assert!(text.contains(expected), "{name}: {text}");
         assert!(!course.is_well(), "{name}");
+        let stopped = course.events.iter().any(|(_, event)| *event == Event::Stopped);
+        assert_eq!(text.contains("stood still"), stopped, "{name}: {text}");
     }
 }
 

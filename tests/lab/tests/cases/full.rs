@@ -6,6 +6,7 @@ mod primaries;
 mod recovery;
 mod recovery_faults;
 mod rounds;
+mod switchover;
 mod two_nodes_alone;
 mod two_nodes_more;
 mod unfenced_pair;
