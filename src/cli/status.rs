@@ -24,7 +24,7 @@ use crate::sys::utc::{self, Utc};
 pub(super) struct Options {
     #[command(flatten)]
     target: Target,
-    /// Look again every so many seconds, until Ctrl-C
+    /// Look again every so many seconds (2), until Ctrl-C
     #[arg(
         long,
         value_name = "SECONDS",

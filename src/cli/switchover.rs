@@ -36,11 +36,12 @@ pub(super) struct Options {
     /// Check only, and say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// How many seconds the checkpoint may take, and again the move
+    /// How many seconds the checkpoint may take, and again the move; 60 where nothing is said
     #[arg(
         long,
         value_name = "SECONDS",
         default_value_t = 60,
+        hide_default_value = true,
         value_parser = clap::value_parser!(u64).range(5..=3600)
     )]
     timeout: u64,

@@ -20,6 +20,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::topology::NodeState;
 use crate::decide::explain::{Facts, against_a_move, obstacles};
 use crate::decide::report::{Server, any_of, bytes, enumerate};
+use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 
 /// A target that lacks more than this might not get it in the second that an orderly end gives to those
 /// who lag.
@@ -205,7 +206,17 @@ fn against(facts: &Facts, from: &NodeName, to: &NodeName) -> Vec<String> {
         }
         Some(_) => {}
     }
-    if !seen.view().scores().contains_key(to) {
+    let view = seen.view();
+    // Afterwards the target has the primary's score, and the old primary an heir's.
+    let stays = obstacles::preference(&view, to).saturating_add(PRIMARY_SCORE.into());
+    let back = obstacles::preference(&view, from).saturating_add(HEIR_SCORE.into());
+    if back >= stays {
+        reasons.push(format!(
+            "location constraints prefer {from} by {}: the primary would move back at once",
+            obstacles::preference(&view, from) - obstacles::preference(&view, to)
+        ));
+    }
+    if !view.scores().contains_key(to) {
         reasons.push(format!("{from} has not given it the right to be promoted (no score)"));
     }
     reasons
@@ -224,6 +235,9 @@ fn remarks(facts: &Facts, to: &NodeName) -> Vec<String> {
     let failures = obstacles::failures(&seen.view(), to);
     if failures > 0 {
         remarks.push(format!("the resource has failed on {to} before (fail-count {failures})"));
+    }
+    for id in obstacles::with_rules(&seen.view()) {
+        remarks.push(format!("what the rules of the constraint {id} want is not known here"));
     }
     if seen.writes_wait() {
         remarks.push("commits wait for a standby at the moment".to_owned());

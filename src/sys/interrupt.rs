@@ -32,3 +32,26 @@ impl Interrupt {
         came
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    #[test]
+    fn what_would_end_the_process_is_heard_once_and_ends_nothing() {
+        // Of this thread alone: others of the tests keep their mask.
+        let interrupt = Interrupt::catch().unwrap();
+        assert!(!interrupt.came());
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            raise(signal).unwrap();
+            assert!(interrupt.came(), "{signal}");
+            assert!(!interrupt.came(), "{signal}");
+        }
+        raise(Signal::SIGINT).unwrap();
+        raise(Signal::SIGTERM).unwrap();
+        assert!(interrupt.came() && !interrupt.came());
+    }
+}

@@ -150,8 +150,20 @@ fn threshold(view: &View) -> Option<i64> {
 /// location constraints without rules add.
 pub fn weight(view: &View, node: &NodeName) -> i64 {
     let of_score = view.scores().get(node).copied().map_or(-1, i64::from);
+    (preference(view, node) + of_score).clamp(-INFINITY, INFINITY)
+}
+
+/// What location constraints without rules give a node.
+pub fn preference(view: &View, node: &NodeName) -> i64 {
     let primitive = view.cib.primitive(&view.resource);
     let locations = primitive.into_iter().flat_map(|primitive| view.cib.locations_of(primitive));
-    let weight = locations.filter_map(|location| of(location, node)).sum::<i64>() + of_score;
-    weight.clamp(-INFINITY, INFINITY)
+    let sum = locations.filter_map(|location| of(location, node)).sum::<i64>();
+    sum.clamp(-INFINITY, INFINITY)
+}
+
+/// The location constraints that have rules, which are not evaluated here.
+pub fn with_rules(view: &View) -> Vec<String> {
+    let primitive = view.cib.primitive(&view.resource);
+    let locations = primitive.into_iter().flat_map(|primitive| view.cib.locations_of(primitive));
+    locations.filter(|location| location.complex).map(|location| location.id.clone()).collect()
 }

@@ -211,6 +211,36 @@ fn each_thing_that_would_stop_the_move_is_found_before_it_begins() {
 }
 
 #[test]
+fn a_primary_that_would_move_back_is_not_moved() {
+    let of =
+        |node: &str, score: &str| Location { node: Some(node.into()), ..location("rather", score) };
+    for (locations, back) in [
+        (vec![of("n1", "1000")], None),
+        (vec![of("n1", "9999")], None),
+        (vec![of("n1", "10000")], Some(10_000)),
+        (vec![of("n1", "INFINITY")], Some(1_000_000)),
+        (vec![of("n1", "12000"), of("n2", "5000")], None),
+        (vec![of("n2", "-9000"), of("n1", "2000")], Some(11_000)),
+    ] {
+        let mut facts = well();
+        facts.seen.cib.locations.clone_from(&locations);
+        match (judge(&facts, Some(&node("n2"))), back) {
+            (Ruling::Possible(_), None) => {}
+            (Ruling::Refused(reasons), Some(by)) => {
+                let words = format!("prefer n1 by {by}: the primary would move back at once");
+                assert!(reasons.join("; ").contains(&words), "{reasons:?}");
+            }
+            (other, _) => panic!("{locations:?}: {other:?}"),
+        }
+    }
+    let mut facts = well();
+    let ruled = Location { complex: true, score: None, node: None, ..location("by-rule", "") };
+    facts.seen.cib.locations.push(ruled);
+    let remarks = possible(&facts, Some("n2")).remarks;
+    assert_eq!(remarks, ["what the rules of the constraint by-rule want is not known here"]);
+}
+
+#[test]
 fn without_a_target_it_is_said_of_each_why_not() {
     let mut facts = well();
     facts.seen.status.nodes[1].standby = true;
