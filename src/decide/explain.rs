@@ -152,7 +152,7 @@ impl Explanation {
 #[must_use]
 pub fn explain(facts: &Facts, dies: &BTreeSet<NodeName>) -> Explanation {
     let seen = &facts.seen;
-    let primary = seen.primary().cloned();
+    let primary = facts.primary().cloned();
     let assumed = dies.is_empty();
     let dead = if assumed { primary.iter().cloned().collect() } else { dies.clone() };
     let stays = primary.clone().filter(|node| !dead.contains(node));
@@ -288,13 +288,23 @@ fn notes(world: &World<'_>, dead: &BTreeSet<NodeName>, election: bool) -> Vec<St
         }
         notes.extend(world.quorum_note());
     }
-    if election && world.facts.seen.primary().is_some() {
+    if election && world.facts.primary().is_some() {
         notes.push("that nobody gets further meanwhile: who has most is found out then".to_owned());
     }
     notes
 }
 
 impl Facts {
+    /// The primary: who says that it accepts writes, or whom Pacemaker has promoted and who does not say
+    /// otherwise. One that is known not to run is none.
+    fn primary(&self) -> Option<&NodeName> {
+        let primary = self.seen.primary()?;
+        match self.seen.servers.get(primary) {
+            Some(Server::Primary(..) | Server::Silent(_)) | None => Some(primary),
+            Some(Server::Standby(..) | Server::Absent(_)) => None,
+        }
+    }
+
     /// Whether a member is known to stream from the primary.
     pub(crate) fn streams(&self, node: &NodeName) -> bool {
         let seen = &self.seen;

@@ -275,6 +275,26 @@ fn without_a_score_the_rule_of_a_cold_start_holds() {
 }
 
 #[test]
+fn a_primary_that_is_known_not_to_run_is_none_and_one_that_is_silent_is_one() {
+    let gone = |server: Server| {
+        let mut facts = seen_from_n2();
+        facts.seen.servers.insert(node("n1"), server);
+        facts.seen.names = Known::unknown("no primary answers");
+        explain(&facts, &BTreeSet::new())
+    };
+    let silent = gone(Server::Silent("it hangs".into()));
+    assert_eq!(
+        (silent.primary, silent.now),
+        (Some(node("n1")), Writes::Unknown("no primary answers".into()))
+    );
+    for server in [Server::Absent("nobody listens".into()), Server::Standby(Timeline(3), AT)] {
+        let none = gone(server);
+        assert_eq!((none.primary, none.now, none.dead), (None, Writes::Nobody, nodes("")));
+        assert_eq!(none.then, nodes("n2 n3"));
+    }
+}
+
+#[test]
 fn what_was_published_for_an_election_counts_as_it_does_there() {
     let mut facts = without_n1();
     facts.seen.servers.insert(node("n3"), Server::Silent("it starts up".into()));

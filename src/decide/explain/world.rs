@@ -249,7 +249,7 @@ impl<'f> World<'f> {
         {
             return Known::Known(Publication::NoData);
         }
-        if seen.primary().is_none()
+        if self.facts.primary().is_none()
             && *node != seen.me
             && let Some(member) = self.has_published(node)
         {

@@ -20,7 +20,7 @@ const STEPS: usize = 100;
 
 /// Writes at this moment.
 pub(super) fn as_things_are(facts: &Facts) -> Writes {
-    let Some(primary) = facts.seen.primary() else { return Writes::Nobody };
+    let Some(primary) = facts.primary() else { return Writes::Nobody };
     let names = match facts.seen.sync_names() {
         Known::Known(names) => names,
         Known::Unknown(why) => return Writes::Unknown(why),
@@ -130,7 +130,7 @@ fn sync_facts(
     let primary = &own.primary.clone();
     let store = world.ledger.clone().into_result()?;
     // A new one writes its entry to the CIB before it is promoted.
-    let stays = seen.primary() == Some(primary);
+    let stays = world.facts.primary() == Some(primary);
     let cib = if stays { store.done(primary) } else { Some(&own) }.cloned();
     let superseded = if stays { world.view.superseding(primary, &own) } else { Known::Known(None) };
     let alive = |node: &NodeName| world.state(node) == NodeState::Online;
