@@ -18,7 +18,6 @@ use crate::cluster::attributes;
 use crate::cluster::cib::{Cib, OWN_PREFIX, score};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::cluster::paused;
 use crate::cluster::topology::ClusterStatus;
 use crate::decide::view::state_attribute;
 use crate::sys::chain;
@@ -356,35 +355,6 @@ impl<'a> Pacemaker<'a> {
     pub fn delete_ledger(&self, node: &NodeName, limit: Duration) -> Known<()> {
         let (set, name) = self.ledger_name(node);
         self.tell(commands::delete_property(&set, &name, limit))
-    }
-
-    /// Notes that the resource is paused.
-    pub fn note_pause(&self, text: &str, limit: Duration) -> Known<()> {
-        let set = format!("{OWN_PREFIX}{}", self.resource);
-        match storable(text) {
-            Ok(()) => self.tell(commands::set_property(
-                &set,
-                &format!("{set}-{}", paused::NAME),
-                text,
-                limit,
-            )),
-            Err(error) => Known::Unknown(chain(&error)),
-        }
-    }
-
-    /// Removes that note.
-    pub fn forget_pause(&self, limit: Duration) -> Known<()> {
-        let set = format!("{OWN_PREFIX}{}", self.resource);
-        self.tell(commands::delete_property(&set, &format!("{set}-{}", paused::NAME), limit))
-    }
-
-    /// Has Pacemaker manage this clone, or leave it alone.
-    pub fn manage(&self, clone: &str, managed: bool, limit: Duration) -> Known<()> {
-        self.tell(if managed {
-            commands::manage(clone, limit)
-        } else {
-            commands::unmanage(clone, limit)
-        })
     }
 
     fn ledger_name(&self, node: &NodeName) -> (String, String) {

@@ -2,6 +2,7 @@
 //! replication connection: the login, TLS and protocol that a walreceiver would use. Floor 2.
 
 mod answer;
+mod operator;
 pub mod source;
 
 use std::fmt;
@@ -9,7 +10,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::client::sql::delays::{OF_ONE, milliseconds};
 use crate::decide::source::Login;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
@@ -18,6 +18,8 @@ use crate::postgres::version::Version;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Ended, Exec, Output};
+
+pub use operator::{checkpoint, delay};
 
 /// How long an address may take to accept a TCP connection, so that a dead node costs little.
 pub const KNOCK: Duration = Duration::from_millis(500);
@@ -205,39 +207,6 @@ pub fn failover_slots(
     } else {
         Err(answer::failure(&output))
     }
-}
-
-/// How late the replay of a peer, a standby, is, in milliseconds; none when it has replayed no
-/// transaction. Asked in the database `postgres`, as pg_rewind would log in.
-pub fn delay(
-    exec: &dyn Exec,
-    psql: Cmd,
-    peer: &Peer,
-    limit: Duration,
-) -> Result<Option<u64>, PeerAnswer> {
-    let deadline = Deadline::after(limit);
-    let output = ask_in(exec, psql, peer, Login::Postgres, &[OF_ONE.into()], &deadline)?;
-    match output.stdout.strip_suffix('\n') {
-        Some("") if output.ok() => Ok(None),
-        Some(text) if output.ok() => {
-            milliseconds(text).map(Some).map_err(|error| PeerAnswer::Unknown(error.to_string()))
-        }
-        _ if output.ok() => Err(PeerAnswer::Unknown("it is no standby".into())),
-        _ => Err(answer::failure(&output)),
-    }
-}
-
-/// Has a peer write a checkpoint, and waits for its end. The role has to be a superuser, or since 15 a
-/// member of pg_checkpoint.
-pub fn checkpoint(
-    exec: &dyn Exec,
-    psql: Cmd,
-    peer: &Peer,
-    limit: Duration,
-) -> Result<(), PeerAnswer> {
-    let deadline = Deadline::after(limit);
-    let output = ask_in(exec, psql, peer, Login::Postgres, &["CHECKPOINT".into()], &deadline)?;
-    if output.ok() { Ok(()) } else { Err(answer::failure(&output)) }
 }
 
 /// Makes sure of a physical replication slot on a peer that keeps WAL from now on; a lost one of that

@@ -1,4 +1,5 @@
-//! Moving the primary by Pacemaker's own tool, and taking its constraint away again. Floor 2.
+//! Moving the primary by Pacemaker's own tool, and taking its constraint away again; and having Pacemaker
+//! leave the resource alone. Floor 2.
 //!
 //! `--promoted` is called `--master` before Pacemaker 2.1, and who knows what later: the tool's help is
 //! asked. A lifetime makes the constraint end by itself should nobody be left to remove it: the node on
@@ -7,9 +8,12 @@
 
 use std::time::Duration;
 
-use super::{Pacemaker, commands, known};
+use super::{Pacemaker, commands, known, storable};
+use crate::cluster::cib::OWN_PREFIX;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::cluster::paused;
+use crate::sys::chain;
 
 /// The options that a version of `crm_resource` has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,35 @@ impl Pacemaker<'_> {
         limit: Duration,
     ) -> Known<()> {
         self.tell(commands::clear_move(options, clone, node, limit))
+    }
+
+    /// Notes that the resource is paused.
+    pub fn note_pause(&self, text: &str, limit: Duration) -> Known<()> {
+        let set = format!("{OWN_PREFIX}{}", self.resource);
+        match storable(text) {
+            Ok(()) => self.tell(commands::set_property(
+                &set,
+                &format!("{set}-{}", paused::NAME),
+                text,
+                limit,
+            )),
+            Err(error) => Known::Unknown(chain(&error)),
+        }
+    }
+
+    /// Removes that note.
+    pub fn forget_pause(&self, limit: Duration) -> Known<()> {
+        let set = format!("{OWN_PREFIX}{}", self.resource);
+        self.tell(commands::delete_property(&set, &format!("{set}-{}", paused::NAME), limit))
+    }
+
+    /// Has Pacemaker manage this clone, or leave it alone.
+    pub fn manage(&self, clone: &str, managed: bool, limit: Duration) -> Known<()> {
+        self.tell(if managed {
+            commands::manage(clone, limit)
+        } else {
+            commands::unmanage(clone, limit)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod broken_replication;
 mod first_start;
+mod pause;
 mod primaries;
 mod recovery;
 mod recovery_faults;
