@@ -11,6 +11,8 @@ pub mod monitor;
 pub mod notify;
 pub mod operate;
 pub mod outcome;
+pub mod outlook;
+pub mod pause;
 pub mod promote;
 pub mod publish;
 pub mod reach;
@@ -20,9 +22,9 @@ pub mod slots;
 pub mod start;
 pub mod stop;
 pub mod survey;
+pub mod switchover;
 pub mod upstream;
 pub mod validate;
-pub mod view;
 pub mod worker;
 
 use std::collections::BTreeSet;
@@ -44,7 +46,8 @@ use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
-use self::view::View;
+pub use crate::decide::view;
+use crate::decide::view::View;
 
 /// Pacemaker's minus infinity.
 pub const BARRED: i32 = -1_000_000;

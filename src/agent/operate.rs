@@ -10,6 +10,7 @@ use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT, passfile_copy};
 use super::view::View;
 use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
+use crate::client::peer::Peer;
 use crate::cluster::cib::{Cib, Primitive, Setting};
 use crate::cluster::node::NodeName;
 use crate::ocf::env::Env;
@@ -69,23 +70,36 @@ pub struct Subject {
     /// Parameters that could not be taken as they stand, one line each. Their defaults are in
     /// `params`, so a command that changes anything has to stop here.
     pub problems: Vec<String>,
+    /// Parameters that were given instead of what the CIB says.
+    pub overrides: BTreeMap<String, String>,
     attributes: BTreeMap<String, String>,
 }
 
 impl Subject {
     /// Finds it: `wanted`, the id of the primitive or of its clone, where there are several.
     pub fn find(exec: &dyn Exec, wanted: Option<&str>) -> Result<Self, NoSubject> {
+        Self::find_with(exec, wanted, &BTreeMap::new())
+    }
+
+    /// The same, with these parameters instead of what the CIB says.
+    pub fn find_with(
+        exec: &dyn Exec,
+        wanted: Option<&str>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, NoSubject> {
         let pacemaker = Pacemaker::new(exec, "").with_env(passed_on());
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let primitive = choose(&cib, wanted)?.clone();
-        let (attributes, mut problems) = plain(&primitive);
+        let (mut attributes, mut problems) = plain(&primitive, overrides);
+        attributes.extend(overrides.clone());
         let resolved = Params::resolve_attributes(&attributes);
         problems.extend(resolved.errors.iter().map(ToString::to_string));
         let policy = resolved.params.fencing;
         let view = View { resource: primitive.id, policy, status, cib };
-        Ok(Self { me, view, params: resolved.params, problems, attributes })
+        let overrides = overrides.clone();
+        Ok(Self { me, view, params: resolved.params, problems, overrides, attributes })
     }
 
     /// The resource.
@@ -99,6 +113,28 @@ impl Subject {
         let copies = Copies::Look(passfile_copy(self.resource()));
         let pg = Postgres::new(exec, &self.params, log).map_err(|error| chain(&error))?;
         Ok(pg.with_copies(copies))
+    }
+
+    /// Where a member listens, and how a standby here would log in there.
+    pub fn peer(&self, node: &NodeName, pg: &Postgres<'_>) -> Peer {
+        let host = self.params.node_addresses.get(node);
+        self.peer_at(host.map_or_else(|| node.to_string(), Clone::clone), pg)
+    }
+
+    /// The same at another address.
+    pub fn peer_at(&self, host: String, pg: &Postgres<'_>) -> Peer {
+        Peer {
+            host,
+            port: self.params.pgport,
+            user: pg.replication_user(),
+            passfile: pg.passfile(),
+            like: pg.login_like(),
+        }
+    }
+
+    /// Pacemaker, asked and told about the resource.
+    pub fn pacemaker<'a>(&self, exec: &'a dyn Exec) -> Pacemaker<'a> {
+        Pacemaker::new(exec, self.resource()).with_env(passed_on())
     }
 
     /// The files of this node.
@@ -166,8 +202,11 @@ fn choose<'a>(cib: &'a Cib, wanted: Option<&str>) -> Result<&'a Primitive, NoSub
     }
 }
 
-/// Parameters as text. One that a rule decides is not known here.
-fn plain(primitive: &Primitive) -> (BTreeMap<String, String>, Vec<String>) {
+/// Parameters as text. One that a rule decides is not known here, unless it is overridden.
+fn plain(
+    primitive: &Primitive,
+    overrides: &BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, Vec<String>) {
     let mut attributes = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, setting) in &primitive.parameters {
@@ -175,6 +214,7 @@ fn plain(primitive: &Primitive) -> (BTreeMap<String, String>, Vec<String>) {
             Setting::Set(value) => {
                 attributes.insert(name.clone(), value.clone());
             }
+            Setting::Conditional if overrides.contains_key(name) => {}
             Setting::Conditional => problems.push(format!(
                 "a rule in the CIB decides the parameter {name}: its value here is not known"
             )),
@@ -267,10 +307,12 @@ mod tests {
             set("t2", "pguser", "pg"),
             set("p1", "pgdata", "/srv/own"),
         ));
-        let (attributes, problems) = plain(choose(&cib, None).unwrap());
+        let (attributes, problems) = plain(choose(&cib, None).unwrap(), &BTreeMap::new());
         let expected = [("pgdata", "/srv/own"), ("pguser", "pg")];
         assert_eq!(attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert!(problem.contains("a rule in the CIB decides the parameter pgport"), "{problem}");
+        let overrides = [("pgport".to_owned(), "5434".to_owned())].into();
+        assert_eq!(plain(choose(&cib, None).unwrap(), &overrides).1, Vec::<String>::new());
     }
 }

@@ -19,12 +19,11 @@ use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::promote::{
-    Answer, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
+    Answer, End, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
-use crate::decide::sync::{Fencing, NodeState, PRIMARY_SCORE};
+use crate::decide::sync::{NodeState, PRIMARY_SCORE};
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::sync_names::{self, StandbyName};
-use crate::postgres::waldump::Geometry;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 
@@ -263,17 +262,12 @@ impl Agent<'_> {
         if old == self.me {
             return OldPrimary::NotApplicable;
         }
-        let in_cluster = match round.view.as_ref().map(|view| (view.node(&old), view.fencing())) {
-            Some((NodeState::Online, _)) => true,
-            Some((NodeState::OfflineClean, _)) => false,
-            Some((NodeState::Unclean | NodeState::Unknown, fencing)) => {
-                let why = match fencing {
-                    Fencing::Works | Fencing::OffAccepted(_) => "it has not been fenced".into(),
-                    Fencing::Off(why) | Fencing::Unknown(why) => why,
-                };
-                return OldPrimary::NotProvenDown(old, why);
-            }
-            None => return OldPrimary::NotProvenDown(old, "no view of the cluster".into()),
+        let Some(view) = round.view.as_ref() else {
+            return OldPrimary::NotProvenDown(old, "no view of the cluster".into());
+        };
+        let in_cluster = match OldPrimary::in_cluster(&old, view.node(&old), view.fencing()) {
+            Ok(in_cluster) => in_cluster,
+            Err(unproven) => return unproven,
         };
         let peer = self.peer(&old);
         let limit = self.deadline.bounded(Duration::from_secs(3));
@@ -332,29 +326,12 @@ impl Agent<'_> {
             None => Known::unknown("it has published no shutdown checkpoint"),
             Some(text) => Known::from(text.parse::<Shutdown>()),
         });
-        match shutdown {
-            Known::Known(shutdown) if shutdown.id == entry.id => {
-                let reaches = mine.line.contains(shutdown.timeline, shutdown.end)
-                    && (mine.lsn >= shutdown.end
-                        || Geometry::new(16 << 20, 8192)
-                            .is_some_and(|usual| usual.same_end(mine.lsn, shutdown.end)));
-                if reaches {
-                    info!("has everything up to the end of {old}: {}", shutdown.end);
-                    Planned::Complete
-                } else {
-                    Planned::Lacking(format!(
-                        "{old} ended at {} (timeline {}), this node has {} only",
-                        shutdown.end, shutdown.timeline, mine.lsn
-                    ))
-                }
-            }
-            _ if view.node(old) != NodeState::Online => Planned::NotApplicable,
-            // The old primary is there and is counted by its own position.
-            _ if seen.contains(old) => Planned::NotApplicable,
-            _ => Planned::Unknown(format!(
-                "{old} is online, does not run, and where it ended is not known"
-            )),
+        let online = view.node(old) == NodeState::Online;
+        let planned = Planned::of(entry, mine, &End { shutdown, online, seen: seen.contains(old) });
+        if planned == Planned::Complete {
+            info!("has everything up to the end of {old}, at {}", mine.lsn);
         }
+        planned
     }
 
     fn write_intent(

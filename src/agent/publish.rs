@@ -176,16 +176,8 @@ impl Agent<'_> {
             .filter(|node| **node != self.me)
             .map(|node| {
                 let said = all.clone().and_then(|mut all| {
-                    all.remove(node).unwrap_or_else(|| {
-                        Known::unknown(match view.node(node) {
-                            crate::decide::sync::NodeState::Online => {
-                                "it is online and has not said yet"
-                            }
-                            crate::decide::sync::NodeState::OfflineClean => "it is offline",
-                            crate::decide::sync::NodeState::Unclean => "it is lost, not fenced",
-                            crate::decide::sync::NodeState::Unknown => "its state is unknown",
-                        })
-                    })
+                    let silence = view.node(node).silence();
+                    all.remove(node).unwrap_or_else(|| Known::unknown(silence))
                 });
                 (node.clone(), said)
             })

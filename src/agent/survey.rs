@@ -3,7 +3,7 @@
 
 mod own_recovery;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
-use crate::decide::facts::{Process, Sql};
+use crate::cluster::recovery::{Kept, Summary};
+use crate::decide::facts::{Process, Sql, StandbyFacts};
 use crate::decide::report::{Facts, OwnLedger, Server};
 use crate::ocf::params::RepMode;
+use crate::postgres::sync_names::StandbyName;
 use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, System};
@@ -31,6 +33,11 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Looks at everything.
 pub fn survey(subject: &Subject) -> Facts {
+    closely(subject).0
+}
+
+/// The same, with all that our own instance says if it is a standby.
+pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
     let members = subject.view.members(subject.params.node_list.as_deref());
     let mut problems = subject.problems.clone();
     if !nix::unistd::geteuid().is_root() {
@@ -43,7 +50,9 @@ pub fn survey(subject: &Subject) -> Facts {
         OwnFile::Unreadable(why) => OwnLedger::Unreadable(why),
     };
     let mut servers = BTreeMap::new();
-    let mut local = None;
+    let (mut systems, mut delays) = (BTreeMap::new(), BTreeMap::new());
+    let (mut local, mut standby) = (None, None);
+    let standby_names = names_of(subject, &members);
     let mut names = Known::unknown("no primary answers");
     let system = System;
     let postgres = subject.postgres(&system);
@@ -70,30 +79,38 @@ pub fn survey(subject: &Subject) -> Facts {
             // First our own, and not at the same time: looking at it means to be its user for a
             // moment, and a process is one user at a time.
             let mine = members.contains(&subject.me).then(|| look(&pg));
-            let answers = thread::scope(|scope| ask_all(subject, &pg, others, scope).collect());
-            for Asked { node, server, sync } in answers {
+            // A primary knows best how late they are.
+            let late = !matches!(mine, Some((Server::Primary(..), _)));
+            let answers =
+                thread::scope(|scope| ask_all(subject, &pg, others, late, scope).collect());
+            for Asked { node, server, system, sync, delay } in answers {
                 if let Some(sync) = sync {
                     names = sync;
                 }
+                systems.extend(system.map(|system| (node.clone(), system)));
+                delays.extend(delay.map(|delay| (node.clone(), delay)));
                 servers.insert(node, server);
             }
             if let Some((server, sql)) = mine {
-                if let Sql::Primary(primary) = sql {
-                    names = Known::Known(primary.names.clone());
-                    local = Some(*primary);
+                match sql {
+                    Sql::Primary(primary) => {
+                        names = Known::Known(primary.names.clone());
+                        systems.insert(subject.me.clone(), primary.system_id);
+                        delays = delays_of(&pg.delays(), &standby_names);
+                        local = Some(*primary);
+                    }
+                    Sql::Standby(of_standby) => {
+                        systems.insert(subject.me.clone(), of_standby.system_id);
+                        delays.insert(subject.me.clone(), delay(pg.delay()));
+                        standby = Some(*of_standby);
+                    }
+                    _ => {}
                 }
                 servers.insert(subject.me.clone(), server);
             }
         }
     }
-    let standby_names = members
-        .iter()
-        .filter_map(|node| {
-            let name = subject.params.application_name_for(node, members.len()).ok()?;
-            Some((node.clone(), name.parse().ok()?))
-        })
-        .collect();
-    Facts {
+    let facts = Facts {
         resource: subject.resource().to_owned(),
         me: subject.me.clone(),
         mode: match subject.params.rep_mode {
@@ -108,21 +125,73 @@ pub fn survey(subject: &Subject) -> Facts {
         own,
         members,
         servers,
+        systems,
+        delays,
         local,
         names,
         standby_names,
         noted: subject.home().cache().warnings.into_values().flatten().collect(),
         recovery,
         problems,
+    };
+    (facts, standby)
+}
+
+/// What this node has written of all its recoveries.
+pub fn recoveries(subject: &Subject) -> Kept<Vec<Summary>> {
+    RecoveryLogs::new(LOG_ROOT, subject.resource()).summaries()
+}
+
+/// The application_name of each member that has a valid one.
+fn names_of(subject: &Subject, members: &BTreeSet<NodeName>) -> BTreeMap<NodeName, StandbyName> {
+    let name_of = |node: &NodeName| {
+        let name = subject.params.application_name_for(node, members.len()).ok()?;
+        Some((node.clone(), name.parse().ok()?))
+    };
+    members.iter().filter_map(name_of).collect()
+}
+
+fn delay<E: std::fmt::Display>(answer: Result<Option<u64>, E>) -> Known<u64> {
+    match answer {
+        Ok(Some(delay)) => Known::Known(delay),
+        Ok(None) => Known::unknown("it has replayed no transaction yet"),
+        Err(why) => Known::unknown(why.to_string()),
     }
+}
+
+/// Of those who stream, in the primary's words: each by its name.
+fn delays_of(
+    answer: &Result<BTreeMap<String, Option<u64>>, String>,
+    names: &BTreeMap<NodeName, StandbyName>,
+) -> BTreeMap<NodeName, Known<u64>> {
+    let of = |(node, name): (&NodeName, &StandbyName)| match answer {
+        Ok(all) => {
+            let delay = all.iter().find(|(sender, _)| name.matches(sender))?.1;
+            let unmeasured = || Known::unknown("the primary has not measured it yet");
+            Some((node.clone(), delay.map_or_else(unmeasured, Known::Known)))
+        }
+        Err(why) => Some((node.clone(), Known::unknown(why.clone()))),
+    };
+    names.iter().filter_map(of).collect()
 }
 
 /// One member's answers.
 struct Asked {
     node: NodeName,
     server: Server,
+    /// The database system that it said to be.
+    system: Option<u64>,
     /// `synchronous_standby_names`, if it is a primary.
     sync: Option<Known<String>>,
+    /// How late it is, if it is a standby and was asked.
+    delay: Option<Known<u64>>,
+}
+
+impl Asked {
+    fn silent(node: NodeName, why: &str) -> Self {
+        let server = Server::Silent(why.to_owned());
+        Self { node, server, system: None, sync: None, delay: None }
+    }
 }
 
 /// The questions under way.
@@ -133,7 +202,7 @@ struct Asking<'s> {
 impl Asking<'_> {
     fn collect(self) -> Vec<Asked> {
         let join = |(node, handle): (NodeName, thread::ScopedJoinHandle<'_, Asked>)| {
-            let lost = |_| Asked { node, server: Server::Silent("not asked".into()), sync: None };
+            let lost = |_| Asked::silent(node, "not asked");
             handle.join().unwrap_or_else(lost)
         };
         self.threads.into_iter().map(join).collect()
@@ -145,44 +214,43 @@ fn ask_all<'s>(
     subject: &Subject,
     pg: &Postgres<'_>,
     nodes: Vec<NodeName>,
+    late: bool,
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
     let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let (user, passfile) = (pg.replication_user(), pg.passfile());
-    let like = pg.login_like();
-    let ask = |node: NodeName| {
-        let peer = Peer {
-            host: subject
-                .params
-                .node_addresses
-                .get(&node)
-                .map_or_else(|| node.to_string(), Clone::clone),
-            port: subject.params.pgport,
-            user: user.clone(),
-            passfile: passfile.clone(),
-            like: like.clone(),
-        };
+    // All of them first: to read how to log in means to be PostgreSQL's user for a moment as well.
+    let peers: Vec<(NodeName, Peer)> =
+        nodes.into_iter().map(|node| (node.clone(), subject.peer(&node, pg))).collect();
+    let ask = |(node, peer): (NodeName, Peer)| {
         let (name, psql) = (node.clone(), psql.clone());
-        (name, scope.spawn(move || ask(node, psql, &peer)))
+        (name, scope.spawn(move || ask(node, psql, &peer, late)))
     };
-    Asking { threads: nodes.into_iter().map(ask).collect() }
+    Asking { threads: peers.into_iter().map(ask).collect() }
 }
 
-fn ask(node: NodeName, psql: Result<Cmd, String>, peer: &Peer) -> Asked {
+fn ask(node: NodeName, psql: Result<Cmd, String>, peer: &Peer, late: bool) -> Asked {
     let psql = match psql {
         Ok(psql) => psql,
-        Err(why) => return Asked { node, server: Server::Silent(why), sync: None },
+        Err(why) => return Asked::silent(node, &why),
     };
     let deadline = Deadline::after(PATIENCE);
-    let server = server(&peer::identify(&System, psql.clone(), peer, deadline.left()));
-    let sync = matches!(server, Server::Primary(..)).then(|| {
-        let name = "synchronous_standby_names";
-        match peer::show(&System, psql, peer, name, deadline.left()) {
-            Ok(value) => Known::Known(value),
-            Err(answer) => Known::unknown(answer.to_string()),
+    let answer = peer::identify(&System, psql.clone(), peer, deadline.left());
+    let (server, system) = (server(&answer), answer.identity().map(|is| is.system_id));
+    let (mut sync, mut delay) = (None, None);
+    match &server {
+        Server::Primary(..) => {
+            let name = "synchronous_standby_names";
+            sync = Some(match peer::show(&System, psql, peer, name, deadline.left()) {
+                Ok(value) => Known::Known(value),
+                Err(answer) => Known::unknown(answer.to_string()),
+            });
         }
-    });
-    Asked { node, server, sync }
+        Server::Standby(..) if late => {
+            delay = Some(self::delay(peer::delay(&System, psql, peer, deadline.left())));
+        }
+        Server::Standby(..) | Server::Absent(_) | Server::Silent(_) => {}
+    }
+    Asked { node, server, system, sync, delay }
 }
 
 fn server(answer: &PeerAnswer) -> Server {

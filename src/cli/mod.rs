@@ -2,12 +2,18 @@
 
 pub mod agent;
 mod ask;
+mod explain;
 mod force_promote;
 mod forget;
+mod history;
 mod options;
+mod pause;
 mod recover;
 mod say;
+mod screen;
 mod status;
+mod switchover;
+mod target;
 mod word;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{force_promote, forget, recover, status};
+use super::{explain, force_promote, forget, history, pause, recover, status, switchover};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -36,6 +36,11 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(status::Options),
+    Explain(explain::Options),
+    Switchover(switchover::Options),
+    History(history::Options),
+    Pause(pause::PauseOptions),
+    Resume(pause::ResumeOptions),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -63,6 +68,11 @@ pub(super) fn is_command(word: &str) -> bool {
 pub(super) fn main() -> ExitCode {
     match Options::parse().command {
         Command::Status(options) => status::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Switchover(options) => switchover::run(&options),
+        Command::History(options) => history::run(&options),
+        Command::Pause(options) => pause::run_pause(&options),
+        Command::Resume(options) => pause::run_resume(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

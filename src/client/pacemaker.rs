@@ -6,6 +6,7 @@
 //! may not have been made.
 
 mod commands;
+pub mod moving;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use crate::cluster::cib::{Cib, OWN_PREFIX, score};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::ClusterStatus;
+use crate::decide::view::state_attribute;
 use crate::sys::chain;
 use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
 
@@ -111,7 +113,7 @@ impl Attribute {
             Self::Position => "position",
             Self::Ack => "ack",
             Self::Shutdown => "shutdown",
-            Self::State => "state",
+            Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
     }

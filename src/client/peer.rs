@@ -2,6 +2,7 @@
 //! replication connection: the login, TLS and protocol that a walreceiver would use. Floor 2.
 
 mod answer;
+mod operator;
 pub mod source;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::postgres::version::Version;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Ended, Exec, Output};
+
+pub use operator::{checkpoint, delay};
 
 /// How long an address may take to accept a TCP connection, so that a dead node costs little.
 pub const KNOCK: Duration = Duration::from_millis(500);
@@ -96,6 +99,23 @@ pub enum PeerAnswer {
     NoAnswer,
     /// Anything else.
     Unknown(String),
+}
+
+impl PeerAnswer {
+    /// Who it is, if it said so.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Primary(identity) | Self::Standby(identity) => Some(identity),
+            Self::Starting(_)
+            | Self::ShuttingDown
+            | Self::Busy(_)
+            | Self::AuthFailed(_)
+            | Self::Refused
+            | Self::Unreachable(_)
+            | Self::NoAnswer
+            | Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for PeerAnswer {

@@ -135,15 +135,31 @@ impl RecoveryLogs {
         let Some(newest) = summaries.max_by_key(|name| Attempt::of(name)) else {
             return Kept::Missing;
         };
-        let path = self.dir.join(newest);
-        let text = match files::read_root_owned(&path, SUMMARY_BYTES) {
-            Ok(text) => text,
-            Err(error) => return Kept::Unreadable(chain(&error)),
-        };
-        match serde_json::from_str(&text) {
+        match self.summary(newest) {
             Ok(summary) => Kept::Read(summary),
-            Err(e) => Kept::Unreadable(format!("{}: {e}", path.display())),
+            Err(why) => Kept::Unreadable(why),
         }
+    }
+
+    /// All summaries, oldest first; one that cannot be read is why there are none.
+    pub fn summaries(&self) -> Kept<Vec<Summary>> {
+        let mut names = match self.names() {
+            Ok(names) => names,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Kept::Missing,
+            Err(e) => return Kept::Unreadable(format!("{}: {e}", self.dir.display())),
+        };
+        names.retain(|name| name.strip_suffix(".json").is_some());
+        names.sort_by_key(|name| Attempt::of(name));
+        match names.iter().map(|name| self.summary(name)).collect() {
+            Ok(all) => Kept::Read(all),
+            Err(why) => Kept::Unreadable(why),
+        }
+    }
+
+    fn summary(&self, name: &str) -> Result<Summary, String> {
+        let path = self.dir.join(name);
+        let text = files::read_root_owned(&path, SUMMARY_BYTES).map_err(|error| chain(&error))?;
+        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// The names of all files of attempts here; others are nobody's business.

@@ -5,6 +5,7 @@
 
 pub mod acts;
 mod allowance;
+pub mod delays;
 mod error;
 pub mod look;
 

@@ -145,6 +145,22 @@ pub struct NodeStateEntry {
     pub expected: Option<String>,
     /// Its transient attributes (lifetime `reboot`): promotion scores, fail counts.
     pub transient: Settings,
+    /// The last operations that were run there.
+    pub runs: Vec<Run>,
+}
+
+/// An operation that was run on a node, as its status section remembers it: of those that do not recur,
+/// the last one of each resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The primitive's id, without an instance number.
+    pub resource: String,
+    /// `start`, `promote`, …
+    pub operation: String,
+    /// The agent's exit code.
+    pub exit_code: Option<i32>,
+    /// When it ended, in seconds of the epoch.
+    pub when: Option<i64>,
 }
 
 impl NodeStateEntry {
@@ -333,6 +349,16 @@ impl Cib {
                 (node, score)
             })
             .collect()
+    }
+
+    /// When this primitive was last promoted on a node, in seconds of the epoch; none if Pacemaker has
+    /// forgotten that, or has done something else with it since.
+    pub fn promoted_at(&self, resource: &str, node: &NodeName) -> Option<i64> {
+        let state = self.node_states.iter().find(|state| &state.name == node)?;
+        let is = |run: &&Run| {
+            run.resource == resource && run.operation == "promote" && run.exit_code == Some(0)
+        };
+        state.runs.iter().filter(is).filter_map(|run| run.when).max()
     }
 
     /// The entries of pgtwin's own property set for this primitive: names without the prefix

@@ -2,10 +2,13 @@
 
 pub mod broken_replication;
 pub mod election;
+pub mod explain;
 pub mod facts;
 pub mod force;
 pub mod forget;
+pub mod history;
 pub mod monitor;
+pub mod pause;
 pub mod promote;
 pub mod reach;
 pub mod recovery;
@@ -15,7 +18,9 @@ pub mod slots;
 pub mod source;
 pub mod standby;
 pub mod start;
+pub mod switchover;
 pub mod sync;
+pub mod view;
 
 #[cfg(test)]
 mod support;

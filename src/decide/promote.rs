@@ -4,11 +4,15 @@
 //! synchronous names are set before it can accept a write, and the file says *done* before anything
 //! else is written.
 
+use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
 use crate::cluster::node::NodeName;
+use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::facts::{Instance, Process, Sql};
+use crate::decide::sync::{Fencing, NodeState};
 use crate::postgres::lsn::Timeline;
+use crate::postgres::waldump::Geometry;
 
 /// What the address of the ledger's primary answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,21 @@ pub enum Answer {
 }
 
 impl OldPrimary {
+    /// Whether the old primary's node is in the cluster; or what follows without asking its address.
+    pub fn in_cluster(node: &NodeName, state: NodeState, fencing: Fencing) -> Result<bool, Self> {
+        match state {
+            NodeState::Online => Ok(true),
+            NodeState::OfflineClean => Ok(false),
+            NodeState::Unclean | NodeState::Unknown => {
+                let why = match fencing {
+                    Fencing::Works | Fencing::OffAccepted(_) => "it has not been fenced".into(),
+                    Fencing::Off(why) | Fencing::Unknown(why) => why,
+                };
+                Err(Self::NotProvenDown(node.clone(), why))
+            }
+        }
+    }
+
     /// What follows from the answer. Of a node in the cluster Pacemaker knows what runs there, and has
     /// stopped or demoted it; one that left (maintenance) may run on.
     pub fn of(node: &NodeName, in_cluster: bool, answer: Answer) -> Self {
@@ -62,7 +81,46 @@ pub enum Planned {
     Unknown(String),
 }
 
+/// What is known of the old primary's end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// What it has published of it.
+    pub shutdown: Known<Shutdown>,
+    /// Its node is in the cluster.
+    pub online: bool,
+    /// It has said how far it is, so that it counts by that.
+    pub seen: bool,
+}
+
 impl Planned {
+    /// Whether `mine` has everything that the primary of `entry`, another node, wrote before its orderly
+    /// end.
+    pub fn of(entry: &Entry, mine: &Position, end: &End) -> Self {
+        let old = &entry.primary;
+        match &end.shutdown {
+            Known::Known(shutdown) if shutdown.id == entry.id => {
+                let reaches = mine.line.contains(shutdown.timeline, shutdown.end)
+                    && (mine.lsn >= shutdown.end
+                        || Geometry::new(16 << 20, 8192)
+                            .is_some_and(|usual| usual.same_end(mine.lsn, shutdown.end)));
+                if reaches {
+                    Self::Complete
+                } else {
+                    Self::Lacking(format!(
+                        "{old} ended at {} (timeline {}), this node has {} only",
+                        shutdown.end, shutdown.timeline, mine.lsn
+                    ))
+                }
+            }
+            _ if !end.online => Self::NotApplicable,
+            // The old primary is there and is counted by its own position.
+            _ if end.seen => Self::NotApplicable,
+            _ => Self::Unknown(format!(
+                "{old} is online, does not run, and where it ended is not known"
+            )),
+        }
+    }
+
     /// Why this node may not be promoted although the election permits it.
     pub fn obstacle(&self, mode: Mode, force: bool) -> Option<Obstacle> {
         match (self, mode) {

@@ -4,17 +4,19 @@
 //! what does not apply (the position of an instance that is known not to run).
 
 mod configuration;
+pub mod json;
 mod ledger;
 mod recovery;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub(crate) use recovery::span;
 pub use recovery::{OldCopy, Recovery};
 pub use text::wrapped;
 
@@ -24,6 +26,7 @@ use crate::cluster::ledger::{Entry, Mode, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Role};
 use crate::decide::facts::PrimaryFacts;
+use crate::decide::view::{View, state_attribute};
 use crate::ocf::params::FencingPolicy;
 use crate::postgres::lsn::{Lsn, Timeline};
 use crate::postgres::sync_names::{self, StandbyName, SyncNames};
@@ -103,6 +106,10 @@ pub struct Facts {
     pub own: OwnLedger,
     /// What each member's PostgreSQL answered.
     pub servers: BTreeMap<NodeName, Server>,
+    /// The database system that each of them said to be.
+    pub systems: BTreeMap<NodeName, u64>,
+    /// How far each standby's replay is behind in time, in milliseconds.
+    pub delays: BTreeMap<NodeName, Known<u64>>,
     /// All that our own instance says, when it is the primary.
     pub local: Option<PrimaryFacts>,
     /// `synchronous_standby_names` of the primary.
@@ -117,27 +124,40 @@ pub struct Facts {
     pub problems: Vec<String>,
 }
 
-/// One line of the table, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is in one place of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell<T> {
+    /// This.
+    Is(T),
+    /// It could not be learned: `?`, and a warning says why.
+    Unknown,
+    /// It does not apply: `-`.
+    No,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The node.
     pub node: String,
     /// primary or standby.
-    pub role: String,
+    pub role: Cell<&'static str>,
     /// What it is doing.
-    pub state: String,
+    pub state: Cell<String>,
     /// Its timeline.
-    pub timeline: String,
+    pub timeline: Cell<Timeline>,
     /// Its position.
-    pub lsn: String,
+    pub lsn: Cell<Lsn>,
     /// How many bytes of the primary's WAL it lacks.
-    pub lag: String,
+    pub lag: Cell<u64>,
+    /// How long ago the primary wrote what it has replayed last, in milliseconds.
+    pub delay: Cell<u64>,
     /// Whether commits wait for it (it is in V).
-    pub sync: String,
+    pub sync: Cell<bool>,
     /// Its promotion score.
-    pub score: String,
+    pub score: Cell<i32>,
     /// Whether it may replace the primary (it is in E).
-    pub heir: String,
+    pub heir: Cell<bool>,
 }
 
 /// The whole answer.
@@ -176,12 +196,14 @@ pub fn report(facts: &Facts) -> Report {
         lines.push(("Address", configuration::address(facts, vip, &mut warnings)));
     }
     configuration::clone(facts, &mut warnings);
+    configuration::left_behind(facts, &mut warnings);
     lines.extend(recovery::lines(facts, &mut warnings));
     warnings::members(facts, &mut warnings);
     warnings::primary(facts, &mut warnings);
     warnings::failures(facts, &mut warnings);
-    let (grave, advice) = warnings::settings(facts);
+    let (grave, mut advice) = warnings::settings(facts);
     warnings.extend(grave);
+    warnings::delays(facts, &mut advice);
     warnings.extend(facts.noted.iter().map(|line| format!("{}: {line}", facts.me)));
     warnings.extend(facts.problems.iter().cloned());
     let mode = match facts.mode {
@@ -203,14 +225,24 @@ pub fn report(facts: &Facts) -> Report {
 }
 
 impl Facts {
+    /// What Pacemaker says, in the words of the decisions.
+    pub fn view(&self) -> View {
+        View {
+            resource: self.resource.clone(),
+            policy: self.policy,
+            status: self.status.clone(),
+            cib: self.cib.clone(),
+        }
+    }
+
     /// The members whose PostgreSQL said that it accepts writes.
-    fn writable(&self) -> Vec<&NodeName> {
+    pub(crate) fn writable(&self) -> Vec<&NodeName> {
         let writes = |server: &Server| matches!(server, Server::Primary(..));
         self.servers.iter().filter(|(_, server)| writes(server)).map(|(node, _)| node).collect()
     }
 
     /// The one primary: who said so, else whom Pacemaker has promoted.
-    fn primary(&self) -> Option<&NodeName> {
+    pub(crate) fn primary(&self) -> Option<&NodeName> {
         match self.writable().as_slice() {
             [one] => Some(one),
             [] => {
@@ -222,15 +254,21 @@ impl Facts {
     }
 
     /// What a member's state attribute says.
-    fn said(&self, node: &NodeName) -> Option<String> {
-        match self.cib.transient(&format!("pgtwin-{}-state", self.resource)).remove(node) {
+    pub(crate) fn said(&self, node: &NodeName) -> Option<String> {
+        match self.cib.transient(&state_attribute(&self.resource)).remove(node) {
             Some(Setting::Set(text)) if !text.is_empty() => Some(text),
             Some(Setting::Set(_) | Setting::Conditional) | None => None,
         }
     }
 
+    /// Whether the primary says that commits wait.
+    pub(crate) fn writes_wait(&self) -> bool {
+        let said = self.primary().and_then(|primary| self.said(primary));
+        said.is_some_and(|said| said.starts_with(WAITING))
+    }
+
     /// Pacemaker's role of the instance on a node; none if it has none there.
-    fn role(&self, node: &NodeName) -> Option<&Role> {
+    pub(crate) fn role(&self, node: &NodeName) -> Option<&Role> {
         self.status
             .instances_of(&self.resource)
             .find(|instance| instance.active && instance.nodes.contains(node))
@@ -238,7 +276,7 @@ impl Facts {
     }
 
     /// The members that commits wait for.
-    fn sync_names(&self) -> Known<BTreeSet<NodeName>> {
+    pub(crate) fn sync_names(&self) -> Known<BTreeSet<NodeName>> {
         let text = match &self.names {
             Known::Known(text) => text,
             Known::Unknown(why) => return Known::Unknown(why.clone()),
@@ -267,7 +305,7 @@ impl Facts {
     }
 
     /// The done entries of the highest term in the CIB; one, unless something has gone wrong.
-    fn binding(&self) -> Vec<&Entry> {
+    pub(crate) fn binding(&self) -> Vec<&Entry> {
         let Known::Known(store) = &self.ledger else { return Vec::new() };
         let done: Vec<&Entry> = store.slots().filter_map(|(_, slot)| slot.done.as_ref()).collect();
         let high = done.iter().map(|entry| entry.term).max();

@@ -46,6 +46,18 @@ pub enum NodeState {
     Unknown,
 }
 
+impl NodeState {
+    /// Why a member in this state has said nothing of itself.
+    pub fn silence(self) -> &'static str {
+        match self {
+            Self::Online => "it is online and has not said yet",
+            Self::OfflineClean => "it is offline",
+            Self::Unclean => "it is lost, not fenced",
+            Self::Unknown => "its state is unknown",
+        }
+    }
+}
+
 /// A standby as the primary sees it.
 #[derive(Clone, Debug)]
 pub struct Standby {

@@ -6,6 +6,7 @@ pub mod recovery_facts;
 mod slots;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -311,6 +312,17 @@ impl<'a> Postgres<'a> {
         self.with_session(acts::request_checkpoint)
     }
 
+    /// Has a checkpoint written and waits for its end, as long as that takes within the deadline.
+    pub fn checkpoint(&self, deadline: &Deadline) -> Result<(), String> {
+        self.with_session(|wire, _| acts::checkpoint(wire, deadline))
+    }
+
+    /// Has another server write one.
+    pub fn checkpoint_peer(&self, peer: &Peer, limit: Duration) -> Result<(), String> {
+        let psql = self.runtime.command("psql").map_err(|error| error.to_string())?;
+        peer::checkpoint(self.exec, psql, peer, limit).map_err(|answer| answer.to_string())
+    }
+
     /// The value of a setting.
     pub fn setting(&self, name: &str) -> Known<String> {
         Known::from(self.with_session(|wire, bound| acts::show(wire, name, bound)).map_err(OneLine))
@@ -319,6 +331,17 @@ impl<'a> Postgres<'a> {
     /// Roles and databases of a primary whose commits wait for no standby, in words.
     pub fn overrides(&self) -> Result<Vec<String>, String> {
         self.with_session(sql::look::overrides)
+    }
+
+    /// How late everybody who streams from this primary is, by application_name, in milliseconds; none
+    /// where that was not measured.
+    pub fn delays(&self) -> Result<BTreeMap<String, Option<u64>>, String> {
+        self.with_session(sql::delays::of_all)
+    }
+
+    /// How late this standby is, in milliseconds; none when it has replayed no transaction.
+    pub fn delay(&self) -> Result<Option<u64>, String> {
+        self.with_session(sql::delays::of_one)
     }
 
     /// The lines of pg_hba.conf.

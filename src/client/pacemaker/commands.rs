@@ -1,6 +1,7 @@
 //! The commands by which pgtwin asks and tells Pacemaker, as values. Floor 2.
 //!
-//! Only options that Pacemaker 2.1.5, 3.0.0 and 3.0.1 all have, so that nothing needs to be probed.
+//! Only options that Pacemaker 2.1.5, 3.0.0 and 3.0.1 all have, so that nothing needs to be probed but
+//! for a move (`moving`).
 //! `attrd_updater --wait` (since 3.0) is left alone on purpose: `--wait=cluster` was seen to return
 //! at once on a node whose attribute manager had been restarted, although a peer's was stopped, and
 //! elsewhere it hangs with that peer.
@@ -23,6 +24,7 @@
 
 use std::time::Duration;
 
+use super::moving::MoveOptions;
 use crate::cluster::node::NodeName;
 use crate::sys::exec::Cmd;
 
@@ -109,6 +111,55 @@ fn property(set: &str, name: &str) -> Cmd {
         .arg(format!("--name={name}"))
 }
 
+/// Has Pacemaker leave a resource alone.
+pub fn unmanage(clone: &str, limit: Duration) -> Cmd {
+    meta(clone).args(["--set-parameter=is-managed", "--parameter-value=false"]).limit(limit)
+}
+
+/// Has it manage the resource again; no error where it does.
+pub fn manage(clone: &str, limit: Duration) -> Cmd {
+    meta(clone).arg("--delete-parameter=is-managed").limit(limit)
+}
+
+fn meta(clone: &str) -> Cmd {
+    Cmd::new("crm_resource").arg(format!("--resource={clone}")).arg("--meta")
+}
+
+/// What `crm_resource` can do, in its own words.
+pub fn move_help(limit: Duration) -> Cmd {
+    Cmd::new("crm_resource").arg("--help-all").limit(limit)
+}
+
+/// Binds the promoted role to a node.
+pub fn move_primary(
+    options: MoveOptions,
+    clone: &str,
+    node: &NodeName,
+    lifetime: Duration,
+    limit: Duration,
+) -> Cmd {
+    let cmd = moving(options, "--move", clone, node).limit(limit);
+    if options.lifetime {
+        // Whole minutes, as ISO 8601 has them.
+        cmd.arg(format!("--lifetime=PT{}M", lifetime.as_secs().div_ceil(60)))
+    } else {
+        cmd
+    }
+}
+
+/// Removes that, and nothing that an operator has ordered for other nodes.
+pub fn clear_move(options: MoveOptions, clone: &str, node: &NodeName, limit: Duration) -> Cmd {
+    moving(options, "--clear", clone, node).limit(limit)
+}
+
+fn moving(options: MoveOptions, what: &str, clone: &str, node: &NodeName) -> Cmd {
+    Cmd::new("crm_resource")
+        .arg(what)
+        .arg(options.role)
+        .arg(format!("--resource={clone}"))
+        .arg(format!("--node={node}"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -181,7 +232,43 @@ mod tests {
                 ],
             ),
         ];
-        for (cmd, program, args) in rows {
+        let options = MoveOptions { role: "--promoted", lifetime: true };
+        let old = MoveOptions { role: "--master", lifetime: false };
+        let lifetime = Duration::from_secs(601);
+        let moves: &[(Cmd, &str, &[&str])] = &[
+            (move_help(LIMIT), "crm_resource", &["--help-all"]),
+            (
+                unmanage("db-clone", LIMIT),
+                "crm_resource",
+                &[
+                    "--resource=db-clone",
+                    "--meta",
+                    "--set-parameter=is-managed",
+                    "--parameter-value=false",
+                ],
+            ),
+            (
+                manage("db-clone", LIMIT),
+                "crm_resource",
+                &["--resource=db-clone", "--meta", "--delete-parameter=is-managed"],
+            ),
+            (
+                move_primary(options, "db-clone", &n2(), lifetime, LIMIT),
+                "crm_resource",
+                &["--move", "--promoted", "--resource=db-clone", "--node=n2", "--lifetime=PT11M"],
+            ),
+            (
+                move_primary(old, "db-clone", &n2(), lifetime, LIMIT),
+                "crm_resource",
+                &["--move", "--master", "--resource=db-clone", "--node=n2"],
+            ),
+            (
+                clear_move(options, "db-clone", &n2(), LIMIT),
+                "crm_resource",
+                &["--clear", "--promoted", "--resource=db-clone", "--node=n2"],
+            ),
+        ];
+        for (cmd, program, args) in rows.iter().chain(moves) {
             assert_eq!(cmd, &Cmd::new(*program).args(args.iter().copied()).limit(LIMIT));
         }
     }

@@ -53,6 +53,13 @@ pub fn request_checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<()
     cut_short.and(restored.map(|_| ()))
 }
 
+/// Has a checkpoint written, and waits for its end until the deadline.
+pub fn checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> {
+    let limit = deadline.left().as_millis().max(1);
+    let sql = format!("SET statement_timeout TO {limit}; CHECKPOINT; RESET statement_timeout");
+    wire.ask(&sql, deadline).map(|_| ())
+}
+
 /// Makes a physical slot that keeps WAL from now on, unless there is a slot of that name.
 /// Whether one was made.
 pub fn create_physical_slot(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Cib, CibError, CibNode, CloneOf, Location, NodeStateEntry, OWN_PREFIX, Operation, Primitive,
-    Setting, Settings, score, truth,
+    Run, Setting, Settings, score, truth,
 };
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::NodeKind;
@@ -287,7 +287,31 @@ fn node_states(status: &Element, nodes: &[CibNode]) -> Result<Vec<NodeStateEntry
                 join: owned(state, "join"),
                 expected: owned(state, "expected"),
                 transient: combine(sets, &no_references),
+                runs: runs(state),
             })
         })
         .collect()
+}
+
+/// What is told of operations is for people, and never makes the rest unreadable.
+fn runs(state: &Element) -> Vec<Run> {
+    let resources = state
+        .children_named("lrm")
+        .flat_map(|lrm| lrm.children_named("lrm_resources"))
+        .flat_map(|list| list.children_named("lrm_resource"));
+    let of_resource = |resource: &Element| {
+        let id = resource.attr("id").unwrap_or_default();
+        let base = match id.rsplit_once(':') {
+            Some((base, number)) if number.bytes().all(|b| b.is_ascii_digit()) => base,
+            _ => id,
+        };
+        let run = |op: &Element| Run {
+            resource: base.to_owned(),
+            operation: op.attr("operation").unwrap_or_default().to_owned(),
+            exit_code: op.attr("rc-code").and_then(|code| code.parse().ok()),
+            when: op.attr("last-rc-change").and_then(|when| when.parse().ok()),
+        };
+        resource.children_named("lrm_rsc_op").map(run).collect::<Vec<_>>()
+    };
+    resources.flat_map(of_resource).collect()
 }

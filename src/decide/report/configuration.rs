@@ -39,6 +39,25 @@ pub(super) fn clone(facts: &Facts, warnings: &mut Vec<String>) {
     monitors(primitive, warnings);
 }
 
+/// Location constraints that a move or a ban by hand has left.
+pub(super) fn left_behind(facts: &Facts, warnings: &mut Vec<String>) {
+    let Some(primitive) = facts.cib.primitive(&facts.resource) else { return };
+    for location in facts.cib.locations_of(primitive) {
+        let what = if location.id.starts_with("cli-prefer-") {
+            "binds the primary to a node"
+        } else if location.id.starts_with("cli-ban-") {
+            "keeps the resource, or the primary, from a node"
+        } else {
+            continue;
+        };
+        let resource = location.resource.as_deref().unwrap_or(&facts.resource);
+        warnings.push(format!(
+            "the constraint {} {what} until it is removed: crm_resource --clear --resource {resource}",
+            location.id
+        ));
+    }
+}
+
 /// Whether an option is known not to be true.
 fn is_off(clone: &CloneOf, name: &str) -> bool {
     match clone.meta.get(name) {
@@ -73,24 +92,33 @@ fn monitors(primitive: &Primitive, warnings: &mut Vec<String>) {
     }
 }
 
-/// The clients' address in one line: who has it.
-pub(super) fn address(facts: &Facts, vip: &str, warnings: &mut Vec<String>) -> String {
+/// The resources that carry an address, and the nodes that they run on.
+pub(super) fn carriers<'f>(
+    facts: &'f Facts,
+    vip: &str,
+) -> (Vec<&'f Primitive>, std::collections::BTreeSet<NodeName>) {
     let carriers: Vec<&Primitive> = facts
         .cib
         .primitives
         .iter()
         .filter(|primitive| primitive.id != facts.resource && carries(primitive, vip))
         .collect();
-    if carriers.is_empty() {
-        warnings.push(format!("no resource of the cluster carries the address {vip} (vip)"));
-        return vip.to_owned();
-    }
-    let nodes: std::collections::BTreeSet<NodeName> = carriers
+    let nodes = carriers
         .iter()
         .flat_map(|primitive| facts.status.instances_of(&primitive.id))
         .filter(|instance| instance.active)
         .flat_map(|instance| instance.nodes.iter().cloned())
         .collect();
+    (carriers, nodes)
+}
+
+/// The clients' address in one line: who has it.
+pub(super) fn address(facts: &Facts, vip: &str, warnings: &mut Vec<String>) -> String {
+    let (carriers, nodes) = carriers(facts, vip);
+    if carriers.is_empty() {
+        warnings.push(format!("no resource of the cluster carries the address {vip} (vip)"));
+        return vip.to_owned();
+    }
     let place = if nodes.is_empty() {
         format!("{vip} on no node that is seen")
     } else {

@@ -1,9 +1,11 @@
 //! The ledger in words. Floor 1.
 
+use super::recovery::span;
 use super::{Facts, OwnLedger, any_of};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Store, names as list};
 use crate::cluster::node::NodeName;
+use crate::cluster::utc::Utc;
 
 /// What the ledger says, and what is wrong with it.
 pub(super) fn words(facts: &Facts, warnings: &mut Vec<String>) -> String {
@@ -34,29 +36,22 @@ pub(super) fn words(facts: &Facts, warnings: &mut Vec<String>) -> String {
 }
 
 fn of_entry(facts: &Facts, entry: &Entry) -> String {
-    let is =
-        if facts.primary() == Some(&entry.primary) { "is primary since" } else { "was primary of" };
-    let mut words = format!(
-        "{} {is} term {} (promotion {}, entry {}); {}",
-        entry.primary,
-        entry.term,
-        short(entry),
-        entry.seq,
-        successors(facts, entry),
-    );
-    if facts.primary() == Some(&entry.primary)
-        && let Known::Known(names) = facts.sync_names()
-    {
-        words.push_str("; ");
-        if names.is_empty() {
-            words.push_str("writes wait for no standby");
-        } else {
-            words.push_str("writes need ");
-            words.push_str(&any_of(&names));
-        }
+    let (primary, term, seq) = (&entry.primary, entry.term, entry.seq);
+    let which = format!("term {term}, promotion {}, entry {seq}", short(entry));
+    if facts.primary() != Some(primary) {
+        return format!("{primary} was primary ({which}); {}.", successors(facts, entry));
     }
-    words.push('.');
-    words
+    let mut words = match facts.sync_names() {
+        Known::Known(names) if names.is_empty() => "writes wait for no standby; ".to_owned(),
+        Known::Known(names) => format!("writes need {}; ", any_of(&names)),
+        Known::Unknown(_) => String::new(),
+    };
+    words.push_str(&successors(facts, entry));
+    let when = facts.cib.promoted_at(&facts.resource, primary).map(|at| {
+        format!(", {}, {} ago", Utc::of(at), span(facts.recovery.now.saturating_sub(at)))
+    });
+    let when = when.unwrap_or_default();
+    format!("{words}; last promotion: {primary}{when} ({which}).")
 }
 
 fn successors(facts: &Facts, entry: &Entry) -> String {

@@ -277,7 +277,7 @@ fn quoted(path: &str) -> String {
 }
 
 /// `37 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. Of a clock that was set back nothing is left.
-fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     match seconds {

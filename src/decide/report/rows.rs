@@ -2,16 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Row, Server, WAITING, bytes, recovery};
+use super::{Cell, Facts, Row, Server, WAITING, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{NodeState, Role};
 use crate::postgres::lsn::{Lsn, Timeline};
-
-const UNKNOWN: &str = "?";
-const NONE: &str = "-";
-/// Pacemaker's.
-const INFINITY: i32 = 1_000_000;
 
 /// One row a member.
 pub(super) fn rows(facts: &Facts, warnings: &mut Vec<String>) -> Vec<Row> {
@@ -24,11 +19,12 @@ pub(super) fn rows(facts: &Facts, warnings: &mut Vec<String>) -> Vec<Row> {
         .iter()
         .map(|node| Row {
             node: node.to_string(),
-            role: role(facts, node).to_owned(),
+            role: role(facts, node),
             state: state(facts, node),
-            timeline: position(facts, node, warnings, |(timeline, _)| timeline.to_string()),
-            lsn: position(facts, node, &mut Vec::new(), |(_, lsn)| lsn.to_string()),
+            timeline: position(facts, node, warnings, |(timeline, _)| timeline),
+            lsn: position(facts, node, &mut Vec::new(), |(_, lsn)| lsn),
             lag: lag(facts, node, warnings),
+            delay: delay(facts, node),
             sync: sync(facts, node, &names),
             score: score(facts, node, warnings),
             heir: heir(facts, node),
@@ -41,42 +37,41 @@ fn is_primary(facts: &Facts, node: &NodeName) -> bool {
 }
 
 /// The instance's own word, else Pacemaker's.
-fn role(facts: &Facts, node: &NodeName) -> &'static str {
+fn role(facts: &Facts, node: &NodeName) -> Cell<&'static str> {
     match facts.servers.get(node) {
-        Some(Server::Primary(..)) => return "primary",
-        Some(Server::Standby(..)) => return "standby",
+        Some(Server::Primary(..)) => return Cell::Is("primary"),
+        Some(Server::Standby(..)) => return Cell::Is("standby"),
         Some(Server::Absent(_) | Server::Silent(_)) | None => {}
     }
     match facts.status.node_state(node) {
         NodeState::OnlineMember => match facts.role(node) {
-            Some(Role::Promoted) => "primary",
-            Some(Role::Unpromoted | Role::Started) => "standby",
-            Some(Role::Stopped) | None => NONE,
-            Some(Role::Other(_)) => UNKNOWN,
+            Some(Role::Promoted) => Cell::Is("primary"),
+            Some(Role::Unpromoted | Role::Started) => Cell::Is("standby"),
+            Some(Role::Stopped) | None => Cell::No,
+            Some(Role::Other(_)) => Cell::Unknown,
         },
-        NodeState::OfflineClean => NONE,
-        NodeState::OfflineUnclean | NodeState::Pending | NodeState::Unknown => UNKNOWN,
+        NodeState::OfflineClean => Cell::No,
+        NodeState::OfflineUnclean | NodeState::Pending | NodeState::Unknown => Cell::Unknown,
     }
 }
 
-fn state(facts: &Facts, node: &NodeName) -> String {
+fn state(facts: &Facts, node: &NodeName) -> Cell<String> {
+    let is = |word: &str| Cell::Is(word.to_owned());
     match facts.status.node_state(node) {
-        NodeState::OfflineClean => return "offline".to_owned(),
-        NodeState::Pending => return "pending".to_owned(),
-        NodeState::Unknown if facts.status.node(node).is_none() => return "no node".to_owned(),
-        NodeState::OfflineUnclean | NodeState::Unknown => return "UNCLEAN".to_owned(),
+        NodeState::OfflineClean => return is("offline"),
+        NodeState::Pending => return is("pending"),
+        NodeState::Unknown if facts.status.node(node).is_none() => return is("no node"),
+        NodeState::OfflineUnclean | NodeState::Unknown => return is("UNCLEAN"),
         NodeState::OnlineMember => {}
     }
     let said = facts.said(node);
     match (facts.servers.get(node), said.as_deref()) {
-        (Some(Server::Primary(..)), Some("primary-alone")) => "alone".to_owned(),
-        (Some(Server::Primary(..)), Some(said)) if said.starts_with(WAITING) => {
-            "waiting".to_owned()
-        }
-        (Some(Server::Primary(..)), _) => "writable".to_owned(),
-        (_, Some(said)) if facts.role(node).is_some() => said.to_owned(),
-        (_, _) if facts.role(node).is_none() => "stopped".to_owned(),
-        (_, _) => UNKNOWN.to_owned(),
+        (Some(Server::Primary(..)), Some("primary-alone")) => is("alone"),
+        (Some(Server::Primary(..)), Some(said)) if said.starts_with(WAITING) => is("waiting"),
+        (Some(Server::Primary(..)), _) => is("writable"),
+        (_, Some(said)) if facts.role(node).is_some() => is(said),
+        (_, _) if facts.role(node).is_none() => is("stopped"),
+        (_, _) => Cell::Unknown,
     }
 }
 
@@ -94,28 +89,33 @@ fn runs_not(facts: &Facts, node: &NodeName) -> bool {
     }
 }
 
-fn position(
+fn position<T>(
     facts: &Facts,
     node: &NodeName,
     warnings: &mut Vec<String>,
-    part: impl Fn((Timeline, Lsn)) -> String,
-) -> String {
+    part: impl Fn((Timeline, Lsn)) -> T,
+) -> Cell<T> {
     let server = facts.servers.get(node);
     if let Some(position) = server.and_then(Server::position) {
-        return part(position);
+        return Cell::Is(part(position));
     }
     if runs_not(facts, node) {
-        return NONE.to_owned();
+        return Cell::No;
     }
     let why = server.map_or_else(|| "it was not asked".to_owned(), ToString::to_string);
     warnings.push(format!("{node}'s PostgreSQL gave no position: {why}"));
-    UNKNOWN.to_owned()
+    Cell::Unknown
 }
 
-fn lag(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
+/// Whether there is no primary that it could lag behind, or nothing there that could.
+fn lags_not(facts: &Facts, node: &NodeName) -> bool {
     let nobody = facts.primary().is_none() && facts.writable().is_empty();
-    if nobody || is_primary(facts, node) || runs_not(facts, node) {
-        return NONE.to_owned();
+    nobody || is_primary(facts, node) || runs_not(facts, node)
+}
+
+fn lag(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> Cell<u64> {
+    if lags_not(facts, node) {
+        return Cell::No;
     }
     // The primary's own view of it is of one moment.
     let of_local = facts.local.as_ref().and_then(|local| {
@@ -127,14 +127,14 @@ fn lag(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
         Some(local.insert.bytes_since(walsender.flush?))
     });
     if let Some(missing) = of_local {
-        return bytes(missing);
+        return Cell::Is(missing);
     }
     let Some(mine) = facts.servers.get(node).and_then(Server::position) else {
-        return UNKNOWN.to_owned();
+        return Cell::Unknown;
     };
-    let Some(primary) = facts.primary() else { return UNKNOWN.to_owned() };
+    let Some(primary) = facts.primary() else { return Cell::Unknown };
     let Some(theirs) = facts.servers.get(primary).and_then(Server::position) else {
-        return UNKNOWN.to_owned();
+        return Cell::Unknown;
     };
     if mine.0 != theirs.0 {
         warnings.push(format!(
@@ -142,51 +142,51 @@ fn lag(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
              compared",
             mine.0, theirs.0
         ));
-        return UNKNOWN.to_owned();
+        return Cell::Unknown;
     }
-    bytes(theirs.1.bytes_since(mine.1))
+    Cell::Is(theirs.1.bytes_since(mine.1))
 }
 
-fn sync(facts: &Facts, node: &NodeName, names: &Known<BTreeSet<NodeName>>) -> String {
+/// How long ago the primary wrote what a standby has replayed last, in milliseconds.
+fn delay(facts: &Facts, node: &NodeName) -> Cell<u64> {
+    if lags_not(facts, node) {
+        return Cell::No;
+    }
+    match facts.delays.get(node) {
+        Some(Known::Known(delay)) => Cell::Is(*delay),
+        Some(Known::Unknown(_)) | None => Cell::Unknown,
+    }
+}
+
+fn sync(facts: &Facts, node: &NodeName, names: &Known<BTreeSet<NodeName>>) -> Cell<bool> {
     if is_primary(facts, node) || facts.primary().is_none() {
-        return NONE.to_owned();
+        return Cell::No;
     }
-    yes_no(match names {
-        Known::Known(names) => Some(names.contains(node)),
-        Known::Unknown(_) => None,
-    })
+    match names {
+        Known::Known(names) => Cell::Is(names.contains(node)),
+        Known::Unknown(_) => Cell::Unknown,
+    }
 }
 
-fn score(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> String {
+fn score(facts: &Facts, node: &NodeName, warnings: &mut Vec<String>) -> Cell<i32> {
     match facts.cib.scores(&facts.resource).remove(node) {
-        None => NONE.to_owned(),
-        Some(Known::Known(score)) if score >= INFINITY => "INF".to_owned(),
-        Some(Known::Known(score)) if score <= -INFINITY => "-INF".to_owned(),
-        Some(Known::Known(score)) => score.to_string(),
+        None => Cell::No,
+        Some(Known::Known(score)) => Cell::Is(score),
         Some(Known::Unknown(why)) => {
             warnings.push(why);
-            UNKNOWN.to_owned()
+            Cell::Unknown
         }
     }
 }
 
-fn heir(facts: &Facts, node: &NodeName) -> String {
+fn heir(facts: &Facts, node: &NodeName) -> Cell<bool> {
     let binding = facts.binding();
     if binding.is_empty() {
         let empty = matches!(&facts.ledger, Known::Known(store) if store.is_empty());
-        return if empty { NONE } else { UNKNOWN }.to_owned();
+        return if empty { Cell::No } else { Cell::Unknown };
     }
     if binding.iter().any(|entry| entry.primary == *node) {
-        return NONE.to_owned();
+        return Cell::No;
     }
-    yes_no(Some(binding.iter().all(|entry| entry.heirs.contains(node))))
-}
-
-fn yes_no(known: Option<bool>) -> String {
-    match known {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => UNKNOWN,
-    }
-    .to_owned()
+    Cell::Is(binding.iter().all(|entry| entry.heirs.contains(node)))
 }

@@ -1,13 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod configuration;
+mod json;
 mod recovery;
 mod warnings;
 
 use std::collections::BTreeMap;
 
-use super::{Facts, OwnLedger, Recovery, Server, WIDTH, bytes, report, wrapped};
-use crate::cluster::cib::{Cib, CloneOf, NodeStateEntry, Operation, Primitive, Setting, Settings};
+use super::text::moment;
+use super::{Cell, Facts, OwnLedger, Recovery, Server, WIDTH, bytes, report, wrapped};
+use crate::cluster::cib::{
+    Cib, CloneOf, NodeStateEntry, Operation, Primitive, Run, Setting, Settings,
+};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::topology::{
@@ -37,7 +41,7 @@ fn node_status(name: &str, (online, unclean, pending): (bool, bool, bool)) -> No
     }
 }
 
-fn instance(name: &str, role: Role) -> Instance {
+pub(crate) fn instance(name: &str, role: Role) -> Instance {
     Instance {
         resource: "db".into(),
         clone: Some("db-clone".into()),
@@ -95,7 +99,7 @@ fn address() -> Primitive {
     Primitive { parameters, ..primitive("vip", "ocf", "IPaddr2") }
 }
 
-fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
+pub(crate) fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
     let mut transient = Settings::new();
     transient.insert("pgtwin-db-state".into(), Setting::Set(state.into()));
     if let Some(score) = score {
@@ -108,11 +112,12 @@ fn transient(name: &str, state: &str, score: Option<i32>) -> NodeStateEntry {
         join: Some("member".into()),
         expected: Some("member".into()),
         transient,
+        runs: Vec::new(),
     }
 }
 
 /// What the primary `n1` says of itself, with standbys that stream so many bytes behind.
-fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
+pub(crate) fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
     let insert = Lsn(0x500_0148);
     let walsender = |(name, behind): &(&str, u64)| Walsender {
         name: (*name).into(),
@@ -140,11 +145,11 @@ fn local(standbys: &[(&str, u64)], names: &str) -> PrimaryFacts {
 
 /// In seconds of the epoch.
 const NOW: i64 = 1_700_000_000;
-const AT: Lsn = Lsn(0x500_0148);
+pub(crate) const AT: Lsn = Lsn(0x500_0148);
 const VOTES: &str = "ANY 1 (\"n2\",\"n3\")";
 
 /// Three nodes, n1 the primary of term 3, all well, seen from n1.
-fn healthy() -> Facts {
+pub(crate) fn healthy() -> Facts {
     let ledger = store(&[entry(3, 7, 0x8f3a_12bc_0000_0001, "n1", "n2 n3")]);
     Facts {
         resource: "db".into(),
@@ -197,6 +202,8 @@ fn healthy() -> Facts {
             (node("n2"), Server::Standby(Timeline(3), AT)),
             (node("n3"), Server::Standby(Timeline(3), AT)),
         ]),
+        systems: ["n1", "n2", "n3"].map(|n| (node(n), SYSTEM)).into(),
+        delays: [(node("n2"), Known::Known(0)), (node("n3"), Known::Known(412))].into(),
         local: Some(local(&[("n2", 0), ("n3", 16_384)], VOTES)),
         names: Known::Known(VOTES.into()),
         standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
@@ -207,11 +214,11 @@ fn healthy() -> Facts {
 }
 
 /// The same without what an instance elsewhere says only to its own node, seen from n2.
-fn from_a_standby() -> Facts {
+pub(crate) fn from_a_standby() -> Facts {
     Facts { me: node("n2"), local: None, ..healthy() }
 }
 
-fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
+pub(crate) fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
     let at = facts.status.nodes.iter().position(|status| status.name == node(name)).unwrap();
     facts.status.nodes[at] = node_status(name, state);
     if !state.0 {
@@ -222,8 +229,8 @@ fn set_node(facts: &mut Facts, name: &str, state: (bool, bool, bool)) {
     }
 }
 
-const LOST: (bool, bool, bool) = (false, true, false);
-const OFF: (bool, bool, bool) = (false, false, false);
+pub(crate) const LOST: (bool, bool, bool) = (false, true, false);
+pub(crate) const OFF: (bool, bool, bool) = (false, false, false);
 
 #[track_caller]
 fn shows(facts: &Facts, expected: &str) {
@@ -235,7 +242,7 @@ fn shows(facts: &Facts, expected: &str) {
 }
 
 #[track_caller]
-fn fits(text: &str) {
+pub(crate) fn fits(text: &str) {
     for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
     }
@@ -254,13 +261,13 @@ fn a_healthy_cluster_has_a_table_and_no_warning() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n1
 
-NODE  ROLE     STATE      TL  LSN            LAG  SYNC  SCORE  HEIR
-n1    primary  writable    3  0/5000148        -  -     20000  -
-n2    standby  streaming   3  0/5000148      0 B  yes   10000  yes
-n3    standby  streaming   3  0/5000148  16384 B  yes   10000  yes
+NODE  ROLE     STATE      TL  LSN            LAG  DELAY  SYNC  SCORE  HEIR
+n1    primary  writable    3  0/5000148        -      -  -     20000  -
+n2    standby  streaming   3  0/5000148      0 B    0 s  yes   10000  yes
+n3    standby  streaming   3  0/5000148  16384 B  0.4 s  yes   10000  yes
 
-Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 7); n2 or n3
-             may take over; writes need n2 or n3.
+Ledger       writes need n2 or n3; n2 or n3 may take over; last promotion: n1
+             (term 3, promotion 8f3a12bc, entry 7).
 Quorum       yes: 3 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -275,9 +282,9 @@ fn a_standby_shows_what_can_be_asked_from_afar() {
     facts.servers.insert(node("n3"), Server::Standby(Timeline(3), Lsn(AT.0 - 40_000_000)));
     let text = report(&facts).to_string();
     let rows = "\
-n1    primary  writable    3  0/5000148      -  -     20000  -
-n2    standby  streaming   3  0/5000148    0 B  yes   10000  yes
-n3    standby  streaming   3  0/29DA748  38 MB  yes   10000  yes
+n1    primary  writable    3  0/5000148      -      -  -     20000  -
+n2    standby  streaming   3  0/5000148    0 B    0 s  yes   10000  yes
+n3    standby  streaming   3  0/29DA748  38 MB  0.4 s  yes   10000  yes
 ";
     assert!(text.contains(rows), "{text}");
     assert!(!report(&facts).needs_attention());
@@ -305,13 +312,13 @@ fn a_primary_that_went_on_alone_says_that_nobody_may_take_over() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n1
 
-NODE  ROLE     STATE    TL  LSN        LAG  SYNC  SCORE  HEIR
-n1    primary  alone     3  0/5000148    -  -     20000  -
-n2    -        offline   -  -            -  no        -  no
-n3    -        offline   -  -            -  no        -  no
+NODE  ROLE     STATE    TL  LSN        LAG  DELAY  SYNC  SCORE  HEIR
+n1    primary  alone     3  0/5000148    -      -  -     20000  -
+n2    -        offline   -  -            -      -  no        -  no
+n3    -        offline   -  -            -      -  no        -  no
 
-Ledger       n1 is primary since term 3 (promotion 8f3a12bc, entry 9); nobody
-             may take over: n1 went on alone; writes wait for no standby.
+Ledger       writes wait for no standby; nobody may take over: n1 went on alone;
+             last promotion: n1 (term 3, promotion 8f3a12bc, entry 9).
 Quorum       yes: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -344,13 +351,13 @@ fn what_a_cut_off_node_cannot_know_is_a_question_mark_with_its_reason() {
     let expected = "\
 db: synchronous replication, 3 members, as seen from n2
 
-NODE  ROLE     STATE      TL  LSN  LAG  SYNC  SCORE  HEIR
-n1    ?        UNCLEAN     ?  ?      -  -         -  -
-n2    standby  streaming   ?  ?      -  -     10000  yes
-n3    ?        UNCLEAN     ?  ?      -  -         -  yes
+NODE  ROLE     STATE      TL  LSN  LAG  DELAY  SYNC  SCORE  HEIR
+n1    ?        UNCLEAN     ?  ?      -      -  -         -  -
+n2    standby  streaming   ?  ?      -      -  -     10000  yes
+n3    ?        UNCLEAN     ?  ?      -      -  -         -  yes
 
-Ledger       n1 was primary of term 3 (promotion 8f3a12bc, entry 7); n2 or n3
-             may take over.
+Ledger       n1 was primary (term 3, promotion 8f3a12bc, entry 7); n2 or n3 may
+             take over.
 Quorum       NO: 1 of 3 nodes are online
 Fencing      works (fencing)
 Maintenance  no
@@ -384,17 +391,35 @@ fn a_node_without_postgresql_shows_what_pacemaker_and_the_ledger_say() {
     }
     facts.names = Known::unknown(why);
     facts.own = OwnLedger::Missing;
+    facts.delays.clear();
     let text = report(&facts).to_string();
     let rows = "\
-n1    primary  primary     ?  ?      -  -     20000  -
-n2    standby  streaming   ?  ?      ?  ?     10000  yes
-n3    standby  streaming   ?  ?      ?  ?     10000  yes
+n1    primary  primary     ?  ?      -      -  -     20000  -
+n2    standby  streaming   ?  ?      ?      ?  ?     10000  yes
+n3    standby  streaming   ?  ?      ?      ?  ?     10000  yes
 ";
     assert!(text.contains(rows), "{text}");
     warns(&facts, "n2's PostgreSQL gave no position: arbiter cannot ask it");
     warns(&facts, "for whom commits wait on n1 is not known");
     // It is no member, so it needs no ledger file.
     assert!(!text.contains("ledger file"), "{text}");
+}
+
+#[test]
+fn a_moment_is_short() {
+    for (milliseconds, expected) in [
+        (0, "0 s"),
+        (1, "0.1 s"),
+        (99, "0.1 s"),
+        (412, "0.4 s"),
+        (9_999, "9.9 s"),
+        (10_000, "10 s"),
+        (599_999, "599 s"),
+        (600_000, "10 min"),
+        (36_000_000, "10 h"),
+    ] {
+        assert_eq!(moment(milliseconds), expected, "{milliseconds}");
+    }
 }
 
 #[test]

@@ -2,30 +2,71 @@
 
 use std::fmt::{self, Write};
 
-use super::{Report, Row, WIDTH};
+use super::{Cell, Report, Row, WIDTH, bytes};
 
 /// Between two columns.
 const GAP: &str = "  ";
 
+/// Pacemaker's.
+const INFINITY: i32 = 1_000_000;
+/// How many columns the table has.
+const COLUMNS: usize = 10;
+
 impl Row {
-    fn cells(&self) -> [&str; 9] {
+    fn cells(&self) -> [String; COLUMNS] {
         [
-            &self.node,
-            &self.role,
-            &self.state,
-            &self.timeline,
-            &self.lsn,
-            &self.lag,
-            &self.sync,
-            &self.score,
-            &self.heir,
+            self.node.clone(),
+            self.role.shown(|role| (*role).to_owned()),
+            self.state.shown(Clone::clone),
+            self.timeline.shown(ToString::to_string),
+            self.lsn.shown(ToString::to_string),
+            self.lag.shown(|lag| bytes(*lag)),
+            self.delay.shown(|delay| moment(*delay)),
+            self.sync.shown(|sync| yes_no(*sync)),
+            self.score.shown(|score| match *score {
+                INFINITY.. => "INF".to_owned(),
+                ..=-1_000_000 => "-INF".to_owned(),
+                score => score.to_string(),
+            }),
+            self.heir.shown(|heir| yes_no(*heir)),
         ]
     }
 }
 
-const TITLES: [&str; 9] = ["NODE", "ROLE", "STATE", "TL", "LSN", "LAG", "SYNC", "SCORE", "HEIR"];
+impl<T> Cell<T> {
+    fn shown(&self, value: impl Fn(&T) -> String) -> String {
+        match self {
+            Self::Is(it) => value(it),
+            Self::Unknown => "?".to_owned(),
+            Self::No => "-".to_owned(),
+        }
+    }
+}
+
+fn yes_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
+/// Milliseconds, as short as a table needs them: `0 s`, `0.4 s`, `37 s`, `12 min`, `9 h`.
+pub(crate) fn moment(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match milliseconds {
+        0 => "0 s".to_owned(),
+        // What was measured and is less than is shown is not nothing.
+        1..10_000 => format!(
+            "{seconds}.{} s",
+            (milliseconds % 1000 / 100).max(u64::from(milliseconds < 100))
+        ),
+        10_000..600_000 => format!("{seconds} s"),
+        600_000..36_000_000 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+const TITLES: [&str; COLUMNS] =
+    ["NODE", "ROLE", "STATE", "TL", "LSN", "LAG", "DELAY", "SYNC", "SCORE", "HEIR"];
 /// Numbers stand on the right.
-const RIGHT: [bool; 9] = [false, false, false, true, false, true, false, true, false];
+const RIGHT: [bool; COLUMNS] = [false, false, false, true, false, true, true, false, true, false];
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,9 +92,10 @@ impl fmt::Display for Report {
 
 /// The table. A name that would make it too wide stands on a line of its own.
 fn table(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let rows: Vec<[String; COLUMNS]> = rows.iter().map(Row::cells).collect();
     let mut widths = TITLES.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row.cells()) {
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
@@ -63,20 +105,21 @@ fn table(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     {
         *names = names.saturating_sub(total - WIDTH).max(TITLES.first().map_or(0, |t| t.len()));
     }
-    writeln!(f, "{}", line(TITLES, &widths))?;
-    for row in rows {
-        let mut cells = row.cells();
-        let too_long = widths.first().is_some_and(|width| row.node.chars().count() > *width);
-        if too_long && let Some(name) = cells.first_mut() {
+    writeln!(f, "{}", line(&TITLES, &widths))?;
+    for row in &rows {
+        let mut cells = row.each_ref().map(String::as_str);
+        if let (Some(name), Some(width)) = (cells.first_mut(), widths.first())
+            && name.chars().count() > *width
+        {
             writeln!(f, "{name}")?;
             *name = "";
         }
-        writeln!(f, "{}", line(cells, &widths))?;
+        writeln!(f, "{}", line(&cells, &widths))?;
     }
     Ok(())
 }
 
-fn line(cells: [&str; 9], widths: &[usize; 9]) -> String {
+fn line(cells: &[&str; COLUMNS], widths: &[usize; COLUMNS]) -> String {
     let padded: Vec<String> = cells
         .iter()
         .zip(widths)

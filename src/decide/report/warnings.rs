@@ -3,6 +3,7 @@
 use super::{Facts, Server, WAITING, enumerate, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::topology::{FenceHistory, FenceOutcome, NodeState, Quorum, Role};
+use crate::decide::pause;
 use crate::ocf::params::FencingPolicy;
 
 /// Quorum in one line.
@@ -110,12 +111,27 @@ pub(super) fn maintenance(facts: &Facts, warnings: &mut Vec<String>) -> String {
         ));
         return format!("YES: {}", enumerate(&nodes, "and"));
     }
+    let paused = pause::noted(facts);
     if facts.status.instances_of(&facts.resource).any(|instance| !instance.managed) {
+        if let Some(paused) = &paused {
+            let words = format!("{} is {}", facts.resource, pause::words(facts, paused));
+            warnings.push(format!(
+                "{words}: what fails is not put right, and nobody is promoted; nodes are fenced as ever. \
+                 pgtwin resume ends it"
+            ));
+            return format!("YES: {words}");
+        }
         warnings.push(format!(
             "Pacemaker does not manage {}: it starts, stops and promotes nothing",
             facts.resource
         ));
         return format!("YES: {} is unmanaged", facts.resource);
+    }
+    if paused.is_some() {
+        warnings.push(format!(
+            "a note of a pause is left, and Pacemaker manages {}: pgtwin resume removes it",
+            facts.resource
+        ));
     }
     "no".to_owned()
 }
@@ -142,6 +158,7 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
             warnings.push(format!("{node} is promoted, and its PostgreSQL is a standby"));
         }
     }
+    systems(facts, warnings);
     for node in &facts.members {
         let answers = facts.servers.get(node).is_some_and(|server| server.position().is_some());
         match facts.status.node_state(node) {
@@ -163,6 +180,17 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
                 warnings.push(format!("{node} is unclean: Pacemaker is about to fence it"));
             }
         }
+    }
+}
+
+/// Members whose data is another database than the ledger's.
+fn systems(facts: &Facts, warnings: &mut Vec<String>) {
+    let Some(entry) = facts.binding().first().copied() else { return };
+    for (node, system) in facts.systems.iter().filter(|(_, system)| **system != entry.system_id) {
+        warnings.push(format!(
+            "{node} has database system {system}, the ledger is about {}: it is another database",
+            entry.system_id
+        ));
     }
 }
 
@@ -254,6 +282,15 @@ pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
         };
         warnings
             .push(format!("{} on {} {how}{when}: {reason}{rest}", failure.operation, failure.node));
+    }
+}
+
+/// Standbys that did not say how late they are.
+pub(super) fn delays(facts: &Facts, advice: &mut Vec<String>) {
+    for (node, delay) in &facts.delays {
+        if let Known::Unknown(why) = delay {
+            advice.push(format!("how late the replay of {node} is, is not known: {why}"));
+        }
     }
 }
 

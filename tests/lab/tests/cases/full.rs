@@ -2,10 +2,12 @@
 
 mod broken_replication;
 mod first_start;
+mod pause;
 mod primaries;
 mod recovery;
 mod recovery_faults;
 mod rounds;
+mod switchover;
 mod two_nodes_alone;
 mod two_nodes_more;
 mod unfenced_pair;

@@ -1,10 +1,9 @@
-//! One look at the cluster: what Pacemaker's tools say, put into the words of the decisions. Floor 3.
+//! One look at the cluster: what Pacemaker's tools say, put into the words of the decisions. Floor 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::pacemaker::Attribute;
 use crate::cluster::absence::{Absence, absence};
-use crate::cluster::cib::{Cib, Setting};
+use crate::cluster::cib::{Cib, OWN_PREFIX, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Slot, Store};
 use crate::cluster::node::NodeName;
@@ -91,7 +90,7 @@ impl View {
 
     /// Nodes whose state attribute says this.
     pub fn in_state(&self, state: &str) -> impl Iterator<Item = NodeName> {
-        let name = Attribute::State.name(&self.resource);
+        let name = state_attribute(&self.resource);
         let is = Setting::Set(state.to_owned());
         self.cib
             .transient(&name)
@@ -137,6 +136,11 @@ impl View {
     pub fn out(&self, members: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
         members.iter().filter(|node| self.node(node) == NodeState::OfflineClean).cloned().collect()
     }
+}
+
+/// The name of the node attribute by which a member says what it does.
+pub fn state_attribute(resource: &str) -> String {
+    format!("{OWN_PREFIX}{resource}-state")
 }
 
 /// `View::scores`, where there is only the CIB.

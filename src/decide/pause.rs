@@ -1,0 +1,222 @@
+//! Whether the resource can be paused, or a pause ended, and what an operator should know before.
+//! Floor 1.
+
+use crate::cluster::cib::{Setting, truth};
+use crate::cluster::known::Known;
+use crate::cluster::paused::{NAME, Paused};
+use crate::cluster::topology::Role;
+use crate::decide::report::{Facts, Server, span};
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It is so already.
+    Nothing(String),
+    /// It cannot be done; why.
+    Refused(String),
+    /// It can.
+    Possible {
+        /// What Pacemaker's tool names.
+        clone: String,
+        /// What an operator should know.
+        remarks: Vec<String>,
+    },
+}
+
+/// The pause that an operator has noted; none: there is none. Unknown: it cannot be read.
+pub fn noted(facts: &Facts) -> Option<Known<Paused>> {
+    let text = facts.cib.own_entries(&facts.resource).remove(NAME)?;
+    Some(Known::from(text.parse::<Paused>()))
+}
+
+/// A pause in words: since when, and who.
+pub fn words(facts: &Facts, paused: &Known<Paused>) -> String {
+    match paused {
+        Known::Known(Paused { since, by }) => {
+            format!("paused for {} ({by})", span(facts.recovery.now.saturating_sub(*since)))
+        }
+        Known::Unknown(why) => format!("paused, since ? ({why})"),
+    }
+}
+
+/// Whether the configuration says that Pacemaker shall not manage it.
+fn is_unmanaged(facts: &Facts) -> bool {
+    let Some(primitive) = facts.cib.primitive(&facts.resource) else { return false };
+    let clone = primitive.clone.as_ref().and_then(|clone| clone.meta.get("is-managed"));
+    let is_off =
+        |setting: &Setting| matches!(setting, Setting::Set(text) if truth(text) == Some(false));
+    [primitive.meta.get("is-managed"), clone].into_iter().flatten().any(is_off)
+}
+
+fn clone_of(facts: &Facts) -> Result<String, Ruling> {
+    let clone = facts.cib.primitive(&facts.resource).and_then(|one| one.clone.as_ref());
+    clone.map(|clone| clone.id.clone()).ok_or_else(|| {
+        Ruling::Refused(format!("{} is in no clone: it has to be a promotable one", facts.resource))
+    })
+}
+
+/// May it be paused?
+#[must_use]
+pub fn judge_pause(facts: &Facts) -> Ruling {
+    let clone = match clone_of(facts) {
+        Ok(clone) => clone,
+        Err(refused) => return refused,
+    };
+    if is_unmanaged(facts) {
+        return match noted(facts) {
+            Some(paused) => {
+                Ruling::Nothing(format!("{} is {}", facts.resource, words(facts, &paused)))
+            }
+            None => Ruling::Refused(format!(
+                "somebody has set is-managed=false on {} by hand: pgtwin resume removes it",
+                facts.resource
+            )),
+        };
+    }
+    let mut remarks = Vec::new();
+    if facts.status.options.maintenance_mode {
+        remarks.push(
+            "the cluster is in maintenance mode: that goes on whatever is paused here".to_owned(),
+        );
+    }
+    if facts.primary().is_none() {
+        remarks.push("there is no primary, and nobody is promoted while it is paused".to_owned());
+    }
+    Ruling::Possible { clone, remarks }
+}
+
+/// May the pause be ended, and what would Pacemaker do then?
+#[must_use]
+pub fn judge_resume(facts: &Facts) -> Ruling {
+    let clone = match clone_of(facts) {
+        Ok(clone) => clone,
+        Err(refused) => return refused,
+    };
+    if !is_unmanaged(facts) && noted(facts).is_none() {
+        return Ruling::Nothing(format!("{} is not paused", facts.resource));
+    }
+    let mut remarks = Vec::new();
+    for node in &facts.members {
+        let (role, server) = (facts.role(node), facts.servers.get(node));
+        match (role, server) {
+            (Some(Role::Promoted), Some(Server::Standby(..))) => remarks.push(format!(
+                "{node} is promoted for Pacemaker, and its PostgreSQL is a standby: it is demoted or \
+                 restarted"
+            )),
+            (Some(Role::Promoted), Some(Server::Absent(_))) => remarks.push(format!(
+                "{node} is promoted for Pacemaker, and its PostgreSQL does not run: that is a failure of \
+                 the primary"
+            )),
+            (Some(Role::Unpromoted), Some(Server::Primary(..))) => remarks.push(format!(
+                "{node} is a standby for Pacemaker, and its PostgreSQL accepts writes: it is restarted"
+            )),
+            (Some(Role::Unpromoted), Some(Server::Absent(_))) => remarks.push(format!(
+                "PostgreSQL does not run on {node}: it is started"
+            )),
+            _ => {}
+        }
+    }
+    if facts.status.options.maintenance_mode {
+        remarks.push("the cluster is in maintenance mode, and stays in it".to_owned());
+    }
+    Ruling::Possible { clone, remarks }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::decide::report::report;
+    use crate::decide::report::tests::{fits, healthy};
+    use crate::decide::support::node;
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn set_managed(facts: &mut Facts, value: Option<&str>) {
+        let at = facts.cib.primitives.iter().position(|one| one.id == "db").unwrap();
+        let meta = &mut facts.cib.primitives[at].clone.as_mut().unwrap().meta;
+        meta.remove("is-managed");
+        if let Some(value) = value {
+            meta.insert("is-managed".into(), Setting::Set(value.into()));
+        }
+        for instance in &mut facts.status.instances {
+            instance.managed = value.is_none();
+        }
+    }
+
+    fn note(facts: &mut Facts, text: &str) {
+        let entry = BTreeMap::from([("pgtwin-db-paused".to_owned(), text.to_owned())]);
+        facts.cib.own_sets.insert("pgtwin-db".into(), entry);
+    }
+
+    /// Paused for 20 minutes.
+    fn paused() -> Facts {
+        let mut facts = healthy();
+        set_managed(&mut facts, Some("false"));
+        note(&mut facts, &Paused { since: NOW - 1200, by: "operator root".into() }.to_string());
+        facts
+    }
+
+    #[test]
+    fn a_pause_is_begun_once_and_ended_once() {
+        let possible = |ruling: Ruling| match ruling {
+            Ruling::Possible { clone, remarks } => (clone, remarks),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(possible(judge_pause(&healthy())), ("db-clone".to_owned(), Vec::new()));
+        let already = Ruling::Nothing("db is paused for 20 min (operator root)".into());
+        assert_eq!(judge_pause(&paused()), already);
+        assert_eq!(possible(judge_resume(&paused())), ("db-clone".to_owned(), Vec::new()));
+        assert_eq!(judge_resume(&healthy()), Ruling::Nothing("db is not paused".into()));
+        // What was set by hand is said, and can be ended.
+        let mut facts = healthy();
+        set_managed(&mut facts, Some("no"));
+        assert!(matches!(judge_pause(&facts), Ruling::Refused(why) if why.contains("by hand")));
+        assert_eq!(possible(judge_resume(&facts)).1, Vec::<String>::new());
+        // A note that was left behind can be removed.
+        let mut facts = paused();
+        set_managed(&mut facts, None);
+        assert_eq!(possible(judge_resume(&facts)).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_pacemaker_would_put_right_is_said_before() {
+        let mut facts = paused();
+        facts.servers.insert(node("n1"), Server::Absent("it does not run".into()));
+        facts.servers.insert(node("n2"), Server::Absent("it does not run".into()));
+        facts.servers.insert(
+            node("n3"),
+            Server::Primary(crate::postgres::lsn::Timeline(4), crate::postgres::lsn::Lsn(9)),
+        );
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        for (remark, words) in remarks.iter().zip([
+            "n1 is promoted for Pacemaker, and its PostgreSQL does not run",
+            "PostgreSQL does not run on n2: it is started",
+            "n3 is a standby for Pacemaker, and its PostgreSQL accepts writes",
+        ]) {
+            assert!(remark.contains(words), "{remark}");
+        }
+        assert_eq!(remarks.len(), 3);
+    }
+
+    #[test]
+    fn status_shows_since_when_and_who_and_what_was_left() {
+        let text = report(&paused()).to_string();
+        fits(&text);
+        assert!(
+            text.contains("Maintenance  YES: db is paused for 20 min (operator root)"),
+            "{text}"
+        );
+        assert!(text.contains("- db is paused for 20 min (operator root): "), "{text}");
+        assert!(text.contains("pgtwin resume"), "{text}");
+        let mut facts = paused();
+        note(&mut facts, "rubbish");
+        assert!(report(&facts).to_string().contains("db is paused, since ?"));
+        let mut facts = paused();
+        set_managed(&mut facts, None);
+        let report = report(&facts);
+        assert!(report.warnings[0].contains("a note of a pause is left"), "{report}");
+    }
+}

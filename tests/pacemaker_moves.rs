@@ -1,0 +1,163 @@
+//! What Pacemaker's own tools make of a move and of a pause: crm_resource writes into the CIB of a real
+//! cluster, and the scheduler says what it would do then.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use pgtwin::client::pacemaker::Pacemaker;
+use pgtwin::client::pacemaker::moving::MoveOptions;
+use pgtwin::cluster::cib::Cib;
+use pgtwin::cluster::known::Known;
+use pgtwin::cluster::node::NodeName;
+use pgtwin::decide::switchover::has_constraint;
+use pgtwin::sys::exec::System;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const LIFETIME: Duration = Duration::from_mins(11);
+
+/// The CIB of a cluster that runs `db` promoted on n1, as a file that the tools work on.
+struct Cluster {
+    file: PathBuf,
+    _dir: TempDir,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cib.xml");
+        let captured = "tests/fixtures/pacemaker/bookworm/healthy.cib.xml";
+        let captured = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(captured);
+        std::fs::copy(captured, &file).unwrap();
+        Self { file, _dir: dir }
+    }
+
+    fn pacemaker(&self) -> Pacemaker<'static> {
+        let file = ("CIB_file".to_owned(), self.file.display().to_string());
+        Pacemaker::new(&System, "db").with_env([file])
+    }
+
+    fn cib(&self) -> Cib {
+        Cib::parse(&std::fs::read_to_string(&self.file).unwrap()).unwrap()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.cib().locations.into_iter().map(|location| location.id).collect()
+    }
+
+    fn by_hand(&self, args: &[&str]) {
+        let mut command = Command::new("crm_resource");
+        let output = command.args(args).env("CIB_file", &self.file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// What the scheduler would do.
+    fn plan(&self) -> String {
+        let mut command = Command::new("crm_simulate");
+        let output = command.arg("--simulate").arg("--xml-file").arg(&self.file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn options(pacemaker: &Pacemaker<'_>) -> MoveOptions {
+    match pacemaker.move_options(LIMIT) {
+        Known::Known(options) => options,
+        Known::Unknown(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn a_move_makes_the_scheduler_promote_the_target_and_its_constraint_ends_by_itself() {
+    let cluster = Cluster::new();
+    let pacemaker = cluster.pacemaker();
+    let options = options(&pacemaker);
+    assert!(!cluster.plan().contains("->"), "{}", cluster.plan());
+    let moved = pacemaker.move_primary(options, "db-clone", &node("n2"), LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
+    assert!(has_constraint(&cluster.cib(), "db-clone"));
+    let plan = cluster.plan();
+    let line = |what: &str, on: &str| {
+        plan.lines().any(|line| line.contains("->") && line.contains(what) && line.contains(on))
+    };
+    assert!(line("Promote", "n2") && line("Demote", "n1"), "{plan}");
+    if options.lifetime {
+        let text = std::fs::read_to_string(&cluster.file).unwrap();
+        assert!(
+            text.contains("<date_expression id=\"cli-prefer-lifetime-end-db-clone\""),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn taking_it_back_leaves_what_others_have_ordered_and_may_be_repeated() {
+    let cluster = Cluster::new();
+    let pacemaker = cluster.pacemaker();
+    let options = options(&pacemaker);
+    cluster.by_hand(&["--ban", "--resource=db-clone", "--node=n3"]);
+    let others = cluster.ids();
+    assert_eq!(others.len(), 1);
+    let n2 = node("n2");
+    let moved = pacemaker.move_primary(options, "db-clone", &n2, LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
+    assert_eq!(cluster.ids().len(), 2);
+    for _ in 0..2 {
+        assert_eq!(pacemaker.clear_move(options, "db-clone", &n2, LIMIT), Known::Known(()));
+        assert_eq!(cluster.ids(), others);
+        assert!(!has_constraint(&cluster.cib(), "db-clone"));
+    }
+    // One without a lifetime, as a version makes it that knows none.
+    let eternal = MoveOptions { lifetime: false, ..options };
+    let moved = pacemaker.move_primary(eternal, "db-clone", &n2, LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
+    assert!(has_constraint(&cluster.cib(), "db-clone"));
+    assert_eq!(pacemaker.clear_move(options, "db-clone", &n2, LIMIT), Known::Known(()));
+    assert_eq!(cluster.ids(), others);
+}
+
+#[test]
+fn what_cannot_be_ordered_is_an_answer_with_its_words_and_leaves_nothing() {
+    let cluster = Cluster::new();
+    let pacemaker = cluster.pacemaker();
+    let options = options(&pacemaker);
+    for (name, clone, to, words) in [
+        ("no such node", "db-clone", "n9", "n9"),
+        ("it is there already", "db-clone", "n1", "exists"),
+        ("no such resource", "no-clone", "n2", "no-clone"),
+    ] {
+        match pacemaker.move_primary(options, clone, &node(to), LIFETIME, LIMIT) {
+            Known::Unknown(why) => assert!(why.contains(words), "{name}: {why}"),
+            Known::Known(()) => panic!("{name}"),
+        }
+        assert_eq!(cluster.ids(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_paused_is_neither_stopped_nor_moved_and_what_is_resumed_is() {
+    let cluster = Cluster::new();
+    let pacemaker = cluster.pacemaker();
+    let options = options(&pacemaker);
+    let note = "since=1764138600 by=operator root (sudo)";
+    assert_eq!(pacemaker.note_pause(note, LIMIT), Known::Known(()));
+    assert_eq!(pacemaker.manage("db-clone", false, LIMIT), Known::Known(()));
+    assert_eq!(cluster.cib().own_entries("db").get("paused").map(String::as_str), Some(note));
+    // A note is no entry of the ledger.
+    assert!(cluster.cib().ledgers("db").is_empty());
+    let moved = pacemaker.move_primary(options, "db-clone", &node("n2"), LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
+    assert!(!cluster.plan().contains("->"), "{}", cluster.plan());
+    for _ in 0..2 {
+        assert_eq!(pacemaker.manage("db-clone", true, LIMIT), Known::Known(()));
+        assert_eq!(pacemaker.forget_pause(LIMIT), Known::Known(()));
+    }
+    assert!(cluster.plan().contains("->"), "{}", cluster.plan());
+    assert!(cluster.cib().own_entries("db").is_empty());
+}
