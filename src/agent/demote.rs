@@ -66,7 +66,7 @@ impl Agent<'_> {
                     return Outcome::ok();
                 }
                 _ if now.process == Process::None => {
-                    return Outcome::error("PostgreSQL ended right after its start: see its log");
+                    return Outcome::error(format!("PostgreSQL: {}", self.pg.why_it_ended()));
                 }
                 _ if end.expired() => {
                     warn!("demoted; it still replays");

@@ -71,6 +71,11 @@ impl Agent<'_> {
             wal_gone: None,
         };
         loop {
+            if facts.started == Some(Ok(()))
+                && facts.instance.process == crate::decide::facts::Process::None
+            {
+                facts.started = Some(Err(self.pg.why_it_ended()));
+            }
             match next(&facts) {
                 Next::Running(remark) => {
                     if let Some(remark) = remark {

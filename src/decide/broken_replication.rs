@@ -179,6 +179,26 @@ fn disk_full() -> Diagnosis {
     )
 }
 
+fn foreign_history() -> Diagnosis {
+    found(
+        Cause::ForeignHistory,
+        "a history file of another line was found",
+        "look for the newest .history file in pg_wal here and in the archive of \
+         restore_command, and move the one that is not the primary's away",
+    )
+}
+
+/// Why a server ended right after its start, by the end of its log, in words with the remedy.
+pub fn why_it_ended(log: &Known<Option<Trouble>>) -> String {
+    match log {
+        Known::Known(Some(Trouble::NotAChild)) => foreign_history().to_string(),
+        Known::Known(Some(Trouble::DiskFull)) => disk_full().to_string(),
+        Known::Known(_) | Known::Unknown(_) => {
+            "it ended right after its start: see its log".to_owned()
+        }
+    }
+}
+
 fn logins(facts: &Facts) -> Option<Diagnosis> {
     let Facts { server, source, .. } = facts;
     // What a walreceiver needs first; a session in postgres is needed for a rewind only.
@@ -335,12 +355,7 @@ fn by_the_log(facts: &Facts) -> Option<Diagnosis> {
                 format!("it is compared again: {why}"),
             ),
         },
-        Trouble::NotAChild => found(
-            Cause::ForeignHistory,
-            "a history file of another line was found",
-            "look for the newest .history file in pg_wal here and in the archive of \
-             restore_command, and move the one that is not the primary's away",
-        ),
+        Trouble::NotAChild => foreign_history(),
         Trouble::SlotMissing if !slot_seen => slot_missing(name, node),
         Trouble::SlotInUse if !slot_seen => slot_in_use(facts),
         Trouble::DiskFull => disk_full(),

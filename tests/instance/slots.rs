@@ -1,9 +1,12 @@
 //! Slots that take over from others, that go, and that a failover would lose.
 
+use std::time::Duration;
+
 use pgtwin::decide::facts::StandbyFacts;
 use pgtwin::decide::slots::lost_at_failover;
 use pgtwin::postgres::lsn::Lsn;
 use pgtwin::runtime::instance::Postgres;
+use pgtwin::sys::deadline::poll_until;
 
 use crate::place::{
     await_primary, await_standby, on_every_version, soon, sql, started_primary, value,
@@ -40,6 +43,10 @@ fn a_slot_takes_over_the_wal_of_the_predecessors_and_that_one_goes_when_nobody_u
         n2.set_auto_conf(&[("primary_slot_name", Some("ha_slot"))]).unwrap();
         n2.start(&soon()).unwrap();
         await_standby(&n2, StandbyFacts::streams);
+        // A receiver says that it streams as soon as it is connected, and takes the slot after that.
+        let used = "SELECT active::text FROM pg_replication_slots WHERE slot_name = 'ha_slot'";
+        let taken = || (value(&n1, used) == "true").then_some(());
+        poll_until(&soon(), Duration::from_millis(20), taken).expect("n2 takes its slot");
         assert_eq!(n1.drop_idle_slot("ha_slot"), Ok(false), "n2 streams by it");
         assert!(await_primary(&n1).slots.contains(&"ha_slot".to_owned()));
         // A standby does the same with its own.

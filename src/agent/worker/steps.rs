@@ -171,7 +171,10 @@ impl Work<'_, '_> {
             match &now.sql {
                 Sql::Standby(standby) if standby.streams() => break,
                 _ if now.process == Process::None => {
-                    return Err(Failure::new("PostgreSQL ended: see its log"));
+                    return Err(Failure::new(format!(
+                        "PostgreSQL: {}",
+                        self.agent.pg.why_it_ended()
+                    )));
                 }
                 _ if self.agent.deadline.expired() => {
                     return Err(Failure::new("PostgreSQL runs and does not stream yet"));

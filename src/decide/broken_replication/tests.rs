@@ -264,3 +264,16 @@ fn a_segments_name_is_its_number() {
     }
     assert_eq!(segment_suffix(Lsn(1), 0), None);
 }
+
+#[test]
+fn why_a_server_ended_is_named_where_its_log_names_it() {
+    for (log, words) in [
+        (Known::Known(Some(Trouble::NotAChild)), "a history file of another line was found"),
+        (Known::Known(Some(Trouble::DiskFull)), "the disk is full on this node"),
+        (Known::Known(Some(Trouble::SlotMissing)), "see its log"),
+        (Known::Known(None), "see its log"),
+        (Known::unknown("no log"), "see its log"),
+    ] {
+        assert!(why_it_ended(&log).contains(words), "{log:?}");
+    }
+}

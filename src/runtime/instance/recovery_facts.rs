@@ -109,6 +109,11 @@ impl Postgres<'_> {
         why_paused(true, &lower, &server_log::trouble(self.place()))
     }
 
+    /// Why a server that was started is not there any more, in words.
+    pub fn why_it_ended(&self) -> String {
+        broken_replication::why_it_ended(&server_log::trouble(self.place()))
+    }
+
     fn control(&self, deadline: &Deadline) -> Known<ControlData> {
         data_dir::control_data(&self.runtime, self.exec, deadline)
             .map_err(|error| super::OneLine(chain(&error)))
