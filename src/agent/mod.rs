@@ -11,6 +11,7 @@ pub mod monitor;
 pub mod notify;
 pub mod operate;
 pub mod outcome;
+pub mod pghba;
 pub mod promote;
 pub mod publish;
 pub mod reach;

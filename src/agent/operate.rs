@@ -75,12 +75,22 @@ pub struct Subject {
 impl Subject {
     /// Finds it: `wanted`, the id of the primitive or of its clone, where there are several.
     pub fn find(exec: &dyn Exec, wanted: Option<&str>) -> Result<Self, NoSubject> {
+        Self::find_with(exec, wanted, &BTreeMap::new())
+    }
+
+    /// The same, with parameters that count before those in the CIB.
+    pub fn find_with(
+        exec: &dyn Exec,
+        wanted: Option<&str>,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Self, NoSubject> {
         let pacemaker = Pacemaker::new(exec, "").with_env(passed_on());
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let primitive = choose(&cib, wanted)?.clone();
-        let (attributes, mut problems) = plain(&primitive);
+        let (mut attributes, mut problems) = plain(&primitive, given);
+        attributes.extend(given.clone());
         let resolved = Params::resolve_attributes(&attributes);
         problems.extend(resolved.errors.iter().map(ToString::to_string));
         let policy = resolved.params.fencing;
@@ -166,8 +176,11 @@ fn choose<'a>(cib: &'a Cib, wanted: Option<&str>) -> Result<&'a Primitive, NoSub
     }
 }
 
-/// Parameters as text. One that a rule decides is not known here.
-fn plain(primitive: &Primitive) -> (BTreeMap<String, String>, Vec<String>) {
+/// Parameters as text. One that a rule decides is not known here, unless it is given.
+fn plain(
+    primitive: &Primitive,
+    given: &BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, Vec<String>) {
     let mut attributes = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, setting) in &primitive.parameters {
@@ -175,6 +188,7 @@ fn plain(primitive: &Primitive) -> (BTreeMap<String, String>, Vec<String>) {
             Setting::Set(value) => {
                 attributes.insert(name.clone(), value.clone());
             }
+            Setting::Conditional if given.contains_key(name) => {}
             Setting::Conditional => problems.push(format!(
                 "a rule in the CIB decides the parameter {name}: its value here is not known"
             )),
@@ -267,7 +281,7 @@ mod tests {
             set("t2", "pguser", "pg"),
             set("p1", "pgdata", "/srv/own"),
         ));
-        let (attributes, problems) = plain(choose(&cib, None).unwrap());
+        let (attributes, problems) = plain(choose(&cib, None).unwrap(), &BTreeMap::new());
         let expected = [("pgdata", "/srv/own"), ("pguser", "pg")];
         assert_eq!(attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };

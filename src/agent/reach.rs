@@ -3,13 +3,12 @@
 //! status` for as long as it holds. Floor 3.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Agent;
-use crate::client::peer::{self, PeerAnswer};
+use super::{Agent, pghba};
+use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{PrimaryFacts, Sql, StandbyFacts};
@@ -17,6 +16,7 @@ use crate::decide::reach::{Facts, Member, USUAL_CAUSES, obstacles};
 use crate::decide::slots::{lost_at_failover, not_synchronized};
 use crate::decide::start::Upstream;
 use crate::postgres::conninfo::Conninfo;
+use crate::postgres::hba::Surroundings;
 use crate::sys::deadline::Deadline;
 
 /// How often it is looked again, in seconds, where all is well.
@@ -56,13 +56,21 @@ impl Agent<'_> {
         let slots = self.slots_of_others(&members);
         // A resolver that does not answer holds up all of them no longer than one.
         let limit = self.deadline.within(FOR_NAMES);
+        let user = self.pg.replication_user();
+        let others: Vec<Member> = others.iter().map(|node| self.member(node, &limit)).collect();
+        let from = pghba::addresses(&others);
+        let (rules, around) = match self.pg.hba_facts(&user, &from, &limit) {
+            Known::Known(hba) => (Known::Known(hba.rules), hba.around),
+            Known::Unknown(why) => (Known::unknown(why.clone()), Surroundings::unknown(&why)),
+        };
         let facts = Facts {
             me: self.member(&self.me, &limit),
             port: self.params.pgport,
-            user: self.pg.replication_user(),
+            user,
             listen: self.pg.setting("listen_addresses"),
-            rules: self.pg.hba_rules(),
-            others: others.iter().map(|node| self.member(node, &limit)).collect(),
+            rules,
+            around,
+            others,
             streaming,
             missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),
         };
@@ -109,13 +117,8 @@ impl Agent<'_> {
     }
 
     /// A member with what its address means.
-    pub(super) fn member(&self, node: &NodeName, limit: &Deadline) -> Member {
-        let address = self.address(node);
-        let resolved: Known<Vec<IpAddr>> = match peer::addresses(self.exec, &address, limit) {
-            Ok(addresses) => Known::Known(addresses),
-            Err(why) => Known::Unknown(why),
-        };
-        Member { node: node.clone(), address, resolved }
+    fn member(&self, node: &NodeName, limit: &Deadline) -> Member {
+        pghba::member(self.exec, &self.params, node, limit)
     }
 
     fn warnings_are_due(&mut self, kind: &str, of: &str) -> bool {

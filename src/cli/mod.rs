@@ -2,12 +2,15 @@
 
 pub mod agent;
 mod ask;
+mod fix_pghba;
 mod force_promote;
 mod forget;
 mod options;
 mod recover;
 mod say;
 mod status;
+mod validate_pghba;
+mod which;
 mod word;
 
 use std::process::ExitCode;
@@ -40,6 +43,10 @@ pub fn main() -> ExitCode {
     let args: Vec<String> =
         std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     match args.as_slice() {
+        // The one word that is both.
+        [word, ..] if word == "validate-pghba" && !validate_pghba::is_action(&args) => {
+            options::main()
+        }
         // What Pacemaker calls comes first, and never meets the parser of options.
         [word, ..] if word.parse::<Action>().is_ok() => agent::main(word),
         // To Pacemaker, an action that is not known is "unimplemented".

@@ -6,6 +6,7 @@ pub mod facts;
 pub mod force;
 pub mod forget;
 pub mod monitor;
+pub mod pghba;
 pub mod promote;
 pub mod reach;
 pub mod recovery;

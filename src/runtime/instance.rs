@@ -2,6 +2,7 @@
 //! errors in one line. Floor 2.
 
 mod ending;
+pub mod hba;
 pub mod recovery_facts;
 mod slots;
 
@@ -19,7 +20,6 @@ use crate::ocf::params::Params;
 use crate::postgres::conf;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::control_data::ControlData;
-use crate::postgres::hba::Rule;
 use crate::postgres::history::History;
 use crate::postgres::lsn::{Lsn, Timeline};
 use crate::sys::chain;
@@ -319,11 +319,6 @@ impl<'a> Postgres<'a> {
     /// Roles and databases of a primary whose commits wait for no standby, in words.
     pub fn overrides(&self) -> Result<Vec<String>, String> {
         self.with_session(sql::look::overrides)
-    }
-
-    /// The lines of pg_hba.conf.
-    pub fn hba_rules(&self) -> Known<Vec<Rule>> {
-        Known::from(self.with_session(acts::hba_rules).map_err(OneLine))
     }
 
     /// The role for replication connections: of the parameter, of the passfile, or `replicator`.

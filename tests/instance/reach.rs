@@ -15,12 +15,14 @@ fn member(name: &str, address: &str) -> Member {
 
 /// n1, asked for what it has, in a cluster with n2 and n3.
 fn seen(n1: &Postgres<'_>) -> Vec<String> {
+    let hba = n1.hba_facts("repl:icator", &BTreeSet::new(), &soon()).into_result().unwrap();
     obstacles(&Facts {
         me: member("n1", "192.0.2.1"),
         port: 5432,
         user: "repl:icator".into(),
         listen: n1.setting("listen_addresses"),
-        rules: n1.hba_rules(),
+        rules: Known::Known(hba.rules),
+        around: hba.around,
         others: vec![member("n2", "192.0.2.2"), member("n3", "2001:db8::3")],
         streaming: BTreeSet::new(),
         missing_slots: Vec::new(),
