@@ -12,7 +12,7 @@ use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{PrimaryFacts, Sql, StandbyFacts};
-use crate::decide::reach::{Facts, Member, USUAL_CAUSES, obstacles};
+use crate::decide::reach::{Facts, Member, USUAL_CAUSES, kept_out, obstacles};
 use crate::decide::slots::{lost_at_failover, not_synchronized};
 use crate::decide::start::Upstream;
 use crate::postgres::conninfo::Conninfo;
@@ -74,6 +74,7 @@ impl Agent<'_> {
             streaming,
             missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),
         };
+        self.cache.kept_out = kept_out(&facts).into_iter().next().unwrap_or_default();
         let mut words = obstacles(&facts);
         if let Known::Known(logical) = self.pg.logical_slots(primary.version) {
             words.extend(lost_at_failover(&logical, &slots));
@@ -101,15 +102,20 @@ impl Agent<'_> {
             )]
         } else {
             let limit = self.deadline.bounded(Duration::from_secs(3));
+            self.cache.kept_out.clear();
             match self.pg.failover_slots(&self.peer(&node), standby.version, limit) {
                 Ok(slots) => {
                     let conninfo = Conninfo::parse(&standby.conninfo).unwrap_or_default();
                     let lost = not_synchronized(&slots, |name| self.pg.setting(name), &conninfo);
                     lost.into_iter().collect()
                 }
-                Err(refused @ PeerAnswer::AuthFailed(_)) => vec![format!(
-                    "the primary {node} lets no pg_rewind from here in (database postgres): {refused}"
-                )],
+                Err(refused @ PeerAnswer::AuthFailed(_)) => {
+                    self.cache.kept_out = format!(
+                        "the primary {node} lets no pg_rewind from here in (database postgres): \
+                         {refused}"
+                    );
+                    vec![self.cache.kept_out.clone()]
+                }
                 Err(_) => Vec::new(),
             }
         };

@@ -98,7 +98,7 @@ fn follow(options: &Options, ground: &Ground<'_>) -> Result<bool, String> {
         return Ok(false);
     }
     if !options.json {
-        let _ = say::whole(&plan.diff);
+        say::line(plan.diff.trim_end());
     }
     if !options.yes {
         ask::typed("Type yes to write and load it:", "yes")?;
@@ -141,7 +141,7 @@ fn tell(
     match (plan, done) {
         (None, _) => say::line(wrapped(&format!("{file} has all lines that it needs."), 2)),
         (Some(plan), None) => {
-            let _ = say::whole(&plan.diff);
+            say::line(plan.diff.trim_end());
             say::line("Nothing was changed.");
         }
         (Some(_), Some(done)) => {

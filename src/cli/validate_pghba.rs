@@ -58,7 +58,8 @@ pub(super) fn run(options: &Options) -> End {
             return ask::failed(&why);
         }
     } else {
-        let _ = say::whole(&report);
+        // Words of the server are in it, and of a file of the PostgreSQL user's.
+        say::line(report.to_string().trim_end());
         let words = if report.ok {
             "Nothing is missing that a failover needs."
         } else {

@@ -61,9 +61,7 @@ pub fn obstacles(facts: &Facts) -> Vec<String> {
     if facts.streaming.is_empty() {
         words.extend(not_listening(facts));
     }
-    if let Known::Known(rules) = &facts.rules {
-        kept_out(facts, rules, &mut words);
-    }
+    words.extend(kept_out(facts));
     if !facts.missing_slots.is_empty() {
         words.push(format!(
             "standbys have no slot here: {} (is max_replication_slots reached?)",
@@ -104,14 +102,18 @@ fn not_listening(facts: &Facts) -> Option<String> {
     ))
 }
 
-fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
+/// Members that pg_hba.conf keeps out, one line each with the line to add: a failover would not heal.
+#[must_use]
+pub fn kept_out(facts: &Facts) -> Vec<String> {
+    let mut words = Vec::new();
+    let Known::Known(rules) = &facts.rules else { return words };
     let mut errors = rules.iter().filter_map(|rule| Some((rule.line, rule.broken()?)));
     if let Some((line, error)) = errors.next() {
         words.push(format!(
             "PostgreSQL cannot read line {line} of pg_hba.conf ({error}), and goes on with the lines it \
              had: correct it and reload"
         ));
-        return;
+        return words;
     }
     for Member { node, resolved, .. } in &facts.others {
         let Known::Known(addresses) = resolved else { continue };
@@ -148,6 +150,7 @@ fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
             });
         }
     }
+    words
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 )]
 
 mod command;
+mod documented;
 mod files;
 mod fix;
 mod from;

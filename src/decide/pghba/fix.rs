@@ -6,7 +6,8 @@ mod diff;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Access, Check, Entry, Facts, Need, check, entries, needs, place};
+use super::judge::entries;
+use super::{Access, Check, Entry, Facts, Need, check, needs, place};
 use crate::postgres::hba::file::{Line, is_open, lines};
 use crate::postgres::hba::{Name, Rule};
 
@@ -72,8 +73,8 @@ pub fn plan(facts: &Facts, text: &[u8]) -> Ruling {
     let without = entries(facts, &others);
     let lacking = needs(&without);
     let wanted = wanted(facts, &without, lacking.clone(), block.as_ref());
-    let new: Vec<String> =
-        wanted.iter().map(|need| format!("{}  # {}", facts.line(need), need.node)).collect();
+    let line = |need: &Need| format!("{}  # {}", facts.line(need), need.node);
+    let new: Vec<String> = wanted.iter().map(line).collect();
     let from = place(facts, &others, &lacking).map(|at| start_of(facts, &others, at, &all));
     let change = Change { text, block: block.as_ref(), new: &new, before: from, facts, all: &all };
     let text_after = change.text();

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::cluster::known::Known;
 use crate::postgres::hba::Name;
 use crate::postgres::hba::file::lines;
 

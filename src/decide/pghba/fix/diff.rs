@@ -37,7 +37,8 @@ pub(super) fn unified(name: &str, old: &[u8], new: &[u8]) -> String {
 
 fn put(text: &mut String, sign: char, lines: Option<&[String]>) {
     for line in lines.unwrap_or_default() {
-        let _ = writeln!(text, "{sign}{}", masked(line));
+        // Where a tab ends is a terminal's business, and printed it would be two other characters.
+        let _ = writeln!(text, "{sign}{}", masked(line).replace('\t', "    "));
     }
 }
 

@@ -62,6 +62,18 @@ fn the_block_stands_where_it_counts_and_all_else_is_as_it_was() {
 }
 
 #[test]
+fn an_address_that_two_members_share_has_one_line() {
+    let odd = |facts: &mut Facts| {
+        facts.members = vec![member("n2", "10.0.0.2"), member("n3", "10.0.0.2")];
+    };
+    let line = "host  replication,postgres  repl  10.0.0.2/32  scram-sha-256  # n2\n";
+    assert_eq!(
+        fixed_with("local all all peer\n", odd),
+        format!("local all all peer\n{BEGIN}\n{line}{END}\n")
+    );
+}
+
+#[test]
 fn lines_end_as_the_others_do() {
     let text = "local all all peer\r\nhost all all all reject\r\n";
     let expected = format!(
