@@ -35,6 +35,10 @@ fn other_bytes_stay_as_they_are() {
             ),
         ];
         for (what, bytes, shadowed) in files {
+            // To 13 that backslash is a word of the line.
+            if what == "an open end of line" && place.major < 14 {
+                continue;
+            }
             fs::write(node.hba(), &bytes).unwrap();
             node.pg.reload_and_see(&soon()).unwrap();
             node.fix().expect(0, &[]);

@@ -118,3 +118,91 @@ fn this_node(members: &BTreeSet<NodeName>) -> Result<NodeName, String> {
         None => name.parse().map_err(|error| format!("the name of this machine: {error}")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::sys::exec::{Cmd, Ended, ExecError, Output};
+
+    /// Pacemaker's tools as they answered in a cluster of n1, n2 and n3; or none of them.
+    struct Tools(bool);
+
+    impl Exec for Tools {
+        fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+            let stdout = match cmd.program.as_str() {
+                "crm_mon" => {
+                    include_str!("../../../tests/fixtures/pacemaker/trixie/healthy.crm_mon.xml")
+                }
+                "cibadmin" => include_str!("../../../tests/fixtures/quick-start/pcs.cib.xml"),
+                "crm_node" => "n2\n",
+                other => panic!("{other}"),
+            };
+            let (code, stdout) = if self.0 { (0, stdout) } else { (102, "") };
+            let (ended, stderr) = (Ended::Exited(code), String::new());
+            Ok(Output { ended, stdout: stdout.to_owned(), stderr })
+        }
+    }
+
+    fn which(resource: Option<&str>, params: &[(&str, &str)]) -> Which {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Which { resource: resource.map(str::to_owned), params: params.iter().map(own).collect() }
+    }
+
+    /// A user that there is everywhere, and who is not root.
+    const USER: &str = "nobody";
+
+    #[test]
+    fn in_a_cluster_its_members_and_parameters_count_and_what_is_given_before_them() {
+        let which = which(None, &[("pguser", USER), ("pgport", "5999")]);
+        let ground = Ground::find(&Tools(true), &which).unwrap();
+        assert_eq!((ground.me.as_str(), ground.resource.as_deref()), ("n2", Some("db")));
+        let members: Vec<&str> = ground.members.iter().map(NodeName::as_str).collect();
+        assert_eq!(members, ["n1", "n2", "n3"]);
+        assert_eq!(ground.promoted.unwrap().len(), 1);
+        let pgdata = &ground.params.pgdata;
+        assert!(ground.params.pgport == 5999 && pgdata.contains("/17/main"), "{pgdata}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_before_anything_is_looked_at() {
+        type Row<'a> = (bool, Option<&'a str>, &'a [(&'a str, &'a str)], &'a str, bool);
+        let rows: [Row<'_>; 7] = [
+            (true, Some("other"), &[], "other is no resource of", true),
+            (
+                true,
+                None,
+                &[("pgport", "x")][..],
+                "the parameters of db are not sound: pgport",
+                false,
+            ),
+            (true, None, &[("pguser", "nobody-has-this-name")], "does not exist", false),
+            (false, None, &[], "Pacemaker could not be asked", false),
+            (false, Some("db"), &[("pguser", "x")], "Pacemaker could not be asked", false),
+            (false, None, &[("pgport", "x")], "pgport", false),
+            (false, None, &[("pguser", USER)], "--param node_list=", false),
+        ];
+        for (tools, resource, params, words, usage) in rows {
+            match Ground::find(&Tools(tools), &which(resource, params)) {
+                Ok(_) => panic!("{words}"),
+                Err(error) => {
+                    assert!(error.to_string().contains(words), "{error}");
+                    let by_name = matches!(&error, NoGround::Subject(error) if error.is_usage());
+                    assert_eq!(by_name, usage, "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_cluster_parameters_name_the_members() {
+        let given = [("pguser", USER), ("node_addresses", "n8=10.0.0.8 n9=10.0.0.9")];
+        let ground = Ground::find(&Tools(false), &which(None, &given)).unwrap();
+        assert_eq!((ground.members.len(), ground.resource), (3, None));
+        assert!(ground.members.contains(&ground.me) && ground.promoted.is_none());
+        let short = |name: &str| this_node(&BTreeSet::from([name.parse().unwrap()])).unwrap();
+        let own = nix::unistd::gethostname().unwrap().to_string_lossy().into_owned();
+        assert_eq!(short(own.split('.').next().unwrap()).as_str(), own.split('.').next().unwrap());
+        assert_eq!(short("n8").as_str(), own);
+    }
+}

@@ -258,3 +258,18 @@ Add before line 2 of /etc/pg_hba.conf, and reload (or: pgtwin fix-pghba):
 ";
     assert!(shown == expected, "{shown}");
 }
+
+#[test]
+fn a_long_name_with_a_long_address_has_two_lines() {
+    let mut facts = facts("host replication repl all md5\n");
+    facts.members[1] = member("database-2.example.org", "2001:db8:85a3:1111:2222:8a2e:3370:7334");
+    let shown = check(&facts).to_string();
+    let expected = [
+        "NODE              ADDRESS                                 REPLICATION  PG_REWIND",
+        "(n1)              10.0.0.1                                ✓ line 1     ✗ no line",
+        "database-2.example.org",
+        "                  2001:db8:85a3:1111:2222:8a2e:3370:7334  ✓ line 1     ✗ no line",
+        "n3                fd00::3                                 ✓ line 1     ✗ no line",
+    ];
+    assert_eq!(shown.lines().take(5).collect::<Vec<_>>(), expected, "{shown}");
+}

@@ -5,6 +5,9 @@ use std::fmt;
 use super::{Access, Check, Entry, Verdict};
 use crate::decide::report::wrapped;
 
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+const GAP: &str = "  ";
 const TITLES: [&str; 4] = ["NODE", "ADDRESS", "REPLICATION", "PG_REWIND"];
 
 impl Verdict {
@@ -64,9 +67,15 @@ impl fmt::Display for Check {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        for row in &rows {
+        // What is too wide for a terminal has its name on a line of its own.
+        let total = widths.iter().sum::<usize>() + GAP.len() * 3;
+        widths[0] = (widths[0] + WIDTH).saturating_sub(total.max(WIDTH)).max(TITLES[0].len());
+        for row in &mut rows {
+            if row[0].chars().count() > widths[0] {
+                writeln!(f, "{}", std::mem::take(&mut row[0]))?;
+            }
             let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join(GAP).trim_end())?;
         }
         if let Some(own) = self.members.iter().find(|entry| entry.this_node) {
             let node = &own.node;
