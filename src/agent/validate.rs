@@ -188,11 +188,13 @@ impl Agent<'_> {
             );
             return Outcome { output: vec![words], ..Outcome::ok() };
         }
+        // Pacemaker cuts a reason off: what is to be done comes first.
         let output = check.complaints();
-        Outcome {
-            code: ExitCode::Degraded,
-            reason: Some(format!("{}: {}", check.file, output.join(" | "))),
-            output,
-        }
+        let reason = if check.add.is_empty() {
+            output.join(" | ")
+        } else {
+            format!("pg_hba.conf lacks: {}", check.add.join(" | "))
+        };
+        Outcome { code: ExitCode::Degraded, reason: Some(reason), output }
     }
 }

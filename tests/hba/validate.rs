@@ -1,6 +1,7 @@
 //! `pgtwin validate-pghba`, on a primary and on a standby.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 use pgtwin::cluster::known::Known;
 use pgtwin::decide::facts::StandbyFacts;
@@ -234,6 +235,54 @@ fn a_server_that_does_not_run_is_no_answer() {
                 node.run(word, &["--json", "--yes"][..if word == "fix-pghba" { 2 } else { 1 }]);
             let said = said.expect(1, &["cannot be asked: it does not run"]);
             assert_eq!(said.stdout, "", "{word}");
+        }
+    });
+}
+
+#[test]
+fn the_action_of_the_agent_has_its_own_codes_and_the_lines_as_its_reason() {
+    on_every_version(|place| {
+        let node = Node::new(place, PEER);
+        let me = host_name();
+        let call = |members: &str| {
+            let params = [
+                ("pgdata", place.path("n1").display().to_string()),
+                ("pgport", node.port.to_string()),
+                ("pguser", place.user.name.clone()),
+                ("pg_bindir", place.bindir.display().to_string()),
+                ("repuser", "repl".to_owned()),
+                ("node_list", members.to_owned()),
+                ("node_addresses", format!("{me}=127.0.0.1 n2=127.0.0.2")),
+            ];
+            let mut command = Command::new(env!("CARGO_BIN_EXE_pgtwin"));
+            command.arg("validate-pghba").env_clear().env("PATH", "/usr/bin:/bin");
+            command.env("OCF_RESOURCE_INSTANCE", "pgtwin-test-hba").stdin(Stdio::null());
+            let known =
+                params.iter().filter(|(name, _)| !members.is_empty() || !name.contains("node"));
+            for (name, value) in known {
+                command.env(format!("OCF_RESKEY_{name}"), value);
+            }
+            let output = command.output().unwrap();
+            let all = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(all).unwrap())
+        };
+        let both = format!("{me} n2");
+        let (code, said) = call(&both);
+        assert_eq!(code, Some(190), "{said}");
+        let reason = "ocf-exit-reason:pg_hba.conf lacks: host  replication,postgres  repl  ";
+        assert!(
+            said.contains(reason) && said.contains("n2 (127.0.0.2) for postgres: no line"),
+            "{said}"
+        );
+        node.write_hba(&format!("{PEER}host replication,postgres repl 127.0.0.0/8 md5\n"));
+        let (code, said) = call(&both);
+        assert!(code == Some(0) && said.contains("lets repl in from every member"), "{said}");
+        let (code, said) = call("");
+        assert!(code == Some(1) && said.contains("no other member is known"), "{said}");
+        node.pg.stop(&soon()).unwrap();
+        assert_eq!(call(&both).0, Some(1));
+        for dir in ["/run/pgtwin/pgtwin-test-hba", "/var/lib/pgtwin/pgtwin-test-hba"] {
+            let _ = std::fs::remove_dir_all(dir);
         }
     });
 }

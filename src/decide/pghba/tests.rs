@@ -239,20 +239,21 @@ fn lines_that_cannot_be_read_and_lines_without_effect_are_two_things() {
 fn the_report_fits_a_terminal_and_says_what_to_add_where() {
     let mut facts = facts("host replication repl all md5\nhost all all all reject\n");
     facts.members.push(member("n4", "n4.example.org"));
+    facts.members[0] = member("n1", "n1.example.org");
     let shown = check(&facts).to_string();
     let expected = "\
 NODE  ADDRESS   REPLICATION  PG_REWIND
-(n1)  10.0.0.1  ✓ line 1     ✗ line 2
+(n1)  ?         ?            ?
 n2    10.0.0.2  ✓ line 1     ✗ line 2
 n3    fd00::3   ✓ line 1     ✗ line 2
 n4    ?         ?            ?
 (n1) is this node: its own address need not come in here.
 Why:
+- n1: the name n1.example.org cannot be resolved: no address
 - n2 (10.0.0.2), pg_rewind: line 2 rejects it
 - n3 (fd00::3), pg_rewind: line 2 rejects it
 - n4: the name n4.example.org cannot be resolved: no address
 Add before line 2 of /etc/pg_hba.conf, and reload (or: pgtwin fix-pghba):
-  host  postgres  repl  10.0.0.1/32  scram-sha-256
   host  postgres  repl  10.0.0.2/32  scram-sha-256
   host  postgres  repl  fd00::3/128  scram-sha-256
 ";

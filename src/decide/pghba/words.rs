@@ -81,7 +81,8 @@ impl fmt::Display for Check {
             let node = &own.node;
             writeln!(f, "({node}) is this node: its own address need not come in here.")?;
         }
-        let remarks = self.members.iter().filter(|entry| !entry.this_node);
+        let explained = |entry: &&Entry| !entry.this_node || entry.address.is_none();
+        let remarks = self.members.iter().filter(explained);
         list(f, "Why:", remarks.flat_map(Entry::remarks))?;
         let bad = |bad: &super::BadLine| format!("{}, line {}: {}", bad.file, bad.line, bad.error);
         list(f, "PostgreSQL cannot read, and so loads nothing of:", self.errors.iter().map(bad))?;
