@@ -69,6 +69,8 @@ pub struct Subject {
     /// Parameters that could not be taken as they stand, one line each. Their defaults are in
     /// `params`, so a command that changes anything has to stop here.
     pub problems: Vec<String>,
+    /// Parameters that were given instead of what the CIB says.
+    pub overrides: BTreeMap<String, String>,
     attributes: BTreeMap<String, String>,
 }
 
@@ -78,24 +80,25 @@ impl Subject {
         Self::find_with(exec, wanted, &BTreeMap::new())
     }
 
-    /// The same, with parameters that count before those in the CIB.
+    /// The same, with these parameters instead of what the CIB says.
     pub fn find_with(
         exec: &dyn Exec,
         wanted: Option<&str>,
-        given: &BTreeMap<String, String>,
+        overrides: &BTreeMap<String, String>,
     ) -> Result<Self, NoSubject> {
         let pacemaker = Pacemaker::new(exec, "").with_env(passed_on());
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let primitive = choose(&cib, wanted)?.clone();
-        let (mut attributes, mut problems) = plain(&primitive, given);
-        attributes.extend(given.clone());
+        let (mut attributes, mut problems) = plain(&primitive, overrides);
+        attributes.extend(overrides.clone());
         let resolved = Params::resolve_attributes(&attributes);
         problems.extend(resolved.errors.iter().map(ToString::to_string));
         let policy = resolved.params.fencing;
         let view = View { resource: primitive.id, policy, status, cib };
-        Ok(Self { me, view, params: resolved.params, problems, attributes })
+        let overrides = overrides.clone();
+        Ok(Self { me, view, params: resolved.params, problems, overrides, attributes })
     }
 
     /// The resource.
@@ -176,10 +179,10 @@ fn choose<'a>(cib: &'a Cib, wanted: Option<&str>) -> Result<&'a Primitive, NoSub
     }
 }
 
-/// Parameters as text. One that a rule decides is not known here, unless it is given.
+/// Parameters as text. One that a rule decides is not known here, unless it is overridden.
 fn plain(
     primitive: &Primitive,
-    given: &BTreeMap<String, String>,
+    overrides: &BTreeMap<String, String>,
 ) -> (BTreeMap<String, String>, Vec<String>) {
     let mut attributes = BTreeMap::new();
     let mut problems = Vec::new();
@@ -188,7 +191,7 @@ fn plain(
             Setting::Set(value) => {
                 attributes.insert(name.clone(), value.clone());
             }
-            Setting::Conditional if given.contains_key(name) => {}
+            Setting::Conditional if overrides.contains_key(name) => {}
             Setting::Conditional => problems.push(format!(
                 "a rule in the CIB decides the parameter {name}: its value here is not known"
             )),
@@ -286,5 +289,7 @@ mod tests {
         assert_eq!(attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert!(problem.contains("a rule in the CIB decides the parameter pgport"), "{problem}");
+        let overrides = [("pgport".to_owned(), "5434".to_owned())].into();
+        assert_eq!(plain(choose(&cib, None).unwrap(), &overrides).1, Vec::<String>::new());
     }
 }

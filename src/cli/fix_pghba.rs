@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::which::Which;
+use super::target::Target;
 use super::{End, ask, say};
 use crate::agent::pghba::Ground;
 use crate::agent::pghba::fix::{Done, Planned};
@@ -34,7 +34,7 @@ const ACTING: Duration = Duration::from_mins(2);
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    which: Which,
+    target: Target,
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -69,7 +69,7 @@ pub(super) fn run(options: &Options) -> End {
         say::problem("pgtwin: --json needs --yes or --dry-run");
         return End::Usage;
     }
-    let ground = match Ground::find(&System, &options.which.with_environment()) {
+    let ground = match Ground::find(&System, &options.target.which()) {
         Ok(ground) => ground,
         Err(error) => return ask::no_ground(&error),
     };

@@ -9,8 +9,8 @@ mod options;
 mod recover;
 mod say;
 mod status;
+mod target;
 mod validate_pghba;
-mod which;
 mod word;
 
 use std::process::ExitCode;

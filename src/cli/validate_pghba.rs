@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::which::Which;
+use super::target::Target;
 use super::{End, ask, say};
 use crate::agent::pghba::Ground;
 use crate::ocf::env::META;
@@ -28,7 +28,7 @@ const LOOKING: Duration = Duration::from_mins(1);
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    which: Which,
+    target: Target,
     /// Print JSON, of the shape in docs/pghba.md
     #[arg(long)]
     json: bool,
@@ -45,7 +45,7 @@ pub(super) fn is_action(args: &[String]) -> bool {
 }
 
 pub(super) fn run(options: &Options) -> End {
-    let ground = match Ground::find(&System, &options.which.with_environment()) {
+    let ground = match Ground::find(&System, &options.target.which()) {
         Ok(ground) => ground,
         Err(error) => return ask::no_ground(&error),
     };
