@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// The libraries that every Debian has, since every program there needs them.
-const SYSTEM: [&str; 5] = ["linux-vdso.so", "libc.so", "libgcc_s.so", "libm.so", "ld-linux"];
+const SYSTEM: [&str; 4] = ["linux-vdso.so", "libc.so", "libm.so", "ld-linux"];
 
 /// The release binary, built by cargo when it is not up to date.
 fn release() -> &'static Path {

@@ -172,7 +172,7 @@ impl Agent<'_> {
         if !only_waits(&home.marker()) {
             return;
         }
-        let removed = match home.take(Duration::ZERO) {
+        let removed = match home.take(Duration::ZERO, &self.recovery_uids()) {
             Ok(at_work) if only_waits(&home.marker()) => at_work.remove_marker(),
             Ok(_) => Ok(()),
             Err(error) => Err(error),

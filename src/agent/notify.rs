@@ -108,9 +108,10 @@ impl Agent<'_> {
     }
 
     /// A primary that has just crashed may have more than the candidate, and would part from it: it gets
-    /// a moment to say so. The candidate looks around meanwhile, which takes as long.
+    /// a moment to say so. Where a third node can acknowledge what the new primary commits, nobody waits
+    /// for that: what it has more was acknowledged to nobody, and it comes back by pg_rewind.
     fn await_replay(&self, first: Instance) -> Instance {
-        if !self.is_barred_already() {
+        if !self.is_barred_already() || self.two_may_take_over() {
             return first;
         }
         let end = self.deadline.within(FOR_REPLAY);
@@ -120,6 +121,16 @@ impl Agent<'_> {
             now = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         }
         now
+    }
+
+    /// One of them acknowledges what the other commits as the new primary.
+    fn two_may_take_over(&self) -> bool {
+        let OwnFile::Read(own) = self.home.read() else { return false };
+        self.mode() == Mode::Sync
+            && own
+                .store
+                .newest_done()
+                .is_some_and(|entry| entry.primary == self.me && entry.heirs.len() > 1)
     }
 
     /// Waits a little until the standbys that were just started stream, so that one round of care

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{End, say};
+use super::{End, ask};
 use crate::agent::worker;
 use crate::cluster::node::NodeName;
 use crate::ocf::env::ResourceName;
@@ -23,10 +23,11 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> End {
+    ask::log_as(options.resource.as_str());
     match worker::recover(&System, options.resource.as_str(), &options.node, &options.order) {
         Ok(()) => End::Ok,
         Err(why) => {
-            say::problem(format_args!("{why}"));
+            tracing::error!("this node's data was not brought back: {why}");
             End::Attention
         }
     }

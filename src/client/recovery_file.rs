@@ -28,6 +28,8 @@ const WAITS: &str = "recovery.waits";
 const MAX_BYTES: u64 = 64 * 1024;
 const WAITS_BYTES: usize = 4000;
 const INTERVAL: Duration = Duration::from_millis(20);
+/// How long what a killed worker has left may take to end by itself, once it was told to.
+const FOR_THE_LEFT: Duration = Duration::from_secs(1);
 
 /// Where a member keeps what it knows of its recoveries.
 #[derive(Clone, Debug)]
@@ -180,9 +182,10 @@ impl RecoveryHome {
     }
 
     /// Begins the work of a worker: it has the lock, the order still holds, and from now on it is
-    /// known who it is.
+    /// known who it is. Before it changes anything it has to end what others have left
+    /// ([`AtWork::end_those_before`]).
     pub fn begin(&self, order: &str) -> Result<AtWork<'_>, RecoveryFileError> {
-        let at_work = self.take(Duration::ZERO)?;
+        let at_work = self.take_as_it_is(Duration::ZERO)?;
         match read(&self.run.join(ORDER), |text| Ok::<_, NotUnderstood>(text.to_owned())) {
             Kept::Read(given) if given == order => Ok(at_work),
             // One that cannot be read does not hold either.
@@ -193,14 +196,31 @@ impl RecoveryHome {
     }
 
     /// Waits for the right to change the files of recoveries, which nobody has while a worker is at
-    /// work: for whoever sets something right without an order.
-    pub fn take(&self, wait: Duration) -> Result<AtWork<'_>, RecoveryFileError> {
+    /// work: for whoever sets something right without an order. What a worker that was killed has left
+    /// running is ended; `uids` are those of root and of the PostgreSQL user.
+    pub fn take(&self, wait: Duration, uids: &[u32]) -> Result<AtWork<'_>, RecoveryFileError> {
+        let at_work = self.take_as_it_is(wait)?;
+        at_work.end_those_before(uids)?;
+        Ok(at_work)
+    }
+
+    fn take_as_it_is(&self, wait: Duration) -> Result<AtWork<'_>, RecoveryFileError> {
         self.ensure_run()?;
         let lock = self.lock(wait)?;
         let me = detach::myself().map_err(RecoveryFileError::Identity)?;
+        // The marker may know of one that /run has forgotten.
+        let marked = match self.marker() {
+            Kept::Read(marker) => Some(marker.worker),
+            Kept::Missing | Kept::Unreadable(_) => None,
+        };
+        let last = match self.worker() {
+            Kept::Read(worker) => Some(worker),
+            Kept::Missing | Kept::Unreadable(_) => None,
+        };
+        let before = [last, marked].into_iter().flatten().filter(|one| *one != me).collect();
         files::write_volatile(&self.run, WORKER, format!("{me}\n").as_bytes(), 0o640)
             .map_err(RecoveryFileError::File)?;
-        Ok(AtWork { home: self, me, _lock: lock })
+        Ok(AtWork { home: self, me, before, _lock: lock })
     }
 
     /// Ends the worker, if there is one, with everything it has started, and takes the order for one
@@ -306,10 +326,28 @@ impl RecoveryHome {
 pub struct AtWork<'a> {
     home: &'a RecoveryHome,
     me: WorkerId,
+    before: Vec<WorkerId>,
     _lock: Lock,
 }
 
 impl AtWork<'_> {
+    /// Ends what workers before this one have left running: one that was killed leaves what its commands
+    /// have started, as the second process of a pg_basebackup, which still writes and still holds the
+    /// slot. `Ok`: nothing of them is there any more.
+    pub fn end_those_before(&self, uids: &[u32]) -> Result<(), RecoveryFileError> {
+        for worker in &self.before {
+            match detach::liveness(worker) {
+                // It had the lock, and gave it back in order.
+                Liveness::Alive(_) => {}
+                Liveness::Gone | Liveness::Unknown(_) => {
+                    detach::end(worker, uids, FOR_THE_LEFT, &Deadline::after(FOR_THE_LEFT * 2))
+                        .map_err(RecoveryFileError::End)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// This process, for the marker and for the tag of its commands.
     pub fn me(&self) -> &WorkerId {
         &self.me

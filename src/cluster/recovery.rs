@@ -282,3 +282,27 @@ pub struct Summary {
     /// The log of this attempt.
     pub log: String,
 }
+
+impl Summary {
+    /// An attempt that has begun at `now`, and of which nothing else is known.
+    pub fn begun(resource: &str, node: &NodeName, attempt: u32, now: i64) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            node: node.to_string(),
+            attempt,
+            method: Method::Rewind,
+            source: String::new(),
+            system_id: String::new(),
+            begun: now,
+            ended: now,
+            outcome: Outcome::Done,
+            phase: Phase::Checking,
+            reason: String::new(),
+            failure: String::new(),
+            next_command: String::new(),
+            old_copy: None,
+            copied_bytes: 0,
+            log: String::new(),
+        }
+    }
+}

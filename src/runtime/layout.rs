@@ -128,6 +128,11 @@ impl Layout {
         self.parts.first().filter(|part| part.what == What::Data)
     }
 
+    /// Another part.
+    fn part_of(&self, what: &What) -> Option<&Part> {
+        self.parts.iter().find(|part| part.what == *what)
+    }
+
     /// Whether the old data will really be kept.
     pub fn keeps(&self) -> bool {
         self.keep && self.why_not_kept().is_none()
@@ -158,6 +163,11 @@ impl Layout {
             What::Tablespace(_) | What::Dropped(_) => format!("PG_{}_", self.major),
         }
     }
+}
+
+/// Where a replacement of what is at a path may lie.
+pub(super) fn new_dirs(at: &Path) -> [PathBuf; 2] {
+    [beside(at, NEW), at.join(NEW)]
 }
 
 /// The path with its last name made longer.

@@ -299,19 +299,31 @@ fn make_directories(base: &Path, dir: &Path) -> Result<(), FileError> {
 
 /// Makes `at` a link to `to`, in one moment.
 pub(super) fn put_link(at: &Path, to: &str) -> Result<(), FileError> {
-    if fs::read_link(at).is_ok_and(|now| now == Path::new(to)) {
-        return Ok(());
-    }
+    put_link_watched(at, to, &mut || Ok(()))
+}
+
+/// The same; `watch` is asked before each change.
+pub(super) fn put_link_watched(
+    at: &Path,
+    to: &str,
+    watch: &mut dyn FnMut() -> Result<(), FileError>,
+) -> Result<(), FileError> {
     let dir = at.parent().unwrap_or(Path::new("/"));
     let temporary =
         dir.join(format!(".{}.pgtwin-tmp", at.file_name().unwrap_or_default().display()));
+    // One that was cut off has left it, and it is in nobody's way for ever.
     match fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("remove", &temporary, e));
         }
         Ok(()) | Err(_) => {}
     }
+    if fs::read_link(at).is_ok_and(|now| now == Path::new(to)) {
+        return Ok(());
+    }
+    watch()?;
     symlink(to, &temporary).map_err(|e| io_error("make the link", &temporary, e))?;
+    watch()?;
     fs::rename(&temporary, at).map_err(|e| io_error("make the link", at, e))?;
     sync_dir(dir)
 }

@@ -13,8 +13,9 @@
 //! The programs of a place without data are those of the newest version that is installed: who goes
 //! on with the new data looks for its programs anew.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::peer::Peer;
@@ -154,7 +155,15 @@ fn complete(place: &Place, copy: Copy<'_>, data: &Part) -> Result<(), RuntimeErr
         remove_durably(&new, "promote")?;
         remove_strays(&new)?;
         // Where a new one is to go, the file system has its own.
-        remove_tree(&new.join("lost+found"))
+        remove_tree(&new.join("lost+found"))?;
+        match data.mode {
+            // It stays where it is, and is not replaced by one that has this mode.
+            Some(mode) if data.inside => {
+                fs::set_permissions(&data.at, Permissions::from_mode(mode & 0o7777))
+                    .map_err(|e| io_error("set the mode of", &data.at, e))
+            }
+            _ => Ok(()),
+        }
     })?;
     let version = place.as_user(|| read_untrusted(&new.join("PG_VERSION"), 64))?;
     let major = major_of_pg_version(&version).map_err(|e| RuntimeError::Refused(e.to_string()))?;

@@ -15,6 +15,7 @@ use crate::sys::deadline::Deadline;
 use crate::sys::privilege::with_user;
 
 use super::Place;
+use super::layout::new_dirs;
 
 /// Directories in directories, in a data directory: no honest one goes deeper.
 const DEEPEST: u32 = 8;
@@ -72,7 +73,27 @@ fn volume(part: Part, path: &Path, holding: &[PathBuf], deadline: &Deadline) -> 
             Known::from(size(dir, deadline, DEEPEST).map(|bytes| sum.saturating_add(bytes)))
         });
     }
-    Ok(Volume { part, path: path.display().to_string(), device, free: free(&ground)?, holds })
+    // What could not be measured counts as none.
+    let left_over = left_over(path, device, deadline).unwrap_or_default();
+    Ok(Volume {
+        part,
+        path: path.display().to_string(),
+        device,
+        free: free(&ground)?,
+        left_over,
+        holds,
+    })
+}
+
+/// What a copy takes that was cut off, or has not come to its place.
+fn left_over(path: &Path, device: u64, deadline: &Deadline) -> io::Result<u64> {
+    let mut sum = 0u64;
+    for dir in new_dirs(path) {
+        if fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir() && meta.dev() == device) {
+            sum = sum.saturating_add(size(&dir, deadline, DEEPEST)?);
+        }
+    }
+    Ok(sum)
 }
 
 fn free(path: &Path) -> io::Result<u64> {
@@ -167,6 +188,25 @@ mod tests {
         // A link to a place that is still to be made, as pg_wal's may be.
         symlink(&path, here.join("link")).unwrap();
         assert_eq!(real(&here.join("link")).unwrap(), path);
+    }
+
+    #[test]
+    fn what_a_copy_that_was_cut_off_has_left_is_room_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = fs::canonicalize(dir.path()).unwrap();
+        let device = fs::metadata(&here).unwrap().dev();
+        let left = |device| left_over(&here.join("data"), device, &soon()).unwrap();
+        assert_eq!(left(device), 0);
+        for (at, bytes) in [("data.pgtwin-new/base/5/1", 5000), ("data/.pgtwin-new/1", 7000)] {
+            fs::create_dir_all(here.join(at).parent().unwrap()).unwrap();
+            fs::write(here.join(at), vec![1; bytes]).unwrap();
+        }
+        fs::write(here.join("data/other"), [1; 900]).unwrap();
+        assert_eq!(left(device), 12_000);
+        assert_eq!(left(device + 1), 0, "it is not on this file system");
+        fs::remove_dir_all(here.join("data.pgtwin-new")).unwrap();
+        symlink(here.join("data"), here.join("data.pgtwin-new")).unwrap();
+        assert_eq!(left(device), 7000, "a link is nobody's copy");
     }
 
     #[test]

@@ -11,25 +11,30 @@
 //!
 //! Where a part is replaced by its content, `PG_VERSION` goes first and comes last.
 //!
-//! The old data is removed by [`finish`] alone, which the caller calls when the new one streams.
+//! The old data is removed by [`finish`] alone, which the caller calls when the new one streams. A swap
+//! that cannot be finished is taken back by [`put_back`].
 
 mod finish;
+mod hand;
 mod names;
+mod put_back;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::decide::facts::Process;
 use crate::sys::files::{FileError, Seen, look, read_untrusted, sync_dir};
 
 use super::layout::{COPY, Layout, Part, read_copy};
-use super::own_files::{io_error, put_link};
+use super::own_files::io_error;
 use super::{Place, Runtime, RuntimeError};
+
+use hand::Hand;
 
 pub use finish::finish;
 pub(in crate::runtime) use finish::{remove_strays, remove_tree};
+pub use hand::{Moment, Watch};
+pub use put_back::{is_half_moved, put_back};
 
 /// One step. It knows by what is there whether it was done before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +59,15 @@ pub enum Step {
         /// The beginning of the names that count.
         only: String,
     },
-    /// Sets a link. Done when the directory that it is in is not there any more.
+    /// Sets a link. Done when the directory that it is in is not there any more, or the link itself has
+    /// gone on.
     Link {
         /// The link.
         at: PathBuf,
         /// Its text.
         to: PathBuf,
+        /// Where the link goes in the end, by itself.
+        then: Option<PathBuf>,
     },
     /// Renames a replacement to its place. Done when it is not there any more.
     Into {
@@ -88,7 +96,7 @@ impl fmt::Display for Step {
             Self::AsideInside { from, to, .. } => {
                 write!(f, "move what is in {} to {}", from.display(), to.display())
             }
-            Self::Link { at, to } => write!(f, "link {} to {}", at.display(), to.display()),
+            Self::Link { at, to, .. } => write!(f, "link {} to {}", at.display(), to.display()),
             Self::Into { new, at, .. } => write!(f, "rename {} to {}", new.display(), at.display()),
             Self::IntoInside { new, at } => {
                 write!(f, "move what is in {} to {}", new.display(), at.display())
@@ -113,13 +121,14 @@ pub fn plan(layout: &Layout) -> Vec<Step> {
         }
     };
     steps.extend(layout.parts.iter().filter(|part| part.has_old).map(aside));
-    let link = |base: &Path, part: &Part, to: PathBuf| {
-        part.link_name().map(|name| Step::Link { at: base.join(name), to })
+    let link = |base: &Path, part: &Part, to: PathBuf, then: Option<&Path>| {
+        let name = part.link_name()?;
+        Some(Step::Link { at: base.join(&name), to, then: then.map(|dir| dir.join(&name)) })
     };
     if data.has_old {
         let base = layout.old_dir(data);
         let old = others().filter(|part| part.has_old);
-        steps.extend(old.filter_map(|part| link(&base, part, layout.old_dir(part))));
+        steps.extend(old.filter_map(|part| link(&base, part, layout.old_dir(part), None)));
     }
     let into = |part: &Part| {
         let (new, at) = (part.new_dir(), part.at.clone());
@@ -132,18 +141,20 @@ pub fn plan(layout: &Layout) -> Vec<Step> {
     steps.extend(others().filter(|part| part.has_new()).map(into));
     let base = data.new_dir();
     let new = others().filter(|part| part.has_new());
-    steps.extend(new.filter_map(|part| link(&base, part, part.link.clone())));
+    // Where the content is moved, it may be on its way already.
+    let then = data.inside.then_some(data.at.as_path());
+    steps.extend(new.filter_map(|part| link(&base, part, part.link.clone(), then)));
     steps.push(into(data));
     steps
 }
 
 /// Replaces the data, as the PostgreSQL user: the steps of [`plan`], those that were done before
-/// included. After each, `go_on` is asked with the number of steps that are done; where it says no,
-/// this ends. Whether all are done.
-pub fn swap(
+/// included. `watch` is asked before each change and after each step; where it says no, this ends.
+/// Whether all are done.
+pub fn swap<'a>(
     runtime: &dyn Runtime,
     layout: &Layout,
-    go_on: &mut dyn FnMut(usize) -> bool,
+    watch: &'a mut Watch<'a>,
 ) -> Result<bool, RuntimeError> {
     let process = runtime.process();
     if process != Process::None {
@@ -161,9 +172,13 @@ pub fn swap(
         }
     }
     let steps = plan(layout);
+    let mut hand = Hand::new(watch);
     for (index, step) in steps.iter().enumerate() {
-        place.as_user(|| carry_out(step))?;
-        if !go_on(index + 1) {
+        let result = place.as_user(|| carry_out(step, &mut hand));
+        if !hand.is_done(result)? {
+            return Ok(false);
+        }
+        if !hand.goes_on_after(index + 1) {
             return Ok(index + 1 == steps.len());
         }
     }
@@ -204,13 +219,13 @@ fn holds_copy(dir: &Path, layout: &Layout) -> Result<bool, FileError> {
     }
 }
 
-fn carry_out(step: &Step) -> Result<(), FileError> {
+fn carry_out(step: &Step, hand: &mut Hand<'_>) -> Result<(), FileError> {
     match step {
         Step::Aside { from, to, new } => {
             if exists(to)? || !exists(new)? || !exists(from)? {
                 return sync_parent(from);
             }
-            rename(from, to)
+            hand.rename(from, to)
         }
         Step::AsideInside { from, to, new, only } => {
             if exists(to)? || !exists(new)? {
@@ -219,58 +234,38 @@ fn carry_out(step: &Step) -> Result<(), FileError> {
             // Its own name says that it is not whole yet.
             let part = names::unfinished(to);
             if !exists(&part)? {
-                DirBuilder::new()
-                    .mode(0o700)
-                    .create(&part)
-                    .map_err(|e| io_error("create the directory", &part, e))?;
+                hand.make_dir(&part, 0o700)?;
             }
             for name in names::of(from, only, names::First::Version)? {
-                rename_within(&from.join(&name), &part.join(&name))?;
+                hand.rename_within(&from.join(&name), &part.join(&name))?;
             }
             sync_dir(from)?;
             sync_dir(&part)?;
-            rename(&part, to)
+            hand.rename(&part, to)
         }
-        Step::Link { at, to } => {
+        Step::Link { at, to, then } => {
             let dir = at.parent().unwrap_or(at);
-            if !exists(dir)? {
+            let gone_on = then.as_ref().is_some_and(|then| look(then) != Seen::Missing);
+            if gone_on || !exists(dir)? {
                 return Ok(());
             }
-            put_link(at, &to.to_string_lossy())
+            hand.link(at, to)
         }
         Step::Into { new, at, mode } => {
             if !exists(new)? {
                 return arrived(at);
             }
             if let Some(mode) = mode {
-                fs::set_permissions(new, Permissions::from_mode(mode & 0o7777))
-                    .map_err(|e| io_error("set the mode of", new, e))?;
+                hand.set_mode(new, *mode)?;
             }
             sync_dir(new)?;
-            rename(new, at)
+            hand.rename(new, at)
         }
         Step::IntoInside { new, at } => {
             if !exists(new)? {
                 return arrived(at);
             }
-            for name in names::of(new, "", names::First::Others)? {
-                let target = at.join(&name);
-                if exists(&target)? {
-                    return Err(FileError::Io {
-                        what: "put the new data in its place at",
-                        path: target,
-                        source: std::io::ErrorKind::AlreadyExists.into(),
-                    });
-                }
-                rename_within(&new.join(&name), &target)?;
-                if name == "PG_VERSION" {
-                    sync_dir(at)?;
-                }
-            }
-            sync_dir(at)?;
-            sync_dir(new)?;
-            fs::remove_dir(new).map_err(|e| io_error("remove", new, e))?;
-            sync_dir(at)
+            put_back::fill(new, at, hand)
         }
     }
 }
@@ -286,16 +281,6 @@ fn exists(path: &Path) -> Result<bool, FileError> {
         Seen::Missing => Ok(false),
         Seen::Unknown(why) => Err(io_error("look at", path, std::io::Error::other(why))),
     }
-}
-
-/// A rename that stays. An empty directory may be in the way, and nothing else.
-fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    rename_within(from, to)?;
-    sync_parent(to)
-}
-
-fn rename_within(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(|e| io_error("rename something to", to, e))
 }
 
 fn sync_parent(path: &Path) -> Result<(), FileError> {

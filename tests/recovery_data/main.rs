@@ -9,6 +9,7 @@
 )]
 
 mod broken;
+mod cut;
 mod mount;
 #[allow(dead_code)]
 #[path = "../instance/place.rs"]

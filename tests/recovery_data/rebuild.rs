@@ -57,7 +57,7 @@ fn a_missing_and_an_empty_data_directory_are_built_from_the_primary() {
             // What an interrupted attempt left is no hindrance.
             copied(target, &source, &layout, None);
             swapped(target, &layout);
-            finish(target.place(), &layout).unwrap();
+            finish(target.place(), &layout, &mut |_| true).unwrap();
             let mode = fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, if name == "empty" { 0o750 } else { 0o700 });
             assert_eq!(place.path(name).join("lost+found").exists(), name == "empty");
@@ -90,8 +90,8 @@ fn a_rebuilt_node_keeps_its_own_configuration_and_only_its_newest_backup() {
             streams_from(&n2, &source);
             assert_eq!(value(&n2, "SHOW cluster_name"), "n2");
             assert_eq!(value(&n2, "SELECT i FROM public.t"), "1");
-            finish(n2.place(), &layout).unwrap();
-            finish(n2.place(), &layout).unwrap();
+            finish(n2.place(), &layout, &mut |_| true).unwrap();
+            finish(n2.place(), &layout, &mut |_| true).unwrap();
             n2.stop(&soon()).unwrap();
         }
         let left: Vec<String> =
@@ -104,7 +104,7 @@ fn a_rebuilt_node_keeps_its_own_configuration_and_only_its_newest_backup() {
         copied(&n2, &source, &layout, Some(&kept));
         swapped(&n2, &layout);
         assert!(layout.old_dir(layout.data().unwrap()).join("PG_VERSION").exists());
-        finish(n2.place(), &layout).unwrap();
+        finish(n2.place(), &layout, &mut |_| true).unwrap();
         assert!(!layout.old_dir(layout.data().unwrap()).exists());
         assert!(place.path(&backup).exists());
     });
@@ -125,8 +125,11 @@ fn a_copy_that_never_streamed_is_no_backup_and_does_not_drive_out_one() {
         assert!(first.keeps() && !second.keeps());
         copied(&n2, &source, &second, None);
         swapped(&n2, &second);
-        assert!(!is_done(n2.place(), &first).unwrap() && finish(n2.place(), &first).is_err());
-        finish(n2.place(), &second).unwrap();
+        assert!(
+            !is_done(n2.place(), &first).unwrap()
+                && finish(n2.place(), &first, &mut |_| true).is_err()
+        );
+        finish(n2.place(), &second, &mut |_| true).unwrap();
         let left: Vec<String> =
             names(place.dir.path()).into_iter().filter(|name| name.starts_with("n2.")).collect();
         let backup = format!("n2.backup.{FIRST}");
@@ -139,7 +142,7 @@ fn a_copy_that_never_streamed_is_no_backup_and_does_not_drive_out_one() {
         let third = survey(place, &n2, &[], true, "20261125-120003").unwrap();
         copied(&n2, &source, &third, None);
         swapped(&n2, &third);
-        finish(n2.place(), &third).unwrap();
+        finish(n2.place(), &third, &mut |_| true).unwrap();
         assert!(place.path(&backup).join("which").exists());
     });
 }
@@ -170,7 +173,7 @@ fn what_keeps_a_copy_from_being_made_is_named_and_nothing_is_left_of_it() {
         assert!(swap(n2.runtime(), &layout, &mut |_| true).is_err());
         make_dir(place, &place.path("n2.pgtwin-new"));
         assert!(swap(n2.runtime(), &layout, &mut |_| true).is_err());
-        assert!(finish(n2.place(), &layout).is_err());
+        assert!(finish(n2.place(), &layout, &mut |_| true).is_err());
         assert_eq!(fs::read_to_string(place.path("n2/which")).unwrap(), "old");
         // And an instance that runs is left alone.
         n2.start(&soon()).unwrap();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::runtime::layout::{Layout, Part, What};
-use pgtwin::runtime::swap::{finish, is_done, plan, swap};
+use pgtwin::runtime::rebuild;
+use pgtwin::runtime::swap::{Moment, finish, is_done, is_half_moved, plan, put_back, swap};
 
 use crate::mount::Mount;
 use crate::place::{Place, free_port, on_every_version, soon, sql, value};
@@ -115,13 +116,21 @@ impl Scene {
     }
 }
 
+/// Is asked after the steps alone.
+fn after_steps(mut go_on: impl FnMut(usize) -> bool) -> impl FnMut(Moment) -> bool {
+    move |moment| match moment {
+        Moment::Change => true,
+        Moment::Steps(done) => go_on(done),
+    }
+}
+
 /// A swap that is cut off after `stop_after` steps, and finished with what was written down of it.
 fn cut_off(scene: &Scene, layout: &Layout, stop_after: usize, old: &str, new: &str) {
     let pgdata = &scene.target.place().pgdata;
-    let mut check = |done: usize| {
+    let mut check = after_steps(|done| {
         never_half(pgdata, layout, old, new);
         done < stop_after
-    };
+    });
     let all = plan(layout).len();
     if stop_after > 0 {
         let done = swap(scene.target.runtime(), layout, &mut check).unwrap();
@@ -130,15 +139,16 @@ fn cut_off(scene: &Scene, layout: &Layout, stop_after: usize, old: &str, new: &s
     let written = layout.to_text().unwrap();
     let read = Layout::parse(&written).unwrap();
     assert_eq!(is_done(scene.target.place(), &read).unwrap(), stop_after == all);
-    assert_eq!(finish(scene.target.place(), &read).is_ok(), stop_after == all);
+    assert_eq!(finish(scene.target.place(), &read, &mut |_| true).is_ok(), stop_after == all);
     if stop_after < all {
         let mut steps = 0;
-        let more = &mut |done| {
+        let mut more = after_steps(|done| {
             steps = done;
             never_half(pgdata, layout, old, new);
             true
-        };
-        assert!(swap(scene.target.runtime(), &read, more).unwrap());
+        });
+        assert!(swap(scene.target.runtime(), &read, &mut more).unwrap());
+        drop(more);
         assert_eq!(steps, all);
         assert_eq!(whole(&layout.old_dir(layout.data().unwrap())).as_deref(), Some(old));
     }
@@ -167,7 +177,7 @@ fn a_swap_that_is_cut_off_anywhere_goes_on_and_pgdata_is_never_half_of_each() {
             assert!(layout.keeps(), "{:?}", layout.why_not_kept());
             copied(&scene.target, &scene.source, &layout, None);
             cut_off(&scene, &layout, stop_after, &old, &new);
-            finish(scene.target.place(), &layout).unwrap();
+            finish(scene.target.place(), &layout, &mut |_| true).unwrap();
             assert_eq!(fs::read_link(place.path("data")).unwrap(), real, "the link stays");
             assert_eq!(fs::read_link(real.join("pg_wal")).unwrap(), wal);
             let mode = fs::metadata(&real).unwrap().permissions().mode();
@@ -182,6 +192,41 @@ fn a_swap_that_is_cut_off_anywhere_goes_on_and_pgdata_is_never_half_of_each() {
                 left.iter().filter(|name| name.starts_with(&format!("{part}."))).collect();
             assert_eq!(copies, [&format!("{part}{stamp}")], "only the newest backup");
         }
+        scene.runs();
+    });
+}
+
+#[test]
+fn a_swap_whose_copy_is_lost_is_taken_back_and_nothing_that_is_linked_is_forgotten() {
+    on_every_version(|place| {
+        let (data, wal, space) = (place.path("data"), place.path("wal"), place.path("space"));
+        let scene = Scene::new(place, &data, &wal, &space);
+        let first = scene.layout(place, true, "20261125-000000");
+        let steps = plan(&first).len();
+        for stop_after in 1..steps {
+            let layout = scene.layout(place, true, &format!("20261125-0000{stop_after:02}"));
+            assert_eq!(layout.parts, first.parts, "cut off after {stop_after}");
+            copied(&scene.target, &scene.source, &layout, None);
+            let mut some = after_steps(|done| done < stop_after);
+            assert!(!swap(scene.target.runtime(), &layout, &mut some).unwrap());
+            fs::remove_dir_all(layout.data().unwrap().new_dir()).unwrap();
+            assert!(swap(scene.target.runtime(), &layout, &mut |_| true).is_err());
+            assert!(is_half_moved(scene.target.place(), &layout).unwrap());
+            assert!(put_back(scene.target.runtime(), &layout, &mut |_| true).unwrap());
+            assert!(!is_half_moved(scene.target.place(), &layout).unwrap());
+            rebuild::remove_copy(scene.target.place(), &layout).unwrap();
+            assert_eq!(whole(&data).as_deref(), Some("0"), "cut off after {stop_after}");
+        }
+        // It still is data that PostgreSQL runs on, and a copy of it has all parts where they were.
+        scene.target.ensure_standby_signal().unwrap();
+        scene.runs();
+        scene.number(place, "1");
+        let last = scene.layout(place, true, "20261125-010000");
+        assert_eq!(last.parts, first.parts);
+        copied(&scene.target, &scene.source, &last, None);
+        assert!(swap(scene.target.runtime(), &last, &mut |_| true).unwrap());
+        assert_eq!(whole(&data).as_deref(), Some("1"));
+        assert_eq!(fs::read_link(data.join("pg_wal")).unwrap(), wal);
         scene.runs();
     });
 }
@@ -227,9 +272,8 @@ fn a_mount_point_keeps_its_mount_and_no_old_copy_stays_in_it() {
             if stop_after == 4 {
                 // And half of the new data.
                 let all = plan(&layout).len();
-                assert!(
-                    !swap(scene.target.runtime(), &layout, &mut |done| done + 1 < all).unwrap()
-                );
+                let mut but_one = after_steps(|done| done + 1 < all);
+                assert!(!swap(scene.target.runtime(), &layout, &mut but_one).unwrap());
                 for name in ["global", "standby.signal", "base"] {
                     fs::rename(data.join(".pgtwin-new").join(name), data.join(name)).unwrap();
                 }
@@ -239,7 +283,7 @@ fn a_mount_point_keeps_its_mount_and_no_old_copy_stays_in_it() {
             } else {
                 cut_off(&scene, &layout, stop_after, &old, &new);
             }
-            finish(scene.target.place(), &layout).unwrap();
+            finish(scene.target.place(), &layout, &mut |_| true).unwrap();
             assert!(!data.join("lost+found").exists());
             for dir in [&data, &wal, &space] {
                 let ours = names(dir).into_iter().filter(|name| name.starts_with(".pgtwin"));

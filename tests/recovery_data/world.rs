@@ -76,7 +76,7 @@ pub fn survey(
     keep: bool,
     stamp: &str,
 ) -> Result<Layout, RuntimeError> {
-    layout::survey(target.place(), spaces, place.major, keep, stamp)
+    layout::survey(target.place(), spaces, place.major, keep, stamp, None)
 }
 
 pub const SLOT: &str = "the_slot";

@@ -62,6 +62,30 @@ fn what_a_killed_worker_leaves_behind_is_found_and_ended() {
 }
 
 #[test]
+fn whoever_comes_next_ends_what_a_killed_worker_has_left() {
+    if !is_root() {
+        return;
+    }
+    for next_is_a_worker in [false, true] {
+        let rig = Rig::new();
+        let (id, child, grandchild) = rig.worker(TWO);
+        send(id.pid, Signal::SIGKILL);
+        eventually("worker and child are gone", || (!is_alive(&id) && !lives(child)).then_some(()));
+        assert!(lives(grandchild));
+        let home = rig.home();
+        if next_is_a_worker {
+            let order = home.give_order().unwrap();
+            let at_work = home.begin(&order).unwrap();
+            assert!(lives(grandchild), "it does not know yet as whom commands run");
+            at_work.end_those_before(&rig.uids).unwrap();
+        } else {
+            drop(home.take(LONG, &rig.uids).unwrap());
+        }
+        assert!(!lives(grandchild), "next is a worker: {next_is_a_worker}");
+    }
+}
+
+#[test]
 fn a_worker_whose_run_directory_was_emptied_is_known_by_its_marker() {
     if !is_root() {
         return;

@@ -5,6 +5,7 @@
 #[path = "../account/mod.rs"]
 #[allow(dead_code)]
 mod account;
+mod counted;
 mod ending;
 mod proof;
 mod rig;

@@ -81,7 +81,7 @@ fn a_second_worker_does_not_get_the_lock_and_the_first_goes_on() {
     }
     let rig = Rig::new();
     let (id, child, grandchild) = rig.worker(TWO);
-    assert!(matches!(rig.home().take(GRACE), Err(RecoveryFileError::AtWork { .. })));
+    assert!(matches!(rig.home().take(GRACE, &[0]), Err(RecoveryFileError::AtWork { .. })));
     let order = rig.home().give_order().unwrap();
     let second = rig.launch(&rig.helper("rig::helper_that_is_a_worker", TWO, &order));
     assert!(text_in(&rig.file("refused")).contains("at work already"));

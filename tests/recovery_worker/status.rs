@@ -60,7 +60,7 @@ fn a_worker_that_lives_is_seen_at_work_and_one_that_was_ended_is_not() {
     assert_eq!(found.at_work, Known::Known(true));
     rig.end();
     let home = rig.home();
-    let right = home.take(LONG).unwrap();
+    let right = home.take(LONG, &[0]).unwrap();
     right.write_marker(&marker_of(&worker)).unwrap();
     right.write_attempts(&Attempts::default().failed_again(NOW, "killed", "less log")).unwrap();
     right.show_progress(&Progress::of(Phase::Copying, 1, Some(2), NOW));
@@ -82,7 +82,7 @@ fn a_worker_that_lives_is_seen_at_work_and_one_that_was_ended_is_not() {
 fn files_that_cannot_be_understood_are_not_taken_for_missing() {
     let rig = Rig::new();
     let home = rig.home();
-    drop(home.take(LONG).unwrap());
+    drop(home.take(LONG, &[0]).unwrap());
     fs::create_dir_all(rig.file("state/pg")).unwrap();
     fs::create_dir_all(rig.file("log/pg")).unwrap();
     for name in [

@@ -59,7 +59,7 @@ fn what_was_never_written_is_missing() {
 #[test]
 fn what_was_written_reads_back_and_goes_again() {
     let rig = Rig::new();
-    let at_work = rig.home.take(Duration::ZERO).unwrap();
+    let at_work = rig.home.take(Duration::ZERO, &[0]).unwrap();
     let marker = marker(at_work.me());
     let attempts = Attempts::default().failed_again(5, "no route", "ping n2");
     let progress = Progress::of(Phase::Copying, 5, Some(10), 7);
@@ -91,7 +91,7 @@ fn what_was_written_reads_back_and_goes_again() {
 #[test]
 fn a_marker_that_would_not_read_back_is_not_written() {
     let rig = Rig::new();
-    let at_work = rig.home.take(Duration::ZERO).unwrap();
+    let at_work = rig.home.take(Duration::ZERO, &[0]).unwrap();
     let good = marker(at_work.me());
     at_work.write_marker(&good).unwrap();
     for bad in [
@@ -110,7 +110,7 @@ fn a_marker_that_cannot_be_read_is_an_answer_of_its_own() {
     let rig = Rig::new();
     let path = rig.state("recovery");
     let text = {
-        let at_work = rig.home.take(Duration::ZERO).unwrap();
+        let at_work = rig.home.take(Duration::ZERO, &[0]).unwrap();
         at_work.write_marker(&marker(at_work.me())).unwrap();
         fs::read_to_string(&path).unwrap()
     };
@@ -157,7 +157,7 @@ fn a_second_worker_does_not_get_the_lock() {
     let first = rig.home.begin(&order).unwrap();
     assert!(matches!(rig.home.begin(&order), Err(RecoveryFileError::AtWork { .. })));
     let moment = Duration::from_millis(1);
-    assert!(matches!(rig.home.take(moment), Err(RecoveryFileError::AtWork { .. })));
+    assert!(matches!(rig.home.take(moment, &[0]), Err(RecoveryFileError::AtWork { .. })));
     assert_eq!(rig.home.worker(), Kept::Read(first.me().clone()), "the first is still known");
     drop(first);
     drop(rig.home.begin(&order).unwrap());
@@ -185,7 +185,7 @@ fn a_worker_without_its_order_does_nothing() {
 fn who_is_at_work_is_somebody_nobody_or_not_known() {
     let rig = Rig::new();
     assert_eq!(rig.home.at_work(), Known::Known(None));
-    let at_work = rig.home.take(Duration::ZERO).unwrap();
+    let at_work = rig.home.take(Duration::ZERO, &[0]).unwrap();
     let me = at_work.me().clone();
     assert_eq!(rig.home.at_work(), Known::Known(Some(me.clone())));
     let gone = WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() };
@@ -219,7 +219,7 @@ fn a_stop_holds_off_whoever_comes_late() {
 #[test]
 fn a_holder_that_has_not_said_who_it_is_is_not_taken_for_gone() {
     let rig = Rig::new();
-    let at_work = rig.home.take(Duration::ZERO).unwrap();
+    let at_work = rig.home.take(Duration::ZERO, &[0]).unwrap();
     fs::remove_file(rig.run("recovery.worker")).unwrap();
     let deadline = Deadline::after(Duration::from_millis(50));
     let refused = rig.home.end_worker(&[0], Duration::ZERO, &deadline).unwrap_err();

@@ -45,6 +45,9 @@ pub enum Step {
     },
     /// Replay the WAL of a crash in single-user mode: pg_rewind wants a clean end.
     RecoverCrash,
+    /// Put old data back that a swap has moved and did not replace: where its parts lie is read from its
+    /// links. What there is of that swap's copy is removed.
+    PutBack,
     /// Keep this node's own configuration files where no copy can overwrite them; where there is no data,
     /// none are kept. What an attempt that was cut off has kept stays.
     KeepConfiguration,
@@ -108,15 +111,20 @@ fn rewind(facts: Facts) -> Vec<Step> {
 }
 
 fn rebuild(facts: Facts) -> Vec<Step> {
-    vec![
-        Step::Mark { half_done: facts.half_done, phase: Phase::Copying },
+    let mut steps = vec![Step::Mark { half_done: facts.half_done, phase: Phase::Copying }];
+    if facts.half_done {
+        // After the marker, which then tells nobody to go on with that swap.
+        steps.push(Step::PutBack);
+    }
+    steps.extend([
         // Also where the marker says half done: a rewind that has changed nothing has kept nothing.
         Step::KeepConfiguration,
         Step::EnsureSlot,
         Step::Copy,
         Step::Mark { half_done: true, phase: Phase::Swapping },
         Step::Swap,
-    ]
+    ]);
+    steps
 }
 
 /// What follows a step that failed.
@@ -141,6 +149,7 @@ pub fn after_failure(facts: &Facts, step: Step, rebuild_possible: bool) -> After
             Step::Rewind
             | Step::RecoverCrash
             | Step::Mark { .. }
+            | Step::PutBack
             | Step::KeepConfiguration
             | Step::EnsureSlot
             | Step::Copy

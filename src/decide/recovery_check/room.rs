@@ -51,6 +51,9 @@ pub struct Volume {
     pub device: u64,
     /// Bytes that the PostgreSQL user may still write there.
     pub free: u64,
+    /// Bytes there of a copy of this part that was cut off, or has not come to its place: the next copy
+    /// begins with its removal.
+    pub left_over: u64,
     /// Bytes that the part holds now.
     pub holds: Known<u64>,
 }
@@ -193,6 +196,7 @@ fn rebuild(old_stays: bool, volumes: &[Volume], size: &Size) -> Vec<Finding> {
             let bytes = size.bytes(volume.part);
             let wants = if volume.part == Part::Wal { bytes } else { grown(bytes) };
             needs = needs.saturating_add(wants);
+            free = free.saturating_add(volume.left_over);
             if !old_stays {
                 match &volume.holds {
                     Known::Known(holds) => free = free.saturating_add(*holds),

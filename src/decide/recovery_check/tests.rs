@@ -11,7 +11,14 @@ use crate::postgres::refusal::{Refusal, SeenAs};
 const GB: u64 = 1 << 30;
 
 fn volume(part: Part, device: u64, free: u64, holds: u64) -> Volume {
-    Volume { part, path: format!("/{part:?}"), device, free, holds: Known::Known(holds) }
+    Volume {
+        part,
+        path: format!("/{part:?}"),
+        device,
+        free,
+        left_over: 0,
+        holds: Known::Known(holds),
+    }
 }
 
 /// Everything is well: 10 GB of data here and there, 20 GB free.
@@ -316,6 +323,20 @@ fn a_rebuild_needs_the_whole_size_and_a_rewind_what_is_new() {
     expect("stays", &facts, &[Kind::TooFull], REWIND, "/Data, /Wal, 2048 MB are free");
     facts.room.old_stays = false;
     expect("goes first", &facts, &[], (true, true), "");
+}
+
+#[test]
+fn what_is_left_of_a_copy_is_room_for_the_next_and_for_no_rewind() {
+    let wal = volume(Part::Wal, 1, GB, GB);
+    for (left_over, kinds, ways) in [
+        (0, &[Kind::TooFull, Kind::TooFull][..], NEITHER),
+        (9 * GB, &[Kind::TooFull, Kind::TooFull], NEITHER),
+        (11 * GB, &[Kind::TooFull], (false, true)),
+    ] {
+        let data = Volume { left_over, ..volume(Part::Data, 1, GB, 9 * GB) };
+        let facts = with_room(vec![data, wal.clone()], |_| {});
+        expect(&left_over.to_string(), &facts, kinds, ways, "");
+    }
 }
 
 #[test]

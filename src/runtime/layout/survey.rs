@@ -14,19 +14,21 @@ use super::super::{Place, RuntimeError};
 use super::{COPY, Layout, Part, Tablespace, What, is_ours, is_stamp, read_copy};
 
 /// Finds out where everything lies and goes. Nothing is touched, and whatever would fail later is
-/// refused, with the remedy. `tablespaces` and `major` are the source's.
+/// refused, with the remedy. `tablespaces` and `major` are the source's. `known` is what was found when
+/// there was data here last: where there is none any more, no link says where its parts belong.
 pub fn survey(
     place: &Place,
     tablespaces: &[Tablespace],
     major: u32,
     keep: bool,
     stamp: &str,
+    known: Option<&Layout>,
 ) -> Result<Layout, RuntimeError> {
     if !is_stamp(stamp) {
         return Err(refused(format!("{stamp:?} is not of the form YYYYMMDD-HHMMSS")));
     }
     let mounts = mount_points().map_err(RuntimeError::File)?;
-    let survey = Survey { place, mounts, major };
+    let survey = Survey { place, mounts, major, known };
     with_user(&place.user, || survey.all(tablespaces, keep, stamp))
         .map_err(RuntimeError::Privilege)?
 }
@@ -35,6 +37,7 @@ struct Survey<'a> {
     place: &'a Place,
     mounts: Vec<PathBuf>,
     major: u32,
+    known: Option<&'a Layout>,
 }
 
 fn refused(why: String) -> RuntimeError {
@@ -73,14 +76,24 @@ impl Survey<'_> {
             )));
         }
         let data_at = data.at.clone();
+        let known = self
+            .known
+            .filter(|known| !data.has_old && known.data().is_some_and(|there| there.at == data_at));
         let mut parts = vec![data];
         if let Some(link) = link_text(&data_at.join("pg_wal"))? {
             let at = data_at.join(&link);
             parts.push(self.part(What::Wal, &self.there(&at, "pg_wal")?, link, Alone::Whole)?);
+        } else if let Some(wal) = known.and_then(|known| known.part_of(&What::Wal)) {
+            parts.push(self.part(What::Wal, &wal.at, wal.link.clone(), Alone::Whole)?);
         }
         let own = own_tablespaces(&data_at)?;
         // One made by allow_in_place_tablespaces lies in PGDATA, and is copied with it.
         for space in tablespaces.iter().filter(|space| space.location.is_absolute()) {
+            let what = What::Tablespace(space.clone());
+            if let Some(part) = known.and_then(|known| known.part_of(&what)) {
+                parts.push(self.part(what, &part.at, part.link.clone(), Alone::Version)?);
+                continue;
+            }
             let link = own.iter().find(|(oid, _)| *oid == space.oid).map(|(_, link)| link.clone());
             parts.push(self.tablespace(space, &data_at, link)?);
         }
@@ -193,7 +206,8 @@ impl Survey<'_> {
             strangers |= !counts || is_ours(&name);
         }
         let inside = strangers || self.mounts.contains(&at) || !at.parent().is_some_and(may_change);
-        Ok(Part { what, at, inside, has_old, mode: Some(entry.mode), link })
+        let mode = Some(if what == What::Data { fit(entry.mode) } else { entry.mode });
+        Ok(Part { what, at, inside, has_old, mode, link })
     }
 
     /// A part that is not there yet.
@@ -274,4 +288,23 @@ fn link_text(path: &Path) -> Result<Option<PathBuf>, RuntimeError> {
 /// Whether names in a directory can be changed by who we are.
 fn may_change(dir: &Path) -> bool {
     eaccess(dir, AccessFlags::W_OK | AccessFlags::X_OK | AccessFlags::R_OK).is_ok()
+}
+
+/// The mode of the data. An empty directory, or a new file system, may have one that PostgreSQL refuses.
+fn fit(mode: u32) -> u32 {
+    if mode & 0o027 == 0 { mode } else { 0o700 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn data_gets_a_mode_that_postgresql_takes() {
+        for (mode, fitted) in
+            [(0o700, 0o700), (0o750, 0o750), (0o755, 0o700), (0o770, 0o700), (0o1777, 0o700)]
+        {
+            assert_eq!(fit(mode), fitted, "{mode:o}");
+        }
+    }
 }

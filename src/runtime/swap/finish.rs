@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sys::deadline::Deadline;
-use crate::sys::files::{Entry, FileError, Kind, Seen, look, sync_dir, write_durably};
+use crate::sys::files::{Entry, FileError, Kind, Seen, look, sync_dir};
 
 use super::super::layout::{COPY, Layout, Part, STREAMED, is_stray, old_copies};
 use super::super::own_files::io_error;
 use super::super::{Place, RuntimeError};
+use super::hand::{Hand, Watch};
 use super::is_done;
 
 /// Removes old copies of the data, of its WAL and of its tablespaces: where the layout keeps one, all
@@ -18,17 +19,23 @@ use super::is_done;
 /// called when the new data streams, and never before. Can be repeated.
 ///
 /// Only names that pgtwin itself has given are removed, as the PostgreSQL user, and no link is followed.
-pub fn finish(place: &Place, layout: &Layout) -> Result<(), RuntimeError> {
+/// `watch` is asked before each change; where it says no, this ends. Whether all is done.
+pub fn finish<'a>(
+    place: &Place,
+    layout: &Layout,
+    watch: &'a mut Watch<'a>,
+) -> Result<bool, RuntimeError> {
     if !is_done(place, layout)? {
         return Err(RuntimeError::Refused(format!(
             "the old data is not removed: the new data is not at {} yet",
             place.pgdata.display()
         )));
     }
-    let Some(data) = layout.data() else { return Ok(()) };
-    place.as_user(|| {
+    let Some(data) = layout.data() else { return Ok(true) };
+    let mut hand = Hand::new(watch);
+    let result = place.as_user(|| {
         // From here on this data is worth a backup.
-        write_durably(&data.at, COPY, format!("{}{STREAMED}", layout.stamp).as_bytes(), 0o600)?;
+        hand.write(&data.at, COPY, &format!("{}{STREAMED}", layout.stamp))?;
         // Where there was no data, this layout has made no backup, and an earlier one is the newest.
         let newest = match directory(data).filter(|_| layout.keeps()) {
             Some((dir, name)) => {
@@ -40,15 +47,16 @@ pub fn finish(place: &Place, layout: &Layout) -> Result<(), RuntimeError> {
         };
         for part in &layout.parts {
             if let Some((dir, name)) = directory(part).filter(|_| !part.inside) {
-                remove_copies(dir, &name, newest.as_deref())?;
+                remove_copies(dir, &name, newest.as_deref(), &mut hand)?;
             }
             // Also where an earlier layout put them.
             if let Seen::Present(Entry { kind: Kind::Directory, .. }) = look(&part.at) {
-                remove_copies(&part.at, "", None)?;
+                remove_copies(&part.at, "", None, &mut hand)?;
             }
         }
         Ok(())
-    })
+    });
+    hand.is_done(result)
 }
 
 /// Where the old copies beside a part are, and what their names begin with.
@@ -70,7 +78,12 @@ fn names_in(dir: &Path) -> Result<Vec<String>, FileError> {
 }
 
 /// Removes what was moved aside, and, where one is to be kept, the backups but that.
-fn remove_copies(dir: &Path, name: &str, kept: Option<&str>) -> Result<(), FileError> {
+fn remove_copies(
+    dir: &Path,
+    name: &str,
+    kept: Option<&str>,
+    hand: &mut Hand<'_>,
+) -> Result<(), FileError> {
     let names = names_in(dir)?;
     let (backups, leftovers) = old_copies(name, names.iter().map(String::as_str));
     for backup in backups {
@@ -80,12 +93,11 @@ fn remove_copies(dir: &Path, name: &str, kept: Option<&str>) -> Result<(), FileE
         }
         // Half removed it would look like a backup: it loses that name first.
         let doomed = dir.join(format!("{name}.pgtwin-old.{stamp}"));
-        fs::rename(dir.join(backup), &doomed).map_err(|e| io_error("rename", &doomed, e))?;
-        sync_dir(dir)?;
-        remove_tree(&doomed)?;
+        hand.rename(&dir.join(backup), &doomed)?;
+        hand.remove_tree(&doomed)?;
     }
     for leftover in leftovers {
-        remove_tree(&dir.join(leftover))?;
+        hand.remove_tree(&dir.join(leftover))?;
     }
     sync_dir(dir)
 }

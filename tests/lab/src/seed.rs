@@ -12,15 +12,18 @@ use crate::error::Result;
 pub fn seed(cluster: &Cluster) -> Result<()> {
     let nodes = cluster.nodes();
     let Some((first, rest)) = nodes.split_first() else { return Ok(()) };
-    as_postgres(cluster, first, &first_node(cluster))?;
     let parent = format!("/var/lib/postgresql/{}", cluster.options.release.postgres());
+    // Where the data is a mount, the engine has made this one, as root.
+    let owned = ["install", "-d", "-m", "755", "-o", "postgres", "-g", "postgres", &parent];
+    cluster.each_node(|node| cluster.check(node, &owned).map(drop))?;
+    as_postgres(cluster, first, &first_node(cluster))?;
     let pack = ["tar", "-C", &parent, "-c", "main", "-C", "/var/lib/postgresql", ".pgpass"];
     let data = cluster.command_as_postgres(first, &pack).check()?.stdout;
     cluster.each_node(|node| {
         if !rest.iter().any(|other| other == node) {
             return Ok(());
         }
-        let script = format!("mkdir -p {parent}; tar -C {parent} -x; touch {parent}/main/standby.signal; mv {parent}/.pgpass /var/lib/postgresql/");
+        let script = format!("tar -C {parent} -x; touch {parent}/main/standby.signal; mv {parent}/.pgpass /var/lib/postgresql/");
         let unpack = cluster.command_as_postgres(node, &["sh", "-ec", &script]);
         unpack.stdin(data.clone()).check().map(drop)
     })
@@ -51,7 +54,6 @@ fn first_node(cluster: &Cluster) -> String {
     }
     format!(
         r#"umask 077
-mkdir -p -m 755 "$(dirname {data})"
 {bin}/initdb -D {data} --no-sync --data-checksums --encoding UTF8 --locale C.UTF-8 \
   --auth-local peer --auth-host scram-sha-256 >/dev/null
 cat >> {data}/postgresql.conf <<'END'

@@ -75,6 +75,8 @@ struct World {
     staging: Staging,
     /// The old data as a copy.
     old: bool,
+    /// What a swap has moved and did not replace yet.
+    aside: Option<Dir>,
     /// The node had data of its own, which no rewind has begun to change.
     had_old: bool,
     /// Its own configuration is kept, whole.
@@ -91,6 +93,7 @@ impl World {
             dir,
             staging: Staging::Nothing,
             old: false,
+            aside: None,
             had_old: dir != Dir::Nothing,
             kept: false,
             running: false,
@@ -124,7 +127,8 @@ impl World {
         assert!(!self.running || own_conf, "started on {:?}: {self:?}", self.dir);
         assert!(!self.running || !self.half_done(), "started on half done data: {self:?}");
         assert!(self.dir != Dir::Between || self.half_done(), "not marked: {self:?}");
-        let in_place = matches!(self.dir, Dir::Old { .. });
+        let is_old = |dir| matches!(dir, Dir::Old { .. });
+        let in_place = is_old(self.dir) || self.aside.is_some_and(is_old);
         assert!(
             !self.had_old || in_place || self.old || self.streamed,
             "the old data was dropped before the new streamed: {self:?}"
@@ -154,6 +158,16 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             all.push((world, End::Failed));
             all.push(done(World { dir: Dir::Old { clean: true }, ..world }));
         }
+        Step::PutBack => {
+            all.push((world, End::Failed));
+            let back = match world.aside {
+                Some(dir) if world.dir == Dir::Nothing => World { dir, aside: None, ..world },
+                Some(_) | None => world,
+            };
+            // What there is of the copy goes after it.
+            all.push((back, End::Cut));
+            all.push(done(World { staging: Staging::Nothing, ..back }));
+        }
         Step::KeepConfiguration => {
             // Cut off in the middle: it is not there until all of it is. What is there stays.
             let own =
@@ -175,6 +189,10 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             }
         }
         Step::Copy => {
+            assert_eq!(
+                world.aside, None,
+                "the links of the data are not in their place: {world:?}"
+            );
             let partial = World { staging: Staging::Partial, ..world };
             all.extend([(partial, End::Cut), (partial, End::Failed)]);
             all.push((World { staging: Staging::Nothing, ..world }, End::Failed));
@@ -219,9 +237,15 @@ fn swap(world: World) -> Vec<(World, End)> {
         let there = matches!(world.dir, Dir::New { own_conf: true });
         return vec![(world, if there { End::Done } else { End::Failed })];
     };
-    let is_old = !matches!(world.dir, Dir::Nothing);
-    let aside = World { dir: Dir::Nothing, old: world.old || is_old, ..world };
-    let swapped = World { dir: Dir::New { own_conf }, staging: Staging::Nothing, ..aside };
+    let moved = Some(world.dir).filter(|dir| *dir != Dir::Nothing).or(world.aside);
+    let aside = World { dir: Dir::Nothing, aside: moved, ..world };
+    let swapped = World {
+        dir: Dir::New { own_conf },
+        staging: Staging::Nothing,
+        old: world.old || moved.is_some(),
+        aside: None,
+        ..world
+    };
     vec![(aside, End::Cut), (aside, End::Failed), (swapped, End::Cut), (swapped, End::Done)]
 }
 

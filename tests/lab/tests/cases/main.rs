@@ -22,6 +22,7 @@ mod takeover;
 
 mod async_mode;
 mod full;
+mod recovery;
 mod releases;
 mod stopping;
 mod three_nodes;

@@ -1,6 +1,5 @@
 //! Nodes that find their own way back: nobody lends a hand.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::{Cluster, Mode, Options, Result};
@@ -8,36 +7,10 @@ use lab::{Cluster, Mode, Options, Result};
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{assert_no_failures, wait_pacemaker, wait_stopped};
+use crate::recovery::{alone_with_wal, assert_recovered, wipe};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
-
-/// The summaries of a node's recoveries, the newest first.
-fn summaries(cluster: &Cluster, node: &str) -> Result<String> {
-    let script = "cat $(ls -t /var/log/pgtwin/pgtwin/*.json) /dev/null";
-    cluster.check(node, &["sh", "-c", script]).map(|output| output.text())
-}
-
-/// The last recovery of a node was of this kind, and came to its end.
-pub fn assert_recovered(cluster: &Cluster, node: &str, method: &str) -> Result<()> {
-    let all = summaries(cluster, node)?;
-    let last = all.split_inclusive("\n}").next().unwrap_or_default();
-    assert!(last.contains(&format!("\"{method}\"")) && last.contains("\"done\""), "{node}: {all}");
-    Ok(())
-}
-
-/// WAL that is flushed on the primary only, and acknowledged to nobody.
-pub fn alone_with_wal(cluster: &Cluster, primary: &str, segments: u32) -> Result<()> {
-    for standby in cluster.others(primary) {
-        cluster.cut_replication(&standby)?;
-    }
-    thread::sleep(Duration::from_secs(1));
-    for _ in 0..segments {
-        cluster.psql(primary, "SELECT pg_switch_wal()")?;
-        cluster.psql(primary, "SET synchronous_commit = local; CREATE TABLE t(); DROP TABLE t")?;
-    }
-    Ok(())
-}
 
 /// A table that makes a copy take a while, in MB.
 pub fn ballast(cluster: &Cluster, megabytes: u32) -> Result<()> {
@@ -51,31 +24,6 @@ pub fn ballast(cluster: &Cluster, megabytes: u32) -> Result<()> {
         cluster.psql(&primary, part)?;
     }
     cluster.wait_healthy(SOON)
-}
-
-/// Removes a node's data while Pacemaker keeps away from it.
-pub fn wipe(cluster: &Cluster, node: &str) -> Result<()> {
-    cluster.standby(node, true)?;
-    wait_stopped(cluster, node)?;
-    cluster.check(node, &["rm", "-rf", &cluster.options.pgdata()]).map(drop)
-}
-
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_01_a_primary_with_wal_that_nobody_else_has_is_rewound() {
-    case(&Options::default(), |cluster| {
-        let primary = Primary::under_load(cluster)?;
-        let old = primary.old.clone();
-        alone_with_wal(cluster, &old, 0)?;
-        cluster.power_cut(&old)?;
-        cluster.heal()?;
-        let new = primary.is_taken_over()?;
-        cluster.power_on(&old)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        assert_recovered(cluster, &old, "rewind")?;
-        primary.load.end().map(drop)
-    });
 }
 
 #[test]
@@ -224,21 +172,6 @@ fn recovery_03_of_two_promotions_on_one_timeline_number_the_other_is_built_anew(
         assert_recovered(cluster, lost, "rebuild")?;
         let load = Load::start(cluster)?;
         load.end().map(drop)
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_05_a_standby_whose_data_was_wiped_is_built_anew() {
-    case(&Options::default(), |cluster| {
-        let primary = Primary::under_load(cluster)?;
-        let node = cluster.others(&primary.old)[0].clone();
-        wipe(cluster, &node)?;
-        cluster.standby(&node, false)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, primary.old);
-        assert_recovered(cluster, &node, "rebuild")?;
-        primary.load.end().map(drop)
     });
 }
 

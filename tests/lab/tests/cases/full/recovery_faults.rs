@@ -4,19 +4,34 @@ use std::thread;
 use std::time::Duration;
 
 use lab::config::REPLICATOR;
-use lab::{Cluster, Options, Result};
+use lab::{Cluster, LabError, Options, Result};
 
-use super::recovery::{alone_with_wal, assert_recovered, ballast, copying, wipe};
+use super::recovery::{ballast, copying};
 use crate::load::Load;
 use crate::look::{postgres_processes, wait_reason, wait_stopped};
+use crate::recovery::{alone_with_wal, assert_recovered, wipe};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 use crate::takeover::Primary;
 
+/// No PostgreSQL runs on data that is neither the old nor the new.
+fn assert_none_runs(cluster: &Cluster, node: &str) -> Result<()> {
+    let pids = postgres_processes(cluster, node)?;
+    if !pids.is_empty() {
+        let all = cluster.exec(node, &["ps", "-ef", "--forest"])?.text();
+        panic!("pid {} runs between old and new:\n{all}", pids.join(", "));
+    }
+    Ok(())
+}
+
 /// A copy to a wiped standby under load, something that befalls it, and the end: it streams, is an heir,
 /// and PostgreSQL was never started on half a copy.
 fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
-    case(&Options::default(), |cluster| {
+    while_copied_on(&Options::default(), befalls);
+}
+
+fn while_copied_on(options: &Options, befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
+    case(options, |cluster| {
         ballast(cluster, 400)?;
         let load = Load::start(cluster)?;
         let primary = cluster.primary()?;
@@ -24,7 +39,7 @@ fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
         wipe(cluster, &node)?;
         cluster.standby(&node, false)?;
         copying(cluster, &node)?;
-        assert_eq!(postgres_processes(cluster, &node)?.len(), 0, "it runs on half a copy");
+        assert_none_runs(cluster, &node)?;
         befalls(cluster, &node, &primary)?;
         cluster.wait_healthy(SOON)?;
         has_all_heirs(cluster)?;
@@ -65,7 +80,7 @@ fn recovery_06_it_is_stopped_and_started_again() {
     while_copied(|cluster, node, _| {
         cluster.standby(node, true)?;
         wait_stopped(cluster, node)?;
-        let left = ["sh", "-c", "pgrep -f 'pgtwin recover|pg_basebackup' || true"];
+        let left = ["sh", "-c", "pgrep -fa '[p]gtwin recover|[p]g_basebackup' || true"];
         assert_eq!(cluster.check(node, &left)?.text(), "", "stop left something at work");
         cluster.standby(node, false)
     });
@@ -78,6 +93,42 @@ fn recovery_06_the_primary_is_lost() {
         cluster.power_cut(primary)?;
         cluster.wait_new_primary(primary, SOON)?;
         cluster.power_on(primary)
+    });
+}
+
+/// Nodes whose data has a small file system of its own.
+fn small_disks() -> Options {
+    let parent = format!("/var/lib/postgresql/{}", Options::default().release.postgres());
+    Options { tmpfs: vec![format!("{parent}:exec,mode=755,size=1500m")], ..Options::default() }
+}
+
+/// A file that leaves nothing free beside the data, or nothing of it any more.
+fn fill(cluster: &Cluster, node: &str, full: bool) -> Result<()> {
+    let file = format!("/var/lib/postgresql/{}/filler", cluster.options.release.postgres());
+    let script = if full {
+        format!("dd if=/dev/zero of={file} bs=1M 2>&1 | grep -q 'No space left'")
+    } else {
+        format!("rm {file}")
+    };
+    cluster.check(node, &["sh", "-c", &script]).map(drop)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_06_the_disk_fills_up() {
+    while_copied_on(&small_disks(), |cluster, node, _| {
+        fill(cluster, node, true)?;
+        wait_reason(cluster, node, &["free"])?;
+        assert_none_runs(cluster, node)?;
+        fill(cluster, node, false)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_there_is_too_little_room() {
+    cannot_begin_on(&small_disks(), &["a rebuild needs", "free"], |cluster, _, node, full| {
+        fill(cluster, node, full)
     });
 }
 
@@ -96,7 +147,7 @@ fn recovery_06_a_rewind_is_killed_and_the_node_loses_its_power() {
             cluster.wait_until("pg_rewind is at work", SOON, || {
                 cluster.exec(&old, &["pkill", "-STOP", "-x", "pg_rewind"]).is_ok_and(|one| one.ok())
             })?;
-            assert_eq!(postgres_processes(cluster, &old)?.len(), 0, "it runs between old and new");
+            assert_none_runs(cluster, &old)?;
             if fault == "kill" {
                 cluster.check(&old, &["pkill", "-KILL", "-x", "pg_rewind"])?;
             } else {
@@ -114,7 +165,15 @@ fn recovery_06_a_rewind_is_killed_and_the_node_loses_its_power() {
 /// A wiped standby that cannot be built for a reason that somebody has to mend: nothing is written,
 /// the reason is said, and it heals by itself once the cause is gone.
 fn cannot_begin(words: &[&str], change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>) {
-    case(&Options::default(), |cluster| {
+    cannot_begin_on(&Options::default(), words, change);
+}
+
+fn cannot_begin_on(
+    options: &Options,
+    words: &[&str],
+    change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>,
+) {
+    case(options, |cluster| {
         let load = Load::start(cluster)?;
         let primary = cluster.primary()?;
         let node = cluster.others(&primary)[0].clone();
@@ -175,5 +234,41 @@ fn recovery_07_the_password_is_wrong() {
 fn recovery_07_the_primary_cannot_be_reached() {
     cannot_begin(&["cannot be asked"], |cluster, _, node, out| {
         if out { cluster.cut_replication(node) } else { cluster.heal() }
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_07_an_archive_holds_the_history_of_another_branch() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        let data = cluster.options.pgdata();
+        cluster.standby(&node, true)?;
+        wait_stopped(cluster, &node)?;
+        // A promotion that this cluster has not seen left the line long ago.
+        let line: u32 = cluster
+            .psql(&primary, "SELECT timeline_id FROM pg_control_checkpoint()")?
+            .parse()
+            .map_err(|_| LabError::plain("no timeline"))?;
+        let script = format!(
+            "mkdir -p /archive; printf '{line}\\t0/1000000\\tno recovery target specified\\n' \
+             > /archive/{:08X}.history; chmod -R a+rX /archive; \
+             echo \"restore_command = 'cp /archive/%f %p'\" >> {data}/postgresql.conf",
+            line + 1
+        );
+        cluster.check(&node, &["sh", "-c", &script])?;
+        cluster.standby(&node, false)?;
+        wait_reason(cluster, &node, &["another line"])?;
+        thread::sleep(Duration::from_secs(20));
+        // It is no matter for a copy: the next start would find the same file.
+        let copies = cluster.exec(&node, &["sh", "-c", "ls /var/log/pgtwin/pgtwin/*.json"])?;
+        assert!(!copies.ok(), "{}", copies.text());
+        cluster.check(&node, &["rm", "-r", "/archive"])?;
+        cluster.cleanup()?;
+        cluster.wait_healthy(SOON * 2)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
+        load.end().map(drop)
     });
 }
