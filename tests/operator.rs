@@ -29,8 +29,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        let people = "Commands for people: status, explain, switchover, \
-                      history, pause, resume, forget, force-promote; see pgtwin --help.";
+        let people = "Commands for people: status, explain, switchover, history, pause, resume, \
+                      validate-pghba, fix-pghba, forget, force-promote; see pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
@@ -68,10 +68,51 @@ fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
         &["frobnicate", "n1"],
         &["forget"],
         &["force-promote", "n1"],
+        &["validate-pghba", "n1"],
+        &["validate-pghba", "--param", "pgport"],
+        &["validate-pghba", "--param", "pgprot=5432"],
+        &["fix-pghba", "--yes", "--dry-run"],
     ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}");
-        assert!(stderr.contains("Usage: pgtwin"), "{args:?}: {stderr}");
+        assert!(
+            stderr.contains("--help") || stderr.contains("Usage: pgtwin"),
+            "{args:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn one_word_is_a_command_of_people_and_an_action_of_the_agent() {
+    let call = |args: &[&str], vars: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgtwin"));
+        let Output { status, stdout, stderr } =
+            command.args(args).env_clear().envs(vars.iter().copied()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code(), text(stdout) + &text(stderr))
+    };
+    for (args, vars, code, words) in [
+        (&["validate-pghba"][..], &[][..], 1, "Pacemaker could not be asked"),
+        (&["validate-pghba"], &[("OCF_RESKEY_pgport", "5433")], 1, "there is no cluster to ask"),
+        (
+            &["validate-pghba", "--help"],
+            &[("OCF_ROOT", "/usr/lib/ocf")],
+            0,
+            "Usage: pgtwin validate",
+        ),
+        (&["validate-pghba"], &[("OCF_ROOT", "/usr/lib/ocf")], 2, "OCF_RESOURCE_INSTANCE"),
+        (&["validate-pghba"], &[("OCF_RESKEY_CRM_meta_timeout", "1000")], 2, "ocf-exit-reason:"),
+        (
+            &["validate-pghba"],
+            &[("OCF_RESOURCE_INSTANCE", "db"), ("OCF_RESKEY_pgport", "x")],
+            6,
+            "ocf-exit-reason:",
+        ),
+        (&["fix-pghba", "--json"], &[], 2, "--json needs --yes or --dry-run"),
+    ] {
+        let (found, said) = call(args, vars);
+        assert_eq!(found, Some(code), "{args:?} {vars:?}: {said}");
+        assert!(said.contains(words), "{args:?} {vars:?}: {said}");
     }
 }
 
@@ -132,6 +173,9 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["resume", "--yes"],
         &["forget", "n1"],
         &["force-promote", "n1", "--accept-data-loss"],
+        &["validate-pghba"],
+        &["validate-pghba", "--json"],
+        &["fix-pghba", "--yes"],
     ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");

@@ -18,7 +18,7 @@ use instance::{Instance, installed, output, program, text, write};
 use pgtwin::postgres::conf;
 use pgtwin::postgres::conninfo::Conninfo;
 use pgtwin::postgres::control_data::{ClusterState, ControlData, ControlDataError, WasWritable};
-use pgtwin::postgres::hba::{self, Presence};
+use pgtwin::postgres::hba;
 use pgtwin::postgres::history::{History, Relation};
 use pgtwin::postgres::identify::{parse_identify, parse_show, parse_timeline_history};
 use pgtwin::postgres::lsn::{Lsn, Timeline};

@@ -15,9 +15,20 @@ fn parse(text: &str) -> usize {
         let end = record.end(geometry);
         assert!(end >= record.lsn && geometry.canonical(end) <= end);
     });
+    let mut end = 0;
+    for line in hba::file::lines(text.as_bytes(), 18) {
+        // Each byte is of one line.
+        assert_eq!(line.start, end);
+        end = line.end;
+    }
+    assert_eq!(end, text.len());
     let rules = hba::parse_rows(text).inspect(|rules| {
-        let found = hba::Presence::find(rules, "replicator");
-        assert_eq!(found.lines_to_add("replicator", &[]).is_empty(), found.is_complete());
+        let origin = hba::Origin::Tcp([10, 0, 0, 2].into(), hba::Channel::Tls);
+        let attempt = hba::Attempt { target: hba::Target::Replication, user: "replicator", origin };
+        let admission = hba::admits(rules, &attempt, &hba::Surroundings::unknown("not asked"));
+        let may =
+            hba::first_that_may_fit(rules, &attempt, &hba::Surroundings::unknown("not asked"));
+        assert!(may.is_some() || admission == hba::Admission::NoLine);
     });
     let line = text.parse::<history::History>().inspect(|line| {
         assert!(line.to_string().parse::<history::History>().unwrap().same_line(line));

@@ -74,6 +74,10 @@ impl Agent<'_> {
                 ExitCode::DegradedPromoted,
                 format!("standbys cannot be taken in or let go: {why}"),
             ),
+            // It serves, and whoever has to come back would not be let in.
+            Cared::Settled(_) if !self.cache.kept_out.is_empty() => {
+                Outcome::because(ExitCode::DegradedPromoted, self.cache.kept_out.clone())
+            }
             Cared::Settled(_) | Cared::Waiting(Waiting::ForAcks(_)) | Cared::Failed(_) => {
                 Outcome::is(ExitCode::RunningPromoted)
             }

@@ -13,6 +13,7 @@ pub mod operate;
 pub mod outcome;
 pub mod outlook;
 pub mod pause;
+pub mod pghba;
 pub mod promote;
 pub mod publish;
 pub mod reach;

@@ -283,6 +283,9 @@ impl Agent<'_> {
                     {
                         self.cache.reported.clone_from(reason);
                     }
+                    if code == ExitCode::Ok && !self.cache.kept_out.is_empty() {
+                        return Outcome::because(ExitCode::Degraded, self.cache.kept_out.clone());
+                    }
                     return Outcome { code, reason, output: Vec::new() };
                 }
                 Next::Do(Step::AskUpstream) => {

@@ -3,20 +3,20 @@
 //! status` for as long as it holds. Floor 3.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Agent;
-use crate::client::peer::{self, PeerAnswer};
+use super::{Agent, pghba};
+use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{PrimaryFacts, Sql, StandbyFacts};
-use crate::decide::reach::{Facts, Member, USUAL_CAUSES, obstacles};
+use crate::decide::reach::{Facts, Member, USUAL_CAUSES, kept_out, obstacles};
 use crate::decide::slots::{lost_at_failover, not_synchronized};
 use crate::decide::start::Upstream;
 use crate::postgres::conninfo::Conninfo;
+use crate::postgres::hba::Surroundings;
 use crate::sys::deadline::Deadline;
 
 /// How often it is looked again, in seconds, where all is well.
@@ -56,16 +56,25 @@ impl Agent<'_> {
         let slots = self.slots_of_others(&members);
         // A resolver that does not answer holds up all of them no longer than one.
         let limit = self.deadline.within(FOR_NAMES);
+        let user = self.pg.replication_user();
+        let others: Vec<Member> = others.iter().map(|node| self.member(node, &limit)).collect();
+        let from = pghba::addresses(&others);
+        let (rules, around) = match self.pg.hba_facts(&user, &from, &limit) {
+            Known::Known(hba) => (Known::Known(hba.rules), hba.around),
+            Known::Unknown(why) => (Known::unknown(why.clone()), Surroundings::unknown(&why)),
+        };
         let facts = Facts {
             me: self.member(&self.me, &limit),
             port: self.params.pgport,
-            user: self.pg.replication_user(),
+            user,
             listen: self.pg.setting("listen_addresses"),
-            rules: self.pg.hba_rules(),
-            others: others.iter().map(|node| self.member(node, &limit)).collect(),
+            rules,
+            around,
+            others,
             streaming,
             missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),
         };
+        self.cache.kept_out = kept_out(&facts).into_iter().next().unwrap_or_default();
         let mut words = obstacles(&facts);
         if let Known::Known(logical) = self.pg.logical_slots(primary.version) {
             words.extend(lost_at_failover(&logical, &slots));
@@ -93,15 +102,20 @@ impl Agent<'_> {
             )]
         } else {
             let limit = self.deadline.bounded(Duration::from_secs(3));
+            self.cache.kept_out.clear();
             match self.pg.failover_slots(&self.peer(&node), standby.version, limit) {
                 Ok(slots) => {
                     let conninfo = Conninfo::parse(&standby.conninfo).unwrap_or_default();
                     let lost = not_synchronized(&slots, |name| self.pg.setting(name), &conninfo);
                     lost.into_iter().collect()
                 }
-                Err(refused @ PeerAnswer::AuthFailed(_)) => vec![format!(
-                    "the primary {node} lets no pg_rewind from here in (database postgres): {refused}"
-                )],
+                Err(refused @ PeerAnswer::AuthFailed(_)) => {
+                    self.cache.kept_out = format!(
+                        "the primary {node} lets no pg_rewind from here in (database postgres): \
+                         {refused}"
+                    );
+                    vec![self.cache.kept_out.clone()]
+                }
                 Err(_) => Vec::new(),
             }
         };
@@ -109,13 +123,8 @@ impl Agent<'_> {
     }
 
     /// A member with what its address means.
-    pub(super) fn member(&self, node: &NodeName, limit: &Deadline) -> Member {
-        let address = self.address(node);
-        let resolved: Known<Vec<IpAddr>> = match peer::addresses(self.exec, &address, limit) {
-            Ok(addresses) => Known::Known(addresses),
-            Err(why) => Known::Unknown(why),
-        };
-        Member { node: node.clone(), address, resolved }
+    fn member(&self, node: &NodeName, limit: &Deadline) -> Member {
+        pghba::member(self.exec, &self.params, node, limit)
     }
 
     fn warnings_are_due(&mut self, kind: &str, of: &str) -> bool {

@@ -1,25 +1,26 @@
 //! `validate-all`, `validate-pghba` and `reload-agent`. Floor 3.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::warn;
 
 use super::Agent;
 use super::outcome::Outcome;
-use super::reach::FOR_NAMES;
+use super::pghba::Asked;
 use crate::client::sql::look::UNLIMITED_SLOTS;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{DataDir, Sql};
-use crate::decide::reach::{Facts, obstacles};
+use crate::decide::pghba;
 use crate::decide::slots::lost_at_failover;
 use crate::decide::source::{Login, Passfile};
 use crate::ocf::exit_code::ExitCode;
-use crate::postgres::hba::{Presence, Rule};
 use crate::postgres::pgpass;
 use crate::runtime::BinariesError;
 use crate::runtime::passfile::Fitness;
+
+/// What a look at the server may take.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The answer where PostgreSQL's programs are not what the data needs.
 pub fn without_programs(error: &BinariesError) -> Outcome {
@@ -113,7 +114,7 @@ impl Agent<'_> {
 
     /// What a running server weakens or would lose, one line each.
     fn server_words(&mut self) -> Vec<String> {
-        match self.pg.look(&self.deadline.within(Duration::from_secs(5))).sql {
+        match self.pg.look(&self.deadline.within(LOOK)).sql {
             Sql::Primary(primary) => {
                 let mut words = primary.weaknesses;
                 words.extend(self.pg.overrides().unwrap_or_default());
@@ -130,21 +131,6 @@ impl Agent<'_> {
             }
             _ => Vec::new(),
         }
-    }
-
-    /// Members that pg_hba.conf surely keeps out, with the lines to add.
-    fn kept_out(&self, rules: Vec<Rule>) -> Vec<String> {
-        let (others, limit) = (self.others(), self.deadline.within(FOR_NAMES));
-        obstacles(&Facts {
-            me: self.member(&self.me, &limit),
-            port: self.params.pgport,
-            user: self.pg.replication_user(),
-            listen: Known::unknown("not asked"),
-            rules: Known::Known(rules),
-            others: others.iter().map(|node| self.member(node, &limit)).collect(),
-            streaming: BTreeSet::new(),
-            missing_slots: Vec::new(),
-        })
     }
 
     /// The other members, as far as they are known without asking anybody.
@@ -174,33 +160,41 @@ impl Agent<'_> {
         Outcome::ok()
     }
 
-    /// Whether pg_hba.conf lets the replication user in, for both databases.
+    /// Whether pg_hba.conf lets the replication user in from every other member, for both databases.
     pub fn validate_pghba(&mut self) -> Outcome {
-        let rules = match self.pg.hba_rules() {
-            Known::Known(rules) => rules,
-            Known::Unknown(why) => return Outcome::error(why),
+        let mut members = self.others();
+        members.push(self.me.clone());
+        let asked = Asked {
+            pg: &self.pg,
+            exec: self.exec,
+            params: &self.params,
+            me: &self.me,
+            members: &members,
         };
-        let user = self.pg.replication_user();
-        let presence = Presence::find(&rules, &user);
-        let missing = if presence.is_complete() {
-            Vec::new()
-        } else {
-            presence.lines_to_add(&user, &["samenet"])
+        let primary = !matches!(self.pg.look(&self.deadline.within(LOOK)).sql, Sql::Standby(_));
+        let check = match asked.facts(primary, &self.deadline) {
+            Ok(facts) => pghba::check(&facts),
+            Err(why) => return Outcome::error(why),
         };
-        let missing = if missing.is_empty() { self.kept_out(rules) } else { missing };
-        match missing {
-            missing if missing.is_empty() => Outcome {
-                output: vec![format!(
-                    "pg_hba.conf has entries for {} in both databases, replication and postgres",
-                    self.pg.replication_user()
-                )],
-                ..Outcome::ok()
-            },
-            missing => Outcome {
-                code: ExitCode::Degraded,
-                reason: Some(format!("pg_hba.conf lacks: {}", missing.join(" | "))),
-                output: missing,
-            },
+        if members.len() < 2 {
+            return Outcome::error(
+                "no other member is known: set node_list, or let a monitor of the cluster run first",
+            );
         }
+        if check.is_well() {
+            let words = format!(
+                "{} lets {} in from every member, for replication and for postgres",
+                check.file, check.user
+            );
+            return Outcome { output: vec![words], ..Outcome::ok() };
+        }
+        // Pacemaker cuts a reason off: what is to be done comes first.
+        let output = check.complaints();
+        let reason = if check.add.is_empty() {
+            output.join(" | ")
+        } else {
+            format!("pg_hba.conf lacks: {}", check.add.join(" | "))
+        };
+        Outcome { code: ExitCode::Degraded, reason: Some(reason), output }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal};
 
 use super::{End, say};
 use crate::agent::operate::NoSubject;
+use crate::agent::pghba::NoGround;
 use crate::decide::report::wrapped;
 use crate::sys::log::{self, Facility};
 
@@ -11,6 +12,14 @@ use crate::sys::log::{self, Facility};
 pub(super) fn refused(error: &NoSubject) -> End {
     say::problem(format_args!("pgtwin: {error}"));
     if error.is_usage() { End::Usage } else { End::Attention }
+}
+
+/// The same of a command that may do without a cluster.
+pub(super) fn no_ground(error: &NoGround) -> End {
+    match error {
+        NoGround::Subject(error) => refused(error),
+        NoGround::Other(why) => failed(why),
+    }
 }
 
 /// Tells why it was not done.

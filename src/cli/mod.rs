@@ -3,6 +3,7 @@
 pub mod agent;
 mod ask;
 mod explain;
+mod fix_pghba;
 mod force_promote;
 mod forget;
 mod history;
@@ -14,6 +15,7 @@ mod screen;
 mod status;
 mod switchover;
 mod target;
+mod validate_pghba;
 mod word;
 
 use std::process::ExitCode;
@@ -48,6 +50,10 @@ pub fn main() -> ExitCode {
     let args: Vec<String> =
         std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     match args.as_slice() {
+        // The one word that is both.
+        [word, ..] if word == "validate-pghba" && !validate_pghba::is_action(&args) => {
+            options::main()
+        }
         // What Pacemaker calls comes first, and never meets the parser of options.
         [word, ..] if word.parse::<Action>().is_ok() => agent::main(word),
         // To Pacemaker, an action that is not known is "unimplemented".

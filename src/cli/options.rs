@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{explain, force_promote, forget, history, pause, recover, status, switchover};
+use super::{
+    explain, fix_pghba, force_promote, forget, history, pause, recover, status, switchover,
+    validate_pghba,
+};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -41,6 +44,8 @@ enum Command {
     History(history::Options),
     Pause(pause::PauseOptions),
     Resume(pause::ResumeOptions),
+    ValidatePghba(validate_pghba::Options),
+    FixPghba(fix_pghba::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -73,6 +78,8 @@ pub(super) fn main() -> ExitCode {
         Command::History(options) => history::run(&options),
         Command::Pause(options) => pause::run_pause(&options),
         Command::Resume(options) => pause::run_resume(&options),
+        Command::ValidatePghba(options) => validate_pghba::run(&options),
+        Command::FixPghba(options) => fix_pghba::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

@@ -4,6 +4,8 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::sys::log::one_line;
 
 /// A line, or several, to standard output.
@@ -16,6 +18,12 @@ pub(super) fn whole(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "{text}")?;
     out.flush()
+}
+
+/// A value as JSON to standard output, for what another program reads.
+pub(super) fn json(value: &impl Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    whole(text + "\n").map_err(|error| format!("it could not be printed: {error}"))
 }
 
 /// A line, or several, to standard error.

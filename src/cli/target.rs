@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{End, ask};
 use crate::agent::operate::Subject;
+use crate::agent::pghba::Which;
 use crate::ocf::params::{ENV_PREFIX, TABLE};
 use crate::sys::exec::System;
 
@@ -53,14 +54,23 @@ impl FromStr for Override {
 impl Target {
     /// Finds it in the cluster, or says why not.
     pub(super) fn find(&self) -> Result<Subject, End> {
+        Subject::find_with(&System, self.resource.as_deref(), &self.overrides())
+            .map_err(|error| ask::refused(&error))
+    }
+
+    /// What was said, for a command that may do without a cluster.
+    pub(super) fn which(&self) -> Which {
+        Which { resource: self.resource.clone(), params: self.overrides() }
+    }
+
+    /// Parameters of the environment, and of the options, which win.
+    fn overrides(&self) -> BTreeMap<String, String> {
         let of_environment = TABLE.iter().filter_map(|spec| {
             let value = std::env::var(format!("{ENV_PREFIX}{}", spec.name)).ok()?;
             Some((spec.name.to_owned(), value))
         });
         let of_options = self.params.iter().map(|one| (one.name.to_owned(), one.value.clone()));
-        let overrides: BTreeMap<String, String> = of_environment.chain(of_options).collect();
-        Subject::find_with(&System, self.resource.as_deref(), &overrides)
-            .map_err(|error| ask::refused(&error))
+        of_environment.chain(of_options).collect()
     }
 }
 

@@ -124,6 +124,8 @@ pub struct Cache {
     pub stray_slots: BTreeMap<String, u64>,
     /// What this node warns of, by its role.
     pub warnings: BTreeMap<String, Vec<String>>,
+    /// What pg_hba.conf keeps from coming in, found at the same time; empty: nothing.
+    pub kept_out: String,
     /// When it last looked for that, in seconds of uptime.
     pub warned: u64,
     /// And of which primary.

@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::cluster::known::Known;
 use crate::decide::source::Login;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
@@ -371,6 +372,26 @@ pub fn addresses(exec: &dyn Exec, host: &str, deadline: &Deadline) -> Result<Vec
         addresses.extend(address.filter(|address| !addresses.contains(address)));
     }
     if addresses.is_empty() { Err(unresolved("no address")) } else { Ok(addresses) }
+}
+
+/// The host name of an address, if it leads back to the address: what pg_hba.conf compares with a name.
+pub fn host_name(exec: &dyn Exec, address: IpAddr, deadline: &Deadline) -> Known<Option<String>> {
+    let limit = deadline.bounded(Duration::from_secs(2));
+    let cmd = Cmd::new("getent").args(["hosts".to_owned(), address.to_string()]).limit(limit);
+    let output = match exec.run(&cmd) {
+        Ok(output) => output,
+        Err(error) => return Known::Unknown(chain(&error)),
+    };
+    // 2: there is none.
+    match output.ended {
+        Ended::Exited(0 | 2) => {}
+        _ => return Known::unknown("the resolver did not answer"),
+    }
+    let Some(name) = output.stdout.split_whitespace().nth(1) else { return Known::Known(None) };
+    match addresses(exec, name, deadline) {
+        Ok(back) => Known::Known(back.contains(&address).then(|| name.to_owned())),
+        Err(why) => Known::Unknown(why),
+    }
 }
 
 /// The first address that accepts a TCP connection, or why none did.

@@ -9,6 +9,7 @@ pub mod forget;
 pub mod history;
 pub mod monitor;
 pub mod pause;
+pub mod pghba;
 pub mod promote;
 pub mod reach;
 pub mod recovery;

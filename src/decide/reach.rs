@@ -9,7 +9,9 @@ use std::net::IpAddr;
 
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::postgres::hba::{self, Admission, Rule, Target, admits};
+use crate::postgres::hba::{
+    self, Admission, Attempt, Channel, Origin, Rule, Surroundings, Target, admits,
+};
 
 /// Where one fails to reach another, it is nearly always one of these.
 pub const USUAL_CAUSES: &str = "usual causes: listen_addresses there, pg_hba.conf there, a firewall \
@@ -39,6 +41,8 @@ pub struct Facts {
     pub listen: Known<String>,
     /// The lines of pg_hba.conf.
     pub rules: Known<Vec<Rule>>,
+    /// What decides over a login besides the lines.
+    pub around: Surroundings,
     /// The other members.
     pub others: Vec<Member>,
     /// Members that stream now: they have come in.
@@ -57,9 +61,7 @@ pub fn obstacles(facts: &Facts) -> Vec<String> {
     if facts.streaming.is_empty() {
         words.extend(not_listening(facts));
     }
-    if let Known::Known(rules) = &facts.rules {
-        kept_out(facts, rules, &mut words);
-    }
+    words.extend(kept_out(facts));
     if !facts.missing_slots.is_empty() {
         words.push(format!(
             "standbys have no slot here: {} (is max_replication_slots reached?)",
@@ -100,14 +102,18 @@ fn not_listening(facts: &Facts) -> Option<String> {
     ))
 }
 
-fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
-    let mut errors = rules.iter().filter_map(|rule| Some((rule.line, rule.error.as_ref()?)));
+/// Members that pg_hba.conf keeps out, one line each with the line to add: a failover would not heal.
+#[must_use]
+pub fn kept_out(facts: &Facts) -> Vec<String> {
+    let mut words = Vec::new();
+    let Known::Known(rules) = &facts.rules else { return words };
+    let mut errors = rules.iter().filter_map(|rule| Some((rule.line, rule.broken()?)));
     if let Some((line, error)) = errors.next() {
         words.push(format!(
             "PostgreSQL cannot read line {line} of pg_hba.conf ({error}), and goes on with the lines it \
              had: correct it and reload"
         ));
-        return;
+        return words;
     }
     for Member { node, resolved, .. } in &facts.others {
         let Known::Known(addresses) = resolved else { continue };
@@ -115,21 +121,25 @@ fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
             addresses.iter().copied().filter(|address| !address.is_loopback()).collect();
         let Some(first) = addresses.first() else { continue };
         for (target, database) in
-            [(Target::Replication, "replication"), (Target::Postgres, "postgres")]
+            [(Target::Replication, "replication"), (Target::POSTGRES, "postgres")]
         {
             if target == Target::Replication && facts.streaming.contains(node) {
                 continue;
             }
-            let of = |address: &IpAddr| admits(rules, target, &facts.user, *address);
-            let all: Vec<Admission> = addresses.iter().map(of).collect();
+            let of = |address: &IpAddr| {
+                let origin = Origin::Tcp(*address, Channel::Unknown);
+                admits(rules, &Attempt { target, user: &facts.user, origin }, &facts.around)
+            };
+            let all: Vec<Admission<'_>> = addresses.iter().map(of).collect();
             // It may come from any of its addresses.
-            let out = |one: &Admission| matches!(one, Admission::Rejected(_) | Admission::NoLine);
+            let out =
+                |one: &Admission<'_>| matches!(one, Admission::Rejected(_) | Admission::NoLine);
             if !all.iter().all(out) {
                 continue;
             }
             let add = hba::line(database, &facts.user, &first.to_string());
             words.push(match all.first() {
-                Some(Admission::Rejected(line)) => format!(
+                Some(Admission::Rejected(Rule { line, .. })) => format!(
                     "line {line} of pg_hba.conf keeps {node} ({first}) out of {database}: put before \
                      it, and reload: {add}"
                 ),
@@ -140,6 +150,7 @@ fn kept_out(facts: &Facts, rules: &[Rule], words: &mut Vec<String>) {
             });
         }
     }
+    words
 }
 
 #[cfg(test)]
@@ -171,6 +182,7 @@ mod tests {
             user: "repl".into(),
             listen: Known::Known("*".into()),
             rules: rules(&["host {all,replication} {repl} 10.0.0.0 255.255.255.0 md5"]),
+            around: Surroundings::unknown("not asked"),
             others: vec![member("n2", "10.0.0.2"), member("n3", "10.0.0.3")],
             streaming: BTreeSet::new(),
             missing_slots: Vec::new(),

@@ -15,7 +15,7 @@ use super::exit_code::ExitCode;
 use crate::cluster::node::NodeName;
 
 /// What Pacemaker puts before the name of what it knows itself.
-const META: &str = "OCF_RESKEY_CRM_meta_";
+pub const META: &str = "OCF_RESKEY_CRM_meta_";
 
 /// The resource's name, without the number of the instance: safe as a file's name and in the name
 /// of a node attribute.

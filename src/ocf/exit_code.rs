@@ -120,12 +120,12 @@ impl ExitCode {
             Self::Degraded => {
                 "The standby runs, but needs attention: its data is being brought back or waits for \
                  that (nothing runs then), it does not stream, there is no primary and \
-                 it may not become one, a parameter is malformed, or (from validate-pghba) a line \
-                 in pg_hba.conf is missing."
+                 it may not become one, a parameter is malformed, or a line in pg_hba.conf is missing."
             }
             Self::DegradedPromoted => {
                 "The primary serves, but needs attention: no standby may replace it, fencing is \
-                 off, a setting endangers the promises, or a parameter is malformed."
+                 off, a setting endangers the promises, a line in pg_hba.conf is missing, or a \
+                 parameter is malformed."
             }
         }
     }

@@ -2,6 +2,7 @@
 //! errors in one line. Floor 2.
 
 mod ending;
+pub mod hba;
 pub mod recovery_facts;
 mod slots;
 
@@ -20,7 +21,6 @@ use crate::ocf::params::Params;
 use crate::postgres::conf;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::control_data::ControlData;
-use crate::postgres::hba::Rule;
 use crate::postgres::history::History;
 use crate::postgres::lsn::{Lsn, Timeline};
 use crate::sys::chain;
@@ -342,11 +342,6 @@ impl<'a> Postgres<'a> {
     /// How late this standby is, in milliseconds; none when it has replayed no transaction.
     pub fn delay(&self) -> Result<Option<u64>, String> {
         self.with_session(sql::delays::of_one)
-    }
-
-    /// The lines of pg_hba.conf.
-    pub fn hba_rules(&self) -> Known<Vec<Rule>> {
-        Known::from(self.with_session(acts::hba_rules).map_err(OneLine))
     }
 
     /// The role for replication connections: of the parameter, of the passfile, or `replicator`.

@@ -14,7 +14,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 pub use durable::{
-    ensure_root_dir, remove_durably, sync_dir, write_durably, write_private, write_volatile,
+    ensure_root_dir, remove_durably, sync_dir, write_durably, write_durably_with, write_private,
+    write_volatile,
 };
 pub use lock::{Lock, lock_file};
 
@@ -222,6 +223,12 @@ pub fn read_root_owned(path: &Path, max: u64) -> Result<String, FileError> {
 /// Reads a file of root's that only root can have put there: every directory that leads to it is one
 /// of root's in which nobody else may write, and no symbolic link is on the way.
 pub fn read_by_root_alone(path: &Path, max: u64) -> Result<String, FileError> {
+    led_to_by_root_alone(path)?;
+    read_root_owned(path, max)
+}
+
+/// Whether nobody but root can put anything in the place of a path: an error names who else can.
+pub fn led_to_by_root_alone(path: &Path) -> Result<(), FileError> {
     for dir in path.ancestors().skip(1) {
         let entry = match look(dir) {
             Seen::Present(entry) => entry,
@@ -239,7 +246,7 @@ pub fn read_by_root_alone(path: &Path, max: u64) -> Result<String, FileError> {
             return Err(FileError::OthersMayWrite { path: dir.to_owned(), mode: entry.mode });
         }
     }
-    read_root_owned(path, max)
+    Ok(())
 }
 
 /// Reads a file that somebody else controls: a regular file, of at most `max` bytes of UTF-8.
@@ -250,8 +257,13 @@ pub fn read_untrusted(path: &Path, max: u64) -> Result<String, FileError> {
 
 /// Like `read_untrusted`, for what need not be UTF-8.
 pub fn read_untrusted_bytes(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    let (file, _) = open_regular(path)?;
-    read_bounded(path, file, max)
+    read_untrusted_entry(path, max).map(|(bytes, _)| bytes)
+}
+
+/// The same, and what is known of the very file that was read.
+pub fn read_untrusted_entry(path: &Path, max: u64) -> Result<(Vec<u8>, Entry), FileError> {
+    let (file, entry) = open_regular(path)?;
+    Ok((read_bounded(path, file, max)?, entry))
 }
 
 /// The whole lines among the last `max` bytes of a file that somebody else controls, with the same

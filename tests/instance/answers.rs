@@ -1,5 +1,6 @@
 //! What a running instance answers, or why it does not.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -179,7 +180,7 @@ fn no_question_goes_beyond_the_end_of_the_action() {
         let late = place.instance("n1", port).until(Deadline::after(Duration::ZERO));
         // Each would have had five seconds of its own.
         assert!(late.request_checkpoint().is_err());
-        assert!(!late.hba_rules().is_known());
+        assert!(!late.hba_facts("x", &BTreeSet::new(), &soon()).is_known());
         signal(pid(&pg), Signal::SIGCONT);
         await_primary(&pg);
     });

@@ -1,5 +1,6 @@
 //! Replication connections: to oneself and to others.
 
+use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -21,12 +22,13 @@ fn the_position_of_ones_own_needs_a_line_in_pg_hba() {
         let hba = place.path("n1").join("pg_hba.conf");
         place.write(&hba, "local all all peer\n", 0o600);
         pg.start(&soon()).unwrap();
-        let facts = await_primary(&pg);
+        let primary = await_primary(&pg);
         let why = pg.identify(&soon());
         let expected = format!("local replication {} peer", place.user.name);
         assert!(why.why_unknown().is_some_and(|why| why.contains(&expected)), "{why:?}");
         place.write(&hba, "local all,replication all peer\nhost x y nonsense\n", 0o600);
-        let rules = pg.hba_rules().into_result().unwrap();
+        let facts = pg.hba_facts("x", &BTreeSet::new(), &soon());
+        let rules = facts.into_result().unwrap().rules;
         assert_eq!(rules[0].databases, ["all", "replication"]);
         assert!(rules[1].error.is_some());
         place.write(&hba, "local all,replication all peer\n", 0o600);
@@ -34,7 +36,7 @@ fn the_position_of_ones_own_needs_a_line_in_pg_hba() {
         let identity =
             poll_until(&soon(), Duration::from_millis(50), || pg.identify(&soon()).known())
                 .unwrap();
-        assert_eq!((identity.system_id, identity.timeline), (facts.system_id, facts.timeline));
+        assert_eq!((identity.system_id, identity.timeline), (primary.system_id, primary.timeline));
         assert_eq!(identity.version.major, place.major);
         assert!(identity.lsn.is_valid());
     });

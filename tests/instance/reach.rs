@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pgtwin::cluster::known::Known;
-use pgtwin::decide::reach::{Facts, Member, obstacles};
+use pgtwin::decide::reach::{Facts, Member, kept_out, obstacles};
 use pgtwin::runtime::instance::Postgres;
 
 use crate::place::{on_every_version, soon, sql, started_primary};
@@ -15,16 +15,23 @@ fn member(name: &str, address: &str) -> Member {
 
 /// n1, asked for what it has, in a cluster with n2 and n3.
 fn seen(n1: &Postgres<'_>) -> Vec<String> {
-    obstacles(&Facts {
+    let hba = n1.hba_facts("repl:icator", &BTreeSet::new(), &soon()).into_result().unwrap();
+    let facts = Facts {
         me: member("n1", "192.0.2.1"),
         port: 5432,
         user: "repl:icator".into(),
         listen: n1.setting("listen_addresses"),
-        rules: n1.hba_rules(),
+        rules: Known::Known(hba.rules),
+        around: hba.around,
         others: vec![member("n2", "192.0.2.2"), member("n3", "2001:db8::3")],
         streaming: BTreeSet::new(),
         missing_slots: Vec::new(),
-    })
+    };
+    let words = obstacles(&facts);
+    // What makes the primary degraded is among them, and nothing else of pg_hba.conf is.
+    let of_hba: Vec<&String> = words.iter().filter(|line| line.contains("pg_hba.conf")).collect();
+    assert_eq!(kept_out(&facts).iter().collect::<Vec<_>>(), of_hba);
+    words
 }
 
 #[test]

@@ -220,21 +220,31 @@ fn a_passfile_is_read_as_libpq_reads_it() {
 }
 
 #[test]
-fn the_lines_to_add_make_the_entries_present() {
+fn a_line_of_ours_is_read_as_it_is_meant() {
     for bin in installed() {
         let a = Instance::new(&bin);
         a.start();
-        for user in ["replicator", "Repl User", "a\"b", "all", "é"] {
-            let rules = || hba::parse_rows(&(a.sql(hba::QUERY) + "\n")).unwrap();
-            let before = Presence::find(&rules(), user);
-            assert!(!before.is_complete(), "initdb admits nobody from elsewhere: {before:?}");
-            let file = a.read("pg_hba.conf");
-            let lines = before.lines_to_add(user, &["10.0.0.2", "fe80::2", "n1.example.org"]);
-            a.append("pg_hba.conf", &(lines.join("\n") + "\n"));
-            let after = Presence::find(&rules(), user);
-            assert!(after.is_complete() && after.errors.is_empty(), "{lines:?}: {after:?}");
-            if user != "all" {
-                assert!(!Presence::find(&rules(), "somebody").is_complete());
+        let major = a.sql("show server_version_num").parse::<u32>().unwrap() / 10_000;
+        let (file, addresses) = (a.read("pg_hba.conf"), ["10.0.0.2", "fe80::2"]);
+        for user in ["replicator", "Repl User", "a\"b", "all", "+x", "@x", "é", "a,b", "#"] {
+            let of = |address| {
+                hba::line_of("host", "replication,postgres", user, address, "scram-sha-256")
+            };
+            a.append("pg_hba.conf", &(addresses.map(of).join("\n") + "\n"));
+            let mut rules = hba::parse_rows(&(a.sql(hba::QUERY) + "\n")).unwrap();
+            assert!(rules.iter().all(|rule| rule.broken().is_none()), "{rules:?}");
+            let text = a.read("pg_hba.conf");
+            hba::file::note_quotes(rules.iter_mut(), &hba::file::lines(text.as_bytes(), major));
+            let around = hba::Surroundings::unknown("not asked");
+            for (target, address) in
+                [hba::Target::Replication, hba::Target::POSTGRES].into_iter().zip(addresses)
+            {
+                let origin = hba::Origin::Tcp(address.parse().unwrap(), hba::Channel::Plain);
+                let comes_in = |user| {
+                    let attempt = hba::Attempt { target, user, origin };
+                    matches!(hba::admits(&rules, &attempt, &around), hba::Admission::In(_))
+                };
+                assert!(comes_in(user) && !comes_in("somebody"), "{user}: {rules:?}");
             }
             write(&a.path("pg_hba.conf"), &file);
         }

@@ -2,7 +2,6 @@
 //! waits for a standby. Floor 2.
 
 use crate::decide::slots::{Logical, LogicalSlots};
-use crate::postgres::hba::{self, Rule};
 use crate::postgres::lsn::Lsn;
 use crate::sys::deadline::Deadline;
 
@@ -193,20 +192,6 @@ pub fn advance_physical_slots(
         names.join(", ")
     );
     wire.ask(&sql, deadline).map(|_| ())
-}
-
-/// The lines of pg_hba.conf, as the file stands now (it may not have been reloaded).
-pub fn hba_rules(wire: &mut dyn Wire, deadline: &Deadline) -> Result<Vec<Rule>, SqlError> {
-    let rows = wire.ask(hba::QUERY, deadline)?;
-    let rules = rows.iter().enumerate().map(|(index, row)| {
-        let [line, kind, databases, users, address, netmask, method, error] = row.as_slice() else {
-            return Err(SqlError::Answer(format!("a row of pg_hba_file_rules: {row:?}")));
-        };
-        let fields = [line, kind, databases, users, address, netmask, method, error];
-        Rule::of_fields(index + 1, fields.map(Option::as_deref))
-            .map_err(|error| SqlError::Answer(error.to_string()))
-    });
-    rules.collect()
 }
 
 /// Whether a standby has taken a promotion request that it has not finished.

@@ -102,6 +102,11 @@ impl Postgres<'_> {
         }
     }
 
+    /// Tries both logins at another server, and asks it nothing for a recovery.
+    pub fn try_logins(&self, provider: &Provider<'_>, limit: Duration) -> (Server, Source) {
+        (self.server(provider), self.ask_source(provider, None, limit))
+    }
+
     /// Why replay is paused, of a standby that says it is.
     pub fn why_paused(&self, limit: Duration) -> Option<Diagnosis> {
         let lower =

@@ -18,10 +18,22 @@ use crate::sys::privilege::User;
 /// beside it, synced, renamed over it, and the directory synced. When this returns `Ok`, it stays;
 /// when it fails, the old content is still there.
 pub fn write_durably(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write_durably_with(dir, name, bytes, mode, None)
+}
+
+/// The same, of this group, which has to be one that the effective user may give.
+pub fn write_durably_with(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+    group: Option<u32>,
+) -> Result<(), FileError> {
     let target = member(dir, name)?;
     let (temp_path, mut temp) = create_beside(dir, name)?;
     let written = temp
         .write_all(bytes)
+        .and_then(|()| group.map_or(Ok(()), |group| fchown(&temp, None, Some(group))))
         // The mode is set here and not at the open, where the umask would take from it.
         .and_then(|()| temp.set_permissions(fs::Permissions::from_mode(mode & 0o7777)))
         .and_then(|()| temp.sync_all())
