@@ -2,7 +2,10 @@
 
 pub mod absence;
 pub mod attributes;
+pub mod calendar;
 pub mod cib;
+pub mod corosync_conf;
+pub mod interval;
 pub mod known;
 pub mod ledger;
 pub mod node;
