@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pgtwin::decide::doctor;
 use pgtwin::ocf::{exit_code, metadata, params};
 
 const REFRESH: &str = "PGTWIN_REFRESH=1 cargo test --test metadata";
@@ -72,6 +73,11 @@ fn the_checked_in_meta_data_is_up_to_date() {
 #[test]
 fn the_parameters_page_is_up_to_date() {
     is_up_to_date("docs/parameters.md", &params::markdown());
+}
+
+#[test]
+fn the_doctors_page_is_up_to_date() {
+    is_up_to_date("docs/doctor.md", &doctor::markdown());
 }
 
 #[test]

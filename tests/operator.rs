@@ -29,7 +29,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        let people = "Commands for people: status, forget, force-promote; see pgtwin --help.";
+        let people =
+            "Commands for people: status, doctor, forget, force-promote; see pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
@@ -119,8 +120,13 @@ fn the_workers_command_takes_no_names_that_lead_elsewhere() {
 
 #[test]
 fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
-    for args in [&["status"][..], &["forget", "n1"], &["force-promote", "n1", "--accept-data-loss"]]
-    {
+    for args in [
+        &["status"][..],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["forget", "n1"],
+        &["force-promote", "n1", "--accept-data-loss"],
+    ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");
         assert!(stderr.contains("Pacemaker could not be asked"), "{args:?}: {stderr}");

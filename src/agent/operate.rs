@@ -72,6 +72,29 @@ pub struct Subject {
     attributes: BTreeMap<String, String>,
 }
 
+/// The parameters of a resource, as a configuration has them.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// The primitive.
+    pub resource: String,
+    /// What they resolve to.
+    pub params: Params,
+    /// Those that could not be taken as they stand, one line each.
+    pub problems: Vec<String>,
+    /// As they are written.
+    attributes: BTreeMap<String, String>,
+}
+
+/// Finds them: of `wanted`, the id of the primitive or of its clone, where there are several.
+pub fn parameters_in(cib: &Cib, wanted: Option<&str>) -> Result<Parameters, NoSubject> {
+    let primitive = choose(cib, wanted)?;
+    let (attributes, mut problems) = plain(primitive);
+    let resolved = Params::resolve_attributes(&attributes);
+    problems.extend(resolved.errors.iter().map(ToString::to_string));
+    let resource = primitive.id.clone();
+    Ok(Parameters { resource, params: resolved.params, problems, attributes })
+}
+
 impl Subject {
     /// Finds it: `wanted`, the id of the primitive or of its clone, where there are several.
     pub fn find(exec: &dyn Exec, wanted: Option<&str>) -> Result<Self, NoSubject> {
@@ -79,13 +102,9 @@ impl Subject {
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
-        let primitive = choose(&cib, wanted)?.clone();
-        let (attributes, mut problems) = plain(&primitive);
-        let resolved = Params::resolve_attributes(&attributes);
-        problems.extend(resolved.errors.iter().map(ToString::to_string));
-        let policy = resolved.params.fencing;
-        let view = View { resource: primitive.id, policy, status, cib };
-        Ok(Self { me, view, params: resolved.params, problems, attributes })
+        let Parameters { resource, params, problems, attributes } = parameters_in(&cib, wanted)?;
+        let view = View { resource, policy: params.fencing, status, cib };
+        Ok(Self { me, view, params, problems, attributes })
     }
 
     /// The resource.

@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod ask;
+mod doctor;
 mod force_promote;
 mod forget;
 mod options;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{force_promote, forget, recover, status};
+use super::{doctor, force_promote, forget, recover, status};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -36,6 +36,7 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(status::Options),
+    Doctor(doctor::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -58,6 +59,7 @@ pub(super) fn is_command(word: &str) -> bool {
 pub(super) fn main() -> ExitCode {
     match Options::parse().command {
         Command::Status(options) => status::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

@@ -2,6 +2,7 @@
 //! replication connection: the login, TLS and protocol that a walreceiver would use. Floor 2.
 
 mod answer;
+pub mod examine;
 pub mod source;
 
 use std::fmt;

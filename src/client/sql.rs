@@ -6,6 +6,7 @@
 pub mod acts;
 mod allowance;
 mod error;
+pub mod examine;
 pub mod look;
 
 use std::os::fd::AsRawFd;

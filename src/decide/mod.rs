@@ -1,6 +1,7 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
 
 pub mod broken_replication;
+pub mod doctor;
 pub mod election;
 pub mod facts;
 pub mod force;
@@ -16,6 +17,7 @@ pub mod source;
 pub mod standby;
 pub mod start;
 pub mod sync;
+pub mod wanted;
 
 #[cfg(test)]
 mod support;

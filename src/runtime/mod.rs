@@ -7,6 +7,7 @@ pub mod at_boot;
 pub mod bare;
 pub mod binaries;
 pub mod data_dir;
+pub mod host;
 pub mod instance;
 pub mod layout;
 pub mod look;

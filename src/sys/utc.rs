@@ -20,6 +20,12 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Now, in milliseconds of the epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Utc {
     /// This second of the epoch. Years beyond 0 to 9999 are cut to the nearest of them.
     pub fn of(epoch: i64) -> Self {

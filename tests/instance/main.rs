@@ -10,6 +10,7 @@
 
 mod answers;
 mod data;
+mod doctor;
 mod peers;
 mod place;
 mod reach;
