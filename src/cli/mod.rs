@@ -8,6 +8,7 @@ mod forget;
 mod options;
 mod recover;
 mod say;
+mod setup;
 mod status;
 mod word;
 

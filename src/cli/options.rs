@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{doctor, force_promote, forget, recover, status};
+use super::{doctor, force_promote, forget, recover, setup, status};
 
 /// What stands below the operator's commands in the help.
 const AFTER: &str = "\
@@ -37,6 +37,7 @@ struct Options {
 enum Command {
     Status(status::Options),
     Doctor(doctor::Options),
+    Setup(setup::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -60,6 +61,7 @@ pub(super) fn main() -> ExitCode {
     match Options::parse().command {
         Command::Status(options) => status::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Setup(options) => setup::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

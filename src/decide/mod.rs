@@ -12,6 +12,7 @@ pub mod reach;
 pub mod recovery;
 pub mod recovery_check;
 pub mod report;
+pub mod setup;
 pub mod slots;
 pub mod source;
 pub mod standby;

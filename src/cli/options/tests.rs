@@ -20,6 +20,8 @@ Usage: pgtwin <COMMAND>
 Commands:
   status         Show the nodes, who may take over, and what needs attention
   doctor         Look for what would make for a bad night, and say what to type
+  setup          Print a complete configuration: PostgreSQL's, pg_hba.conf, and
+                 the cluster's
   forget         Stop counting on a node that is gone for good
   force-promote  Make a node the primary although commits may be lost
   help           Print this message or the help of the given subcommand(s)

@@ -14,7 +14,7 @@ pub(super) fn kind(facts: &Facts) -> Vec<Said> {
     if primitive.bundle.is_some() {
         said.push(
             Said::fail(format!("{} is in a bundle, which pgtwin does not support", primitive.id))
-                .fix("Take it out, into a clone."),
+                .fix("Take it out, into a clone: pgtwin setup prints one."),
         );
     }
     for node in &facts.members {
@@ -34,7 +34,7 @@ pub(super) fn kind(facts: &Facts) -> Vec<Said> {
                 "{} is in no clone: it runs on one node, and nobody takes over",
                 primitive.id
             ))
-            .fix("Make it a promotable clone."),
+            .fix("Make it a promotable clone; pgtwin setup prints one."),
         ),
         Some(clone) if !clone.promotable => {
             said.push(
