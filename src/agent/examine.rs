@@ -37,7 +37,11 @@ const MEASURING: Duration = Duration::from_secs(5);
 pub fn examine(subject: &Subject) -> Facts {
     let members = subject.view.members(subject.params.node_list.as_deref());
     let mut problems = subject.problems.clone();
-    let here = if members.contains(&subject.me) {
+    let here = if !members.contains(&subject.me) {
+        Here::NoMember(subject.me.clone())
+    } else if !nix::unistd::geteuid().is_root() {
+        Here::NotRoot(subject.me.clone())
+    } else {
         let system = System;
         match subject.postgres(&system) {
             Ok(pg) => {
@@ -51,8 +55,6 @@ pub fn examine(subject: &Subject) -> Facts {
                 Here::NoMember(subject.me.clone())
             }
         }
-    } else {
-        Here::NoMember(subject.me.clone())
     };
     Facts {
         resource: subject.resource().to_owned(),

@@ -210,7 +210,7 @@ pub fn examine(facts: &Facts, skip: &[String]) -> Report {
         resource: facts.resource.clone(),
         node: match &facts.here {
             Here::File => None,
-            Here::NoMember(me) => Some(me.clone()),
+            Here::NoMember(me) | Here::NotRoot(me) => Some(me.clone()),
             Here::Member(member) => Some(member.me.clone()),
         },
         findings: Vec::new(),
@@ -226,8 +226,12 @@ pub fn examine(facts: &Facts, skip: &[String]) -> Report {
             continue;
         }
         let said = match (check.look, &facts.here) {
-            (Look::Cluster(look), _) | (Look::State(look), Here::Member(_) | Here::NoMember(_)) => {
+            (Look::Cluster(look), _)
+            | (Look::State(look), Here::Member(_) | Here::NotRoot(_) | Here::NoMember(_)) => {
                 look(facts)
+            }
+            (Look::Member(_) | Look::Server(_), Here::NotRoot(_)) => {
+                vec![Said::unknown("only root may look at it").fix("Run it as root.")]
             }
             (Look::Member(look), Here::Member(member)) => look(facts, member),
             (Look::Server(look), Here::Member(member)) => match &member.server {

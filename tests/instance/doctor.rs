@@ -357,7 +357,8 @@ fn pair(place: &Place) -> (Postgres<'static>, Postgres<'static>, u16) {
         &place.path("n2").join("postgresql.conf"),
         &format!(
             "listen_addresses = '127.0.0.2'\nunix_socket_directories = '{}'\n\
-             recovery_min_apply_delay = '5min'\nmax_connections = 120\n",
+             recovery_min_apply_delay = '5min'\nmax_connections = 120\n\
+             max_slot_wal_keep_size = '1GB'\n",
             socket.display()
         ),
     );
@@ -398,7 +399,7 @@ fn the_others_are_asked_both_ways_for_what_has_to_be_equal() {
         for expected in [
             "WARN delays: n2 replays with a delay",
             "WARN settings-size: max_connections is 100 on n1 and 120 on n2: n1 cannot be a standby",
-            "WARN settings-equal: listen_addresses is 127.0.0.1 here and 127.0.0.2 on n2",
+            "WARN settings-equal: max_slot_wal_keep_size is -1 here and 1024 on n2",
         ] {
             has(&all, expected);
         }

@@ -79,11 +79,9 @@ pub(super) fn hba(facts: &Facts, member: &Member, server: &Server) -> Vec<Said> 
                     _ => "no line of pg_hba.conf lets".to_owned(),
                 };
                 let how = if why.ends_with("lets") { "in" } else { "out" };
-                said.push(reload(
-                    Said::fail(format!("{why} {node} ({first}) {how} for {database}")).fix(
-                        format!("Put it before the line that decides now, and reload: {line}"),
-                    ),
-                ));
+                let out = Said::fail(format!("{why} {node} ({first}) {how} for {database}"))
+                    .fix("Put this line before the one that decides now, then reload:");
+                said.push(reload(out.run(line)));
             }
         }
     }

@@ -125,13 +125,18 @@ pub(super) fn options(facts: &Facts) -> Vec<Said> {
             Known::Known(value) => value.map_or(Some(unset), |value| truth(&value)),
             Known::Unknown(_) => None,
         };
-        if value != Some(wants) {
-            let verdict = if value.is_none() { Said::unknown } else { Said::warn };
-            said.push(
-                verdict(format!("{name} of {} is not {wants}: {means}", clone.id))
-                    .fix("Set it:")
-                    .run(wanted::resource_meta(&clone.id, name, &wants.to_string())),
-            );
+        let set = |said: Said| {
+            said.fix("Set it:").run(wanted::resource_meta(&clone.id, name, &wants.to_string()))
+        };
+        match value {
+            Some(value) if value == wants => {}
+            Some(value) => {
+                said.push(set(Said::warn(format!("{name} of {} is {value}: {means}", clone.id))));
+            }
+            None => said.push(set(Said::unknown(format!(
+                "{name} of {} is neither true nor false, or set by a rule",
+                clone.id
+            )))),
         }
     }
     or_ok(said, format!("the options of {} are as they should be", clone.id))

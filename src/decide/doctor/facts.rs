@@ -45,6 +45,8 @@ pub enum Here {
     File,
     /// A node of the cluster without data.
     NoMember(NodeName),
+    /// A member, looked at by somebody who may not see much of it.
+    NotRoot(NodeName),
     /// A member.
     Member(Box<Member>),
 }

@@ -67,7 +67,7 @@ pub(super) fn corosync(facts: &Facts, member: &Member) -> Vec<Said> {
     }
     if conf.nodes > 0 && conf.nodes != nodes {
         bad(Said::warn(format!(
-            "corosync.conf lists {} nodes, and Pacemaker knows {nodes}",
+            "the nodes that corosync.conf lists are {} in number, and Pacemaker knows {nodes}",
             conf.nodes
         )));
     }

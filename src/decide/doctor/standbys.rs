@@ -18,7 +18,6 @@ pub(super) const EQUAL: &[&str] = &[
     "wal_level",
     "wal_log_hints",
     "hot_standby",
-    "listen_addresses",
     "max_replication_slots",
     "archive_mode",
     "shared_buffers",

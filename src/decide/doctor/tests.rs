@@ -325,6 +325,11 @@ fn what_is_not_here_is_left_out_and_said_and_what_is_skipped_does_not_count() {
     let text = report.text(Style::default());
     assert!(text.contains("Run pgtwin doctor on n1, n2, n3 as well"), "{text}");
 
+    let report = examine(&Facts { here: Here::NotRoot(node("n1")), ..healthy() }, &[]);
+    assert_eq!((report.verdict(), report.left_out.len()), (Verdict::Unknown, 0));
+    // What all of them say is said once.
+    assert_eq!(report.text(Style::default()).matches("Run it as root.").count(), 1);
+
     let report = examine(&Facts { here: Here::File, ..facts.clone() }, &[]);
     assert!(report.left_out.contains(&"fencing-tested"));
     assert_eq!((report.verdict(), report.node), (Verdict::Ok, None));

@@ -100,7 +100,7 @@ impl Report {
         }
         if !others.is_empty() {
             lines.push(format!(
-                "Run pgtwin doctor on {} as well: machines and servers are looked at on themselves",
+                "Run pgtwin doctor on {} as well: it looks at its own server and machine",
                 others.join(", ")
             ));
         }

@@ -131,7 +131,13 @@ pub(super) const ROWS: &[Row] = &[
         "no interleave",
         "name=\"interleave\" value=\"true\"",
         "name=\"x\" value=\"true\"",
-        "WARN clone-options: interleave of db-clone is not true",
+        "WARN clone-options: interleave of db-clone is false",
+    ),
+    (
+        "interleave is rubbish",
+        "name=\"interleave\" value=\"true\"",
+        "name=\"interleave\" value=\"perhaps\"",
+        "UNKNOWN clone-options: interleave of db-clone is neither true nor false",
     ),
     (
         "globally unique",

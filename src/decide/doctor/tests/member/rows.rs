@@ -379,7 +379,11 @@ pub(super) const ROWS: &[Row] = &[
         |m, _| corosync(m).provider = None,
         "FAIL corosync: provider: corosync_votequorum",
     ),
-    ("a node too few", |m, _| corosync(m).nodes = 2, "WARN corosync: corosync.conf lists 2 nodes"),
+    (
+        "a node too few",
+        |m, _| corosync(m).nodes = 2,
+        "WARN corosync: the nodes that corosync.conf lists are 2",
+    ),
     (
         "no corosync.conf",
         |m, _| m.host.corosync = Known::unknown("no such file"),
