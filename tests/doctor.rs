@@ -38,7 +38,7 @@ fn a_configuration_in_a_file_is_judged_without_a_cluster() {
         let (code, stdout, stderr) = doctor(&["--cib", path], "");
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
         assert!(stdout.contains("0 FAIL, 0 WARN, 0 UNKNOWN"), "{stdout}");
-        assert!(stdout.contains("they need a node that"), "{stdout}");
+        assert!(stdout.contains("they look at a running cluster"), "{stdout}");
 
         let text = std::fs::read_to_string(path).unwrap();
         let broken = text.replace("name=\"notify\" value=\"true\"", "name=\"notify\" value=\"no\"");

@@ -77,7 +77,7 @@ pub enum Area {
     Node,
 }
 
-/// How it looks.
+/// How it looks. One that says nothing has nothing to look at here, and is left out.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Look {
     Cluster(fn(&Facts) -> Vec<Said>),
@@ -247,6 +247,10 @@ pub fn examine(facts: &Facts, skip: &[String]) -> Report {
                 continue;
             }
         };
+        if said.is_empty() {
+            report.left_out.push(check.id);
+            continue;
+        }
         let finding = |said: Said| Finding {
             check: check.id,
             verdict: said.verdict,

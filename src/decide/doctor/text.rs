@@ -92,17 +92,25 @@ impl Report {
         }
         let others: Vec<&str> = self.run_on.iter().map(NodeName::as_str).collect();
         if !self.left_out.is_empty() {
-            let made = self.left_out.len();
-            lines.push(format!(
-                "{made} checks of PostgreSQL and of machines were not made: they need a node that holds \
-                 the data"
-            ));
+            let count = self.left_out.len();
+            let need = match &self.node {
+                Some(_) => {
+                    "of PostgreSQL and of machines were not made: they need a node with data"
+                }
+                None => "were not made: they look at a running cluster and its nodes",
+            };
+            lines.push(format!("{count} checks {need}"));
         }
         if !others.is_empty() {
             lines.push(format!(
                 "Run pgtwin doctor on {} as well: it looks at its own server and machine",
                 others.join(", ")
             ));
+        }
+        if self.node.is_none() && self.verdict() > Verdict::Ok {
+            lines.push(
+                "With CIB_file=FILE in the environment, Pacemaker's commands change a file".into(),
+            );
         }
         if !style.why && self.verdict() > Verdict::Ok {
             lines.push("Why each matters: pgtwin doctor --why, or docs/doctor.md".to_owned());

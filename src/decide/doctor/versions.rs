@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Login, Member, Said, Server, or_ok};
+use super::{Facts, Here, Login, Member, Said, Server, or_ok};
 use crate::cluster::calendar;
 use crate::cluster::known::Known;
 use crate::postgres::version::{SUPPORTED, Version};
@@ -28,6 +28,10 @@ fn numbers(text: &str) -> Option<[u32; 3]> {
 }
 
 pub(super) fn pacemaker(facts: &Facts) -> Vec<Said> {
+    if matches!(facts.here, Here::File) && !facts.cib.options.contains_key("dc-version") {
+        // No cluster has had it yet.
+        return Vec::new();
+    }
     let mut said = Vec::new();
     let update = "Update one node after the other, each in standby: crm_standby --node NODE -v on.";
     match facts.cib.option("dc-version", "") {
