@@ -24,8 +24,9 @@ const IPMI: [(&str, &str); 4] = [
 
 /// Print a complete configuration: PostgreSQL's, pg_hba.conf, and the cluster's
 ///
-/// Prints what has to be typed and written for a safe cluster, in order, and does none of it. Words in
-/// capitals are yours to fill in. What it prints is what pgtwin doctor wants:
+/// Prints what has to be typed and written for a safe cluster, in order, and
+/// does none of it. Words in capitals are yours to fill in. What it prints is
+/// what pgtwin doctor wants:
 ///
 ///   pgtwin setup ... --shell xml --only cluster | pgtwin doctor --cib -
 ///

@@ -345,7 +345,13 @@ fn broken(commands: &[String]) -> String {
     let lines = commands.iter().flat_map(|command| command.split('\n'));
     let narrow = |line: &str| {
         let done = line.chars().count() <= WIDTH || line.ends_with('\\');
-        if done { line.to_owned() } else { wanted::command_lines(line, WIDTH).join("\n") }
+        if done {
+            return line.to_owned();
+        }
+        let bare = line.trim_start();
+        let indent = " ".repeat(line.len() - bare.len());
+        let lines = wanted::command_lines(bare, WIDTH - indent.len());
+        lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
     };
     lines.map(narrow).collect::<Vec<_>>().join("\n")
 }

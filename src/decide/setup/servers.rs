@@ -60,10 +60,14 @@ impl Plan {
 
     pub(super) fn head(&self) -> String {
         let nodes: Vec<&str> = self.nodes.iter().map(|(node, _)| node.as_str()).collect();
+        let two = match self.nodes.as_slice() {
+            [_, _] => "# Two nodes need two_node: 1 in the section quorum of corosync.conf.\n",
+            _ => "",
+        };
         format!(
             "# {} on {}, as pgtwin setup suggests it.\n\
              # Words in capitals are yours to fill in. Fencing has to work before you rely on\n\
-             # any of it: try each device. Afterwards, on every node: pgtwin doctor\n",
+             # any of it: try each device. Afterwards, on every node: pgtwin doctor\n{two}",
             self.resource,
             nodes.join(", ")
         )

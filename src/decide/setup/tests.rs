@@ -99,6 +99,7 @@ fn the_whole_is_its_parts_in_order_and_fits_a_terminal() {
 fn two_nodes_get_a_delay_and_names_that_are_addresses_need_no_list() {
     let two = plan(&answers(&THREE[..2])).unwrap();
     assert!(two.text(Form::Crmsh, None).contains("priority-fencing-delay=15s"));
+    assert!(two.text(Form::Crmsh, None).contains("two_node: 1"));
     let three = plan(&answers(&THREE)).unwrap();
     assert!(!three.text(Form::Crmsh, None).contains("priority-fencing-delay"));
     assert!(three.text(Form::Pcs, None).contains("node_addresses=\"n1=10.0.0.11 "));
