@@ -68,6 +68,22 @@ fn it_prints_all_that_is_needed_and_each_part_alone() {
 }
 
 #[test]
+fn json_has_each_part_with_the_same_text() {
+    let json = setup(&["--shell", "pcs", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let page = include_str!("../docs/setup.md");
+    for (name, _) in json.as_object().unwrap() {
+        assert!(page.contains(&format!("\"{name}\":")), "docs/setup.md lacks {name}");
+    }
+    let parts = json["parts"].as_array().unwrap();
+    assert_eq!((parts.len(), &json["version"]), (6, &1.into()));
+    for part in parts {
+        let alone = setup(&["--shell", "pcs", "--only", part["part"].as_str().unwrap()]);
+        assert_eq!(part["text"], alone);
+    }
+}
+
+#[test]
 fn answers_that_make_no_configuration_are_refused_with_what_is_wanted() {
     let two = &NODES[..4];
     for (args, words) in [

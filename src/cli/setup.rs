@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{End, say};
 use crate::agent::examine::shell;
 use crate::cluster::node::NodeName;
-use crate::decide::setup::{Answers, Form, Network, Part, plan};
+use crate::decide::setup::{Answers, Form, Network, Part, Section, plan};
 use crate::decide::wanted::Shell;
 use crate::ocf::params::TABLE;
 
@@ -64,6 +65,18 @@ pub(super) struct Options {
     /// One part: conf, hba, passfile, role, service or cluster
     #[arg(long, value_name = "PART", value_parser = part)]
     only: Option<Part>,
+    /// Print JSON for programs; docs/setup.md has its shape
+    #[arg(long)]
+    json: bool,
+}
+
+/// The shape that docs/setup.md has.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    command: &'static str,
+    resource: &'a str,
+    parts: Vec<Section>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -166,8 +179,17 @@ pub(super) fn run(options: &Options) -> End {
         Shell::Pcs => Form::Pcs,
         Shell::Crmsh => Form::Crmsh,
     });
+    let text = if options.json {
+        let resource = &answers.resource;
+        let parts = plan.parts(form, options.only);
+        let json = Json { version: 1, command: "setup", resource, parts };
+        // Texts and a number: there is nothing in it that could not be written.
+        serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+    } else {
+        plan.text(form, options.only)
+    };
     // Half of it would be run for the whole.
-    match say::whole(plan.text(form, options.only)) {
+    match say::whole(text) {
         Ok(()) => End::Ok,
         Err(_) => End::Attention,
     }

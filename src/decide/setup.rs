@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use super::report::{WIDTH, wrapped};
 use super::wanted;
 use crate::cluster::node::NodeName;
@@ -128,6 +130,17 @@ pub struct Plan {
     fencing: Vec<Resource>,
     database: Resource,
     addresses: Vec<Address>,
+}
+
+/// A part, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Section {
+    /// Its name.
+    pub part: &'static str,
+    /// Where it belongs, in words.
+    pub title: String,
+    /// What stands there, or is typed.
+    pub text: String,
 }
 
 /// For whom the cluster's configuration is written.
@@ -308,6 +321,18 @@ impl Plan {
             sections.push(format!("{title}\n\n{}", self.part(*part, form)));
         }
         sections.join("\n")
+    }
+
+    /// The same for programs: each part with its name, where it belongs, and its text.
+    pub fn parts(&self, form: Form, only: Option<Part>) -> Vec<Section> {
+        let wanted = Part::ALL.into_iter().filter(|part| only.is_none_or(|one| one == *part));
+        wanted
+            .map(|part| Section {
+                part: part.name(),
+                title: self.title(part, form),
+                text: self.part(part, form),
+            })
+            .collect()
     }
 
     fn part(&self, part: Part, form: Form) -> String {
