@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use generated::{is_up_to_date, repository};
+use pgtwin::decide::doctor;
 use pgtwin::ocf::{exit_code, metadata, params};
 
 fn xml() -> String {
@@ -56,6 +57,11 @@ fn the_checked_in_meta_data_is_up_to_date() {
 #[test]
 fn the_parameters_page_is_up_to_date() {
     is_up_to_date("docs/parameters.md", &params::markdown());
+}
+
+#[test]
+fn the_doctors_page_is_up_to_date() {
+    is_up_to_date("docs/doctor.md", &doctor::markdown());
 }
 
 #[test]

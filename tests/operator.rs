@@ -30,7 +30,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
         let people = "Commands for people: status, explain, switchover, history, pause, resume, \
-                      validate-pghba, fix-pghba, forget, force-promote; see pgtwin --help.";
+                      validate-pghba, fix-pghba, doctor, setup, forget, force-promote; see \
+                      pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
@@ -176,6 +177,8 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["validate-pghba"],
         &["validate-pghba", "--json"],
         &["fix-pghba", "--yes"],
+        &["doctor"],
+        &["doctor", "--json"],
     ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");

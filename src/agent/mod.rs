@@ -4,6 +4,7 @@ pub mod broken;
 pub mod care;
 pub mod cared;
 pub mod demote;
+pub mod examine;
 pub mod force;
 pub mod forget;
 pub mod ledger;

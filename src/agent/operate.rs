@@ -75,6 +75,35 @@ pub struct Subject {
     attributes: BTreeMap<String, String>,
 }
 
+/// The parameters of a resource, as a configuration has them.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// The primitive.
+    pub resource: String,
+    /// What they resolve to.
+    pub params: Params,
+    /// Those that could not be taken as they stand, one line each.
+    pub problems: Vec<String>,
+    /// As they are written.
+    attributes: BTreeMap<String, String>,
+}
+
+/// Finds them: of `wanted`, the id of the primitive or of its clone, where there are several; with
+/// these instead of what is written.
+pub fn parameters_with(
+    cib: &Cib,
+    wanted: Option<&str>,
+    overrides: &BTreeMap<String, String>,
+) -> Result<Parameters, NoSubject> {
+    let primitive = choose(cib, wanted)?;
+    let (mut attributes, mut problems) = plain(primitive, overrides);
+    attributes.extend(overrides.clone());
+    let resolved = Params::resolve_attributes(&attributes);
+    problems.extend(resolved.errors.iter().map(ToString::to_string));
+    let resource = primitive.id.clone();
+    Ok(Parameters { resource, params: resolved.params, problems, attributes })
+}
+
 impl Subject {
     /// Finds it: `wanted`, the id of the primitive or of its clone, where there are several.
     pub fn find(exec: &dyn Exec, wanted: Option<&str>) -> Result<Self, NoSubject> {
@@ -91,15 +120,11 @@ impl Subject {
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
-        let primitive = choose(&cib, wanted)?.clone();
-        let (mut attributes, mut problems) = plain(&primitive, overrides);
-        attributes.extend(overrides.clone());
-        let resolved = Params::resolve_attributes(&attributes);
-        problems.extend(resolved.errors.iter().map(ToString::to_string));
-        let policy = resolved.params.fencing;
-        let view = View { resource: primitive.id, policy, status, cib };
+        let Parameters { resource, params, problems, attributes } =
+            parameters_with(&cib, wanted, overrides)?;
+        let view = View { resource, policy: params.fencing, status, cib };
         let overrides = overrides.clone();
-        Ok(Self { me, view, params: resolved.params, problems, overrides, attributes })
+        Ok(Self { me, view, params, problems, overrides, attributes })
     }
 
     /// The resource.

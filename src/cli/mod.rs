@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod ask;
+mod doctor;
 mod explain;
 mod fix_pghba;
 mod force_promote;
@@ -12,6 +13,7 @@ mod pause;
 mod recover;
 mod say;
 mod screen;
+mod setup;
 mod status;
 mod switchover;
 mod target;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    explain, fix_pghba, force_promote, forget, history, pause, recover, status, switchover,
-    validate_pghba,
+    doctor, explain, fix_pghba, force_promote, forget, history, pause, recover, setup, status,
+    switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -46,6 +46,8 @@ enum Command {
     Resume(pause::ResumeOptions),
     ValidatePghba(validate_pghba::Options),
     FixPghba(fix_pghba::Options),
+    Doctor(doctor::Options),
+    Setup(setup::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -80,6 +82,8 @@ pub(super) fn main() -> ExitCode {
         Command::Resume(options) => pause::run_resume(&options),
         Command::ValidatePghba(options) => validate_pghba::run(&options),
         Command::FixPghba(options) => fix_pghba::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Setup(options) => setup::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

@@ -2,6 +2,7 @@
 //! replication connection: the login, TLS and protocol that a walreceiver would use. Floor 2.
 
 mod answer;
+pub mod examine;
 mod operator;
 pub mod source;
 

@@ -7,6 +7,7 @@ pub mod acts;
 mod allowance;
 pub mod delays;
 mod error;
+pub mod examine;
 pub mod hba;
 pub mod look;
 

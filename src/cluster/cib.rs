@@ -5,6 +5,7 @@
 //! fact: it is `Setting::Conditional`. Source: Pacemaker's `pacemaker-*.rng` and "Pacemaker
 //! Explained".
 
+mod constraints;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use super::known::Known;
 use super::node::NodeName;
 use super::topology::NodeKind;
 use super::xml::XmlError;
+
+pub use constraints::{Colocation, LocationRule, Order};
 
 /// Why the output of `cibadmin --query` is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +103,10 @@ pub struct Operation {
     pub timeout: Option<String>,
     /// As written, old or new name.
     pub role: Option<String>,
+    /// What a failure leads to, as written.
+    pub on_fail: Option<String>,
+    /// It is switched off: `enabled=false`.
+    pub disabled: bool,
 }
 
 /// The clone that holds a primitive.
@@ -126,6 +133,8 @@ pub struct Location {
     pub score: Option<String>,
     /// The role it is limited to, as written.
     pub role: Option<String>,
+    /// Its rules.
+    pub rules: Vec<LocationRule>,
     /// It has rules, a pattern or a set, which we do not evaluate.
     pub complex: bool,
 }
@@ -226,6 +235,14 @@ pub struct Cib {
     pub primitives: Vec<Primitive>,
     /// All location constraints.
     pub locations: Vec<Location>,
+    /// All colocation constraints.
+    pub colocations: Vec<Colocation>,
+    /// All order constraints.
+    pub orders: Vec<Order>,
+    /// Meta attributes of resources that have none of their own (`rsc_defaults`).
+    pub resource_defaults: Settings,
+    /// The same of operations (`op_defaults`).
+    pub operation_defaults: Settings,
     /// The status section.
     pub node_states: Vec<NodeStateEntry>,
 }
@@ -233,7 +250,12 @@ pub struct Cib {
 impl Cib {
     /// Reads what `cibadmin --query` printed.
     pub fn parse(text: &str) -> Result<Self, CibError> {
-        read::cib(text)
+        read::cib(text, true)
+    }
+
+    /// Reads a configuration that may be in no cluster yet: it needs no version and no status.
+    pub fn parse_configuration(text: &str) -> Result<Self, CibError> {
+        read::cib(text, false)
     }
 
     /// A cluster option as text, `default` where it isn't set.

@@ -3,6 +3,8 @@
 pub mod absence;
 pub mod attributes;
 pub mod cib;
+pub mod corosync_conf;
+pub mod interval;
 pub mod known;
 pub mod ledger;
 pub mod node;

@@ -33,6 +33,23 @@ impl Utc {
         cycle * 146_097 + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - 719_468
     }
 
+    /// Reads `2026-11-20 12:02:06Z`, as Pacemaker prints it, with a fraction or without, as seconds of
+    /// the epoch; none if it is something else.
+    pub fn seconds(text: &str) -> Option<i64> {
+        let (date, time) = text.trim().strip_suffix('Z')?.split_once([' ', 'T'])?;
+        let time = time.split_once('.').map_or(time, |(whole, _)| whole);
+        let [year, month, day] = numbers(date, '-')?;
+        let [hour, minute, second] = numbers(time, ':')?;
+        let valid = (1970..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..=60).contains(&second);
+        let of_day = hour * 3600 + minute * 60 + second;
+        valid.then(|| Self::days(year, month, day) * 86_400 + of_day)
+    }
+
     /// `20261105-110203`, for the name of a file.
     pub fn of_name(self) -> String {
         let Self { year, month, day, hour, minute, second } = self;
@@ -65,6 +82,15 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     (cycle * 400 + of_years + i64::from(month <= 2), month, day)
+}
+
+fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
+    let mut parts = text.split(separator).map(|part| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse().ok()).flatten()
+    });
+    let found = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(found)
 }
 
 #[cfg(test)]
@@ -122,5 +148,26 @@ mod tests {
             }
         }
         assert_eq!((year, month, day), (2400, 1, 2));
+    }
+
+    #[test]
+    fn a_time_of_pacemakers_is_read_and_nothing_else() {
+        for (text, expected) in [
+            ("1970-01-01 00:00:00Z", Some(0)),
+            ("2000-02-29 00:00:00Z", Some(951_782_400)),
+            ("2000-03-01 00:00:00Z", Some(951_868_800)),
+            ("2026-11-20 12:02:06Z", Some(1_795_176_126)),
+            ("2026-11-20 12:02:06.348919Z", Some(1_795_176_126)),
+            ("2026-11-20T12:02:06Z", Some(1_795_176_126)),
+            ("2026-11-20 12:02:06", None),
+            ("2026-11-20Z", None),
+            ("2026-13-20 12:02:06Z", None),
+            ("2026-11-20 12:02Z", None),
+            ("2026-11-20-1 12:02:06Z", None),
+            ("Fri Nov 20 12:00:48 2026", None),
+            ("", None),
+        ] {
+            assert_eq!(Utc::seconds(text), expected, "{text:?}");
+        }
     }
 }

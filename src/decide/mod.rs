@@ -1,6 +1,7 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
 
 pub mod broken_replication;
+pub mod doctor;
 pub mod election;
 pub mod explain;
 pub mod facts;
@@ -15,6 +16,7 @@ pub mod reach;
 pub mod recovery;
 pub mod recovery_check;
 pub mod report;
+pub mod setup;
 pub mod slots;
 pub mod source;
 pub mod standby;
@@ -22,6 +24,7 @@ pub mod start;
 pub mod switchover;
 pub mod sync;
 pub mod view;
+pub mod wanted;
 
 #[cfg(test)]
 mod support;

@@ -20,6 +20,7 @@ use crate::postgres::hba::{
 
 use judge::{by_method, entries, problems};
 
+pub use judge::of_logins;
 pub use tried::{Report, Tried, Tries, tries};
 
 /// What the server says of itself.
@@ -186,24 +187,37 @@ impl Check {
         self.errors.is_empty() && self.problems.is_empty() && self.members.iter().all(well)
     }
 
+    /// Which logins of other members end so, one line each.
+    pub fn not_in(&self, ends_so: impl Fn(Access) -> bool) -> Vec<String> {
+        let mut words = Vec::new();
+        for entry in self.members.iter().filter(|entry| !entry.this_node) {
+            let from = entry.address.map(|address| format!(" ({address})")).unwrap_or_default();
+            for (login, verdict) in
+                [("replication", &entry.replication), ("postgres", &entry.pg_rewind)]
+            {
+                if ends_so(verdict.access) {
+                    words.push(format!("{}{from} for {login}: {}", entry.node, verdict.why));
+                }
+            }
+        }
+        words
+    }
+
+    /// Where the lines to add have to stand.
+    pub fn place(&self) -> String {
+        match &self.before {
+            Some(spot) => format!("before line {} of {}", spot.line, spot.file),
+            None => format!("at the end of {}", self.file),
+        }
+    }
+
     /// What is wrong in one line each, and each line to add.
     pub fn complaints(&self) -> Vec<String> {
         let bad = self.errors.iter().map(|bad| {
             format!("PostgreSQL cannot read line {} of {}: {}", bad.line, bad.file, bad.error)
         });
         let mut words: Vec<String> = bad.chain(self.problems.iter().cloned()).collect();
-        let others = self.members.iter().filter(|entry| !entry.this_node);
-        for entry in others {
-            for (login, verdict) in
-                [("replication", &entry.replication), ("postgres", &entry.pg_rewind)]
-            {
-                if verdict.access != Access::Yes {
-                    let from = entry.address.map(|address| format!(" ({address})"));
-                    let from = from.unwrap_or_default();
-                    words.push(format!("{}{from} for {login}: {}", entry.node, verdict.why));
-                }
-            }
-        }
+        words.extend(self.not_in(|access| access != Access::Yes));
         let place = self.before.as_ref().map(|spot| format!(" before line {}", spot.line));
         let place = place.unwrap_or_default();
         words.extend(self.add.iter().map(|line| format!("add{place}: {line}")));

@@ -58,8 +58,10 @@ pub fn obstacles(facts: &Facts) -> Vec<String> {
     if facts.others.is_empty() {
         return words;
     }
-    if facts.streaming.is_empty() {
-        words.extend(not_listening(facts));
+    if facts.streaming.is_empty()
+        && let Known::Known(listen) = &facts.listen
+    {
+        words.extend(not_listening(&facts.me, facts.port, listen));
     }
     words.extend(kept_out(facts));
     if !facts.missing_slots.is_empty() {
@@ -71,9 +73,9 @@ pub fn obstacles(facts: &Facts) -> Vec<String> {
     words
 }
 
-fn not_listening(facts: &Facts) -> Option<String> {
-    let Known::Known(listen) = &facts.listen else { return None };
-    let mine: Vec<IpAddr> = match &facts.me.resolved {
+/// Why `me` is not reached at its port, if it surely is not, by its `listen_addresses`.
+pub(crate) fn not_listening(me: &Member, port: u16, listen: &str) -> Option<String> {
+    let mine: Vec<IpAddr> = match &me.resolved {
         Known::Known(mine) => mine.clone(),
         Known::Unknown(_) => Vec::new(),
     };
@@ -87,7 +89,7 @@ fn not_listening(facts: &Facts) -> Option<String> {
         Ok(at) if at.is_loopback() => mine.contains(&at),
         // Where one's own address is not known, any address of a machine may be it.
         Ok(at) => mine.is_empty() || mine.contains(&at),
-        Err(_) if entry == "localhost" => facts.me.address == "localhost",
+        Err(_) if entry == "localhost" => me.address == "localhost",
         // `*`, or a name.
         Err(_) => true,
     };
@@ -98,7 +100,7 @@ fn not_listening(facts: &Facts) -> Option<String> {
     Some(format!(
         "standbys cannot connect to {} port {}: listen_addresses here is '{listen}'; set it to '*', \
          which takes a restart",
-        facts.me.address, facts.port
+        me.address, port
     ))
 }
 

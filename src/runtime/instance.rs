@@ -2,6 +2,7 @@
 //! errors in one line. Floor 2.
 
 mod ending;
+mod examination;
 pub mod hba;
 pub mod recovery_facts;
 mod slots;

@@ -8,6 +8,7 @@ pub mod bare;
 pub mod binaries;
 pub mod data_dir;
 pub mod hba_file;
+pub mod host;
 pub mod instance;
 pub mod layout;
 pub mod look;

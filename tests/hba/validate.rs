@@ -20,7 +20,8 @@ fn what_is_missing_is_shown_and_gone_once_its_lines_are_added() {
             &[
                 "n2 127.0.0.2 ✗ no line ✗ no line",
                 "n3 ::1 ✗ no line ✗ no line",
-                "Add at the end, and reload (or: pgtwin fix-pghba):",
+                "Add at the end of",
+                "pg_hba.conf, and reload (or: pgtwin fix-pghba):",
                 "host replication,postgres repl 127.0.0.2/32 scram-sha-256",
             ],
         );

@@ -11,6 +11,7 @@
 mod answers;
 mod data;
 mod delays;
+mod doctor;
 mod peers;
 mod place;
 mod reach;

@@ -27,6 +27,9 @@ Commands:
   resume          End a pause
   validate-pghba  Check that pg_hba.conf lets every member in
   fix-pghba       Add the lines to pg_hba.conf that members need
+  doctor          Look for what would make for a bad night, and say what to type
+  setup           Print a complete configuration: PostgreSQL's, pg_hba.conf, and
+                  the cluster's
   forget          Stop counting on a node that is gone for good
   force-promote   Make a node the primary although commits may be lost
   help            Print this message or the help of the given subcommand(s)

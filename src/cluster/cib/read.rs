@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Cib, CibError, CibNode, CloneOf, Location, NodeStateEntry, OWN_PREFIX, Operation, Primitive,
-    Run, Setting, Settings, score, truth,
+    Cib, CibError, CibNode, CloneOf, NodeStateEntry, OWN_PREFIX, Operation, Primitive, Run,
+    Setting, Settings, constraints, score, truth,
 };
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::NodeKind;
 use crate::cluster::xml::{self, Element};
 
 /// Reads what `cibadmin --query` printed.
-pub(super) fn cib(text: &str) -> Result<Cib, CibError> {
+/// `live`: it is that of a cluster.
+pub(super) fn cib(text: &str, live: bool) -> Result<Cib, CibError> {
     let root = xml::parse(text).map_err(CibError::Xml)?;
     if root.name != "cib" {
         return Err(CibError::NotACib(root.name));
@@ -23,17 +24,21 @@ pub(super) fn cib(text: &str) -> Result<Cib, CibError> {
     let mut primitives = Vec::new();
     let around = Around { clone: None, group: None, bundle: None };
     collect(part(configuration, "resources")?, &around, &ids, &mut primitives)?;
-    let status = part(&root, "status")?;
+    let nothing = Element::default();
+    let status = match root.child("status") {
+        None if !live => &nothing,
+        _ => part(&root, "status")?,
+    };
+    let version = |name: &str| match root.attr(name) {
+        None if !live => Ok(0),
+        _ => number(&root, name),
+    };
     let nodes: Vec<CibNode> = part(configuration, "nodes")?
         .children_named("node")
         .map(|node| cib_node(node, &ids))
         .collect::<Result<_, _>>()?;
     Ok(Cib {
-        version: (
-            number(&root, "admin_epoch")?,
-            number(&root, "epoch")?,
-            number(&root, "num_updates")?,
-        ),
+        version: (version("admin_epoch")?, version("epoch")?, version("num_updates")?),
         have_quorum: root.attr("have-quorum").and_then(truth),
         dc_uuid: root.attr("dc-uuid").filter(|id| !id.is_empty()).map(str::to_owned),
         options: combine(sets(), &ids),
@@ -41,18 +46,33 @@ pub(super) fn cib(text: &str) -> Result<Cib, CibError> {
         node_states: node_states(status, &nodes)?,
         nodes,
         primitives,
-        locations: part(configuration, "constraints")?
-            .children_named("rsc_location")
-            .map(location)
-            .collect::<Result<_, _>>()?,
+        locations: all(configuration, "rsc_location", constraints::location)?,
+        colocations: all(configuration, "rsc_colocation", constraints::colocation)?,
+        orders: all(configuration, "rsc_order", constraints::order)?,
+        resource_defaults: defaults(configuration, "rsc_defaults", &ids),
+        operation_defaults: defaults(configuration, "op_defaults", &ids),
     })
+}
+
+/// The constraints of one kind.
+fn all<T>(
+    configuration: &Element,
+    kind: &str,
+    read: impl Fn(&Element) -> Result<T, CibError>,
+) -> Result<Vec<T>, CibError> {
+    part(configuration, "constraints")?.children_named(kind).map(read).collect()
+}
+
+fn defaults<'a>(configuration: &'a Element, name: &'a str, ids: &Ids<'a>) -> Settings {
+    let lists = configuration.children_named(name);
+    combine(lists.flat_map(|list| list.children_named("meta_attributes")), ids)
 }
 
 fn part<'a>(element: &'a Element, name: &str) -> Result<&'a Element, CibError> {
     element.child(name).ok_or_else(|| CibError::Missing(format!("<{name}>")))
 }
 
-fn required<'a>(element: &'a Element, name: &str) -> Result<&'a str, CibError> {
+pub(super) fn required<'a>(element: &'a Element, name: &str) -> Result<&'a str, CibError> {
     element.attr(name).ok_or_else(|| CibError::Missing(format!("{name} of <{}>", element.name)))
 }
 
@@ -69,7 +89,7 @@ fn node_name(element: &Element, name: &str) -> Result<NodeName, CibError> {
     })
 }
 
-fn owned(element: &Element, name: &str) -> Option<String> {
+pub(super) fn owned(element: &Element, name: &str) -> Option<String> {
     element.attr(name).map(str::to_owned)
 }
 
@@ -230,6 +250,8 @@ fn primitive<'a>(
                 interval: owned(op, "interval"),
                 timeout: owned(op, "timeout"),
                 role: owned(op, "role"),
+                on_fail: owned(op, "on-fail"),
+                disabled: op.attr("enabled").and_then(truth) == Some(false),
             })
             .collect::<Vec<_>>()
     };
@@ -248,18 +270,6 @@ fn primitive<'a>(
         clone: around.clone.clone(),
         group: around.group.clone(),
         bundle: around.bundle.clone(),
-    })
-}
-
-fn location(element: &Element) -> Result<Location, CibError> {
-    Ok(Location {
-        id: required(element, "id")?.to_owned(),
-        resource: owned(element, "rsc"),
-        node: owned(element, "node"),
-        score: owned(element, "score"),
-        role: owned(element, "role"),
-        complex: element.attr("rsc-pattern").is_some()
-            || element.children.iter().any(|c| c.name == "rule" || c.name == "resource_set"),
     })
 }
 

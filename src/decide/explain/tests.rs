@@ -351,6 +351,7 @@ fn a_location_rule_decides_among_those_who_may() {
         node: Some("n3".into()),
         score: Some("100".into()),
         role: Some("Promoted".into()),
+        rules: Vec::new(),
         complex: false,
     });
     let explanation = explain(&facts, &nodes("n1"));

@@ -149,7 +149,7 @@ pub(super) fn problems(facts: &Facts, members: &[Entry]) -> Vec<String> {
             "the role {} does not exist: CREATE ROLE {user} LOGIN REPLICATION, then \\password {user}",
             facts.user
         )),
-        Role::There { login, replication, secret, expired } => {
+        Role::There { login, replication, expired, .. } => {
             if !login {
                 problems.push(format!("{} may not log in: ALTER ROLE {user} LOGIN", facts.user));
             }
@@ -165,24 +165,32 @@ pub(super) fn problems(facts: &Facts, members: &[Entry]) -> Vec<String> {
                     facts.user
                 ));
             }
-            match secret {
-                Secret::Scram => {}
-                Secret::Md5 => {
-                    if by_method(members, &["scram-sha-256"]).next().is_some() {
-                        problems.push(format!(
-                            "the password of {} is stored as md5: set it anew (\\password {user}) \
-                             with password_encryption = 'scram-sha-256'",
-                            facts.user
-                        ));
-                    }
-                }
-                Secret::None => {
-                    let methods = ["scram-sha-256", "md5", "password"];
-                    if by_method(members, &methods).next().is_some() {
-                        problems.push(format!("{} has no password: \\password {user}", facts.user));
-                    }
-                }
-            }
+        }
+    }
+    problems.extend(login_problems(facts, members));
+    problems
+}
+
+/// What keeps the role out besides the lines and its own attributes: its password, and TLS.
+#[must_use]
+pub fn of_logins(facts: &Facts) -> Vec<String> {
+    login_problems(facts, &entries(facts, &facts.rules))
+}
+
+fn login_problems(facts: &Facts, members: &[Entry]) -> Vec<String> {
+    let user = identifier(&facts.user);
+    let mut problems = Vec::new();
+    if let Role::There { secret, .. } = facts.role {
+        let asked = |methods: &[&str]| by_method(members, methods).next().is_some();
+        if secret == Secret::Md5 && asked(&["scram-sha-256"]) {
+            problems.push(format!(
+                "the password of {} is stored as md5: set it anew (\\password {user}) with \
+                 password_encryption = 'scram-sha-256'",
+                facts.user
+            ));
+        }
+        if secret == Secret::None && asked(&["scram-sha-256", "md5", "password"]) {
+            problems.push(format!("{} has no password: \\password {user}", facts.user));
         }
     }
     let asks_for_tls = ["require", "verify-ca", "verify-full"].contains(&facts.sslmode.as_str());

@@ -89,13 +89,9 @@ impl fmt::Display for Check {
         list(f, "Wrong as well:", self.problems.iter().cloned())?;
         list(f, "Mind:", self.notes.iter().cloned())?;
         if !self.add.is_empty() {
-            let place = match &self.before {
-                Some(spot) => format!("before line {} of {}", spot.line, spot.file),
-                None => "at the end".to_owned(),
-            };
             // A command that works on the primary alone is no way for a standby.
             let or = if self.primary { " (or: pgtwin fix-pghba)" } else { "" };
-            writeln!(f, "{}", wrapped(&format!("Add {place}, and reload{or}:"), 2))?;
+            writeln!(f, "{}", wrapped(&format!("Add {}, and reload{or}:", self.place()), 2))?;
             for line in &self.add {
                 writeln!(f, "  {line}")?;
             }

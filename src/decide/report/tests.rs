@@ -81,6 +81,8 @@ fn database() -> Primitive {
         interval: Some(interval.into()),
         timeout: None,
         role: Some(role.into()),
+        on_fail: None,
+        disabled: false,
     };
     Primitive {
         operations: vec![monitor("3s", "Promoted"), monitor("8s", "Unpromoted")],
@@ -189,6 +191,10 @@ pub(crate) fn healthy() -> Facts {
             nodes: Vec::new(),
             primitives: vec![primitive("fencing", "stonith", "fence_lab"), database(), address()],
             locations: Vec::new(),
+            colocations: Vec::new(),
+            orders: Vec::new(),
+            resource_defaults: Settings::new(),
+            operation_defaults: Settings::new(),
             node_states: vec![
                 transient("n1", "primary", Some(20_000)),
                 transient("n2", "streaming", Some(10_000)),

@@ -37,6 +37,7 @@ fn location(id: &str, score: &str) -> Location {
         node: Some("n3".into()),
         score: Some(score.into()),
         role: Some("Promoted".into()),
+        rules: Vec::new(),
         complex: false,
     }
 }

@@ -165,6 +165,7 @@ fn why_a_member_is_not_promoted_is_said_in_the_words_of_the_rule() {
                     node: Some("n2".into()),
                     score: Some("-INFINITY".into()),
                     role: None,
+                    rules: Vec::new(),
                     complex: false,
                 });
             },

@@ -274,6 +274,7 @@ fn what_a_move_by_hand_has_left_is_told_with_how_to_remove_it() {
         node: Some("n2".into()),
         score: Some("INFINITY".into()),
         role: Some("Promoted".into()),
+        rules: Vec::new(),
         complex: false,
     };
     let mut facts = healthy();

@@ -1,0 +1,196 @@
+//! `pgtwin setup`. Floor 4.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{End, say};
+use crate::agent::examine::shell;
+use crate::cluster::node::NodeName;
+use crate::decide::setup::{Answers, Form, Network, Part, Section, plan};
+use crate::decide::wanted::Shell;
+use crate::ocf::params::TABLE;
+
+/// Parameters that follow from other options.
+const IMPLIED: [(&str, &str); 3] =
+    [("node_list", "--node"), ("node_addresses", "--node"), ("vip", "--vip")];
+/// What a device of the default agent needs; `%n` stands for the node.
+const IPMI: [(&str, &str); 4] = [
+    ("ip", "BMC-OF-%n"),
+    ("username", "USER"),
+    ("password_script", "/etc/pacemaker/PASSWORD-SCRIPT"),
+    ("lanplus", "1"),
+];
+
+/// Print a complete configuration: PostgreSQL's, pg_hba.conf, and the cluster's
+///
+/// Prints what has to be typed and written for a safe cluster, in order, and
+/// does none of it. Words in capitals are yours to fill in. What it prints is
+/// what pgtwin doctor wants:
+///
+///   pgtwin setup ... --shell xml --only cluster | pgtwin doctor --cib -
+///
+/// Exits with 0, or with 2 when the answers do not go together.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Options {
+    /// A member, and the address by which the others reach it; two to five
+    #[arg(long = "node", value_name = "NAME=ADDRESS", required = true, value_parser = node)]
+    nodes: Vec<(NodeName, String)>,
+    /// The address that moves with the primary, and its network's length
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    vip: Option<Network>,
+    /// An address for readers, on a standby that streams
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    standby_vip: Option<Network>,
+    /// PostgreSQL as Debian and Ubuntu have it: 17, or 17/main
+    #[arg(long, value_name = "VERSION[/CLUSTER]", value_parser = debian)]
+    debian: Option<String>,
+    /// A parameter of the resource; docs/parameters.md lists them
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// What the resource is to be called
+    #[arg(long, value_name = "RSC", default_value = "db")]
+    resource: String,
+    /// The agent of the fence devices; stonith_admin --list-installed shows all
+    #[arg(long, value_name = "AGENT", default_value = "fence_ipmilan", value_parser = agent)]
+    fence: String,
+    /// A parameter of the fence devices; %n in it stands for the node
+    #[arg(long = "fence-param", value_name = "NAME=VALUE", value_parser = pair)]
+    fence_params: Vec<(String, String)>,
+    /// For crmsh or pcs, whichever is installed; or xml, to be judged
+    #[arg(long, value_name = "SHELL", value_parser = form)]
+    shell: Option<Form>,
+    /// One part: conf, hba, passfile, role, service or cluster
+    #[arg(long, value_name = "PART", value_parser = part)]
+    only: Option<Part>,
+    /// Print JSON for programs; docs/setup.md has its shape
+    #[arg(long)]
+    json: bool,
+}
+
+/// The shape that docs/setup.md has.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    command: &'static str,
+    resource: &'a str,
+    parts: Vec<Section>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("NAME=VALUE is wanted".to_owned()),
+    }
+}
+
+fn node(text: &str) -> Result<(NodeName, String), String> {
+    let (name, address) =
+        pair(text).map_err(|_| "NAME=ADDRESS is wanted, as in n1=10.0.0.11".to_owned())?;
+    Ok((name.parse().map_err(|error| format!("{error}"))?, address))
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = pair(text)?;
+    if let Some((_, option)) = IMPLIED.iter().find(|(implied, _)| *implied == name) {
+        return Err(format!("{name} follows from {option}"));
+    }
+    if TABLE.iter().any(|spec| spec.name == name) {
+        return Ok((name, value));
+    }
+    Err("there is no such parameter; docs/parameters.md and pgtwin meta-data list them".to_owned())
+}
+
+fn debian(text: &str) -> Result<String, String> {
+    let (version, cluster) = text.split_once('/').unwrap_or((text, "main"));
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+    let fits = version.parse::<u32>().is_ok_and(|version| version > 9);
+    if fits && !cluster.is_empty() && !cluster.starts_with('.') && cluster.chars().all(word) {
+        Ok(format!("{version}/{cluster}"))
+    } else {
+        Err("17 or 17/main is wanted".to_owned())
+    }
+}
+
+fn agent(text: &str) -> Result<String, String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let name = text.strip_prefix("stonith:").unwrap_or(text);
+    if !name.is_empty() && name.chars().all(word) {
+        Ok(name.to_owned())
+    } else {
+        Err("the name of an agent is wanted, as in fence_ipmilan".to_owned())
+    }
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    match text {
+        "crmsh" | "crm" => Ok(Form::Crmsh),
+        "pcs" => Ok(Form::Pcs),
+        "xml" => Ok(Form::Xml),
+        _ => Err("crmsh, pcs or xml is wanted".to_owned()),
+    }
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    let found = Part::ALL.into_iter().find(|part| part.name() == text);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
+        format!("one of {} is wanted", names.join(", "))
+    })
+}
+
+pub(super) fn run(options: &Options) -> End {
+    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
+    if let Some(cluster) = &options.debian {
+        for (name, value) in [
+            ("pgdata", format!("/var/lib/postgresql/{cluster}")),
+            ("config_file", format!("/etc/postgresql/{cluster}/postgresql.conf")),
+            ("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned()),
+        ] {
+            parameters.insert(name.to_owned(), value);
+        }
+    }
+    parameters.extend(options.params.iter().cloned());
+    let mut fence_parameters = options.fence_params.clone();
+    if fence_parameters.is_empty() && options.fence == "fence_ipmilan" {
+        fence_parameters = IPMI.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    }
+    let answers = Answers {
+        resource: options.resource.clone(),
+        nodes: options.nodes.clone(),
+        parameters,
+        vip: options.vip,
+        standby_vip: options.standby_vip,
+        fence_agent: options.fence.clone(),
+        fence_parameters,
+    };
+    let plan = match plan(&answers) {
+        Ok(plan) => plan,
+        Err(error) => {
+            say::problem(format_args!("pgtwin: {error}"));
+            return End::Usage;
+        }
+    };
+    let form = options.shell.unwrap_or_else(|| match shell() {
+        Shell::Pcs => Form::Pcs,
+        Shell::Crmsh => Form::Crmsh,
+    });
+    let text = if options.json {
+        let resource = &answers.resource;
+        let parts = plan.parts(form, options.only);
+        let json = Json { version: 1, command: "setup", resource, parts };
+        // Texts and a number: there is nothing in it that could not be written.
+        serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+    } else {
+        plan.text(form, options.only)
+    };
+    // Half of it would be run for the whole.
+    match say::whole(text) {
+        Ok(()) => End::Ok,
+        Err(_) => End::Attention,
+    }
+}

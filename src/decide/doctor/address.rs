@@ -1,0 +1,233 @@
+//! The address that clients use, and whether it is where the primary is. Floor 1.
+
+use std::net::IpAddr;
+
+use super::{Facts, Said, Shell, or_ok};
+use crate::cluster::cib::{Colocation, Order, Primitive, Setting, score, truth};
+use crate::decide::wanted;
+
+const INFINITY: i32 = 1_000_000;
+
+fn is_promoted(role: Option<&str>) -> bool {
+    role.is_some_and(|role| {
+        role.eq_ignore_ascii_case("Promoted") || role.eq_ignore_ascii_case("Master")
+    })
+}
+
+/// The resources that are placed with the primary, in whatever strength.
+pub(super) fn placed_with_primary(facts: &Facts) -> Vec<&str> {
+    let ours = |one: &&Colocation| {
+        one.with.as_deref() == Some(facts.target()) && is_promoted(one.with_role.as_deref())
+    };
+    facts.cib.colocations.iter().filter(ours).filter_map(|one| one.resource.as_deref()).collect()
+}
+
+fn bare(text: &str) -> Option<IpAddr> {
+    text.split_once('/').map_or(text, |(address, _)| address).parse().ok()
+}
+
+/// The resources that carry the address.
+fn carriers(facts: &Facts, address: IpAddr) -> Vec<&Primitive> {
+    let carries = |primitive: &&Primitive| {
+        primitive.id != facts.resource
+            && primitive.parameters.values().any(|setting| match setting {
+                Setting::Set(value) => bare(value) == Some(address),
+                Setting::Conditional => false,
+            })
+    };
+    facts.cib.primitives.iter().filter(carries).collect()
+}
+
+/// By which names constraints may mean a primitive: it, its group, its clone.
+fn names(primitive: &Primitive) -> Vec<&str> {
+    let clone = primitive.clone.as_ref().map(|clone| clone.id.as_str());
+    [Some(primitive.id.as_str()), primitive.group.as_deref(), clone].into_iter().flatten().collect()
+}
+
+pub(super) fn carried(facts: &Facts) -> Vec<Said> {
+    let Some(vip) = facts.params.vip else {
+        let named = placed_with_primary(facts);
+        if named.is_empty() {
+            return vec![Said::ok(
+                "no address is configured: clients find the primary by themselves",
+            )];
+        }
+        return vec![Said::ok(format!("{} is placed with the primary", named.join(", ")))];
+    };
+    let carriers = carriers(facts, vip);
+    let configure = match facts.shell {
+        Shell::Pcs => format!("pcs resource create vip ocf:heartbeat:IPaddr2 ip={vip}"),
+        Shell::Crmsh => {
+            format!("crm configure primitive vip ocf:heartbeat:IPaddr2 params ip={vip}")
+        }
+    };
+    if carriers.is_empty() {
+        return vec![
+            Said::fail(format!("no resource carries the address {vip} (vip)"))
+                .fix("Make one, and place it with the primary:")
+                .run(configure),
+        ];
+    }
+    let off = carriers.iter().filter(|primitive| primitive.switched_off());
+    let said = off
+        .map(|primitive| {
+            Said::fail(format!("{} carries the address {vip} and is switched off", primitive.id))
+                .fix("Switch it on:")
+                .run(format!(
+                    "crm_resource --resource {} --meta --delete-parameter target-role",
+                    primitive.id
+                ))
+        })
+        .collect();
+    let ids: Vec<&str> = carriers.iter().map(|primitive| primitive.id.as_str()).collect();
+    or_ok(said, format!("{} carries {vip}", ids.join(", ")))
+}
+
+/// Says something of each carrier of the address.
+fn of_carriers(facts: &Facts, well: &str, judge: impl Fn(&Primitive) -> Option<Said>) -> Vec<Said> {
+    let Some(vip) = facts.params.vip else {
+        return vec![Said::ok("no address is configured (vip)")];
+    };
+    let carriers = carriers(facts, vip);
+    if carriers.is_empty() {
+        return vec![Said::unknown(format!("no resource carries {vip}")).fix("Make one first.")];
+    }
+    or_ok(carriers.into_iter().filter_map(judge).collect(), well)
+}
+
+pub(super) fn colocated(facts: &Facts) -> Vec<Said> {
+    of_carriers(facts, "the address is where the primary is", |carrier| {
+        let (names, target) = (names(carrier), facts.target());
+        let configure = match facts.shell {
+            Shell::Pcs => format!(
+                "pcs constraint colocation add Started {} with Promoted {target}",
+                carrier.id
+            ),
+            Shell::Crmsh => format!(
+                "crm configure colocation {0}-with-primary inf: {0}:Started {target}:Promoted",
+                carrier.id
+            ),
+        };
+        let of_it: Vec<&Colocation> = facts
+            .cib
+            .colocations
+            .iter()
+            .filter(|one| {
+                let is_it = one.resource.as_deref().is_some_and(|id| names.contains(&id));
+                is_it && one.with.as_deref() == Some(target) && !one.complex
+            })
+            .collect();
+        let strength = |one: &Colocation| one.score.as_deref().map_or(Some(INFINITY), score);
+        let with_primary = |one: &&&Colocation| is_promoted(one.with_role.as_deref());
+        if of_it.iter().filter(with_primary).any(|one| strength(one) == Some(INFINITY)) {
+            return None;
+        }
+        if let Some(weak) = of_it.iter().find(with_primary) {
+            let score = weak.score.as_deref().unwrap_or_default();
+            return Some(
+                Said::fail(format!(
+                    "{} has the score {score}: {} may be where the primary is not",
+                    weak.id, carrier.id
+                ))
+                .fix("Delete it, and place the address with the primary in any case:")
+                .run(wanted::delete_constraint("rsc_colocation", &weak.id))
+                .run(configure),
+            );
+        }
+        if let Some(other) = of_it.first() {
+            return Some(
+                Said::fail(format!(
+                    "{} places {} with any instance, not with the promoted one: clients may reach a \
+                     standby",
+                    other.id, carrier.id
+                ))
+                .fix("Delete it, and name the role:")
+                .run(wanted::delete_constraint("rsc_colocation", &other.id))
+                .run(configure),
+            );
+        }
+        if facts.cib.colocations.iter().any(|one| one.complex) {
+            return Some(
+                Said::unknown(format!(
+                    "a colocation with sets or rules may place {} with the primary; it is not judged",
+                    carrier.id
+                ))
+                .fix("A plain constraint says it for certain:")
+                .run(configure),
+            );
+        }
+        Some(
+            Said::fail(format!(
+                "no colocation places {} with the primary: clients may reach a standby",
+                carrier.id
+            ))
+            .fix("Add it:")
+            .run(configure),
+        )
+    })
+}
+
+pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
+    of_carriers(facts, "the address comes after the promotion", |carrier| {
+        let (names, target) = (names(carrier), facts.target());
+        let configure = match facts.shell {
+            Shell::Pcs => {
+                format!("pcs constraint order promote {target} then start {}", carrier.id)
+            }
+            Shell::Crmsh => format!(
+                "crm configure order {0}-after-promote Mandatory: {target}:promote {0}:start",
+                carrier.id
+            ),
+        };
+        let of_it = |one: &&Order| {
+            one.first.as_deref() == Some(target)
+                && one.then.as_deref().is_some_and(|id| names.contains(&id))
+                && !one.complex
+        };
+        let of_it: Vec<&Order> = facts.cib.orders.iter().filter(of_it).collect();
+        let promote = |one: &&&Order| one.first_action.as_deref() == Some("promote");
+        let mandatory = |one: &&&Order| one.kind.as_deref().is_none_or(|kind| kind == "Mandatory");
+        let both_ways =
+            |one: &&Order| one.symmetrical.as_deref().is_none_or(|text| truth(text) != Some(false));
+        if let Some(order) = of_it.iter().filter(promote).find(mandatory) {
+            return (!both_ways(order)).then(|| {
+                Said::warn(format!(
+                    "{} has symmetrical=false: at a demotion the address stays until after it",
+                    order.id
+                ))
+                .fix("Delete it, and order them without that:")
+                .run(wanted::delete_constraint("rsc_order", &order.id))
+                .run(configure)
+            });
+        }
+        if let Some(other) = of_it.first() {
+            return Some(
+                Said::warn(format!(
+                    "{} does not hold {} back until the promotion: clients reach a standby meanwhile",
+                    other.id, carrier.id
+                ))
+                .fix("Delete it, and name the action:")
+                .run(wanted::delete_constraint("rsc_order", &other.id))
+                .run(configure),
+            );
+        }
+        if facts.cib.orders.iter().any(|one| one.complex) {
+            return Some(
+                Said::unknown(format!(
+                    "an order with sets may put {} after the promotion; it is not judged",
+                    carrier.id
+                ))
+                .fix("A plain constraint says it for certain:")
+                .run(configure),
+            );
+        }
+        Some(
+            Said::warn(format!(
+                "no order puts {} after the promotion: clients reach a standby meanwhile",
+                carrier.id
+            ))
+            .fix("Add it:")
+            .run(configure),
+        )
+    })
+}
