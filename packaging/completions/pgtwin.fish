@@ -27,11 +27,79 @@ end
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -s V -l version -d 'Print version'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "switchover" -d 'Move the primary to another node'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "resume" -d 'End a pause'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "forget" -d 'Stop counting on a node that is gone for good'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -l watch -d 'Look again every so many seconds (2), until Ctrl-C' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -l json -d 'Print JSON; its shape is in docs/json.md'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l if -d 'Suppose that this node is lost, as in --if n2-dies; several: all at the same moment' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l json -d 'Print JSON; its shape is in docs/json.md'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l to -d 'The node; without it, the best that may take over' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l timeout -d 'How many seconds the checkpoint may take, and again the move; 60 where nothing is said' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l dry-run -d 'Check only, and say what would be done'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l json -d 'Print JSON; its shape is in docs/json.md'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l json -d 'Print JSON, of the shape in docs/pghba.md'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -l dry-run -d 'Show what would change, and change nothing'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -l json -d 'Print JSON, of the shape in docs/pghba.md; needs --yes or --dry-run'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand fix-pghba" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l skip -d 'Leave this check out; may be given several times' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l cib -d 'Judge the configuration in a file, before it is in force; - is standard input' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l shell -d 'Write remedies for this shell: crmsh or pcs, whichever is installed' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l all -d 'Print what is well, too'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l why -d 'Say of each finding why it matters'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l json -d 'Print JSON for programs; docs/doctor.md has its shape'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l node -d 'A member, and the address by which the others reach it; two to five' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l vip -d 'The address that moves with the primary, and its network\'s length' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l standby-vip -d 'An address for readers, on a standby that streams' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l debian -d 'PostgreSQL as Debian and Ubuntu have it: 17, or 17/main' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l param -d 'A parameter of the resource; docs/parameters.md lists them' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l resource -d 'What the resource is to be called' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence -d 'The agent of the fence devices; stonith_admin --list-installed shows all' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence-param -d 'A parameter of the fence devices; %n in it stands for the node' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l shell -d 'For crmsh or pcs, whichever is installed; or xml, to be judged' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l only -d 'One part: conf, hba, passfile, role, service or cluster' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l json -d 'Print JSON for programs; docs/setup.md has its shape'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -s h -l help -d 'Print help'
@@ -39,7 +107,16 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l resource
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l accept-data-loss -d 'Commits that clients were told to be safe may be lost'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -s h -l help -d 'Print help'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "resume" -d 'End a pause'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
