@@ -19,8 +19,8 @@ Usage: pgtwin <COMMAND>
 
 Commands:
   status          Show the nodes, who may take over, and what needs attention
-  explain         Say who would be promoted, why not the others, and what becomes
-                  of writes
+  explain         Say who would be promoted, why not the others, and what
+                  becomes of writes
   switchover      Move the primary to another node
   history         Tell what happened: promotions, fencing, failures, recoveries
   pause           Have Pacemaker leave the database alone, with fencing armed
