@@ -77,6 +77,7 @@ impl Asked<'_, '_> {
             role: found.role,
             rules: found.rules,
             around: found.around,
+            agent: found.agent,
             sslmode: login.get("sslmode").unwrap_or("prefer").to_owned(),
             user,
             members,

@@ -12,6 +12,7 @@ use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::pghba::OwnAgent;
 use crate::decide::reach::{Facts, Member, USUAL_CAUSES, kept_out, obstacles};
 use crate::decide::slots::{lost_at_failover, not_synchronized};
 use crate::decide::start::Upstream;
@@ -59,9 +60,13 @@ impl Agent<'_> {
         let user = self.pg.replication_user();
         let others: Vec<Member> = others.iter().map(|node| self.member(node, &limit)).collect();
         let from = pghba::addresses(&others);
-        let (rules, around) = match self.pg.hba_facts(&user, &from, &limit) {
-            Known::Known(hba) => (Known::Known(hba.rules), hba.around),
-            Known::Unknown(why) => (Known::unknown(why.clone()), Surroundings::unknown(&why)),
+        let (rules, around, agent) = match self.pg.hba_facts(&user, &from, &limit) {
+            Known::Known(hba) => (Known::Known(hba.rules), hba.around, hba.agent),
+            Known::Unknown(why) => {
+                let around = Surroundings::unknown(&why);
+                let agent = OwnAgent { user: self.params.pguser.clone(), around: around.clone() };
+                (Known::Unknown(why), around, agent)
+            }
         };
         let facts = Facts {
             me: self.member(&self.me, &limit),
@@ -70,6 +75,7 @@ impl Agent<'_> {
             listen: self.pg.setting("listen_addresses"),
             rules,
             around,
+            agent,
             others,
             streaming,
             missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),

@@ -15,10 +15,10 @@ use serde::Serialize;
 use crate::cluster::node::NodeName;
 use crate::decide::reach::Member;
 use crate::postgres::hba::{
-    Attempt, Channel, Origin, Rule, Surroundings, Target, first_that_may_fit, line_of,
+    Attempt, Channel, Origin, Rule, Surroundings, Target, first_that_may_fit, line_of, local_line,
 };
 
-use judge::{by_method, entries, problems};
+use judge::{by_method, entries, own, problems};
 
 pub use judge::of_logins;
 pub use tried::{Report, Tried, Tries, tries};
@@ -65,6 +65,16 @@ pub enum Secret {
     None,
 }
 
+/// Who asks a server on its own node: the agent, by the socket, as the role of pguser's name. Its session
+/// is in the database postgres, and a replication connection tells it the node's position.
+#[derive(Clone, Debug)]
+pub struct OwnAgent {
+    /// The role.
+    pub user: String,
+    /// What decides over its logins besides the lines.
+    pub around: Surroundings,
+}
+
 /// All that the check looks at.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -82,6 +92,8 @@ pub struct Facts {
     pub rules: Vec<Rule>,
     /// What decides besides them.
     pub around: Surroundings,
+    /// Who has to come in on the node itself.
+    pub agent: OwnAgent,
     /// `sslmode` of the members' logins, as far as it is known here.
     pub sslmode: String,
     /// All members, this node included.
@@ -133,6 +145,17 @@ pub struct Entry {
     pub pg_rewind: Verdict,
 }
 
+/// The agent's own two logins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Own {
+    /// As whom.
+    pub user: String,
+    /// For the position of this node.
+    pub replication: Verdict,
+    /// For all other questions.
+    pub postgres: Verdict,
+}
+
 /// A line that PostgreSQL cannot read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BadLine {
@@ -156,6 +179,8 @@ pub struct Check {
     pub user: String,
     /// Each member's addresses.
     pub members: Vec<Entry>,
+    /// The agent on this node.
+    pub agent: Own,
     /// Lines that PostgreSQL cannot read: as long as there is one, it loads nothing of the file.
     pub errors: Vec<BadLine>,
     /// What else keeps members out.
@@ -184,12 +209,17 @@ impl Check {
             entry.this_node
                 || [&entry.replication, &entry.pg_rewind].iter().all(|v| v.access == Access::Yes)
         };
-        self.errors.is_empty() && self.problems.is_empty() && self.members.iter().all(well)
+        self.errors.is_empty()
+            && self.problems.is_empty()
+            && self.members.iter().all(well)
+            && self.agent.logins().iter().all(|(_, verdict)| verdict.access == Access::Yes)
     }
 
-    /// Which logins of other members end so, one line each.
+    /// Which logins of the agent and of other members end so, one line each.
     pub fn not_in(&self, ends_so: impl Fn(Access) -> bool) -> Vec<String> {
-        let mut words = Vec::new();
+        let own = self.agent.logins().into_iter().filter(|(_, verdict)| ends_so(verdict.access));
+        let mut words: Vec<String> =
+            own.map(|(login, verdict)| self.agent.told(login, verdict)).collect();
         for entry in self.members.iter().filter(|entry| !entry.this_node) {
             let from = entry.address.map(|address| format!(" ({address})")).unwrap_or_default();
             for (login, verdict) in
@@ -225,6 +255,19 @@ impl Check {
     }
 }
 
+impl Own {
+    fn logins(&self) -> [(&'static str, &Verdict); 2] {
+        [("replication", &self.replication), ("postgres", &self.postgres)]
+    }
+
+    fn told(&self, login: &str, verdict: &Verdict) -> String {
+        format!("the agent itself (local, {}) for {login}: {}", self.user, verdict.why)
+    }
+}
+
+/// The node behind a line for the agent.
+const AGENT: &str = "the agent";
+
 /// The two logins, with the database as pg_hba.conf names it.
 const LOGINS: [(Target<'static>, &str); 2] =
     [(Target::Replication, "replication"), (Target::POSTGRES, "postgres")];
@@ -232,13 +275,14 @@ const LOGINS: [(Target<'static>, &str); 2] =
 /// Judges the file.
 #[must_use]
 pub fn check(facts: &Facts) -> Check {
-    let members = entries(facts, &facts.rules);
-    let needs = needs(&members);
+    let (members, agent) = (entries(facts, &facts.rules), own(facts, &facts.rules));
+    let needs = needs(&members, &agent);
     let before = place(facts, &facts.rules, &needs)
         .and_then(|at| facts.rules.get(at))
         .map(|rule| Spot { file: facts.file_of(rule).to_owned(), line: rule.line });
     let mut notes = Vec::new();
-    if !needs.is_empty() && needs.iter().all(|need| need.node == facts.me.as_str()) {
+    let mut afar = needs.iter().filter(|need| need.address.is_some()).peekable();
+    if afar.peek().is_some() && afar.all(|need| need.node == facts.me.as_str()) {
         notes.push(format!(
             "a copy of {0} carries this file to another node, where {0} has to come in",
             facts.me
@@ -275,14 +319,16 @@ pub fn check(facts: &Facts) -> Check {
         add: needs.iter().map(|need| facts.line(need)).collect(),
         before,
         members,
+        agent,
     }
 }
 
-/// What an address lacks.
+/// What an address lacks, or the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Need {
     node: String,
-    address: IpAddr,
+    /// None: the socket.
+    address: Option<IpAddr>,
     replication: bool,
     postgres: bool,
 }
@@ -294,12 +340,17 @@ impl Need {
     }
 }
 
-/// One for an address, whoever shares it.
-fn needs(entries: &[Entry]) -> Vec<Need> {
+/// One for the agent, and one for an address, whoever shares it.
+fn needs(entries: &[Entry], agent: &Own) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
+    let (replication, postgres) = (agent.replication.lacks_line, agent.postgres.lacks_line);
+    if replication || postgres {
+        needs.push(Need { node: AGENT.to_owned(), address: None, replication, postgres });
+    }
     for entry in entries {
         let (replication, postgres) = (entry.replication.lacks_line, entry.pg_rewind.lacks_line);
         let Some(address) = entry.address.filter(|_| replication || postgres) else { continue };
+        let address = Some(address);
         if needs.iter().all(|need| need.address != address) {
             needs.push(Need { node: entry.node.clone(), address, replication, postgres });
         }
@@ -310,13 +361,20 @@ fn needs(entries: &[Entry]) -> Vec<Need> {
 /// Before which of the rules lines for all of these have to stand.
 fn place(facts: &Facts, rules: &[Rule], needs: &[Need]) -> Option<usize> {
     let first = |need: &Need| {
-        need.targets()
-            .flat_map(|(target, _)| facts.channels().iter().map(move |channel| (target, *channel)))
-            .filter_map(|(target, channel)| {
-                let attempt = facts.attempt(target, need.address, channel);
-                first_that_may_fit(rules, &attempt, &facts.around)
-            })
-            .min()
+        let of = |(target, _)| match need.address {
+            None => {
+                vec![first_that_may_fit(rules, &facts.own_attempt(target), &facts.agent.around)]
+            }
+            Some(address) => facts
+                .channels()
+                .iter()
+                .map(|channel| {
+                    let attempt = facts.attempt(target, address, *channel);
+                    first_that_may_fit(rules, &attempt, &facts.around)
+                })
+                .collect(),
+        };
+        need.targets().flat_map(of).flatten().min()
     };
     needs.iter().filter_map(first).min()
 }
@@ -338,6 +396,10 @@ impl Facts {
         Attempt { target, user: &self.user, origin: Origin::Tcp(address, channel) }
     }
 
+    fn own_attempt(&self, target: Target<'static>) -> Attempt<'_> {
+        Attempt { target, user: &self.agent.user, origin: Origin::Socket }
+    }
+
     fn file_of<'a>(&'a self, rule: &'a Rule) -> &'a str {
         rule.file.as_deref().unwrap_or(&self.about.hba_file)
     }
@@ -349,14 +411,16 @@ impl Facts {
     /// The line that this takes, with no more rights than that.
     fn line(&self, need: &Need) -> String {
         let databases: Vec<&str> = need.targets().map(|(_, database)| database).collect();
+        let Some(address) = need.address else {
+            return local_line(&databases.join(","), &self.agent.user);
+        };
         let tls = self.about.ssl && self.sslmode != "disable";
         let kind = if tls { "hostssl" } else { "host" };
         let method = match self.role {
             Role::There { secret: Secret::Md5, .. } => "md5",
             Role::There { .. } | Role::Missing => "scram-sha-256",
         };
-        let address = need.address.to_string();
-        line_of(kind, &databases.join(","), &self.user, &address, method)
+        line_of(kind, &databases.join(","), &self.user, &address.to_string(), method)
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::decide::pghba::OwnAgent;
 use crate::postgres::hba::{
     self, Admission, Attempt, Channel, Origin, Rule, Surroundings, Target, admits,
 };
@@ -43,6 +44,8 @@ pub struct Facts {
     pub rules: Known<Vec<Rule>>,
     /// What decides over a login besides the lines.
     pub around: Surroundings,
+    /// Who asks this server for its position.
+    pub agent: OwnAgent,
     /// The other members.
     pub others: Vec<Member>,
     /// Members that stream now: they have come in.
@@ -104,7 +107,7 @@ pub(crate) fn not_listening(me: &Member, port: u16, listen: &str) -> Option<Stri
     ))
 }
 
-/// Members that pg_hba.conf keeps out, one line each with the line to add: a failover would not heal.
+/// Whom pg_hba.conf keeps out, one line each with the line to add: a failover would not heal.
 #[must_use]
 pub fn kept_out(facts: &Facts) -> Vec<String> {
     let mut words = Vec::new();
@@ -116,6 +119,15 @@ pub fn kept_out(facts: &Facts) -> Vec<String> {
              had: correct it and reload"
         ));
         return words;
+    }
+    let OwnAgent { user, around } = &facts.agent;
+    let own = Attempt { target: Target::Replication, user, origin: Origin::Socket };
+    if matches!(admits(rules, &own, around), Admission::Rejected(_) | Admission::NoLine) {
+        words.push(format!(
+            "pg_hba.conf does not let the agent ask its own server for its position: put before the \
+             other lines, and reload: {}",
+            hba::local_line("replication", user)
+        ));
     }
     for Member { node, resolved, .. } in &facts.others {
         let Known::Known(addresses) = resolved else { continue };
@@ -169,8 +181,10 @@ mod tests {
     }
 
     fn rules(lines: &[&str]) -> Known<Vec<Rule>> {
+        let own = "local {replication,all} {all}   peer";
         let text: Vec<String> = lines
             .iter()
+            .chain([&own])
             .enumerate()
             .map(|(index, row)| format!("{}\t{}\t", index + 1, row.replace(' ', "\t")))
             .collect();
@@ -185,6 +199,7 @@ mod tests {
             listen: Known::Known("*".into()),
             rules: rules(&["host {all,replication} {repl} 10.0.0.0 255.255.255.0 md5"]),
             around: Surroundings::unknown("not asked"),
+            agent: OwnAgent { user: "postgres".into(), around: Surroundings::unknown("not asked") },
             others: vec![member("n2", "10.0.0.2"), member("n3", "10.0.0.3")],
             streaming: BTreeSet::new(),
             missing_slots: Vec::new(),
@@ -228,6 +243,19 @@ mod tests {
         }
         let rejected = said(&["host {replication} {all} 10.0.0.3 255.255.255.255 reject", N2]);
         assert!(rejected.contains("line 1 of pg_hba.conf keeps n3 (10.0.0.3) out"), "{rejected}");
+        let locals = "host\t{all,replication}\t{all}\tall\t\tmd5\t\n";
+        for (local, out) in [
+            ("{all}\t{all}\t\t\tpeer", true),
+            ("{replication}\t{all}\t\t\treject", true),
+            ("{replication}\t{postgres}\t\t\tpeer", false),
+            // Whether it is a member is not known here.
+            ("{replication}\t{+dba}\t\t\tpeer", false),
+        ] {
+            let text = format!("1\t{locals}2\tlocal\t{local}\t\n");
+            let rules = Known::Known(hba::parse_rows(&text).unwrap());
+            let said = obstacles(&Facts { rules, ..facts() }).join("\n");
+            assert_eq!(said.contains("local  replication  postgres  peer"), out, "{local}: {said}");
+        }
         let broken = "7\t\t\t\t\t\t\tinvalid IP address";
         let broken = Known::Known(hba::parse_rows(broken).unwrap());
         let said = obstacles(&Facts { rules: broken, ..facts() });

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use pgtwin::cluster::known::Known;
 use pgtwin::decide::pghba::fix::{Ruling, plan};
-use pgtwin::decide::pghba::{About, Check, Facts, Role, Secret, check};
+use pgtwin::decide::pghba::{About, Check, Facts, OwnAgent, Role, Secret, check};
 use pgtwin::decide::reach::Member;
 use pgtwin::postgres::hba::{Rule, Surroundings, parse_rows};
 
@@ -18,7 +18,8 @@ const NAME: &str = "zz1";
 const LINE: &str = "77777";
 
 fn rule(fields: &str) -> Vec<Rule> {
-    parse_rows(&format!("{LINE}\t{}\t", fields.replace(' ', "\t"))).unwrap()
+    let local = format!("{LINE}\tlocal\t{{all,replication}}\t{{all}}\t\t\tpeer\t");
+    parse_rows(&format!("{LINE}\t{}\t\n{local}", fields.replace(' ', "\t"))).unwrap()
 }
 
 fn facts() -> Facts {
@@ -39,6 +40,7 @@ fn facts() -> Facts {
             host_names: BTreeMap::new(),
             matches: BTreeMap::new(),
         },
+        agent: OwnAgent { user: NAME.into(), around: Surroundings::unknown("not asked") },
         sslmode: "prefer".into(),
         members: vec![member],
     }
@@ -50,7 +52,8 @@ const fn role(login: bool, replication: bool, secret: Secret, expired: bool) -> 
 
 /// Everything that a check says, but for the lines to add.
 fn words(found: &Check) -> Vec<String> {
-    let verdicts = found.members.iter().flat_map(|entry| [&entry.replication, &entry.pg_rewind]);
+    let members = found.members.iter().flat_map(|entry| [&entry.replication, &entry.pg_rewind]);
+    let verdicts = [&found.agent.replication, &found.agent.postgres].into_iter().chain(members);
     let failed = verdicts.filter(|verdict| verdict.access != pgtwin::decide::pghba::Access::Yes);
     let mut words: Vec<String> = failed.map(|verdict| verdict.why.clone()).collect();
     words.extend(found.problems.iter().chain(&found.notes).cloned());
@@ -82,6 +85,7 @@ fn every_finding_has_its_entry_in_the_troubleshooting() {
         by("host {all,replication} {all} n2.example.org  md5"),
         by("host {all,replication} {all} all  ident"),
         by("host {all,replication} {all} all  trust"),
+        by("local {all,replication} {all}   scram-sha-256"),
         Facts { me: NAME.parse().unwrap(), ..by("host {other} {all} all  md5") },
         Facts { role: Role::Missing, ..well() },
         Facts { role: role(false, true, Secret::Scram, false), ..well() },

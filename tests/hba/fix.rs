@@ -11,6 +11,8 @@ use pgtwin::runtime::hba_file::HbaFile;
 use crate::command::{Node, PEER};
 use crate::place::{on_every_version, soon, sql};
 
+const BEGIN: &str = "# BEGIN pgtwin";
+
 /// Copies of the old file beside it.
 pub fn backups(node: &Node<'_>) -> Vec<PathBuf> {
     let dir = fs::canonicalize(node.hba()).unwrap().parent().unwrap().to_owned();
@@ -107,6 +109,32 @@ fn the_block_stands_before_what_would_shadow_it() {
             assert!(text.starts_with(PEER) && text.ends_with(shadow), "{text}");
             assert_eq!(node.comes_in("127.0.0.2"), logins, "{shadow}");
         }
+    });
+}
+
+#[test]
+fn the_agents_own_line_for_its_position_is_missed_and_added() {
+    on_every_version(|place| {
+        let lets_in = "host replication,postgres repl all scram-sha-256\n";
+        let local = "local all all peer\n";
+        let node = Node::new(place, &format!("{local}{lets_in}"));
+        let user = &place.user.name;
+        let position = || node.pg.identify(&soon());
+        assert!(!position().is_known());
+        let missing = format!("the agent itself (local, {user}) for replication: no line");
+        let line = format!("local replication {user} peer");
+        node.validate().expect(1, &[&missing, &line]);
+        node.fix().expect(0, &["Written and loaded", &format!("+{line} # the agent")]);
+        assert!(position().is_known(), "{:?}", position());
+        assert!(node.read_hba().starts_with(&format!("{local}{lets_in}{BEGIN}")));
+        node.validate().expect(0, &[]);
+        node.fix().expect(0, &["has all lines that it needs"]);
+        node.write_hba(&format!("{local}local replication all reject\n{lets_in}"));
+        assert!(!position().is_known());
+        node.validate().expect(1, &["for replication: line 2 rejects it", "Add before line 2"]);
+        node.fix().expect(0, &[]);
+        assert!(position().is_known(), "{:?}", position());
+        node.validate().expect(0, &[]);
     });
 }
 

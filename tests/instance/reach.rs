@@ -23,6 +23,7 @@ fn seen(n1: &Postgres<'_>) -> Vec<String> {
         listen: n1.setting("listen_addresses"),
         rules: Known::Known(hba.rules),
         around: hba.around,
+        agent: hba.agent,
         others: vec![member("n2", "192.0.2.2"), member("n3", "2001:db8::3")],
         streaming: BTreeSet::new(),
         missing_slots: Vec::new(),

@@ -9,13 +9,18 @@ use crate::sys::deadline::Deadline;
 
 use super::{Row, SqlError, Wire, literal};
 
-/// The lines that could be about this user, and all that cannot be read, as the file stands now (it
+/// The lines that could be about these users, and all that cannot be read, as the file stands now (it
 /// may not have been loaded). A file of thousands of users is not sent whole.
-pub fn rules(wire: &mut dyn Wire, user: &str, deadline: &Deadline) -> Result<Vec<Rule>, SqlError> {
+pub fn rules(
+    wire: &mut dyn Wire,
+    users: &[&str],
+    deadline: &Deadline,
+) -> Result<Vec<Rule>, SqlError> {
+    let users: Vec<String> = users.iter().map(|user| literal(user)).collect();
     let sql = format!(
         "{QUERY} WHERE error IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.unnest(user_name) name \
          WHERE name IN ('all', {}) OR pg_catalog.left(name, 1) IN ('+', '/'))",
-        literal(user)
+        users.join(", ")
     );
     let rows = wire.ask(&sql, deadline)?;
     let rules = rows.iter().enumerate().map(|(index, row)| {
@@ -30,14 +35,18 @@ pub fn rules(wire: &mut dyn Wire, user: &str, deadline: &Deadline) -> Result<Vec
     rules.collect()
 }
 
-/// What else is known: of the server, of the role, and the roles that it is a member of (itself too,
-/// if it exists). A superuser is no member of every group here, as for pg_hba.conf.
+/// The roles that a role is a member of, by its name: itself too, if it exists. A superuser is no member
+/// of every group here, as for pg_hba.conf.
+pub type Groups = BTreeMap<String, BTreeSet<String>>;
+
+/// What else is known: of the server, of the role of this user, and the groups of it and of the agent.
 pub fn about(
     wire: &mut dyn Wire,
     user: &str,
+    agent: &str,
     deadline: &Deadline,
-) -> Result<(About, Role, BTreeSet<String>), SqlError> {
-    let user = literal(user);
+) -> Result<(About, Role, Groups), SqlError> {
+    let (user, agent) = (literal(user), literal(agent));
     let sql = format!(
         "SELECT 'server', pg_catalog.current_setting('server_version_num'), \
           pg_catalog.current_setting('ssl'), pg_catalog.current_setting('hba_file'), \
@@ -48,13 +57,13 @@ pub fn about(
           WHEN rolpassword LIKE 'md5%' THEN 'md5' ELSE 'none' END, \
           COALESCE(rolvaliduntil < pg_catalog.now(), false)::text \
           FROM pg_catalog.pg_authid WHERE rolname = {user}; \
-         WITH RECURSIVE known(role) AS ( \
-          SELECT oid FROM pg_catalog.pg_authid WHERE rolname = {user} \
-          UNION SELECT roleid FROM pg_catalog.pg_auth_members JOIN known ON member = role) \
-         SELECT 'group', rolname FROM known JOIN pg_catalog.pg_authid ON oid = role"
+         WITH RECURSIVE known(who, role) AS ( \
+          SELECT rolname, oid FROM pg_catalog.pg_authid WHERE rolname IN ({user}, {agent}) \
+          UNION SELECT who, roleid FROM pg_catalog.pg_auth_members JOIN known ON member = role) \
+         SELECT 'group', who, rolname FROM known JOIN pg_catalog.pg_authid ON oid = role"
     );
     let rows = wire.ask(&sql, deadline)?;
-    let (mut server, mut role, mut groups) = (None, Role::Missing, BTreeSet::new());
+    let (mut server, mut role, mut groups) = (None, Role::Missing, Groups::new());
     for row in &rows {
         let cells: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or("")).collect();
         match cells.as_slice() {
@@ -79,8 +88,8 @@ pub fn about(
                     expired: *expired == "true",
                 };
             }
-            ["group", name] => {
-                groups.insert((*name).to_owned());
+            ["group", who, name] => {
+                groups.entry((*who).to_owned()).or_default().insert((*name).to_owned());
             }
             _ => return Err(odd("a role", row)),
         }

@@ -54,7 +54,7 @@ pub(super) fn hba(facts: &Facts, member: &Member, _: &Server) -> Vec<Said> {
     said.extend(pghba::of_logins(hba).into_iter().map(|problem| {
         Said::fail(problem).fix("As it says. To look closer:").run("pgtwin validate-pghba")
     }));
-    or_ok(said, "pg_hba.conf here lets every other member in, for both databases")
+    or_ok(said, "pg_hba.conf here lets every other member in, for both databases, and the agent")
 }
 
 pub(super) fn logins(_: &Facts, member: &Member) -> Vec<Said> {

@@ -379,9 +379,10 @@ pub const TABLE: &[Check] = &[
     ),
     server(
         "hba",
-        "pg_hba.conf here lets every other member in",
+        "pg_hba.conf here lets every other member in, and the agent",
         "This node may be the primary tomorrow. What its pg_hba.conf lacks shows when the others come \
-         to follow it, and cannot. The database postgres is what pg_rewind needs.",
+         to follow it, and cannot. The database postgres is what pg_rewind needs. The agent asks its \
+         own server by the socket, and for its position by `local replication`.",
         access::hba,
     ),
     member(

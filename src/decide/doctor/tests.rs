@@ -151,6 +151,9 @@ fn rules(lines: &[&str]) -> Vec<hba::Rule> {
     hba::parse_rows(&text.join("\n")).unwrap()
 }
 
+/// The agent's own way in.
+const LOCAL: &str = "local {replication,all} {all}   peer";
+
 /// pg_hba.conf of n1, with a line for all members.
 fn hba_of(members: Vec<reach::Member>) -> pghba::Facts {
     let secret = pghba::Secret::Scram;
@@ -161,7 +164,14 @@ fn hba_of(members: Vec<reach::Member>) -> pghba::Facts {
         user: "replicator".into(),
         about: pghba::About { major: 17, ssl: false, hba_file: file, changed: false },
         role: pghba::Role::There { login: true, replication: true, secret, expired: false },
-        rules: rules(&["host {replication,postgres} {replicator} 10.0.0.0 255.255.255.0 md5"]),
+        rules: rules(&[
+            "host {replication,postgres} {replicator} 10.0.0.0 255.255.255.0 md5",
+            LOCAL,
+        ]),
+        agent: pghba::OwnAgent {
+            user: "postgres".into(),
+            around: hba::Surroundings::unknown("not asked"),
+        },
         around: hba::Surroundings {
             major: Known::Known(17),
             groups: Known::Known(BTreeSet::from(["replicator".to_owned()])),

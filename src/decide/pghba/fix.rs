@@ -6,8 +6,8 @@ mod diff;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::judge::entries;
-use super::{Access, Check, Entry, Facts, Need, check, needs, place};
+use super::judge::{entries, own};
+use super::{AGENT, Access, Check, Entry, Facts, Need, check, needs, place};
 use crate::postgres::hba::file::{Line, is_open, lines};
 use crate::postgres::hba::{Name, Rule};
 
@@ -71,7 +71,7 @@ pub fn plan(facts: &Facts, text: &[u8]) -> Ruling {
     };
     let others: Vec<Rule> = facts.rules.iter().filter(|rule| !inside(rule)).cloned().collect();
     let without = entries(facts, &others);
-    let lacking = needs(&without);
+    let lacking = needs(&without, &own(facts, &others));
     let wanted = wanted(facts, &without, lacking.clone(), block.as_ref());
     let line = |need: &Need| format!("{}  # {}", facts.line(need), need.node);
     let new: Vec<String> = wanted.iter().map(line).collect();
@@ -100,9 +100,10 @@ fn wanted(
         .map(|entry| entry.node.as_str())
         .collect();
     for (fields, node) in block.rules.iter().zip(&block.nodes) {
-        let Some((address, replication, postgres)) = ours(fields, &facts.user) else { continue };
-        let owner = without.iter().find(|entry| entry.address == Some(address));
+        let Some((address, replication, postgres)) = ours(fields, facts) else { continue };
+        let owner = without.iter().find(|entry| entry.address == address);
         let node = match owner {
+            _ if address.is_none() => AGENT.to_owned(),
             Some(entry) => entry.node.clone(),
             None if unresolved.contains(node.as_str()) => node.clone(),
             None => continue,
@@ -115,22 +116,33 @@ fn wanted(
             None => wanted.push(Need { node, address, replication, postgres }),
         }
     }
-    // In the order of the members, whichever came first.
+    // The agent first, then in the order of the members, whichever came first.
     let order = |need: &Need| without.iter().position(|entry| entry.node == need.node);
     wanted.sort_by_key(|need| (order(need), need.address));
     wanted
 }
 
-/// A line as the block has it: its address, and for which of the two it lets in.
-fn ours(fields: &[Vec<Name>], user: &str) -> Option<(IpAddr, bool, bool)> {
-    let [_, databases, users, address, ..] = fields else { return None };
+/// A line as the block has it: its address (none: the socket), and for which of the two it lets in.
+fn ours(fields: &[Vec<Name>], facts: &Facts) -> Option<(Option<IpAddr>, bool, bool)> {
+    let [kind, databases, users, address, ..] = fields else { return None };
     let [name] = users.as_slice() else { return None };
     let [address] = address.as_slice() else { return None };
+    let has = |database: &str| databases.iter().any(|name| *name == database);
+    let lets_in = (has("replication"), has("postgres"));
+    if is_local(kind) {
+        // What stands there is the method.
+        let ours = name.text == facts.agent.user && address.text == "peer";
+        return ours.then_some((None, lets_in.0, lets_in.1));
+    }
     let (address, bits) = address.text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     let whole = if address.is_ipv4() { "32" } else { "128" };
-    let has = |database: &str| databases.iter().any(|name| *name == database);
-    (name.text == user && bits == whole).then(|| (address, has("replication"), has("postgres")))
+    let ours = name.text == facts.user && bits == whole;
+    ours.then_some((Some(address), lets_in.0, lets_in.1))
+}
+
+fn is_local(kind: &[Name]) -> bool {
+    matches!(kind, [name] if *name == "local")
 }
 
 /// Where the rule's line begins, or the line that includes its file.
@@ -257,6 +269,11 @@ pub fn verify(before: &Facts, after: &Facts, plan: &Plan) -> Result<Check, Strin
     if let Some(bad) = check.errors.first() {
         return Err(format!("PostgreSQL cannot read line {} of it: {}", bad.line, bad.error));
     }
+    for (login, verdict) in check.agent.logins() {
+        if verdict.lacks_line {
+            return Err(format!("{AGENT} would still be kept out of {login}: {}", verdict.why));
+        }
+    }
     let needy = check.members.iter().find(|entry| {
         entry.address.is_some() && (entry.replication.lacks_line || entry.pg_rewind.lacks_line)
     });
@@ -292,7 +309,7 @@ fn same(rule: &Rule, line: &Line) -> bool {
     rule.kind == first(kind)
         && texts(&rule.databases) == texts(databases)
         && texts(&rule.users) == texts(users)
-        && first(address).split('/').next() == Some(rule.address.as_str())
+        && (is_local(kind) || first(address).split('/').next() == Some(rule.address.as_str()))
 }
 
 #[cfg(test)]

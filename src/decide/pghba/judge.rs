@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Access, Entry, Facts, Role, Secret, Verdict};
+use super::{Access, Entry, Facts, Own, Role, Secret, Verdict};
 use crate::cluster::known::Known;
 use crate::decide::reach::Member;
 use crate::decide::source::identifier;
@@ -37,6 +37,32 @@ pub(super) fn entries(facts: &Facts, rules: &[Rule]) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// The agent's own logins, by the socket.
+pub(super) fn own(facts: &Facts, rules: &[Rule]) -> Own {
+    let of = |target| {
+        let admission = admits(rules, &facts.own_attempt(target), &facts.agent.around);
+        let verdict = told(facts, admission);
+        match admission {
+            // It may have one in pguser's own passfile, and should not have to.
+            Admission::In(rule) if !["peer", "ident", "trust"].contains(&rule.method.as_str()) => {
+                let why = format!("line {} asks the agent for a password", rule.line);
+                Verdict { access: Access::Unknown, why, lacks_line: true, ..verdict }
+            }
+            // PostgreSQL takes `ident` for `peer` there.
+            Admission::In(rule) => {
+                let why = format!("line {}", rule.line);
+                Verdict { access: Access::Yes, why, lacks_line: false, ..verdict }
+            }
+            _ => verdict,
+        }
+    };
+    Own {
+        user: facts.agent.user.clone(),
+        replication: of(Target::Replication),
+        postgres: of(Target::POSTGRES),
+    }
 }
 
 /// From where a member comes. A name that means the loopback address, or one that counts on one link

@@ -44,6 +44,15 @@ pub(super) fn view(text: &[u8]) -> Vec<Rule> {
     lines(text, 15).iter().filter_map(rule).collect()
 }
 
+fn agent() -> OwnAgent {
+    let around = Surroundings {
+        major: Known::Known(15),
+        groups: Known::Known(BTreeSet::from(["postgres".to_owned()])),
+        ..Surroundings::unknown("not asked")
+    };
+    OwnAgent { user: "postgres".into(), around }
+}
+
 pub(super) fn member(name: &str, address: &str) -> Member {
     let resolved = match address.parse() {
         Ok(ip) => Known::Known(vec![ip]),
@@ -52,8 +61,21 @@ pub(super) fn member(name: &str, address: &str) -> Member {
     Member { node: name.parse().unwrap(), address: address.into(), resolved }
 }
 
-/// n1, the primary of three, with this file.
+/// The agent's own way in, somewhere behind the text.
+pub(super) fn own_line() -> Rule {
+    let line = view(b"local replication,postgres postgres peer\n").remove(0);
+    Rule { line: 1000, ..line }
+}
+
+/// n1, the primary of three, with this file and the agent's own way in.
 pub(super) fn facts(text: &str) -> Facts {
+    let mut facts = facts_without(text);
+    facts.rules.push(own_line());
+    facts
+}
+
+/// The same without that.
+pub(super) fn facts_without(text: &str) -> Facts {
     Facts {
         me: "n1".parse().unwrap(),
         primary: true,
@@ -71,6 +93,7 @@ pub(super) fn facts(text: &str) -> Facts {
             host_names: std::collections::BTreeMap::new(),
             matches: std::collections::BTreeMap::new(),
         },
+        agent: agent(),
         sslmode: "prefer".into(),
         members: vec![member("n1", "10.0.0.1"), member("n2", "10.0.0.2"), member("n3", "fd00::3")],
     }
@@ -105,6 +128,47 @@ fn every_address_is_judged_for_both_logins() {
     ] {
         assert_eq!(access(&facts(text)), expected, "{text}");
         assert_eq!(check(&facts(text)).is_well(), expected == "++++", "{text}");
+    }
+}
+
+#[test]
+fn the_agents_own_logins_are_judged_and_get_their_line() {
+    let line = |databases: &str| format!("local  {databases}  postgres  peer");
+    let well = "host replication,postgres repl all md5\n";
+    for (text, expected, add, before) in [
+        ("local all,replication all peer", "++", None, None),
+        ("local all all peer\nlocal replication all trust", "++", None, None),
+        ("local all postgres ident\nlocal replication +postgres peer", "++", None, None),
+        // `all` is no replication.
+        ("local all all peer", "-+", Some("replication"), None),
+        ("local replication all peer", "+-", Some("postgres"), None),
+        ("", "--", Some("replication,postgres"), None),
+        ("host all,replication all all trust", "--", Some("replication,postgres"), None),
+        ("local all,replication other peer", "--", Some("replication,postgres"), None),
+        ("local all,replication +dba peer", "--", Some("replication,postgres"), None),
+        (
+            "local all all peer\nlocal replication all reject\nlocal replication all peer",
+            "-+",
+            Some("replication"),
+            Some(3),
+        ),
+        ("local all,replication all scram-sha-256", "??", Some("replication,postgres"), Some(2)),
+        ("local all all peer\nlocal all,replication all md5", "?+", Some("replication"), Some(3)),
+    ] {
+        let found = check(&facts_without(&format!("{well}{text}")));
+        let sign = |(_, verdict): (&str, &Verdict)| match verdict.access {
+            Access::Yes => '+',
+            Access::No => '-',
+            Access::Unknown => '?',
+        };
+        let signs: String = found.agent.logins().into_iter().map(sign).collect();
+        assert_eq!(signs, expected, "{text}");
+        assert_eq!(found.add, add.map(line).into_iter().collect::<Vec<_>>(), "{text}");
+        assert_eq!(found.before.as_ref().map(|spot| spot.line), before, "{text}");
+        assert_eq!(found.is_well(), expected == "++", "{text}");
+        let said = found.to_string();
+        let told = said.contains("- the agent itself (local, postgres) for ");
+        assert_eq!(told, expected != "++", "{said}");
     }
 }
 

@@ -82,8 +82,11 @@ impl fmt::Display for Check {
             writeln!(f, "({node}) is this node: its own address need not come in here.")?;
         }
         let explained = |entry: &&Entry| !entry.this_node || entry.address.is_none();
-        let remarks = self.members.iter().filter(explained);
-        list(f, "Why:", remarks.flat_map(Entry::remarks))?;
+        let remarks = self.members.iter().filter(explained).flat_map(Entry::remarks);
+        let out = |(_, verdict): &(&str, &Verdict)| verdict.access != Access::Yes;
+        let own = self.agent.logins().into_iter().filter(out);
+        let own = own.map(|(login, verdict)| self.agent.told(login, verdict));
+        list(f, "Why:", own.chain(remarks))?;
         let bad = |bad: &super::BadLine| format!("{}, line {}: {}", bad.file, bad.line, bad.error);
         list(f, "PostgreSQL cannot read, and so loads nothing of:", self.errors.iter().map(bad))?;
         list(f, "Wrong as well:", self.problems.iter().cloned())?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::client::peer;
 use crate::client::sql::hba;
 use crate::cluster::known::Known;
-use crate::decide::pghba::{About, Role};
+use crate::decide::pghba::{About, OwnAgent, Role};
 use crate::postgres::hba::file::{lines, note_quotes};
 use crate::postgres::hba::{Name, Rule, Surroundings};
 use crate::runtime::RuntimeError;
@@ -25,10 +25,12 @@ pub struct HbaFacts {
     pub about: About,
     /// Of the role.
     pub role: Role,
-    /// The lines that may be about the role.
+    /// The lines that may be about the role, or the agent.
     pub rules: Vec<Rule>,
     /// What decides besides them.
     pub around: Surroundings,
+    /// Who asks the server here.
+    pub agent: OwnAgent,
 }
 
 impl Postgres<'_> {
@@ -39,15 +41,17 @@ impl Postgres<'_> {
         addresses: &BTreeSet<IpAddr>,
         deadline: &Deadline,
     ) -> Known<HbaFacts> {
+        let agent = self.place().user.name.as_str();
         let asked = self.with_session(|wire, bound| {
-            let (about, role, groups) = hba::about(wire, user, bound)?;
-            let rules = hba::rules(wire, user, bound)?;
-            let pairs = if about.major >= 16 { pairs(&rules, user) } else { BTreeSet::new() };
+            let (about, role, groups) = hba::about(wire, user, agent, bound)?;
+            let rules = hba::rules(wire, &[user, agent], bound)?;
+            let pairs =
+                if about.major >= 16 { pairs(&rules, &[user, agent]) } else { BTreeSet::new() };
             // One that PostgreSQL itself cannot compile leaves the others without an answer.
             let matches = hba::matches(wire, &pairs, bound).unwrap_or_default();
             Ok((about, role, groups, rules, matches))
         });
-        let (about, role, groups, mut rules, matches) = match asked {
+        let (about, role, mut groups, mut rules, matches) = match asked {
             Ok(asked) => asked,
             Err(why) => return Known::Unknown(why),
         };
@@ -61,12 +65,15 @@ impl Postgres<'_> {
         };
         let around = Surroundings {
             major: Known::Known(about.major),
-            groups: Known::Known(groups),
+            groups: Known::Known(groups.get(user).cloned().unwrap_or_default()),
             interfaces: Known::from(interfaces::addresses().map_err(OneLine)),
             host_names,
             matches,
         };
-        Known::Known(HbaFacts { about, role, rules, around })
+        let own = groups.remove(agent).unwrap_or_default();
+        let own = Surroundings { groups: Known::Known(own), ..around.clone() };
+        let agent = OwnAgent { user: agent.to_owned(), around: own };
+        Known::Known(HbaFacts { about, role, rules, around, agent })
     }
 
     /// The file itself.
@@ -103,14 +110,16 @@ impl Postgres<'_> {
 }
 
 /// Expressions with the names that they are compared with.
-fn pairs(rules: &[Rule], user: &str) -> BTreeSet<(String, String)> {
+fn pairs(rules: &[Rule], users: &[&str]) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for rule in rules {
         let mut put = |names: &[Name], wanted: &str| {
             let expressions = names.iter().filter_map(Name::expression);
             pairs.extend(expressions.map(|e| (e.to_owned(), wanted.to_owned())));
         };
-        put(&rule.users, user);
+        for user in users {
+            put(&rule.users, user);
+        }
         put(&rule.databases, "postgres");
     }
     pairs

@@ -1,4 +1,4 @@
-use super::super::tests::{facts, member, view};
+use super::super::tests::{facts, facts_without, member, own_line, view};
 use super::*;
 use crate::cluster::known::Known;
 
@@ -10,13 +10,57 @@ fn fixed_with(text: &str, change: impl Fn(&mut Facts)) -> String {
         Ruling::Nothing => String::new(),
         Ruling::Refused(why) => panic!("{why}"),
         Ruling::Change(plan) => {
-            let after = Facts { rules: view(&plan.text), ..facts.clone() };
+            let after = Facts { rules: with_own(&plan.text), ..facts.clone() };
             verify(&facts, &after, &plan).unwrap();
             // It is what it will be.
             assert_eq!(super::plan(&after, &plan.text), Ruling::Nothing, "{text}");
             String::from_utf8(plan.text).unwrap()
         }
     }
+}
+
+fn with_own(text: &[u8]) -> Vec<Rule> {
+    let mut rules = view(text);
+    rules.push(own_line());
+    rules
+}
+
+#[test]
+fn the_agents_own_line_comes_into_the_block_stays_there_and_counts() {
+    let well = "host replication,postgres repl all md5\n";
+    let plan_of = |text: &str| match plan(&facts_without(text), text.as_bytes()) {
+        Ruling::Nothing => String::new(),
+        Ruling::Refused(why) => panic!("{why}"),
+        Ruling::Change(plan) => {
+            let after = Facts { rules: view(&plan.text), ..facts_without(text) };
+            verify(&facts_without(text), &after, &plan).unwrap();
+            assert_eq!(super::plan(&after, &plan.text), Ruling::Nothing, "{text}");
+            String::from_utf8(plan.text).unwrap()
+        }
+    };
+    let block = format!("{BEGIN}\nlocal  replication  postgres  peer  # the agent\n{END}\n");
+    let peer = "local all all peer\n";
+    assert_eq!(plan_of(&format!("{well}{peer}")), format!("{well}{peer}{block}"));
+    assert_eq!(plan_of(&format!("{well}{peer}{block}")), "");
+    let reject = "local replication all reject\n";
+    assert_eq!(
+        plan_of(&format!("{well}{peer}{reject}{block}")),
+        format!("{well}{peer}{block}{reject}")
+    );
+    // The line of a member, and its own: one block.
+    let n2 = well.replace("all md5", "10.0.0.0/24 md5");
+    let both = plan_of(&format!("{n2}{peer}"));
+    let n3 = "host  replication,postgres  repl  fd00::3/128  scram-sha-256  # n3\n";
+    assert_eq!(both, format!("{n2}{peer}{}", block.replace(END, &format!("{n3}{END}"))));
+    let mut other = facts_without(&format!("{well}{peer}"));
+    let Ruling::Change(plan) = plan(&other, format!("{well}{peer}").as_bytes()) else {
+        panic!("no change")
+    };
+    let before = other.clone();
+    other.agent.user = "else".into();
+    other.rules = view(&plan.text);
+    let why = verify(&before, &other, &plan).unwrap_err();
+    assert!(why.contains("the agent would still be kept out of replication: "), "{why}");
 }
 
 fn fixed(text: &str) -> String {
@@ -148,7 +192,9 @@ fn a_rule_of_an_included_file_is_stood_before_where_it_is_included() {
     let mut facts = facts(text);
     facts.about.major = 16;
     let reject = view(b"host all,replication all all reject\n").remove(0);
-    facts.rules.push(Rule { file: Some("/etc/b.conf".into()), ..reject });
+    // Before the agent's own line, which stands behind the text.
+    let at = facts.rules.len() - 1;
+    facts.rules.insert(at, Rule { file: Some("/etc/b.conf".into()), ..reject });
     let Ruling::Change(plan) = plan(&facts, text.as_bytes()) else { panic!("no change") };
     let both = block("replication,postgres");
     let expected = text.replace("include b.conf", &format!("{both}include b.conf"));
@@ -161,7 +207,7 @@ fn a_file_that_became_another_one_is_noticed() {
     let facts = facts(text);
     let Ruling::Change(plan) = plan(&facts, text.as_bytes()) else { panic!("no change") };
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let after = |bytes: &str| Facts { rules: view(bytes.as_bytes()), ..facts.clone() };
+    let after = |bytes: &str| Facts { rules: with_own(bytes.as_bytes()), ..facts.clone() };
     let new = text(&plan.text);
     assert!(verify(&facts, &after(&new), &plan).is_ok());
     for (other, words) in [

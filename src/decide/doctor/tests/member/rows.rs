@@ -247,7 +247,8 @@ pub(super) const ROWS: &[Row] = &[
     (
         "no line",
         |m, _| {
-            hba(m).rules = rules(&["host {replication} {replicator} 10.0.0.0 255.255.255.0 md5"]);
+            hba(m).rules =
+                rules(&["host {replication} {replicator} 10.0.0.0 255.255.255.0 md5", LOCAL]);
         },
         "FAIL hba: keeps out n2 (10.0.0.12) for postgres: no line; n3 (10.0.0.13) for postgres: no",
     ),
@@ -257,14 +258,26 @@ pub(super) const ROWS: &[Row] = &[
             hba(m).rules = rules(&[
                 "host {postgres} {all} 10.0.0.13 255.255.255.255 reject",
                 "host {replication,postgres} {replicator} 10.0.0.0 255.255.255.0 md5",
+                LOCAL,
             ]);
         },
         "FAIL hba: keeps out n3 (10.0.0.13) for postgres: line 1 rejects it",
     ),
     (
+        "the agent's own position",
+        |m, _| {
+            hba(m).rules = rules(&[
+                "host {replication,postgres} {replicator} 10.0.0.0 255.255.255.0 md5",
+                "local {all} {all}   peer",
+            ]);
+        },
+        "FAIL hba: keeps out the agent itself (local, postgres) for replication: no line",
+    ),
+    (
         "a name that leads nowhere",
         |m, _| {
-            hba(m).rules = rules(&["host {replication,postgres} {replicator} x.example.org  md5"]);
+            hba(m).rules =
+                rules(&["host {replication,postgres} {replicator} x.example.org  md5", LOCAL]);
         },
         "UNKNOWN hba: n2 (10.0.0.12) for replication: whether line 1 fits is not known",
     ),
