@@ -3,8 +3,6 @@
 //! One round trip, on PostgreSQL 13 to 18, primary or standby. Each row says in its first column
 //! what it is.
 
-use std::collections::BTreeMap;
-
 use tracing::warn;
 
 use crate::decide::facts::{PrimaryFacts, Receiver, Sql, StandbyFacts, Walsender};
@@ -17,8 +15,7 @@ use super::{Row, SqlError, Wire};
 
 /// A fresh session pays for every catalogue that a statement touches, and for every statement and
 /// every operator and cast: so functions are asked and not the views on them, what belongs together is
-/// put together, lists are joined here, a primary is not asked what only a standby knows, and what can
-/// be converted here is.
+/// put together, a primary is not asked what only a standby knows, and what can be converted here is.
 const SERVER: &str = "\
 SELECT 'server', pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(),
  system_identifier, pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
@@ -35,11 +32,11 @@ SELECT 'primary', pg_catalog.current_setting('synchronous_standby_names'),
  pg_catalog.current_setting('restart_after_crash'), pg_catalog.current_setting('wal_log_hints'),
  pg_catalog.current_setting('data_checksums'), pg_catalog.current_setting('max_slot_wal_keep_size')
  FROM pg_catalog.pg_control_checkpoint() WHERE NOT pg_catalog.pg_is_in_recovery();
-SELECT 'walsender', pid, state, flush_lsn, replay_lsn, sync_priority, sync_state,
- pg_catalog.date_part('epoch', reply_time),
+SELECT 'walsender', sender.pid, process.application_name, sender.state, flush_lsn, replay_lsn,
+ sync_priority, sync_state, pg_catalog.date_part('epoch', reply_time), process.backend_type,
  pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())
- FROM pg_catalog.pg_stat_get_wal_senders();
-SELECT 'process', pid, backend_type, application_name FROM pg_catalog.pg_stat_get_activity(NULL);
+ FROM pg_catalog.pg_stat_get_wal_senders() sender,
+  pg_catalog.pg_stat_get_activity(sender.pid) process;
 ";
 
 const STANDBY: &str = "\
@@ -286,31 +283,25 @@ fn startup(rows: &[Row]) -> Result<Option<String>, SqlError> {
 
 /// A process that has gone, or has given its number away, between the two lists is none.
 fn walsenders(answer: &Answer<'_>) -> Result<Vec<Walsender>, SqlError> {
-    let mut names = BTreeMap::new();
-    for row in answer.all("process") {
-        if row.optional(1)? == Some("walsender") {
-            names.insert(row.number::<i32>(0)?, row.optional(2)?.unwrap_or_default());
-        }
-    }
     let mut walsenders = Vec::new();
     for row in answer.all("walsender") {
-        if let Some(name) = names.get(&row.number::<i32>(0)?) {
-            walsenders.push(walsender(row, name)?);
+        if row.optional(8)? == Some("walsender") {
+            walsenders.push(walsender(row)?);
         }
     }
     Ok(walsenders)
 }
 
-fn walsender(row: &Fields<'_>, name: &str) -> Result<Walsender, SqlError> {
+fn walsender(row: &Fields<'_>) -> Result<Walsender, SqlError> {
     Ok(Walsender {
         pid: row.number(0)?,
-        name: name.to_owned(),
-        state: row.optional(1)?.unwrap_or("startup").to_owned(),
-        flush: row.lsn(2)?,
-        replay: row.lsn(3)?,
+        name: row.optional(1)?.unwrap_or_default().to_owned(),
+        state: row.optional(2)?.unwrap_or("startup").to_owned(),
+        flush: row.lsn(3)?,
+        replay: row.lsn(4)?,
         // NULL for a user that may not see it: then it does not count as synchronous.
-        priority: row.optional(4)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(4))?,
-        sync_state: row.optional(5)?.unwrap_or("async").to_owned(),
+        priority: row.optional(5)?.map_or(Ok(0), str::parse).map_err(|_| row.bad(5))?,
+        sync_state: row.optional(6)?.unwrap_or("async").to_owned(),
         silent_for: silent_for(row)?,
     })
 }
@@ -319,10 +310,10 @@ fn walsender(row: &Fields<'_>, name: &str) -> Result<Walsender, SqlError> {
 /// makes no sense, is nothing that can be said against it.
 fn silent_for(row: &Fields<'_>) -> Result<Option<u64>, SqlError> {
     // One that copies, or has only begun, has said nothing yet.
-    if row.optional(6)?.is_none() {
+    if row.optional(7)?.is_none() {
         return Ok(None);
     }
-    let (now, then) = (row.microseconds(7)?, row.microseconds(6));
+    let (now, then) = (row.microseconds(9)?, row.microseconds(7));
     let gone = then.ok().and_then(|then| u64::try_from(now.checked_sub(then)?).ok());
     Ok(gone.map(|gone| gone / 1_000_000))
 }

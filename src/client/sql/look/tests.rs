@@ -21,19 +21,8 @@ fn primary(more: &[&[&str]], settings: &[&str]) -> Result<Sql, SqlError> {
 const SENDER: &str = "walsender";
 const NOW: &str = "1763640515.5";
 
-/// In both lists: the columns of the first, and name and kind in the second.
-fn sender(
-    columns: [&'static str; 7],
-    name: &'static str,
-    kind: &'static str,
-) -> [Vec<&'static str>; 2] {
-    let listed = ["walsender"].iter().chain(&columns).chain(&[NOW]).copied().collect();
-    [listed, vec!["process", columns[0], kind, name]]
-}
-
-fn primary_of(lists: &[[Vec<&'static str>; 2]], more: &[&[&str]]) -> Result<Sql, SqlError> {
-    let rows = lists.iter().flatten().map(Vec::as_slice).chain(more.iter().copied());
-    primary(&rows.collect::<Vec<_>>(), &SOUND)
+fn sender<'a>(columns: &[&'a str], process: &'a str) -> Vec<&'a str> {
+    ["walsender"].iter().chain(columns).chain(&[process, NOW]).copied().collect()
 }
 
 /// The time of the last word is the standby's own: a clock that is ahead, or mad, does no harm.
@@ -46,8 +35,8 @@ fn a_standbys_clock_is_not_believed() {
         ("infinity", None),
         ("99999999999999999999", None),
     ] {
-        let columns = ["4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", reply];
-        let answer = primary_of(&[sender(columns, "n2", SENDER)], &[]);
+        let columns = ["4711", "n2", "streaming", "0/3000060", "0/3000000", "1", "quorum", reply];
+        let answer = primary(&[&sender(&columns, SENDER)], &SOUND);
         let Ok(Sql::Primary(facts)) = answer else { panic!("{answer:?}") };
         assert_eq!(facts.walsenders[0].silent_for, silent, "{reply}");
     }
@@ -57,24 +46,32 @@ const SOUND: [&str; 7] = ["on", "on", "on", "off", "off", "on", "10GB"];
 
 #[test]
 fn a_primary_is_read_whole() {
-    let n2 = ["4711", "streaming", "0/3000060", "0/3000000", "1", "quorum", "1763640512.25"];
-    let copy = ["4712", "backup", "NULL", "NULL", "0", "async", "NULL"];
-    // Its number is another process's already; the next one is in one list only.
-    let other = ["4714", "startup", "NULL", "NULL", "0", "async", "NULL"];
-    let mut gone = sender(["4715", "streaming", "0/1", "0/1", "1", "quorum", "1"], "n3", SENDER);
-    gone[1] = vec!["process", "4716", SENDER, "n3"];
-    let answer = primary_of(
+    let answer = primary(
         &[
-            sender(n2, "n2", SENDER),
-            sender(copy, "pgtwin_x", SENDER),
-            sender(other, "psql", "client backend"),
-            gone,
-        ],
-        &[
+            &sender(
+                &[
+                    "4711",
+                    "n2",
+                    "streaming",
+                    "0/3000060",
+                    "0/3000000",
+                    "1",
+                    "quorum",
+                    "1763640512.25",
+                ],
+                SENDER,
+            ),
+            &sender(&["4712", "pgtwin_x", "backup", "NULL", "NULL", "0", "async", "NULL"], SENDER),
+            // Its number is another process's already.
+            &sender(
+                &["4714", "psql", "startup", "NULL", "NULL", "0", "async", "NULL"],
+                "client backend",
+            ),
             &["slot", "ha_slot_n2", "physical", "f"],
             &["slot", "a_backup", "physical", "t"],
             &["slot", "cdc", "logical", "f"],
         ],
+        &SOUND,
     );
     let Ok(Sql::Primary(facts)) = answer else { panic!("{answer:?}") };
     assert_eq!(facts.names, "ANY 1 (n2)");

@@ -241,6 +241,46 @@ fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
+fn recovery_05_with_the_configuration_under_etc_it_is_built_anew_and_rewound() {
+    let mut options = Options { start: false, ..Options::default() };
+    let conf = format!("/etc/postgresql/{}/main", options.release.postgres());
+    options.params.insert("config_file".into(), format!("{conf}/postgresql.conf"));
+    fresh(&options, |cluster| {
+        let data = cluster.options.pgdata();
+        let script = format!(
+            "install -d -o postgres -g postgres {conf}; cd {data}; \
+             mv postgresql.conf pg_hba.conf pg_ident.conf {conf}; \
+             printf \"data_directory = '{data}'\\nhba_file = '{conf}/pg_hba.conf'\\n\
+             ident_file = '{conf}/pg_ident.conf'\\n\" >> {conf}/postgresql.conf"
+        );
+        cluster.each_node(|node| cluster.check(node, &["sh", "-ec", &script]).map(drop))?;
+        cluster.start_all()?;
+        cluster.wait_healthy(SOON)?;
+        let primary = Primary::under_load(cluster)?;
+        let node = cluster.others(&primary.old)[0].clone();
+        wipe(cluster, &node)?;
+        cluster.standby(&node, false)?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        assert_recovered(cluster, &node, "rebuild")?;
+        alone_with_wal(cluster, &primary.old, 0)?;
+        cluster.power_cut(&primary.old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&primary.old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, new);
+        assert_recovered(cluster, &primary.old, "rewind")?;
+        for node in [&node, &primary.old] {
+            let in_data = ["test", "-e", &format!("{data}/postgresql.conf")];
+            assert!(!cluster.exec(node, &in_data)?.ok(), "{node} has got another configuration");
+        }
+        primary.load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
 fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
     case(&Options::default(), |cluster| {
         ballast(cluster, 400)?;
