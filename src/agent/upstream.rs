@@ -193,7 +193,8 @@ impl Agent<'_> {
     }
 
     /// Notes the promotion of `primary` as the one that this node's data is of, before a byte of its
-    /// WAL can come in: whatever the data holds of the primary's timeline is then of that promotion.
+    /// WAL can come in (`note-first`): whatever the data holds of the primary's timeline is then of that
+    /// promotion.
     /// Data that has received nothing of it yet is told by its own timeline.
     pub fn note_followed(&mut self, cib: Known<Store>, primary: &NodeName) {
         if let OwnFile::Read(own) = self.exchange_with(cib, true) {

@@ -14,7 +14,7 @@
 //! all faults heal, some primary that all reach can come up.
 //!
 //! A node is a number below [`state::NODES`], and every array here has one place for each.
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, clippy::needless_range_loop)]
 
 mod canon;
 pub mod election;

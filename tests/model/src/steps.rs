@@ -19,6 +19,7 @@ pub struct Moves {
 }
 
 impl Moves {
+    #[allow(clippy::large_types_passed_by_value)] // it stays in the list
     fn add(&mut self, state: State, words: impl FnOnce() -> String) {
         self.found.push((if self.in_words { words() } else { String::new() }, state));
     }

@@ -138,7 +138,7 @@ impl Model {
         self.streams(s, care.p, x) && barrier > 0 && s.nodes[x].wal.len + 1 >= barrier
     }
 
-    fn acked(s: &State, care: &Care, x: usize, entry: &Entry) -> bool {
+    fn acked(s: &State, care: &Care, x: usize, entry: Entry) -> bool {
         let theirs = s.nodes[x].file.done[care.p];
         theirs.id == entry.id && theirs.seq >= entry.seq && theirs.heirs == entry.heirs
     }
@@ -230,7 +230,7 @@ impl Model {
         if node.names != rest {
             // A growth that was begun: who confirms commits may still act on the smaller E.
             let agreed =
-                node.names.iter().all(|y| Self::acked(s, care, y, &care.own) || is_out(s, p, y));
+                node.names.iter().all(|y| Self::acked(s, care, y, care.own) || is_out(s, p, y));
             if rest.within(node.names) || agreed || self.options.breaks(Break::HeirsUnaware) {
                 self.write_names(s, p, rest, "one less", moves);
             }
@@ -248,13 +248,13 @@ impl Model {
         let node = &s.nodes[p];
         let heirs = care.own.heirs;
         if heirs.is_empty() {
-            let proven = node.names.iter().all(|x| self.proven(s, care, x, &care.own));
+            let proven = node.names.iter().all(|x| Self::proven(s, care, x, care.own));
             if !node.names.is_empty() && (!self.options.breaks(Break::FileTooSoon) || proven) {
                 self.write_names(s, p, Set::NONE, "alone", moves);
             }
             return;
         }
-        let agreed = node.names.iter().all(|x| Self::acked(s, care, x, &care.own));
+        let agreed = node.names.iter().all(|x| Self::acked(s, care, x, care.own));
         if node.names.within(heirs)
             && node.names != heirs
             && !node.old_senders
@@ -264,7 +264,7 @@ impl Model {
         }
     }
 
-    fn proven(&self, s: &State, care: &Care, x: usize, entry: &Entry) -> bool {
+    fn proven(s: &State, care: &Care, x: usize, entry: Entry) -> bool {
         is_out(s, care.p, x) || Self::acked(s, care, x, entry)
     }
 
@@ -288,7 +288,7 @@ impl Model {
         }
         let unproven =
             self.options.breaks(Break::Unproven) || self.options.breaks(Break::FileTooSoon);
-        if unproven || heirs.iter().all(|x| self.proven(s, care, x, &care.cib)) {
+        if unproven || heirs.iter().all(|x| Self::proven(s, care, x, care.cib)) {
             let mut t = *s;
             t.nodes[p].file.done[p] = care.cib;
             moves.add(t, || format!("{p}: own file E{{}} (alone)"));

@@ -87,10 +87,10 @@ impl Model {
             }
             (high + 1, 0)
         };
-        let Some(id) = self.draw(&mut t, p) else { return };
+        let Some(id) = Self::draw(&mut t, p) else { return };
         let node = &mut t.nodes[p];
         self.settle_intent(node, p);
-        let past = self.history(s, p, &plan.after, node.followed);
+        let past = self.history(s, p, plan.after, node.followed);
         let heirs = plan.heirs;
         node.file.intent[p] = Entry { term, seq, id, heirs, past };
         node.promotion = Promotion::Written;
@@ -106,7 +106,7 @@ impl Model {
     }
 
     /// A number for a new promotion of `p`; none when they are used up.
-    fn draw(&self, t: &mut State, p: usize) -> Option<u8> {
+    fn draw(t: &mut State, p: usize) -> Option<u8> {
         let id = t.next_promotion;
         let line = t.lines.get_mut(usize::from(id))?;
         *line = (t.nodes[p].wal.timeline() + 1) & 7;
@@ -116,7 +116,7 @@ impl Model {
 
     /// The promotions that the data of `p` contains: those up to the one that it noted, as far as its
     /// own timeline goes.
-    fn history(&self, s: &State, p: usize, after: &Entry, followed: u8) -> u16 {
+    fn history(&self, s: &State, p: usize, after: Entry, followed: u8) -> u16 {
         let all = after.past | 1 << after.id;
         if self.options.breaks(Break::AllHistory) {
             return all;
@@ -156,7 +156,7 @@ impl Model {
             return;
         }
         let mut t = *s;
-        let Some(id) = self.draw(&mut t, p) else { return };
+        let Some(id) = Self::draw(&mut t, p) else { return };
         t.used.forced += 1;
         let chain = present
             .with(p)
@@ -168,7 +168,7 @@ impl Model {
         let node = &mut t.nodes[p];
         self.settle_intent(node, p);
         let followed = node.followed;
-        let past = chain.map_or(0, |entry| self.history(s, p, &entry, followed));
+        let past = chain.map_or(0, |entry| self.history(s, p, entry, followed));
         node.file.done[p] = Entry { term: high + 1, seq: 0, id, heirs: Set::NONE, past };
         node.file = node.file.normal();
         // What is not on this node is given up with this word.
