@@ -93,7 +93,7 @@ impl Agent<'_> {
         };
         let knows_our_promotion = match (view.ledger(), followed) {
             (Known::Known(store), Some(id)) => {
-                store.done(node).map(|entry| entry.descends_from(id))
+                store.of_running_primary(node).map(|entry| entry.descends_from(id))
             }
             (Known::Known(_), None) | (Known::Unknown(_), _) => None,
         };
