@@ -45,6 +45,23 @@ fn two_nodes_keep_every_promise_within_the_smallest_bounds() {
     }
 }
 
+/// The hole that docs/model.md tells of, and what closes it.
+#[test]
+fn bytes_that_were_never_noted_are_taken_for_another_branch_unless_the_mend_is_on_trial() {
+    let bounds = "nodes=3 commits=0 terms=3 crashes=0 cuts=0 moves=1 losses=1 forced=1 in_place=1 \
+                  seqs=0";
+    let outcome = run(bounds);
+    assert_eq!(outcome.ending, Ending::FalseFollower, "{outcome}");
+    let mended = run(&format!("{bounds} trial=1 max={}", outcome.states));
+    assert_eq!(mended.ending, Ending::Stopped, "{mended}");
+}
+
+#[test]
+fn the_mend_on_trial_leaves_nobody_stuck() {
+    let outcome = run("commits=0 terms=2 crashes=1 cuts=1 in_place=1 seqs=1 trial=1");
+    assert_eq!(outcome.ending, Ending::Exhausted, "{outcome}");
+}
+
 #[test]
 fn the_rules_are_named_alike_in_the_model_the_documents_and_the_code() {
     let documented = first_column(&read("docs/model.md"), "| rule | without it |");

@@ -3,7 +3,7 @@
 use super::Moves;
 use crate::Model;
 use crate::rules::Break;
-use crate::state::{Entry, NOBODY, Promotion, Server, State};
+use crate::state::{Entry, NOBODY, NODES, Promotion, Server, State};
 
 impl Model {
     /// The file takes over from the CIB, and the CIB from the file.
@@ -69,6 +69,10 @@ impl Model {
                 self.point(&mut t, p, x);
                 moves.add(t, || format!("{p} is pointed at {x}, which is about to be promoted"));
             }
+        }
+        let mut t = *s;
+        if self.explain(&mut t, p) {
+            moves.add(t, || format!("{p} notes whose promotion its data is of"));
         }
         let x = usize::from(node.upstream);
         if node.upstream == NOBODY {
@@ -137,6 +141,26 @@ impl Model {
         let (done, intent) = (cib.done[x], cib.intent[x]);
         let newer = intent.key() > done.key() && !self.options.breaks(Break::UnknownFollows);
         Some(if newer { intent } else { done }).filter(Entry::exists)
+    }
+
+    /// On trial: bytes that nothing explains are of whom this node was pointed at, if its newest entry,
+    /// which these bytes show to be carried out, explains them. No primary is needed for that.
+    fn explain(&self, t: &mut State, p: usize) -> bool {
+        let node = &t.nodes[p];
+        let x = usize::from(node.pointed);
+        if !self.options.trial || x >= NODES || self.explained(t, node.wal, node.followed) {
+            return false;
+        }
+        let store = node.file.merged(&node.cib, Some(p));
+        let (done, intent) = (store.done[x], store.intent[x]);
+        let entry = if intent.key() > done.key() { intent } else { done };
+        let fits = entry.exists()
+            && entry.descends_from(node.followed)
+            && self.explained(t, node.wal, entry.id);
+        if fits {
+            t.nodes[p].followed = entry.id;
+        }
+        fits
     }
 
     /// Notes the promotion of `x` as the one that the data of `p` is of, if the newest entry that `p`
