@@ -64,7 +64,8 @@ fn the_mend_on_trial_leaves_nobody_stuck() {
 
 #[test]
 fn the_rules_are_named_alike_in_the_model_the_documents_and_the_code() {
-    let documented = first_column(&read("docs/model.md"), "| rule | without it |");
+    let mut documented = first_column(&read("docs/model.md"), "| rule | `break=` |");
+    documented.dedup();
     let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
     assert_eq!(documented, names, "docs/model.md has other rules than the model");
     let safety = read("docs/safety.md");
@@ -85,7 +86,8 @@ fn every_rule_has_an_error_that_breaks_it_and_every_error_a_rule() {
     assert_eq!(rules, broken);
     let text = read("docs/model.md");
     for one in MUTATIONS {
-        assert!(text.contains(&format!("`{}`", one.name)), "docs/model.md lacks {}", one.name);
+        let row = format!("\n| `{}` | `{}` | ", one.rule, one.name);
+        assert!(text.contains(&row), "docs/model.md lacks {row}");
     }
 }
 
