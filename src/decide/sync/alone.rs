@@ -42,8 +42,8 @@ pub(super) fn alone(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>
     if names.is_empty() {
         return Next::Settled;
     }
-    // `names-last`: E = {} is durable, so nothing can be lost by going on; but a second copy is wanted, so those
-    // who can still come are waited for, as long as a reconnect takes.
+    // `names-last`: E = {} is durable, so nothing can be lost by going on; but a second copy is wanted,
+    // so those who can still come are waited for, as long as a reconnect takes.
     let expected = facts.expected(names, cluster);
     if !expected.is_empty() {
         return Next::Wait(Waiting::ForStandby(expected));
