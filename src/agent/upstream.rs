@@ -93,7 +93,7 @@ impl Agent<'_> {
         };
         let knows_our_promotion = match (view.ledger(), followed) {
             (Known::Known(store), Some(id)) => {
-                store.done(node).map(|entry| entry.descends_from(id))
+                store.of_running_primary(node).map(|entry| entry.descends_from(id))
             }
             (Known::Known(_), None) | (Known::Unknown(_), _) => None,
         };
@@ -193,7 +193,8 @@ impl Agent<'_> {
     }
 
     /// Notes the promotion of `primary` as the one that this node's data is of, before a byte of its
-    /// WAL can come in: whatever the data holds of the primary's timeline is then of that promotion.
+    /// WAL can come in (`note-first`): whatever the data holds of the primary's timeline is then of that
+    /// promotion.
     /// Data that has received nothing of it yet is told by its own timeline.
     pub fn note_followed(&mut self, cib: Known<Store>, primary: &NodeName) {
         if let OwnFile::Read(own) = self.exchange_with(cib, true) {

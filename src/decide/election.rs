@@ -1,8 +1,8 @@
 //! The election: may this node be promoted, with which synchronous names, and if not, why. Floor 1.
 //!
-//! This is the rule of design 4.4 and 4.5, as the model checker has it (`newest`, `permitted`,
-//! `election`, `cold_ok` there). It is used three times: before a promotion, for the score of a cold
-//! start, and for telling people who would take over.
+//! Its rules have the names that docs/safety.md and the model checker (`tests/model`) have for them. It
+//! is used three times: before a promotion, for the score of a cold start, and for telling people who
+//! would take over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -222,7 +222,7 @@ impl Facts {
 
     /// The entries of the highest term that are not void, one a primary. An entry of a member that
     /// is seen counts as that member's own file has it; its intent, which it has resolved before it
-    /// spoke, no longer counts. An intent of a member that is not seen binds.
+    /// spoke, no longer counts (`newest`). An intent of a member that is not seen binds (`intent-binds`).
     fn votes(&self, cib: &Store) -> Vec<Vote> {
         let all = self.everything(cib);
         // Not only those with a slot in `all`: an entry that somebody else holds of a primary may
@@ -254,7 +254,7 @@ impl Facts {
         votes
     }
 
-    /// Members that count in an entry and are ahead of this node, or elsewhere.
+    /// Members that count in an entry and are ahead of this node, or elsewhere (`most-wal`).
     fn rivals(&self, entry: &Entry, mine: &Position, obstacles: &mut Vec<Obstacle>) {
         for node in entry.heirs.iter().chain([&entry.primary]) {
             let Some(member) = self.seen(node).filter(|_| *node != self.me) else { continue };
@@ -262,6 +262,8 @@ impl Facts {
         }
     }
 
+    /// What of `heir`, `own-file`, `same-branch`, `most-wal`, `all-seen` and, where nobody has a score,
+    /// `cold-start` is in the way.
     fn permitted(&self, entry: &Entry, mine: &Known<Position>) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         if !entry.concerns(&self.me) {
@@ -439,6 +441,8 @@ pub fn judge(facts: &Facts) -> Ruling {
     plan(facts, cib, &votes)
 }
 
+/// With which names and heirs: `confirmers`; in place `known-names` and `same-term`, elsewhere
+/// `alone-first`.
 fn plan(facts: &Facts, cib: &Store, votes: &[Vote]) -> Ruling {
     let all = facts.everything(cib);
     let mine = votes.iter().find(|vote| vote.entry.primary == facts.me);

@@ -1,8 +1,8 @@
 //! The steps of a promotion. Floor 1.
 //!
-//! Order is all: the intent is on this node's disk and in the CIB before PostgreSQL is told, the
-//! synchronous names are set before it can accept a write, and the file says *done* before anything
-//! else is written.
+//! Order is all: the intent is on this node's disk and in the CIB before PostgreSQL is told
+//! (`intent-first`), the synchronous names are set before it can accept a write, and the file says
+//! *done* before anything else is written (`resolve-first`).
 
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
@@ -26,7 +26,7 @@ pub enum OldPrimary {
     /// Its node is not in the cluster, and something lives there that may accept writes, or it could not
     /// be asked.
     MayBeWritable(NodeName, String),
-    /// Its node is away, and nothing proves that it is down.
+    /// Its node is away, and nothing proves that it is down (`fenced-first`).
     NotProvenDown(NodeName, String),
 }
 
@@ -336,7 +336,7 @@ pub fn words(obstacles: &[Obstacle]) -> String {
 /// The promotions that this node's data contains, newest first. It is noted as a follower of `followed`
 /// before the first byte of that comes in, so what its own line has no timeline for it does not contain;
 /// and `followed` may be older than the entry that it replaces. A history that named more would call a
-/// branch of the old primary contained that this node's line lacks.
+/// branch of the old primary contained that this node's line lacks (`known-history`).
 fn history(after: Option<&Entry>, followed: Option<PromotionId>, line: Timeline) -> Vec<Past> {
     let (Some(after), Some(followed)) = (after, followed) else { return Vec::new() };
     after

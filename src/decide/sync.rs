@@ -2,7 +2,8 @@
 //!
 //! The invariant (design 4.2): every acknowledged commit is flushed on the primary and on some
 //! member of E, or E = {} is durable with the primary. Each step here keeps it, also when the process
-//! dies right after it. The rows are those of the model checker, with its guards.
+//! dies right after it. The rows are those of the model checker (`tests/model`), with its guards; the
+//! names of its rules are those of docs/safety.md.
 
 mod alone;
 mod asynchronous;
@@ -213,7 +214,7 @@ impl Facts {
             .collect()
     }
 
-    /// The steps that bring V into effect and one of `who` up to date with it.
+    /// The steps that bring V into effect (`in-effect`) and one of `who` up to date with it.
     fn confirmed_by(&self, who: &BTreeSet<NodeName>) -> Option<Step> {
         if !self.effective {
             return Some(Step::AwaitEffective);
@@ -340,6 +341,7 @@ fn next_sync(facts: &Facts) -> Next {
         Some(cib) if cib.id == own.id && cib.seq > own.seq => {
             return alone::relaxing(facts, cluster, cib);
         }
+        // `file-first`: the CIB follows.
         Some(_) | None => return Next::Do(Step::WriteCib(own.clone())),
     }
     if let Some(node) = cluster.foreign_scores(&facts.me, &own.heirs).next() {
@@ -374,7 +376,7 @@ fn next_sync(facts: &Facts) -> Next {
     grow(facts, cluster, names, &streaming)
 }
 
-/// Some of E are lost and others stay.
+/// Some of E are lost and others stay (`rest-has-all`).
 fn shrink(
     facts: &Facts,
     cluster: &Cluster,
@@ -412,7 +414,7 @@ fn grow(
 ) -> Next {
     let own = &facts.own;
     if *names != own.heirs {
-        // Whoever could act on an older entry has to have this one on disk.
+        // `heirs-agree`: whoever could act on an older entry has to have this one on disk.
         let silent: BTreeSet<NodeName> =
             names.iter().filter(|node| !cluster.acked(node, own)).cloned().collect();
         if silent.is_empty() {
@@ -439,7 +441,7 @@ fn grow(
         .cloned()
         .partition(|node| cluster.knows(node, own));
     if !new.is_empty() {
-        // Not one that only seems to stream: it has to confirm something that it is sent now. One
+        // `heir-has-all`. Not one that only seems to stream: it has to confirm what it is sent now. One
         // that does not is no reason for the others to wait.
         if let Some(step) = facts.confirmed_by(&new) {
             return Next::Do(step);

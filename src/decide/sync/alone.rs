@@ -42,8 +42,8 @@ pub(super) fn alone(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>
     if names.is_empty() {
         return Next::Settled;
     }
-    // E = {} is durable, so nothing can be lost by going on; but a second copy is wanted, so those
-    // who can still come are waited for, as long as a reconnect takes.
+    // `names-last`: E = {} is durable, so nothing can be lost by going on; but a second copy is wanted,
+    // so those who can still come are waited for, as long as a reconnect takes.
     let expected = facts.expected(names, cluster);
     if !expected.is_empty() {
         return Next::Wait(Waiting::ForStandby(expected));
@@ -105,7 +105,8 @@ pub(super) fn remade(facts: &Facts, cluster: &Cluster) -> Next {
     }
 }
 
-/// Once the CIB says E = {}: the own file does, when nobody can act on an older entry any more.
+/// Once the CIB says E = {}: the own file does (`own-file-last`), when nobody can act on an older entry
+/// any more (`proven-out`).
 fn alone_when_proven(facts: &Facts, cluster: &Cluster, cib: &Entry) -> Next {
     let own = &facts.own;
     // Async lets members go without proof: then all of them have to know.
