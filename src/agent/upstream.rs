@@ -93,7 +93,7 @@ impl Agent<'_> {
         };
         let knows_our_promotion = match (view.ledger(), followed) {
             (Known::Known(store), Some(id)) => {
-                store.done(node).map(|entry| entry.descends_from(id))
+                store.of_running_primary(node).map(|entry| entry.descends_from(id))
             }
             (Known::Known(_), None) | (Known::Unknown(_), _) => None,
         };
@@ -216,7 +216,7 @@ impl Agent<'_> {
             return;
         }
         // What it streams may be another branch of the same timeline number: its monitor sees to that.
-        if own.followed.is_some_and(|followed| !entry.descends_from(followed)) {
+        if own.is_elsewhere_than(entry) {
             warn!("{primary} was promoted without what this node has followed: not noted");
             return;
         }

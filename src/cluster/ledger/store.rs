@@ -46,6 +46,13 @@ impl Store {
         self.slots.get(node).and_then(|slot| slot.intent.as_ref())
     }
 
+    /// The newest entry of a node that accepts writes: an intent of it has been carried out, though its
+    /// primary may not have said so yet.
+    pub fn of_running_primary(&self, node: &NodeName) -> Option<&Entry> {
+        let slot = self.slots.get(node)?;
+        slot.done.iter().chain(&slot.intent).max_by_key(|entry| entry.key())
+    }
+
     /// All entries.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.slots.values().flat_map(|slot| slot.done.iter().chain(slot.intent.iter()))

@@ -138,3 +138,35 @@ fn a_promotion_that_was_carried_out_has_a_timeline_of_its_own() {
         assert_eq!(own.followed, Some(done.id));
     }
 }
+
+/// The model checker's: between PostgreSQL's promotion and the word that it is done, data of another
+/// promotion to the same timeline was let in.
+#[test]
+fn the_entry_of_a_primary_that_was_just_promoted_is_its_intent() {
+    let mut store = Store::default();
+    assert_eq!(store.of_running_primary(&node("n1")), None);
+    store.set_intent(entry("n1", 4, 0, &[]));
+    assert_eq!(store.done(&node("n1")), None);
+    assert_eq!(store.of_running_primary(&node("n1")), Some(&entry("n1", 4, 0, &[])));
+    store.resolve_done(&node("n1"));
+    store.set_done(entry("n1", 4, 1, &["n2"]));
+    assert_eq!(store.of_running_primary(&node("n1")), Some(&entry("n1", 4, 1, &["n2"])));
+    store.set_intent(entry("n1", 4, 2, &["n2"]));
+    assert_eq!(store.of_running_primary(&node("n1")).map(|entry| entry.seq), Some(2));
+}
+
+/// Two promotions can begin timelines of the same number: which of them data is of, the ids tell.
+#[test]
+fn data_of_another_branch_is_elsewhere() {
+    let newest = entry("n1", 4, 0, &["n2"]);
+    for (followed, elsewhere) in [
+        (None, false),
+        (Some(newest.id), false),
+        (Some(PromotionId(5)), false),
+        (Some(PromotionId(6)), true),
+    ] {
+        let mut own = Own::new("pg", &node("n2"));
+        own.followed = followed;
+        assert_eq!(own.is_elsewhere_than(&newest), elsewhere, "{followed:?}");
+    }
+}
