@@ -177,8 +177,13 @@ impl Agent<'_> {
             }
         };
         let file = self.exchange_with(Known::Known(cib.clone()), false);
+        // Whoever is promoted now is of the newest promotion: WAL of its timeline must not come to data
+        // of another branch, whose timeline may have the same number.
+        let elsewhere = matches!(&file, OwnFile::Read(own)
+            if own.store.newest_done().is_some_and(|entry| own.is_elsewhere_than(entry)));
         if let (Sql::Starting(_), Some(candidate)) = (&first.sql, candidates.first())
             && *candidate != self.me
+            && !elsewhere
         {
             // It may wait for a snapshot, which only the WAL of a primary brings.
             if let Err(why) = self.follow_without_sql(candidate) {
@@ -221,7 +226,9 @@ impl Agent<'_> {
             }
             return;
         }
-        if let Sql::Standby(standby) = &first.sql {
+        if elsewhere {
+            warn!("not pointed at {candidate}: this node's data is of another promotion");
+        } else if let Sql::Standby(standby) = &first.sql {
             let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
             if let Err(why) = self.follow(candidate, &conninfo, &slot) {
                 warn!("cannot be pointed at {candidate}: {why}");

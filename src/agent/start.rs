@@ -72,11 +72,6 @@ impl Agent<'_> {
             wal_gone: None,
         };
         loop {
-            if facts.started == Some(Ok(()))
-                && facts.instance.process == crate::decide::facts::Process::None
-            {
-                facts.started = Some(Err(self.pg.why_it_ended()));
-            }
             match next(&facts) {
                 Next::Running(remark) => {
                     if let Some(remark) = remark {
@@ -240,6 +235,7 @@ impl Agent<'_> {
                 }
                 facts.attached = true;
             }
+            Step::AskItsLog => facts.started = Some(Err(self.pg.why_it_ended())),
             Step::Wait => {
                 self.deadline.sleep(Duration::from_millis(100));
                 self.look_again(facts);

@@ -217,7 +217,7 @@ impl Agent<'_> {
             return;
         }
         // What it streams may be another branch of the same timeline number: its monitor sees to that.
-        if own.followed.is_some_and(|followed| !entry.descends_from(followed)) {
+        if own.is_elsewhere_than(entry) {
             warn!("{primary} was promoted without what this node has followed: not noted");
             return;
         }

@@ -225,6 +225,9 @@ impl Work<'_, '_> {
         };
         // Whether it is time was judged by who has started this.
         let (way, seen) = self.agent.way_back(cause.as_ref(), &upstream, &instance, Turn::Now);
+        for finding in seen.iter().flat_map(|seen| recovery_check::check(seen).findings) {
+            self.log.note(&format!("check: {finding}"));
+        }
         match way {
             Way::Recover(method, why) => (self.method, self.reason) = (method, why),
             Way::Wait(why) | Way::Refuse(why) => return Err(Failure::new(why)),

@@ -183,8 +183,8 @@ fn foreign_history() -> Diagnosis {
     found(
         Cause::ForeignHistory,
         "a history file of another line was found",
-        "look for the newest .history file in pg_wal here and in the archive of \
-         restore_command, and move the one that is not the primary's away",
+        "move it out of pg_wal here and out of the archive of restore_command: it is the newest \
+         .history file that the primary has not",
     )
 }
 

@@ -56,7 +56,7 @@ pub struct Facts {
     pub recovered: Option<Result<(), String>>,
     /// The configuration for starting has been written in this action.
     pub prepared: bool,
-    /// The postmaster has been started in this action; its error if it failed.
+    /// The postmaster has been started in this action; its error if it failed, or why it ended at once.
     pub started: Option<Result<(), String>>,
     /// The upstream has been set, or set again, after the start.
     pub attached: bool,
@@ -98,6 +98,8 @@ pub enum Step {
     Measure,
     /// Set primary_conninfo to the upstream and reload.
     Attach,
+    /// Find out why it ended right after its start.
+    AskItsLog,
     /// Wait a little and look again.
     Wait,
     /// Stop it, for this reason: it must not stay up.
@@ -147,7 +149,7 @@ fn stopped(facts: &Facts) -> Next {
         return Next::Refuse(format!("PostgreSQL did not start: {why}"));
     }
     if facts.started.is_some() {
-        return Next::Refuse("PostgreSQL ended right after its start: see its log".into());
+        return Next::Do(Step::AskItsLog);
     }
     let control = match (&facts.instance.data, facts.marked.data_is_whole()) {
         (_, false) | (DataDir::Absent | DataDir::Empty, true) => {

@@ -202,6 +202,14 @@ pub enum RuntimeError {
     },
 }
 
+/// Refuses what must not be done to the data of a server that runs, or may.
+pub(crate) fn nothing_runs(runtime: &dyn Runtime, what: &str) -> Result<(), RuntimeError> {
+    match runtime.process() {
+        Process::None => Ok(()),
+        process => Err(RuntimeError::Refused(format!("cannot {what}: {process}"))),
+    }
+}
+
 /// Success, or the program's words.
 pub(crate) fn succeeded(what: &'static str, output: &Output) -> Result<(), RuntimeError> {
     if output.ok() {

@@ -19,7 +19,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::peer::Peer;
-use crate::decide::facts::Process;
 use crate::postgres::copy_tools::{Copied, WhyNot};
 use crate::postgres::version::major_of_pg_version;
 use crate::sys::chain;
@@ -32,7 +31,7 @@ use crate::sys::files::{
 use super::layout::{COPY, Layout, Part, Tablespace, What};
 use super::own_files::io_error;
 use super::swap::{remove_strays, remove_tree};
-use super::{Place, Runtime, RuntimeError, last_words, own_files, text};
+use super::{Place, Runtime, RuntimeError, last_words, nothing_runs, own_files, text};
 
 /// What is copied, from where to where.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +75,7 @@ pub fn rebuild(
     let Some(data) = copy.layout.data() else {
         return Err(RuntimeError::Refused("the layout of the data has no data".to_owned()));
     };
-    let process = runtime.process();
-    if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot rebuild the data: {process}")));
-    }
+    nothing_runs(runtime, "rebuild the data")?;
     remove_copy(place, copy.layout)?;
     let cmd = command(runtime, copy, data, deadline)?;
     let mut watch = |line: &str| {

@@ -1,13 +1,12 @@
 //! Crash recovery in single-user mode: nobody can connect meanwhile, and the end is a shutdown
 //! checkpoint. Floor 2.
 
-use crate::decide::facts::Process;
 use crate::postgres::control_data::ControlData;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
 use super::data_dir::{SignalFile, control_data};
-use super::{Runtime, RuntimeError, bare, succeeded};
+use super::{Runtime, RuntimeError, bare, nothing_runs, succeeded};
 
 /// Recovers a crashed primary by itself, without opening it to anybody, and leaves it shut down
 /// cleanly. `standby.signal` is put aside meanwhile, and stands there afterwards, in any case: this
@@ -19,10 +18,7 @@ pub fn single_user_recover(
 ) -> Result<ControlData, RuntimeError> {
     let what = "recover the crashed instance in single-user mode";
     let place = runtime.place();
-    let process = runtime.process();
-    if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot {what}: {process}")));
-    }
+    nothing_runs(runtime, what)?;
     if SignalFile::Recovery.is_there(place)? {
         return Err(RuntimeError::Refused(format!(
             "cannot {what}: {} has a recovery.signal, a point-in-time recovery: finish it or remove that file",

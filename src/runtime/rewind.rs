@@ -35,7 +35,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::client::peer::Peer;
-use crate::decide::facts::Process;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::copy_tools::{Copied, WhyNot, fork_of, has_begun_to_write, says_no_rewind};
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -46,7 +45,7 @@ use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
 
 use super::data_dir::{SignalFile, control_data};
 use super::swap::remove_strays;
-use super::{Runtime, RuntimeError, last_words, own_files, text};
+use super::{Runtime, RuntimeError, last_words, nothing_runs, own_files, text};
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +87,7 @@ pub fn rewind(
     progress: &mut dyn FnMut(Copied),
 ) -> Result<Rewind, RuntimeError> {
     let place = runtime.place();
-    let process = runtime.process();
-    if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot rewind the data: {process}")));
-    }
+    nothing_runs(runtime, "rewind the data")?;
     let control = control_data(runtime, exec, deadline)?;
     if !control.state.is_clean() {
         let words = format!("its state is {}", control.state);

@@ -22,12 +22,11 @@ mod put_back;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::decide::facts::Process;
 use crate::sys::files::{FileError, Seen, look, read_untrusted, sync_dir};
 
 use super::layout::{COPY, Layout, Part, read_copy};
 use super::own_files::io_error;
-use super::{Place, Runtime, RuntimeError};
+use super::{Place, Runtime, RuntimeError, nothing_runs};
 
 use hand::Hand;
 
@@ -156,10 +155,7 @@ pub fn swap<'a>(
     layout: &Layout,
     watch: &'a mut Watch<'a>,
 ) -> Result<bool, RuntimeError> {
-    let process = runtime.process();
-    if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot replace the data: {process}")));
-    }
+    nothing_runs(runtime, "replace the data")?;
     let place: &Place = runtime.place();
     match place.as_user(|| state(layout))? {
         State::Done => return Ok(true),

@@ -46,6 +46,11 @@ impl Own {
         self.store.resolve_done(node);
     }
 
+    /// Whether this node's data is known to be of a promotion that did not lead to this one.
+    pub fn is_elsewhere_than(&self, entry: &Entry) -> bool {
+        self.followed.is_some_and(|followed| !entry.descends_from(followed))
+    }
+
     /// The file's text.
     pub fn to_text(&self) -> String {
         let mut text = format!("{MAGIC}\nresource {}\nnode {}\n", self.resource, self.node);

@@ -154,3 +154,19 @@ fn the_entry_of_a_primary_that_was_just_promoted_is_its_intent() {
     store.set_intent(entry("n1", 4, 2, &["n2"]));
     assert_eq!(store.of_running_primary(&node("n1")).map(|entry| entry.seq), Some(2));
 }
+
+/// Two promotions can begin timelines of the same number: which of them data is of, the ids tell.
+#[test]
+fn data_of_another_branch_is_elsewhere() {
+    let newest = entry("n1", 4, 0, &["n2"]);
+    for (followed, elsewhere) in [
+        (None, false),
+        (Some(newest.id), false),
+        (Some(PromotionId(5)), false),
+        (Some(PromotionId(6)), true),
+    ] {
+        let mut own = Own::new("pg", &node("n2"));
+        own.followed = followed;
+        assert_eq!(own.is_elsewhere_than(&newest), elsewhere, "{followed:?}");
+    }
+}

@@ -280,8 +280,19 @@ pub(super) fn failures(facts: &Facts, warnings: &mut Vec<String>) {
         } else {
             String::new()
         };
-        warnings
-            .push(format!("{} on {} {how}{when}: {reason}{rest}", failure.operation, failure.node));
+        // After a failed start Pacemaker keeps the resource away from the node.
+        let then = if failure.operation == "start" {
+            let (resource, node) = (&facts.resource, &failure.node);
+            format!(
+                "; once that is mended: crm_resource --cleanup --resource {resource} --node {node}"
+            )
+        } else {
+            String::new()
+        };
+        warnings.push(format!(
+            "{} on {} {how}{when}: {reason}{rest}{then}",
+            failure.operation, failure.node
+        ));
     }
 }
 

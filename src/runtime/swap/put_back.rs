@@ -7,11 +7,10 @@
 
 use std::path::Path;
 
-use crate::decide::facts::Process;
 use crate::sys::files::{FileError, sync_dir};
 
 use super::super::layout::{Layout, Part};
-use super::super::{Place, Runtime, RuntimeError};
+use super::super::{Place, Runtime, RuntimeError, nothing_runs};
 use super::hand::{Hand, Watch};
 use super::{exists, holds_copy, names};
 
@@ -28,10 +27,7 @@ pub fn put_back<'a>(
     layout: &Layout,
     watch: &'a mut Watch<'a>,
 ) -> Result<bool, RuntimeError> {
-    let process = runtime.process();
-    if process != Process::None {
-        return Err(RuntimeError::Refused(format!("cannot put the old data back: {process}")));
-    }
+    nothing_runs(runtime, "put the old data back")?;
     let place = runtime.place();
     if !is_half_moved(place, layout)? {
         return Ok(true);

@@ -199,6 +199,8 @@ fn failed_actions_of_this_resource_are_told() {
     facts.status.failures =
         vec![failure("db", 1, ""), failure("db", 190, "paused"), failure("other", 1, "x")];
     facts.status.failures.push(failure("db", 1, "data diverged: timel..."));
+    let start = FailedAction { operation: "start".into(), ..failure("db", 1, "no room") };
+    facts.status.failures.push(start);
     // What the primary says of itself is newer than this.
     facts.status.failures.push(failure("db", 191, "no standby streams"));
     facts.cib.node_states[1] = transient("n2", "paused", None);
@@ -209,7 +211,9 @@ fn failed_actions_of_this_resource_are_told() {
             "monitor on n2 failed at 2026-11-20 12:41:38Z: error",
             "monitor on n2 reported at 2026-11-20 12:41:38Z: paused",
             "monitor on n2 failed at 2026-11-20 12:41:38Z: data diverged: timel... (the whole is in \
-             the system log of n2)"
+             the system log of n2)",
+            "start on n2 failed at 2026-11-20 12:41:38Z: no room; once that is mended: crm_resource \
+             --cleanup --resource db --node n2"
         ]
     );
 }

@@ -218,6 +218,9 @@ impl Walk {
                 }
                 ("StartPostmaster", all)
             }
+            Step::AskItsLog => {
+                ("AskItsLog", vec![with(&|w| w.facts.started = Some(Err("its log".into())))])
+            }
             Step::Measure => {
                 let lsn = if world.diverged { "0/481" } else { "0/480" };
                 let exact = with(&|w| w.facts.position = Some(at("1", lsn)));
@@ -290,6 +293,6 @@ fn every_start_ends_and_nothing_writes_or_follows_what_it_must_not() {
         }
     }
     assert_eq!(walk.ends, [End::Running, End::Refused, End::Perm, End::Recovers].into());
-    assert_eq!(walk.steps.len(), 9, "{:?}", walk.steps);
+    assert_eq!(walk.steps.len(), 10, "{:?}", walk.steps);
     assert!(walk.worlds > 5_000, "{}", walk.worlds);
 }

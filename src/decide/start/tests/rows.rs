@@ -282,7 +282,6 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
         (process(Process::Unknown("EPERM".into())), "EPERM"),
         (process(Process::Orphans(vec![43])), "43"),
         (Facts { started: Some(Err("no port".into())), ..standby() }, "no port"),
-        (Facts { started: Some(Ok(())), ..standby() }, "ended right after its start"),
         (Facts { recovered: Some(Err("no space".into())), ..standby() }, "no space"),
         (Facts { out_of_time: true, ..up(Sql::Hung) }, "does not answer"),
         (Facts { out_of_time: true, ..up(Sql::Unknown("x".into())) }, "does not answer"),

@@ -44,21 +44,34 @@ pub fn wipe(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.check(node, &["rm", "-rf", &cluster.options.pgdata()]).map(drop)
 }
 
+/// The primary has WAL that nobody else has when its node loses power, and comes back by this method.
+pub fn parts_and_comes_back(cluster: &Cluster, primary: Primary<'_>, method: &str) -> Result<()> {
+    let old = primary.old.clone();
+    alone_with_wal(cluster, &old, 0)?;
+    cluster.power_cut(&old)?;
+    cluster.heal()?;
+    let new = primary.is_taken_over()?;
+    cluster.power_on(&old)?;
+    primary.comes_back_under(&new)?;
+    assert_recovered(cluster, &old, method)
+}
+
+/// A standby of this primary loses its data and is built anew; its node.
+pub fn wiped_and_built(cluster: &Cluster, primary: &str) -> Result<String> {
+    let node = cluster.others(primary)[0].clone();
+    wipe(cluster, &node)?;
+    cluster.standby(&node, false)?;
+    cluster.wait_healthy(SOON)?;
+    assert_eq!(has_all_heirs(cluster)?, primary);
+    assert_recovered(cluster, &node, "rebuild")?;
+    Ok(node)
+}
+
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn recovery_01_a_primary_with_wal_that_nobody_else_has_is_rewound() {
     case(&Options::default(), |cluster| {
-        let primary = Primary::under_load(cluster)?;
-        let old = primary.old.clone();
-        alone_with_wal(cluster, &old, 0)?;
-        cluster.power_cut(&old)?;
-        cluster.heal()?;
-        let new = primary.is_taken_over()?;
-        cluster.power_on(&old)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        assert_recovered(cluster, &old, "rewind")?;
-        primary.load.end().map(drop)
+        parts_and_comes_back(cluster, Primary::under_load(cluster)?, "rewind")
     });
 }
 
@@ -67,12 +80,7 @@ fn recovery_01_a_primary_with_wal_that_nobody_else_has_is_rewound() {
 fn recovery_05_a_standby_whose_data_was_wiped_is_built_anew() {
     case(&Options::default(), |cluster| {
         let primary = Primary::under_load(cluster)?;
-        let node = cluster.others(&primary.old)[0].clone();
-        wipe(cluster, &node)?;
-        cluster.standby(&node, false)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, primary.old);
-        assert_recovered(cluster, &node, "rebuild")?;
+        wiped_and_built(cluster, &primary.old)?;
         primary.load.end().map(drop)
     });
 }

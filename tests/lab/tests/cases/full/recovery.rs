@@ -7,7 +7,9 @@ use lab::{Cluster, Mode, Options, Result};
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{assert_no_failures, wait_pacemaker, wait_stopped};
-use crate::recovery::{alone_with_wal, assert_recovered, wipe};
+use crate::recovery::{
+    alone_with_wal, assert_recovered, parts_and_comes_back, wipe, wiped_and_built,
+};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
@@ -94,17 +96,7 @@ fn recovery_03_without_hints_and_checksums_it_is_built_anew() {
         cluster.start_all()?;
         cluster.wait_healthy(SOON)?;
         has_all_heirs(cluster)?;
-        let primary = Primary::under_load(cluster)?;
-        let old = primary.old.clone();
-        alone_with_wal(cluster, &old, 0)?;
-        cluster.power_cut(&old)?;
-        cluster.heal()?;
-        let new = primary.is_taken_over()?;
-        cluster.power_on(&old)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        assert_recovered(cluster, &old, "rebuild")?;
-        primary.load.end().map(drop)
+        parts_and_comes_back(cluster, Primary::under_load(cluster)?, "rebuild")
     });
 }
 
@@ -220,22 +212,14 @@ fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
         ] {
             cluster.psql(&old, sql)?;
         }
-        let primary = Primary::under_load(cluster)?;
-        alone_with_wal(cluster, &old, 0)?;
-        cluster.power_cut(&old)?;
-        cluster.heal()?;
-        let new = primary.is_taken_over()?;
-        cluster.power_on(&old)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        assert_recovered(cluster, &old, "rebuild")?;
+        parts_and_comes_back(cluster, Primary::under_load(cluster)?, "rebuild")?;
         let link = cluster.check(&old, &["readlink", "-f", &format!("{data}/pg_wal")])?.text();
         assert!(link.starts_with("/srv/wal/"), "{link}");
         assert_eq!(cluster.psql(&old, "SELECT seven FROM there")?, "7");
         let ask =
             "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'elsewhere'";
         assert_eq!(cluster.psql(&old, ask)?, "/srv/space");
-        primary.load.end().map(drop)
+        Ok(())
     });
 }
 
@@ -257,25 +241,14 @@ fn recovery_05_with_the_configuration_under_etc_it_is_built_anew_and_rewound() {
         cluster.start_all()?;
         cluster.wait_healthy(SOON)?;
         let primary = Primary::under_load(cluster)?;
-        let node = cluster.others(&primary.old)[0].clone();
-        wipe(cluster, &node)?;
-        cluster.standby(&node, false)?;
-        cluster.wait_healthy(SOON)?;
-        has_all_heirs(cluster)?;
-        assert_recovered(cluster, &node, "rebuild")?;
-        alone_with_wal(cluster, &primary.old, 0)?;
-        cluster.power_cut(&primary.old)?;
-        cluster.heal()?;
-        let new = primary.is_taken_over()?;
-        cluster.power_on(&primary.old)?;
-        cluster.wait_healthy(SOON)?;
-        assert_eq!(has_all_heirs(cluster)?, new);
-        assert_recovered(cluster, &primary.old, "rewind")?;
-        for node in [&node, &primary.old] {
+        let old = primary.old.clone();
+        let node = wiped_and_built(cluster, &old)?;
+        parts_and_comes_back(cluster, primary, "rewind")?;
+        for node in [&node, &old] {
             let in_data = ["test", "-e", &format!("{data}/postgresql.conf")];
             assert!(!cluster.exec(node, &in_data)?.ok(), "{node} has got another configuration");
         }
-        primary.load.end().map(drop)
+        Ok(())
     });
 }
 
