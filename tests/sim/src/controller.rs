@@ -265,7 +265,7 @@ async fn carry_out(sim: &Rc<Sim>, me: usize, plan: Plan) {
     // A score that changed means a new transition, and no post-notification of the old one.
     let goes_on = |sim: &Sim| scores(sim) == before || sim.once_in(2);
     let one = |node: usize| BTreeSet::from([node]);
-    let mut both = async |what, node, action, promote: Option<usize>| {
+    let both = async |what, node, action, promote: Option<usize>| {
         let with = |when| Notice {
             promote: promote.map(one).unwrap_or_default(),
             ..Notice::of(when, what, &one(node))

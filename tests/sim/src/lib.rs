@@ -144,9 +144,15 @@ fn state(sim: &Sim) -> String {
             let from = one.streams_from.map(|from| format!(" from n{}", from + 1));
             format!("{:?}{}", one.phase, from.unwrap_or_default())
         });
-        let role = node.stack.shared.roles.get(&index);
-        let scores = &node.stack.shared.scores;
-        format!("n{}: {server}, {role:?}, scores {scores:?}", index + 1)
+        let role = node.stack.shared.roles.get(&index).copied().unwrap_or(world::Role::Unknown);
+        let wal = &node.disk.wal.records;
+        let (line, end) = (wal::line(wal), wal::lsn(wal.len()));
+        let file = node.disk.ledger.as_deref().unwrap_or("no ledger file");
+        let entries = file
+            .lines()
+            .filter(|one| ["done", "intent", "followed"].iter().any(|key| one.starts_with(key)));
+        let entries = entries.collect::<Vec<_>>().join("\n      ");
+        format!("\n  n{}: {server}, {role:?}, line {line} end {end}\n      {entries}", index + 1)
     });
-    words.collect::<Vec<_>>().join("; ")
+    words.collect()
 }

@@ -342,7 +342,8 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
                 && sends
                 && there.frozen_until <= sim.now()
                 && world.wire[*from][node]
-                && wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records)
+                && (goes_on(there.server.as_ref(), *from, here.server.as_ref(), node)
+                    || wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records))
         });
         let Some(from) = from else {
             sim.server(node, life, |one| one.streams_from = None);
@@ -364,12 +365,11 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
             if sender.of != life {
                 *sender = Sender { of: life, flush: None, names, heard: now, caught_up: false };
             }
-            let sent = world.nodes[from].disk.wal.durable().to_vec();
-            let wal = &mut world.nodes[node].disk.wal;
-            let have = wal.records.len();
+            let have = world.nodes[node].disk.wal.records.len();
+            let sent = world.nodes[from].disk.wal.durable();
             let more = sent.len().saturating_sub(have).min(sim.between(1, 6) as usize);
             let next: Vec<Record> = sent.get(have..have + more).unwrap_or(&[]).to_vec();
-            wal.records.extend(next);
+            world.nodes[node].disk.wal.records.extend(next);
             let Some(server) = world.nodes[node].server.as_mut() else { return };
             server.streamed = true;
             server.streams_from = Some(from);
@@ -386,6 +386,13 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
         }
         hear(&sim, from, node, life, said);
     }
+}
+
+/// Whether a connection that was made goes on.
+fn goes_on(there: Option<&Server>, from: usize, here: Option<&Server>, node: usize) -> bool {
+    let (Some(there), Some(here)) = (there, here) else { return false };
+    here.streams_from == Some(from)
+        && there.senders.get(&node).is_some_and(|sender| sender.of == here.life)
 }
 
 /// The connection is gone: at once, or, where nobody says so, when the walsender's timeout is over.

@@ -109,6 +109,8 @@ pub struct Cache {
     pub barred: Option<u64>,
     /// Monitors in a row that saw no stream.
     pub broken: u32,
+    /// What the last monitor said.
+    pub reported: Option<String>,
 }
 
 /// A node.
@@ -246,15 +248,6 @@ impl World {
     /// All nodes.
     pub fn all(&self) -> BTreeSet<usize> {
         (0..self.nodes.len()).collect()
-    }
-
-    /// Whether a message from one to the other arrives on the cluster's network now.
-    pub fn reaches(&self, from: usize, to: usize) -> bool {
-        self.nodes[from].up
-            && self.nodes[to].up
-            && self.link[from][to]
-            && self.nodes[from].stack.view.contains(&to)
-            && self.nodes[to].stack.view.contains(&from)
     }
 
     /// Whether this node's partition has quorum, as it believes: two nodes have it alone once each has

@@ -70,6 +70,17 @@ impl Agent {
         }
     }
 
+    /// A reason that has changed becomes a line of the history.
+    fn report(&self, reason: Option<&String>) {
+        let before = {
+            let mut world = self.sim.world.borrow_mut();
+            std::mem::replace(&mut world.nodes[self.me].cache.reported, reason.cloned())
+        };
+        if let Some(reason) = reason.filter(|_| before.as_ref() != reason) {
+            self.log(reason);
+        }
+    }
+
     async fn monitor_standby(&self, instance: &Instance, standby: &StandbyFacts) -> Answer {
         let me = self.me;
         let streams = standby.streams();
@@ -111,7 +122,10 @@ impl Agent {
         let mut view = None;
         loop {
             match next(&facts) {
-                Next::Answer { code, reason, .. } => return answer(code, reason),
+                Next::Answer { code, reason, .. } => {
+                    self.report(reason.as_ref());
+                    return answer(code, reason);
+                }
                 Next::Do(Step::AskUpstream) => {
                     let (file, _) = self.settle_intent(instance).await;
                     let now = self.view().await;
