@@ -26,19 +26,22 @@ impl World {
         a == b || (awake(a) && awake(b) && self.link[a][b] && self.link[b][a])
     }
 
-    fn component(&self, node: usize, now: u64) -> BTreeSet<usize> {
-        let mut found = BTreeSet::from([node]);
-        loop {
-            let more: BTreeSet<usize> = self
-                .all()
-                .into_iter()
-                .filter(|other| found.iter().any(|one| self.in_touch(*one, *other, now)))
-                .collect();
-            if more.is_subset(&found) {
-                return found;
+    /// Groups in which everybody is in touch with everybody: corosync relays nothing, so a node that only
+    /// some of a group can hear is not in it.
+    fn groups(&self, now: u64) -> Vec<BTreeSet<usize>> {
+        let mut groups: Vec<BTreeSet<usize>> = Vec::new();
+        for node in self.all().into_iter().filter(|node| self.nodes[*node].up) {
+            let near = |group: &&mut BTreeSet<usize>| {
+                group.iter().all(|other| self.in_touch(node, *other, now))
+            };
+            match groups.iter_mut().find(near) {
+                Some(group) => {
+                    group.insert(node);
+                }
+                None => groups.push(BTreeSet::from([node])),
             }
-            found.extend(more);
         }
+        groups
     }
 
     /// Who stands by whom as a designated controller.
@@ -227,6 +230,13 @@ async fn boot(sim: Rc<Sim>, node: usize) {
     sim.power_on(node);
 }
 
+impl Sim {
+    /// Whether something is on its way to this node.
+    pub fn has_mail(&self, to: usize) -> bool {
+        self.world.borrow().mail.0.get(&to).is_some_and(|mail| !mail.is_empty())
+    }
+}
+
 async fn carry(sim: Rc<Sim>, to: usize) {
     while !sim.deliver(to, sim.now()) {
         sim.sleep(50).await;
@@ -239,11 +249,7 @@ pub async fn membership(sim: Rc<Sim>) {
     loop {
         sim.sleep(100).await;
         let now = sim.now();
-        let components: BTreeSet<BTreeSet<usize>> = {
-            let world = sim.world.borrow();
-            let up = world.all().into_iter().filter(|node| world.nodes[*node].up);
-            up.map(|node| world.component(node, now)).collect()
-        };
+        let groups = sim.world.borrow().groups(now);
         let wrong: Vec<&BTreeSet<usize>> = {
             let world = sim.world.borrow();
             let holds = |one: &BTreeSet<usize>| {
@@ -252,7 +258,7 @@ pub async fn membership(sim: Rc<Sim>) {
                     world.nodes[*node].stack.view == *one || world.nodes[*node].frozen_until > now
                 })
             };
-            components.iter().filter(|one| !holds(one)).collect()
+            groups.iter().filter(|one| !holds(one)).collect()
         };
         if wrong.is_empty() {
             since = None;

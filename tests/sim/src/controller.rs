@@ -43,6 +43,10 @@ impl Sim {
                 return None;
             }
         }
+        // The controller plans anew when it has the result, and not before.
+        while self.has_mail(by) {
+            self.sleep(10).await;
+        }
         end.take()
     }
 
