@@ -61,7 +61,8 @@ impl Agent<'_> {
         }
         let own = match file {
             OwnFile::Read(own) => own.clone(),
-            OwnFile::Missing if cib.is_empty() => Own::new(&self.resource, &self.me),
+            // Where nobody was ever promoted, a file that is not there is one that never was.
+            OwnFile::Missing if cib.newest_done().is_none() => Own::new(&self.resource, &self.me),
             OwnFile::Missing => return Known::unknown("its ledger file is missing"),
             OwnFile::Unreadable(why) => {
                 return Known::unknown(format!("its ledger file is unreadable: {why}"));
@@ -227,7 +228,9 @@ impl Agent<'_> {
         let own = match file {
             OwnFile::Read(own) => own.clone(),
             OwnFile::Missing => match &cib {
-                Known::Known(store) if store.is_empty() => Own::new(&self.resource, &self.me),
+                Known::Known(store) if store.newest_done().is_none() => {
+                    Own::new(&self.resource, &self.me)
+                }
                 _ => {
                     let why = election::Obstacle::OwnLedgerUnknown("it is missing".into());
                     return (Ruling::Refused(vec![why]), nobody);

@@ -329,8 +329,9 @@ impl Facts {
         if self.strict { self.peers.keys().cloned().collect() } else { BTreeSet::new() }
     }
 
-    /// No ledger anywhere: every member that has data is seen, and this one has it all.
-    fn first_start(&self) -> Ruling {
+    /// No ledger anywhere, or none but of promotions that came to nothing: every member that has data is
+    /// seen, and this one has it all.
+    fn first_start(&self, before: u64) -> Ruling {
         let mine = match &self.position {
             Known::Known(position) => position,
             Known::Unknown(why) => {
@@ -367,7 +368,7 @@ impl Facts {
             }
         }
         Ruling::Permitted(Plan {
-            term: 1,
+            term: before + 1,
             seq: 0,
             in_place: false,
             names,
@@ -418,8 +419,10 @@ pub fn judge(facts: &Facts) -> Ruling {
     }
     let votes = facts.votes(cib);
     if votes.is_empty() {
-        if facts.everything(cib).is_empty() {
-            return facts.first_start();
+        // Intents alone, each of a member that is seen and has given it up: nobody was ever promoted.
+        let all = facts.everything(cib);
+        if all.newest_done().is_none() && facts.own.intent(&facts.me).is_none() {
+            return facts.first_start(all.max_term());
         }
         return Ruling::Refused(vec![Obstacle::CibUnknown(
             "it holds an entry that its primary, who is present, does not have".into(),

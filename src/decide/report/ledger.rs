@@ -89,7 +89,7 @@ fn own_file(facts: &Facts, cib: &Store, warnings: &mut Vec<String>) {
     }
     let me: &NodeName = &facts.me;
     match &facts.own {
-        OwnLedger::Missing if cib.is_empty() => {}
+        OwnLedger::Missing if cib.newest_done().is_none() => {}
         OwnLedger::Missing => warnings.push(format!(
             "{me} has no ledger file, so {me} cannot be promoted: it gets one when it follows the \
              primary"

@@ -22,7 +22,7 @@ fn one(sim: &Rc<Sim>) {
     let any = sim.between(0, n - 1) as usize;
     let primary = sim.world.borrow().writable().first().copied();
     let node = primary.filter(|_| sim.once_in(2)).unwrap_or(any);
-    match sim.between(0, 11) {
+    match sim.between(0, 13) {
         0 | 1 => {
             if sim.world.borrow().nodes[node].up {
                 sim.log(&format!("FAULT: {} loses power", name(node)));
@@ -66,7 +66,16 @@ fn one(sim: &Rc<Sim>) {
             let what = if to { "standby" } else { "online" };
             sim.log(&format!("OPERATOR: crm node {what} {}", name(node)));
         }
-        _ => cleanup(sim),
+        11 => cleanup(sim),
+        _ => {
+            // A switch dies: one network first, and the other a moment later.
+            let link_first = sim.once_in(3);
+            partition(sim, node, link_first, !link_first);
+            let (later, again) = (sim.between(100, 16_000), Rc::clone(sim));
+            sim.spawn(Owner::World, later, async move {
+                partition(&again, node, !link_first, link_first);
+            });
+        }
     }
     for node in 0..n as usize {
         if !sim.world.borrow().nodes[node].up {

@@ -1,6 +1,23 @@
 //! A deterministic simulator of pgtwin: two to five model nodes run the real `pgtwin::decide` and the real
 //! ledger against a model of PostgreSQL, Pacemaker and disks. A seed decides everything, so that a history
 //! that broke an invariant can be lived through again.
+//!
+//! Invariants, at every step: an acknowledged commit is on the primary's disk, and on that of a member of
+//! the E that this primary's file has, or E is empty; it is on every node that begins to accept writes; no
+//! two servers accept writes; terms never fall, and none has two primaries. At the end, when all faults are
+//! over: one primary, and all others stream from it and are its heirs.
+//!
+//! What is real: every `next` and `judge` of the decisions that it calls, and ledger files, slots,
+//! positions, acknowledgements and `synchronous_standby_names` as text, written and read back. What is told
+//! again for model nodes, and may differ from the program: the loops of `src/agent/` around the decisions.
+//!
+//! What the model leaves out: async mode, `sync_strict`, fencing that is off or lies, fencing devices that
+//! fail for ever, a clean leave of a node's Pacemaker, maintenance, location rules, `no-quorum-policy`
+//! other than stop, a CIB that an administrator edits or that is older than its version says, a third vote
+//! without data, damaged or lost ledger files, forget and force-promote; of PostgreSQL: rewind (every way
+//! back is a copy, within the start), slots and removed WAL, archives, page contents, cancelled waits,
+//! remote_apply, clocks that jump. Fencing itself is an instant; a membership changes at once for all who
+//! form it; and a ring that waits for a lost node keeps back only what comes from that node.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,

@@ -214,8 +214,11 @@ async fn startup(sim: Rc<Sim>, node: usize, life: u64) {
     if opens_early {
         sim.server(node, life, |one| one.phase = Phase::Standby);
     }
+    // A machine that has just been booted may take its time for every page.
+    let pace = if sim.once_in(3) { sim.between(30, 400) } else { 20 };
     loop {
-        sim.sleep(if sim.once_in(30) { sim.between(100, 4_000) } else { sim.between(1, 30) }).await;
+        sim.sleep(if sim.once_in(30) { sim.between(100, 4_000) } else { sim.between(1, pace) })
+            .await;
         let mut told = false;
         {
             let mut world = sim.world.borrow_mut();

@@ -332,7 +332,8 @@ fn the_election_rules_as_the_model_does() {
             let cold = purpose == Purpose::ColdStart;
             let facts = real_facts(&case, purpose);
             let ruling = judge(&facts);
-            if facts.everything(&real_store(&case.cib)).is_empty() {
+            let all = facts.everything(&real_store(&case.cib));
+            if all.newest_done().is_none() && case.newest().is_empty() {
                 continue; // a first start, which the model does not have
             }
             let names = case.names().filter(|_| case.all_permit(cold));

@@ -6,7 +6,7 @@ use super::super::{Facts, Obstacle, Ruling, judge};
 use super::ask;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{PromotionId, Store};
-use crate::decide::support::{after, at, at_least, entry, node, nodes, says, store};
+use crate::decide::support::{after, at, at_least, entry, intending, node, nodes, says, store};
 
 fn refused(facts: &Facts) -> Vec<Obstacle> {
     match judge(facts) {
@@ -224,4 +224,23 @@ fn a_ledger_in_the_cib_alone_makes_it_no_first_start() {
         Store::default(),
     );
     assert!(matches!(judge(&facts), Ruling::Refused(_)));
+}
+
+/// The very first promotion was killed before PostgreSQL was told of it, and its node has given it up; the
+/// others and the CIB still have the intent. Found by the simulator: nobody could be promoted any more.
+#[test]
+fn a_first_promotion_that_came_to_nothing_does_not_block_the_first_start() {
+    let left = intending(&[], &entry(1, 0, 1, "n1", ""));
+    let gave_up = Store::default;
+    let n1 = ask("n1").own(gave_up()).cib(left.clone());
+    let n1 =
+        n1.sees("n2", at("1", "0/500"), left.clone()).sees("n3", at("1", "0/500"), left.clone());
+    let n2 = ask("n2").own(left.clone()).cib(left.clone());
+    let n2 = n2.sees("n3", at("1", "0/500"), gave_up());
+    // Its term stays used: as long as n1 is away again, it would count beside another of that term.
+    assert_eq!(permitted(&n1).term, 2);
+    assert_eq!(permitted(&n2.clone().sees("n1", at("1", "0/500"), gave_up())).term, 2);
+    assert!(matches!(refused(&n2).as_slice(), [Obstacle::NotAnHeir(_)]), "n1 may have written");
+    // Nor is it given up while n1 itself does not know what became of it.
+    assert!(matches!(judge(&n1.own(left)), Ruling::Refused(_)));
 }

@@ -32,7 +32,9 @@ impl Agent {
         }
         let own = match own {
             Some(own) => own.clone(),
-            None if view.stack.shared.ledger.is_empty() => Own::new(RESOURCE, &self.name()),
+            None if cib(&view.stack.shared).newest_done().is_none() => {
+                Own::new(RESOURCE, &self.name())
+            }
             None => return Known::unknown("its ledger file is missing"),
         };
         if own.store.intent(&self.name()).is_some() {
@@ -120,7 +122,9 @@ impl Agent {
     ) -> (Ruling, BTreeSet<usize>) {
         let own = match file {
             Some(own) => own.clone(),
-            None if view.stack.shared.ledger.is_empty() => Own::new(RESOURCE, &self.name()),
+            None if cib(&view.stack.shared).newest_done().is_none() => {
+                Own::new(RESOURCE, &self.name())
+            }
             None => {
                 let why = Obstacle::OwnLedgerUnknown("it is missing".into());
                 return (Ruling::Refused(vec![why]), BTreeSet::new());
