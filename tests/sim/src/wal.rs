@@ -34,7 +34,7 @@ pub fn line(records: &[Record]) -> History {
     let (mut text, mut timeline) = (String::new(), 1);
     for (index, record) in records.iter().enumerate() {
         if let Record::Begin(next, _) = record {
-            text.push_str(&format!("{timeline}@{},", lsn(index)));
+            text = format!("{text}{timeline}@{},", lsn(index));
             timeline = *next;
         }
     }
