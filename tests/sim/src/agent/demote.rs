@@ -1,0 +1,106 @@
+//! As `src/agent/demote.rs` and `src/agent/stop.rs`: the orderly ends.
+
+use pgtwin::cluster::position::Shutdown;
+use pgtwin::decide::facts::{Process, Sql};
+use pgtwin::postgres::control_data::ClusterState;
+
+use super::{Agent, Answer, BARRED};
+use crate::wal::{lsn, timeline};
+
+impl Agent {
+    pub(super) async fn demote(&self) -> Answer {
+        let me = self.me;
+        let instance = self.look().await;
+        let runs = instance.process != Process::None;
+        if runs || !self.is_barred_already() {
+            self.set_score(me, BARRED).await;
+            if !matches!(instance.sql, Sql::Standby(_)) {
+                self.tell(move |shared| {
+                    shared.shutdown.remove(&me);
+                })
+                .await;
+            }
+        }
+        if !runs || matches!(instance.sql, Sql::Standby(_)) {
+            return Answer::Standby;
+        }
+        self.settle_intent(&instance).await;
+        self.sim.shut_down(me, true).await;
+        self.publish_shutdown().await;
+        {
+            let mut world = self.sim.world.borrow_mut();
+            let node = &mut world.nodes[me];
+            node.disk.upstream = None;
+            node.disk.signal = true;
+            if node.server.is_some() {
+                return Answer::Fails("it did not end".into());
+            }
+        }
+        self.sim.act().await;
+        if self.sim.world.borrow().nodes[me].server.is_none() {
+            self.sim.start_server(me);
+        }
+        let end = self.sim.now() + 20_000;
+        while self.sim.now() < end {
+            let now = self.look().await;
+            match now.sql {
+                Sql::Standby(_) => return Answer::Standby,
+                _ if now.process == Process::None => {
+                    return Answer::Fails("it ended right after its start".into());
+                }
+                _ => self.sim.sleep(20).await,
+            }
+        }
+        Answer::Standby
+    }
+
+    /// Where the WAL of a primary ends that was shut down in order.
+    async fn publish_shutdown(&self) {
+        let me = self.me;
+        let Some(own) = self.own() else { return };
+        let Some(entry) = own.store.done(&self.name()) else { return };
+        let shutdown = {
+            let world = self.sim.world.borrow();
+            let disk = &world.nodes[me].disk;
+            if disk.state != ClusterState::ShutDown {
+                return;
+            }
+            Shutdown {
+                id: entry.id,
+                timeline: timeline(&disk.wal.records),
+                end: lsn(disk.checkpoint + 1),
+            }
+        };
+        let text = shutdown.to_string();
+        self.tell(move |shared| {
+            shared.shutdown.insert(me, text.clone());
+        })
+        .await;
+    }
+
+    pub(super) async fn stop(&self) -> Answer {
+        let me = self.me;
+        let instance = self.look().await;
+        let was_primary = matches!(instance.sql, Sql::Primary(_));
+        self.sim.world.borrow_mut().nodes[me].cache.yielded = None;
+        if !(instance.process == Process::None && self.is_barred_already()) {
+            self.delete_score(me).await;
+            self.withdraw_position(me).await;
+        }
+        let view = self.view().await;
+        if let Some(own) = self.exchange(&view, false).await {
+            self.publish_ack(&own).await;
+        }
+        if instance.process == Process::None {
+            return Answer::NotRunning;
+        }
+        self.sim.shut_down(me, true).await;
+        if self.sim.world.borrow().nodes[me].server.is_some() {
+            self.sim.crash_server(me);
+        }
+        if was_primary {
+            self.publish_shutdown().await;
+        }
+        Answer::NotRunning
+    }
+}

@@ -1,0 +1,225 @@
+//! As `src/agent/publish.rs`: positions, what is said of them, and the election on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgtwin::cluster::known::Known;
+use pgtwin::cluster::ledger::{Mode, Own, PromotionId};
+use pgtwin::cluster::node::NodeName;
+use pgtwin::cluster::position::{Member, Position, Publication, Shutdown};
+use pgtwin::decide::election::{Facts, Obstacle, Plan, Purpose, Ruling, judge};
+use pgtwin::decide::facts::Instance;
+use pgtwin::decide::promote::Planned;
+
+use super::ledger::cib;
+use super::{Agent, View};
+use crate::mutation::Mutation;
+use crate::world::{RESOURCE, index, name};
+
+impl Agent {
+    pub(super) fn promotion_id(&self) -> PromotionId {
+        PromotionId(self.sim.between(1, u64::MAX - 2))
+    }
+
+    /// What this node would say about itself.
+    pub(super) fn publication(
+        &self,
+        instance: &Instance,
+        own: Option<&Own>,
+        view: &View,
+    ) -> Known<Publication> {
+        if self.sim.world.borrow().nodes[self.me].disk.half_done {
+            return Known::unknown("a recovery of its data has not ended");
+        }
+        let own = match own {
+            Some(own) => own.clone(),
+            None if cib(&view.stack.shared).newest_done().is_none() => {
+                Own::new(RESOURCE, &self.name())
+            }
+            None => return Known::unknown("its ledger file is missing"),
+        };
+        if own.store.intent(&self.name()).is_some() {
+            return Known::unknown("its own promotion has not come to its end");
+        }
+        self.position(instance).map(|position| {
+            Publication::Data(Box::new(Member {
+                position,
+                followed: own.followed,
+                primary_reached: None,
+                store: own.store,
+            }))
+        })
+    }
+
+    /// Publishes it, or takes it back.
+    pub(super) async fn publish_position(&self, publication: &Known<Publication>) {
+        let me = self.me;
+        match publication {
+            Known::Known(publication) => {
+                let text = publication.to_string();
+                self.tell(move |shared| {
+                    shared.position.insert(me, text.clone());
+                })
+                .await;
+            }
+            Known::Unknown(_) => self.withdraw_position(me).await,
+        }
+    }
+
+    /// What the members have said that know the newest promotion.
+    pub(super) fn publications(
+        &self,
+        view: &View,
+        newest: Option<PromotionId>,
+    ) -> BTreeMap<usize, Known<Publication>> {
+        let any = self.has(Mutation::OldPositionsCount);
+        let parse = |text: &String| {
+            Known::from(text.parse::<Publication>()).and_then(|said| match &said {
+                Publication::Data(member)
+                    if !any && member.store.newest_done().map(|entry| entry.id) != newest =>
+                {
+                    Known::unknown("what it said is older than the last promotion")
+                }
+                Publication::Data(_) | Publication::NoData => Known::Known(said),
+            })
+        };
+        view.stack.shared.position.iter().map(|(node, text)| (*node, parse(text))).collect()
+    }
+
+    fn peers(
+        &self,
+        view: &View,
+        own: &Own,
+        mine: &Known<Position>,
+    ) -> BTreeMap<NodeName, Known<Publication>> {
+        let mut all = self.publications(view, own.store.newest_done().map(|entry| entry.id));
+        let others = view.members.iter().filter(|node| **node != self.me);
+        others
+            .map(|node| {
+                let mut said =
+                    all.remove(node).unwrap_or_else(|| Known::unknown("it has said nothing"));
+                if let (Known::Unknown(_), Known::Known(position), true) =
+                    (&said, mine, self.has(Mutation::SilenceIsConsent))
+                {
+                    said = Known::Known(Publication::Data(Box::new(Member {
+                        position: position.clone(),
+                        followed: own.followed,
+                        primary_reached: None,
+                        store: own.store.clone(),
+                    })));
+                }
+                (name(*node), said)
+            })
+            .collect()
+    }
+
+    /// The election for this node: the ruling, and whom it saw.
+    pub(super) fn elect(
+        &self,
+        view: &View,
+        file: Option<&Own>,
+        position: Known<Position>,
+        purpose: Purpose,
+    ) -> (Ruling, BTreeSet<usize>) {
+        let own = match file {
+            Some(own) => own.clone(),
+            None if cib(&view.stack.shared).newest_done().is_none() => {
+                Own::new(RESOURCE, &self.name())
+            }
+            None => {
+                let why = Obstacle::OwnLedgerUnknown("it is missing".into());
+                return (Ruling::Refused(vec![why]), BTreeSet::new());
+            }
+        };
+        let peers = self.peers(view, &own, &position);
+        let seen = peers.iter().filter(|(_, said)| said.is_known());
+        let seen = seen.map(|(node, _)| index(node)).collect();
+        let ruling = judge(&Facts {
+            me: self.name(),
+            position,
+            own: own.store,
+            followed: own.followed,
+            cib: Known::Known(cib(&view.stack.shared)),
+            peers,
+            reached: None,
+            out: view.stack.down.iter().map(|node| name(*node)).collect(),
+            mode: Mode::Sync,
+            strict: false,
+            max_lag: 0,
+            force: false,
+            purpose,
+        });
+        (ruling, seen)
+    }
+
+    /// The election for taking over, with the check of a planned move.
+    pub(super) fn elect_to_take_over(
+        &self,
+        view: &View,
+        file: Option<&Own>,
+        position: &Known<Position>,
+    ) -> Ruling {
+        let (ruling, seen) = self.elect(view, file, position.clone(), Purpose::Promotion);
+        let Ruling::Permitted(plan) = &ruling else { return ruling };
+        let planned = self.check_planned(plan, view, position.as_known().known(), &seen);
+        match planned.obstacle(Mode::Sync, false) {
+            Some(obstacle) => Ruling::Refused(vec![obstacle]),
+            None => ruling,
+        }
+    }
+
+    /// In a planned move this node has to have everything up to the end of the old primary.
+    pub(super) fn check_planned(
+        &self,
+        plan: &Plan,
+        view: &View,
+        mine: Option<&Position>,
+        seen: &BTreeSet<usize>,
+    ) -> Planned {
+        let me = self.name();
+        let Some(entry) = plan.after.as_ref().filter(|entry| entry.primary != me) else {
+            return Planned::NotApplicable;
+        };
+        if self.has(Mutation::NoShutdownCheck) {
+            return Planned::Complete;
+        }
+        let Some(mine) = mine else { return Planned::Unknown("no own position".into()) };
+        let old = index(&entry.primary);
+        let said =
+            view.stack.shared.shutdown.get(&old).and_then(|text| text.parse::<Shutdown>().ok());
+        match said {
+            Some(shutdown) if shutdown.id == entry.id => {
+                if mine.line.contains(shutdown.timeline, shutdown.end) && mine.lsn >= shutdown.end {
+                    Planned::Complete
+                } else {
+                    Planned::Lacking(format!("{} ended at {}", entry.primary, shutdown.end))
+                }
+            }
+            _ if !view.stack.view.contains(&old) => Planned::NotApplicable,
+            _ if seen.contains(&old) => Planned::NotApplicable,
+            _ => Planned::Unknown(format!("where {} ended is not known", entry.primary)),
+        }
+    }
+
+    /// Whether this node was given the right to take over.
+    pub(super) fn has_token(&self, view: &View) -> bool {
+        view.has_score(self.me) || self.has_yielded()
+    }
+
+    pub(super) fn has_yielded(&self) -> bool {
+        let yielded = self.sim.world.borrow().nodes[self.me].cache.yielded.clone();
+        let newest =
+            self.own().and_then(|own| own.store.newest_done().map(|one| one.id.to_string()));
+        yielded.is_some() && yielded == newest
+    }
+
+    /// Lays the score down, so that Pacemaker takes another node.
+    pub(super) async fn give_way(&self) {
+        let view = self.view().await;
+        if self.has_token(&view)
+            && let Some(entry) = self.own().and_then(|own| own.store.newest_done().cloned())
+        {
+            self.sim.world.borrow_mut().nodes[self.me].cache.yielded = Some(entry.id.to_string());
+        }
+        self.set_score(self.me, super::BARRED).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! As `src/agent/monitor.rs`: what runs here, and the care that keeps the cluster able to act.
+
+use std::collections::BTreeSet;
+
+use pgtwin::cluster::known::Known;
+use pgtwin::cluster::position::Exactness;
+use pgtwin::decide::broken_replication::{Cause, Diagnosis};
+use pgtwin::decide::election::Ruling;
+use pgtwin::decide::facts::{Instance, Sql, StandbyFacts};
+use pgtwin::decide::monitor::{Expected, judge};
+use pgtwin::decide::source::Advice;
+use pgtwin::decide::standby::watch::{Seen, Watch};
+use pgtwin::decide::standby::{Facts, Next, Step, next};
+use pgtwin::decide::start::{self, Upstream};
+use pgtwin::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
+use pgtwin::ocf::exit_code::ExitCode;
+
+use super::ledger::cib;
+use super::{Agent, Answer, BARRED};
+use crate::world::{SYSTEM, index};
+
+fn answer(code: ExitCode, reason: Option<String>) -> Answer {
+    match code {
+        ExitCode::Ok | ExitCode::Degraded => Answer::Standby,
+        ExitCode::RunningPromoted | ExitCode::DegradedPromoted => Answer::Primary,
+        ExitCode::NotRunning => Answer::NotRunning,
+        _ => Answer::Fails(reason.unwrap_or_default()),
+    }
+}
+
+impl Agent {
+    pub(super) async fn probe(&self) -> Answer {
+        let instance = self.look().await;
+        let verdict = judge(Expected::Anything, &instance);
+        if let Sql::Primary(_) = &instance.sql {
+            let view = self.view().await;
+            let store = cib(&view.stack.shared);
+            let all = self
+                .own()
+                .map_or(store.clone(), |own| own.store.merged(&store, Some(&self.name())));
+            if all.newest_done().is_some_and(|entry| entry.primary == self.name()) {
+                self.set_score(self.me, PRIMARY_SCORE).await;
+            }
+        }
+        answer(verdict.code, verdict.reason)
+    }
+
+    pub(super) async fn monitor(&self, promoted: bool) -> Answer {
+        let expected = if promoted { Expected::Promoted } else { Expected::Unpromoted };
+        let instance = self.look().await;
+        let verdict = judge(expected, &instance);
+        if verdict.code == ExitCode::FailedPromoted {
+            self.set_score(self.me, BARRED).await;
+        }
+        match &instance.sql {
+            Sql::Primary(_) if verdict.code == ExitCode::RunningPromoted && promoted => {
+                self.settle_intent(&instance).await;
+                if !self.is_quiet() || self.sim.once_in(8) {
+                    self.care(&BTreeSet::new(), 15_000).await;
+                }
+                answer(verdict.code, None)
+            }
+            Sql::Standby(standby) if verdict.code == ExitCode::Ok => {
+                let standby = standby.clone();
+                self.monitor_standby(&instance, &standby).await
+            }
+            // Promoted without Pacemaker's knowledge: its role is not what it expects.
+            Sql::Primary(_) if !promoted => Answer::Fails("it accepts writes, unexpectedly".into()),
+            _ => answer(verdict.code, verdict.reason),
+        }
+    }
+
+    /// A reason that has changed becomes a line of the history.
+    fn report(&self, reason: Option<&String>) {
+        let before = {
+            let mut world = self.sim.world.borrow_mut();
+            std::mem::replace(&mut world.nodes[self.me].cache.reported, reason.cloned())
+        };
+        if let Some(reason) = reason.filter(|_| before.as_ref() != reason) {
+            self.log(reason);
+        }
+    }
+
+    async fn monitor_standby(&self, instance: &Instance, standby: &StandbyFacts) -> Answer {
+        let me = self.me;
+        let streams = standby.streams();
+        let broken = {
+            let mut world = self.sim.world.borrow_mut();
+            let cache = &mut world.nodes[me].cache;
+            cache.broken = if streams { 0 } else { cache.broken + 1 };
+            cache.broken
+        };
+        let noted = self.own().is_some_and(|own| {
+            own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
+        });
+        let published = self.sim.world.borrow().nodes[me].stack.shared.position.contains_key(&me);
+        let right = {
+            let world = self.sim.world.borrow();
+            let server = world.nodes[me].server.as_ref();
+            server.is_some_and(|one| one.streams_from.is_some() && one.streams_from == one.upstream)
+        };
+        let mut facts = Facts {
+            seen: if streams { Seen::Streams } else { Seen::Broken },
+            from_the_right_one: right,
+            system_id: SYSTEM,
+            paused: false,
+            why_paused: None,
+            delayed: false,
+            due: published || !noted || self.sim.once_in(4),
+            upstream: None,
+            followed: None,
+            parted: None,
+            ruling: None,
+            has_score: false,
+            threshold: 3,
+            watch: Watch { broken, stuck: broken, at: 0, receiver: 0 },
+            reported: String::new(),
+            diagnosis: None,
+            new_slot: None,
+            way_back: None,
+        };
+        let mut view = None;
+        loop {
+            match next(&facts) {
+                Next::Answer { code, reason, .. } => {
+                    self.report(reason.as_ref());
+                    return answer(code, reason);
+                }
+                Next::Do(Step::AskUpstream) => {
+                    let (file, _) = self.settle_intent(instance).await;
+                    let now = self.view().await;
+                    if let Some(own) = self.exchange(&now, false).await {
+                        self.publish_ack(&own).await;
+                    }
+                    facts.has_score = now.has_score(me);
+                    facts.upstream = Some(self.find_upstream(&now, file.as_ref()).await);
+                    view = Some(now);
+                }
+                Next::Do(Step::Follow(node)) => {
+                    let node = index(&node);
+                    if let Some(view) = &view {
+                        self.note_followed(view, node).await;
+                    }
+                    self.follow(node).await;
+                    if streams && right {
+                        if let Some(own) = self.own() {
+                            self.publish_ack(&own).await;
+                        }
+                        if published {
+                            self.withdraw_position(me).await;
+                        }
+                        self.sim.world.borrow_mut().nodes[me].cache.yielded = None;
+                    }
+                    facts.followed = Some(Ok(()));
+                }
+                Next::Do(Step::Compare) => {
+                    self.sim.act().await;
+                    facts.parted = Some(match (&facts.upstream, self.position(instance)) {
+                        (Some(Upstream::Live(live)), Known::Known(position))
+                            if position.exactness == Exactness::Exact =>
+                        {
+                            Known::Known(start::parted(&position, live))
+                        }
+                        (_, Known::Unknown(why)) => Known::Unknown(why),
+                        (_, Known::Known(_)) => Known::unknown("it still replays WAL"),
+                    });
+                }
+                Next::Do(Step::Diagnose(_)) => {
+                    facts.diagnosis =
+                        Some(Diagnosis { cause: Cause::NotKnown, advice: Advice::new("", "") });
+                }
+                Next::Do(Step::LookWhyPaused) => facts.why_paused = Some(String::new()),
+                Next::Do(Step::MakeSlot { .. }) => facts.new_slot = Some(Ok(())),
+                Next::Do(Step::CheckTheWayBack) => facts.way_back = Some(Ok(())),
+                Next::Do(Step::ElectForColdStart) => {
+                    let mut ruling = self.cold_election(instance).await;
+                    if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
+                        let now = self.view().await;
+                        let position = self.position(instance);
+                        ruling = self.elect_to_take_over(&now, self.own().as_ref(), &position);
+                    }
+                    facts.ruling = Some(ruling);
+                }
+                Next::Do(Step::GrantSelf) => {
+                    let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
+                    self.set_score(me, score).await;
+                    facts.has_score = true;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! As `src/agent/start.rs` and `src/agent/upstream.rs`: the loop around `decide::start`, who the primary
+//! is, and following it. Data that cannot follow is replaced by a copy, within the start.
+
+use pgtwin::cluster::ledger::{Own, Store};
+use pgtwin::cluster::position::Exactness;
+use pgtwin::decide::facts::Sql;
+use pgtwin::decide::recovery::{Marked, Mount};
+use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next};
+
+use super::ledger::cib;
+use super::{Agent, Answer, BARRED, View};
+use crate::server::Phase;
+use crate::wal::{line, lsn};
+use crate::world::{Role, SYSTEM, index, name};
+
+impl Agent {
+    pub(super) async fn start(&self) -> Answer {
+        let me = self.me;
+        self.sim.world.borrow_mut().nodes[me].cache.yielded = None;
+        if !self.is_barred_already() {
+            self.set_score(me, BARRED).await;
+            self.withdraw_position(me).await;
+        }
+        let end = self.sim.now() + 40_000;
+        let instance = self.look().await;
+        let (file, _) = self.settle_intent(&instance).await;
+        if file.is_none() {
+            self.tell(move |shared| {
+                shared.ack.remove(&me);
+            })
+            .await;
+        }
+        let half_done = self.sim.world.borrow().nodes[me].disk.half_done;
+        let mut facts = Facts {
+            pgdata: "/data".into(),
+            instance,
+            upstream: None,
+            alone: self.may_only_be_me(file.as_ref()),
+            recovered: None,
+            prepared: false,
+            started: None,
+            attached: false,
+            position: None,
+            out_of_time: false,
+            marked: if half_done {
+                Marked::HalfDone { system_id: SYSTEM }
+            } else {
+                Marked::Nothing
+            },
+            mount: Mount::InPlace,
+            parted: None,
+            left_off: None,
+            wal_gone: None,
+        };
+        loop {
+            match next(&facts) {
+                Next::Running(_) => return Answer::Standby,
+                Next::Refuse(why) | Next::Perm(why) => return Answer::Fails(why),
+                Next::Recover(cause) => {
+                    let why = cause.map_or("half done".into(), |one| one.words().to_owned());
+                    return self.come_back(&why).await;
+                }
+                Next::Do(step) => {
+                    if let Err(why) = self.start_step(&step, &mut facts, file.as_ref()).await {
+                        return Answer::Fails(why);
+                    }
+                }
+            }
+            facts.out_of_time = self.sim.now() > end;
+        }
+    }
+
+    fn may_only_be_me(&self, file: Option<&Own>) -> bool {
+        file.is_some_and(|own| {
+            own.store.intent(&self.name()).is_none()
+                && own
+                    .store
+                    .newest_done()
+                    .is_some_and(|one| one.primary == self.name() && one.heirs.is_empty())
+        })
+    }
+
+    fn no_heir_runs(&self, file: Option<&Own>, view: &View) -> bool {
+        file.is_some_and(|own| {
+            own.store.intent(&self.name()).is_none()
+                && own.store.newest_done().is_some_and(|one| {
+                    one.primary == self.name()
+                        && one.heirs.iter().all(|node| !view.runs_on(index(node)))
+                })
+        })
+    }
+
+    async fn start_step(
+        &self,
+        step: &Step,
+        facts: &mut Facts,
+        file: Option<&Own>,
+    ) -> Result<(), String> {
+        let me = self.me;
+        match step {
+            Step::AskUpstream => {
+                let view = self.view().await;
+                if let Some(own) = self.exchange(&view, false).await {
+                    self.publish_ack(&own).await;
+                }
+                facts.alone = facts.alone || self.no_heir_runs(file, &view);
+                facts.upstream = Some(self.find_upstream(&view, file).await);
+            }
+            Step::AskForWal(_) => facts.wal_gone = Some(None),
+            Step::RecoverSingleUser => {
+                self.sim.act().await;
+                self.log("crash recovery in single-user mode");
+                self.sim.recover_single_user(me);
+                facts.recovered = Some(Ok(()));
+                facts.instance = self.look().await;
+            }
+            Step::Prepare { attach } => {
+                let upstream = match (&facts.upstream, attach) {
+                    (Some(Upstream::Live(live)), true) => Some(index(&live.node)),
+                    (Some(Upstream::Nobody), _) => self
+                        .own()
+                        .and_then(|own| own.store.newest_done().map(|one| one.primary.clone()))
+                        .map(|primary| index(&primary))
+                        .filter(|primary| *primary != me),
+                    _ => None,
+                };
+                if let (Some(node), true) = (upstream, *attach) {
+                    self.note_upstream(node).await;
+                }
+                self.sim.act().await;
+                let mut world = self.sim.world.borrow_mut();
+                let disk = &mut world.nodes[me].disk;
+                disk.upstream = upstream;
+                disk.signal = true;
+                facts.attached = upstream.is_some() && *attach;
+                facts.prepared = true;
+            }
+            Step::StartPostmaster => {
+                self.sim.act().await;
+                if self.sim.world.borrow().nodes[me].server.is_none() {
+                    self.sim.start_server(me);
+                }
+                facts.started = Some(Ok(()));
+                let end = self.sim.now() + 3_000;
+                loop {
+                    facts.instance = self.look().await;
+                    let starting = matches!(facts.instance.sql, Sql::Starting(_));
+                    if !starting || self.sim.now() > end {
+                        break;
+                    }
+                    self.sim.sleep(30).await;
+                }
+            }
+            Step::AskItsLog => facts.started = Some(Err("it ended".into())),
+            Step::Measure => match self.position(&facts.instance).known() {
+                Some(position) if position.exactness == Exactness::Exact => {
+                    facts.position = Some(position);
+                }
+                Some(_) | None => {
+                    self.sim.sleep(100).await;
+                    facts.instance = self.look().await;
+                }
+            },
+            Step::Attach => {
+                if let Some(Upstream::Live(live)) = &facts.upstream {
+                    let node = index(&live.node);
+                    self.note_upstream(node).await;
+                    self.follow(node).await;
+                }
+                facts.attached = true;
+            }
+            Step::Wait => {
+                self.sim.sleep(100).await;
+                facts.instance = self.look().await;
+            }
+            Step::StopAgain(why) => {
+                self.sim.shut_down(me, true).await;
+                facts.started = None;
+                facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                facts.instance = self.look().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The primary, proven.
+    pub(super) async fn find_upstream(&self, view: &View, own: Option<&Own>) -> Upstream {
+        let shared = &view.stack.shared;
+        let promoted = |node: &usize| shared.roles.get(node) == Some(&Role::Promoted);
+        let mut candidates: Vec<usize> = view
+            .members
+            .iter()
+            .copied()
+            .filter(|node| *node != self.me && promoted(node))
+            .collect();
+        let ledger = cib(shared);
+        if let Some(entry) = ledger.newest_done() {
+            let node = index(&entry.primary);
+            if node != self.me && !promoted(&node) && view.stack.view.contains(&node) {
+                candidates.push(node);
+            }
+        }
+        let mut silent = None;
+        for node in candidates {
+            self.sim.act().await;
+            let world = self.sim.world.borrow();
+            let there = &world.nodes[node];
+            let answers = there.up
+                && there.frozen_until <= self.sim.now()
+                && world.wire[self.me][node]
+                && world.wire[node][self.me];
+            match &there.server {
+                Some(server) if answers && server.phase == Phase::Primary => {
+                    let records = &there.disk.wal.records;
+                    let followed = own.and_then(|own| own.followed);
+                    return Upstream::Live(Box::new(Live {
+                        node: name(node),
+                        system_id: SYSTEM,
+                        line: line(records),
+                        lsn: lsn(there.disk.wal.flushed),
+                        knows_our_promotion: followed.and_then(|id| {
+                            ledger.done(&name(node)).map(|entry| entry.descends_from(id))
+                        }),
+                    }));
+                }
+                Some(server) if answers && server.phase == Phase::Standby => {}
+                _ if promoted(&node) => silent = Some(name(node)),
+                _ => {}
+            }
+        }
+        match silent {
+            Some(node) => Upstream::Silent(node, "it does not answer".into()),
+            None => Upstream::Nobody,
+        }
+    }
+
+    /// Streams from there from now on.
+    pub(super) async fn follow(&self, node: usize) {
+        let same = self.sim.world.borrow().nodes[self.me].disk.upstream == Some(node);
+        if same {
+            return;
+        }
+        self.sim.act().await;
+        self.log(&format!("streams from n{} from now on", node + 1));
+        self.sim.world.borrow_mut().nodes[self.me].disk.upstream = Some(node);
+        self.sim.act().await;
+        self.sim.reload(self.me);
+    }
+
+    /// Notes that this node follows that primary's promotion, with what the CIB says.
+    pub(super) async fn note_followed(&self, view: &View, primary: usize) {
+        if let Some(own) = self.exchange(view, true).await {
+            self.note_in(own, primary).await;
+        }
+    }
+
+    pub(super) async fn note_upstream(&self, primary: usize) {
+        if let Some(own) = self.own() {
+            self.note_in(own, primary).await;
+        }
+    }
+
+    async fn note_in(&self, mut own: Own, primary: usize) {
+        let newest = own.store.newest_done().filter(|one| one.primary == name(primary)).cloned();
+        let Some(entry) = newest else { return };
+        if own.followed == Some(entry.id) || own.is_elsewhere_than(&entry) {
+            return;
+        }
+        own.followed = Some(entry.id);
+        self.write_own(&own).await;
+    }
+
+    /// A copy of the live primary's data takes the place of this node's.
+    async fn come_back(&self, why: &str) -> Answer {
+        let me = self.me;
+        let view = self.view().await;
+        let own = self.own();
+        let Upstream::Live(live) = self.find_upstream(&view, None).await else {
+            return Answer::Fails(format!("{why}, and there is no primary to copy from"));
+        };
+        let from = index(&live.node);
+        self.log(&format!("is brought back from n{}: {why}", from + 1));
+        self.sim.act().await;
+        self.sim.world.borrow_mut().nodes[me].disk.half_done = true;
+        self.sim.sleep(self.sim.between(500, 8_000)).await;
+        let Some(entry) = cib(&view.stack.shared).done(&name(from)).cloned() else {
+            return Answer::Fails("the ledger does not name the primary".into());
+        };
+        {
+            let mut world = self.sim.world.borrow_mut();
+            let there = &world.nodes[from];
+            let primary =
+                there.up && there.server.as_ref().is_some_and(crate::server::Server::is_primary);
+            if !primary || !world.wire[from][me] || !world.wire[me][from] {
+                return Answer::Fails("the primary is gone in the middle of the copy".into());
+            }
+            let mut wal = there.disk.wal.clone();
+            let redo = there.disk.checkpoint;
+            wal.records.truncate(wal.flushed);
+            let disk = &mut world.nodes[me].disk;
+            disk.wal = wal;
+            disk.checkpoint = redo;
+            disk.min_recovery = None;
+            disk.state = pgtwin::postgres::control_data::ClusterState::ShutDownInRecovery;
+            world.counts.rebuilt += 1;
+        }
+        let mut file = own.unwrap_or_else(|| Own::new(crate::world::RESOURCE, &self.name()));
+        let mut store = Store::default();
+        store.set_done(entry.clone());
+        file.store = file.store.merged(&store, Some(&self.name()));
+        file.followed = Some(entry.id);
+        self.write_own(&file).await;
+        {
+            let mut world = self.sim.world.borrow_mut();
+            let disk = &mut world.nodes[me].disk;
+            disk.half_done = false;
+            disk.upstream = Some(from);
+            disk.signal = true;
+        }
+        self.sim.act().await;
+        if self.sim.world.borrow().nodes[me].server.is_none() {
+            self.sim.start_server(me);
+        }
+        Answer::Standby
+    }
+}

@@ -1,0 +1,168 @@
+//! What goes wrong: at times and places that the seed decides, until all is healed.
+
+use std::rc::Rc;
+
+use crate::exec::{Owner, Sim};
+use crate::world::{Role, name, say};
+
+/// Faults, one after the other, sometimes on top of each other.
+pub async fn faults(sim: Rc<Sim>, until: u64) {
+    loop {
+        let next = if sim.once_in(4) { sim.between(50, 1_500) } else { sim.between(2_000, 25_000) };
+        sim.sleep(next).await;
+        if sim.now() > until {
+            return;
+        }
+        one(&sim);
+    }
+}
+
+fn one(sim: &Rc<Sim>) {
+    let n = sim.world.borrow().nodes.len() as u64;
+    let any = sim.between(0, n - 1) as usize;
+    let primary = sim.world.borrow().writable().first().copied();
+    let node = primary.filter(|_| sim.once_in(2)).unwrap_or(any);
+    match sim.between(0, 13) {
+        0 | 1 => {
+            if sim.world.borrow().nodes[node].up {
+                sim.log(&format!("FAULT: {} loses power", name(node)));
+                sim.world.borrow_mut().counts.cuts += 1;
+                sim.power_off(node);
+            }
+        }
+        2 | 3 => {
+            if sim.world.borrow().nodes[node].server.is_some() {
+                sim.log(&format!("FAULT: {}'s postmaster is killed", name(node)));
+                sim.crash_server(node);
+            }
+        }
+        4 | 5 => partition(sim, node, true, true),
+        6 => partition(sim, node, true, false),
+        7 => partition(sim, node, false, true),
+        8 => {
+            let ms = sim.between(300, 40_000);
+            sim.log(&format!("FAULT: {} stands still for {ms} ms", name(node)));
+            let until = sim.now() + ms;
+            sim.world.borrow_mut().nodes[node].frozen_until = until;
+        }
+        9 => {
+            // Everybody at once, or nearly.
+            for node in 0..n as usize {
+                if sim.once_in(3) && n > 1 {
+                    continue;
+                }
+                if sim.world.borrow().nodes[node].up {
+                    sim.log(&format!("FAULT: {} loses power", name(node)));
+                    sim.power_off(node);
+                }
+            }
+        }
+        10 => {
+            let to = {
+                let mut world = sim.world.borrow_mut();
+                world.nodes[node].standby = !world.nodes[node].standby;
+                world.nodes[node].standby
+            };
+            let what = if to { "standby" } else { "online" };
+            sim.log(&format!("OPERATOR: crm node {what} {}", name(node)));
+        }
+        11 => cleanup(sim),
+        _ => {
+            // A switch dies: one network first, and the other a moment later.
+            let link_first = sim.once_in(3);
+            partition(sim, node, link_first, !link_first);
+            let (later, again) = (sim.between(100, 16_000), Rc::clone(sim));
+            sim.spawn(Owner::World, later, async move {
+                partition(&again, node, !link_first, link_first);
+            });
+        }
+    }
+    for node in 0..n as usize {
+        if !sim.world.borrow().nodes[node].up {
+            let later = sim.between(2_000, 40_000);
+            let again = Rc::clone(sim);
+            sim.spawn(Owner::World, later, async move { again.power_on(node) });
+        }
+    }
+}
+
+/// Cuts one node, or a link, off for a while; perhaps one way only.
+fn partition(sim: &Rc<Sim>, node: usize, link: bool, wire: bool) {
+    let one_way = sim.once_in(4);
+    let others: Vec<usize> = {
+        let all = sim.world.borrow().all();
+        let others: Vec<usize> = all.into_iter().filter(|other| *other != node).collect();
+        if sim.once_in(3) { others.into_iter().take(1).collect() } else { others }
+    };
+    let what = match (link, wire) {
+        (true, true) => "all networks",
+        (true, false) => "the cluster's network",
+        (false, _) => "PostgreSQL's network",
+    };
+    let way = if one_way { ", one way" } else { "" };
+    sim.log(&format!("FAULT: {} is cut off from {} on {what}{way}", name(node), say(&others)));
+    let set = move |sim: &Sim, on: bool| {
+        let mut world = sim.world.borrow_mut();
+        for other in &others {
+            for (from, to) in [(node, *other), (*other, node)] {
+                if one_way && from != node && !on {
+                    continue;
+                }
+                if link {
+                    world.link[from][to] = on;
+                }
+                if wire {
+                    world.wire[from][to] = on;
+                }
+            }
+        }
+    };
+    sim.world.borrow_mut().counts.partitions += 1;
+    set(sim, false);
+    let (later, again) = (sim.between(300, 60_000), Rc::clone(sim));
+    sim.spawn(Owner::World, later, async move {
+        again.log(&format!("{} is reached again on {what}", name(node)));
+        set(&again, true);
+    });
+}
+
+/// `crm resource cleanup`: what failed is tried again.
+fn cleanup(sim: &Rc<Sim>) {
+    sim.log("OPERATOR: crm resource cleanup");
+    let up: Vec<usize> = {
+        let world = sim.world.borrow();
+        world.all().into_iter().filter(|node| world.nodes[*node].up).collect()
+    };
+    for node in up {
+        let own = sim.world.borrow().nodes[node].stack.shared.roles.get(&node).copied();
+        if own == Some(Role::Banned) {
+            sim.tell(node, move |shared| {
+                shared.roles.insert(node, Role::Unknown);
+            });
+        }
+    }
+}
+
+/// All faults end: networks, power, and the operator's wishes. What failed is cleaned up now and then.
+pub async fn heal(sim: Rc<Sim>) {
+    sim.log("all faults end");
+    sim.deadly.set(0);
+    {
+        let mut world = sim.world.borrow_mut();
+        let n = world.nodes.len();
+        world.link = vec![vec![true; n]; n];
+        world.wire = vec![vec![true; n]; n];
+        for node in &mut world.nodes {
+            node.frozen_until = 0;
+            node.standby = false;
+        }
+    }
+    loop {
+        let n = sim.world.borrow().nodes.len();
+        for node in 0..n {
+            sim.power_on(node);
+        }
+        sim.sleep(15_000).await;
+        cleanup(&sim);
+    }
+}

@@ -1,0 +1,312 @@
+//! What there is: nodes with their disks, servers and cluster stacks, and what lies between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgtwin::cluster::node::NodeName;
+use pgtwin::postgres::control_data::ClusterState;
+
+use crate::mutation::Mutation;
+use crate::server::Server;
+use crate::wal::Wal;
+
+/// The database system of all histories.
+pub const SYSTEM: u64 = 7;
+/// The resource.
+pub const RESOURCE: &str = "db";
+
+/// What outlives a loss of power.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// The WAL.
+    pub wal: Wal,
+    /// The control file: state, and how many records lay before its checkpoint.
+    pub state: ClusterState,
+    /// Where recovery begins.
+    pub checkpoint: usize,
+    /// How far a standby had replayed when it ended.
+    pub min_recovery: Option<usize>,
+    /// `synchronous_standby_names` in postgresql.auto.conf.
+    pub names: BTreeSet<usize>,
+    /// `primary_conninfo` there.
+    pub upstream: Option<usize>,
+    /// `standby.signal`.
+    pub signal: bool,
+    /// The ledger file.
+    pub ledger: Option<String>,
+    /// The ledger file as it was before a write that was not synced (only a mutation leaves one).
+    pub unsynced: Option<Option<String>>,
+    /// A recovery of the data is half done.
+    pub half_done: bool,
+}
+
+/// In which role Pacemaker has an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To be probed.
+    Unknown,
+    /// It does not run.
+    Stopped,
+    /// A standby.
+    Unpromoted,
+    /// The primary.
+    Promoted,
+    /// A monitor or an action failed; whether in the role of a primary.
+    Failed(bool),
+    /// Its start failed, or its data cannot follow: nothing is tried again before a cleanup.
+    Banned,
+}
+
+/// A node's copy of what the cluster shares. The ledger is the CIB's; the rest is transient.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// The CIB's version: the highest wins when partitions meet.
+    pub version: u64,
+    /// The ledger's slots, as text.
+    pub ledger: BTreeMap<usize, String>,
+    /// What runs where.
+    pub roles: BTreeMap<usize, Role>,
+    /// Promotion scores.
+    pub scores: BTreeMap<usize, i32>,
+    /// Published positions.
+    pub position: BTreeMap<usize, String>,
+    /// Acknowledgements.
+    pub ack: BTreeMap<usize, String>,
+    /// Ends of primaries that were shut down.
+    pub shutdown: BTreeMap<usize, String>,
+}
+
+/// The cluster stack of a node: gone with its boot, but for the CIB.
+#[derive(Clone, Debug, Default)]
+pub struct Stack {
+    /// The membership, as it believes.
+    pub view: BTreeSet<usize>,
+    /// Lost, and not fenced.
+    pub unclean: BTreeSet<usize>,
+    /// Fenced, or gone in order.
+    pub down: BTreeSet<usize>,
+    /// Its copy.
+    pub shared: Shared,
+    /// It has seen everybody since it was booted.
+    pub seen_all: bool,
+}
+
+/// What the agent keeps under /run.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    /// The life of the server that the rest is about.
+    pub life: u64,
+    /// V, where its effect is watched, and since which insert position.
+    pub names: BTreeSet<usize>,
+    /// See `names`.
+    pub names_at: usize,
+    /// The wait flag is up.
+    pub flag_proven: bool,
+    /// Since when a standby is missing.
+    pub missing_since: BTreeMap<usize, u64>,
+    /// For which promotion this node has laid its score down.
+    pub yielded: Option<String>,
+    /// Until then the crashed primary has barred itself.
+    pub barred: Option<u64>,
+    /// Monitors in a row that saw no stream.
+    pub broken: u32,
+    /// What the last monitor said.
+    pub reported: Option<String>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// It has power.
+    pub up: bool,
+    /// Counts boots.
+    pub boot: u64,
+    /// Until then nothing on it moves.
+    pub frozen_until: u64,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its PostgreSQL.
+    pub server: Option<Server>,
+    /// Its cluster stack.
+    pub stack: Stack,
+    /// The agent's cache.
+    pub cache: Cache,
+    /// The action that runs.
+    pub action: Option<u64>,
+    /// The operator wants nothing to run here (`crm node standby`).
+    pub standby: bool,
+}
+
+/// How much happened, to see that something did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commits that were acknowledged.
+    pub acked: u64,
+    /// Promotions that ended.
+    pub promotions: u64,
+    /// Nodes that were fenced.
+    pub fenced: u64,
+    /// Losses of power, fencing not counted.
+    pub cuts: u64,
+    /// Servers that were killed.
+    pub crashes: u64,
+    /// Partitions.
+    pub partitions: u64,
+    /// Times that a primary went on alone.
+    pub alone: u64,
+    /// Times that data was replaced.
+    pub rebuilt: u64,
+}
+
+/// All of it.
+pub struct World {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// Who reaches whom on the cluster's network.
+    pub link: Vec<Vec<bool>>,
+    /// The same for PostgreSQL's.
+    pub wire: Vec<Vec<bool>>,
+    /// Commits that were acknowledged, with the primary.
+    pub acked: Vec<(u64, usize)>,
+    /// The highest term that has been carried out, and by whom.
+    pub term: (u64, usize),
+    /// Clients go on.
+    pub clients: bool,
+    /// What is on its way between the nodes.
+    pub mail: crate::cluster::Mail,
+    /// What happened, a line each.
+    pub history: Vec<String>,
+    /// The invariant that was broken.
+    pub violation: Option<String>,
+    /// What is wrong on purpose.
+    pub mutation: Option<Mutation>,
+    /// How much happened.
+    pub counts: Counts,
+}
+
+/// A node's name.
+pub fn name(node: usize) -> NodeName {
+    format!("n{}", node + 1).parse().expect("a node's name")
+}
+
+/// The node of this name.
+pub fn index(name: &NodeName) -> usize {
+    name.as_str()[1..].parse::<usize>().expect("a number") - 1
+}
+
+/// Nodes in words.
+pub fn say<'a>(nodes: impl IntoIterator<Item = &'a usize>) -> String {
+    let names: Vec<String> = nodes.into_iter().map(|node| format!("n{}", node + 1)).collect();
+    if names.is_empty() { "nobody".to_owned() } else { names.join(",") }
+}
+
+impl World {
+    /// `n` nodes that were stopped in order, all with the same data, on which nothing has run yet.
+    pub fn new(n: usize, mutation: Option<Mutation>) -> Self {
+        let disk = Disk {
+            wal: Wal::default(),
+            state: ClusterState::ShutDownInRecovery,
+            checkpoint: 0,
+            min_recovery: None,
+            names: BTreeSet::new(),
+            upstream: None,
+            signal: true,
+            ledger: None,
+            unsynced: None,
+            half_done: false,
+        };
+        let node = Node {
+            up: false,
+            boot: 0,
+            frozen_until: 0,
+            disk,
+            server: None,
+            stack: Stack::default(),
+            cache: Cache::default(),
+            action: None,
+            standby: false,
+        };
+        Self {
+            nodes: vec![node; n],
+            link: vec![vec![true; n]; n],
+            wire: vec![vec![true; n]; n],
+            acked: Vec::new(),
+            term: (0, 0),
+            clients: true,
+            mail: crate::cluster::Mail::default(),
+            history: Vec::new(),
+            violation: None,
+            mutation,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether this error is planted.
+    pub fn has(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// All nodes.
+    pub fn all(&self) -> BTreeSet<usize> {
+        (0..self.nodes.len()).collect()
+    }
+
+    /// Whether this node's partition has quorum, as it believes: two nodes have it alone once each has
+    /// seen the other since its boot (two_node, wait_for_all).
+    pub fn quorate(&self, node: usize) -> bool {
+        let stack = &self.nodes[node].stack;
+        match self.nodes.len() {
+            2 => stack.seen_all,
+            n => stack.view.len() * 2 > n,
+        }
+    }
+
+    /// Servers that accept writes, frozen ones included.
+    pub fn writable(&self) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|node| self.nodes[*node].server.as_ref().is_some_and(Server::is_primary))
+            .collect()
+    }
+
+    /// Notes a broken invariant; the first one counts.
+    pub fn broken(&mut self, words: String) {
+        self.violation.get_or_insert(words);
+    }
+
+    /// A server begins to accept writes: is anything missing, and is it the only one?
+    pub fn check_primary(&mut self, node: usize) {
+        let missing =
+            self.acked.iter().find(|(commit, _)| !self.nodes[node].disk.wal.has(*commit)).copied();
+        if let Some((commit, by)) = missing {
+            self.broken(format!(
+                "commit {commit}, which n{} acknowledged, is missing on the primary n{}",
+                by + 1,
+                node + 1
+            ));
+        }
+        let writable = self.writable();
+        if writable.len() > 1 {
+            self.broken(format!("two primaries accept writes: {}", say(&writable)));
+        }
+    }
+
+    /// A commit is acknowledged. It is on the primary's disk, and on that of one of those who may replace
+    /// it, or nobody may.
+    pub fn acknowledge(&mut self, commit: u64, by: usize) {
+        self.counts.acked += 1;
+        self.acked.push((commit, by));
+        if !self.nodes[by].disk.wal.has(commit) {
+            self.broken(format!("commit {commit} is acknowledged and not on n{}'s disk", by + 1));
+        }
+        let heirs = crate::agent::heirs_on_disk(self, by);
+        if let Some(heirs) = heirs
+            && !heirs.is_empty()
+            && !heirs.iter().any(|heir| self.nodes[*heir].disk.wal.has(commit))
+        {
+            self.broken(format!(
+                "commit {commit} is acknowledged by n{}, and none of {}, who may replace it, has it",
+                by + 1,
+                say(&heirs)
+            ));
+        }
+    }
+}
