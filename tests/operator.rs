@@ -172,6 +172,7 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["history", "--json"],
         &["pause", "--yes"],
         &["resume", "--yes"],
+        &["resume", "--yes", "--json"],
         &["forget", "n1"],
         &["force-promote", "n1", "--accept-data-loss"],
         &["validate-pghba"],

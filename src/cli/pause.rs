@@ -3,14 +3,27 @@
 use clap::Args;
 
 use super::target::Target;
-use super::{End, ask, say};
+use super::{End, ask, say, screen};
 use crate::agent::operate::Subject;
 use crate::agent::pause;
 use crate::agent::survey::survey;
 use crate::cluster::paused::Paused;
-use crate::decide::pause::{Ruling, judge_pause, judge_resume};
+use crate::decide::pause::{Outcome, Ruling, Told, judge_pause, judge_resume};
 use crate::decide::report::wrapped;
 use crate::sys::utc;
+
+/// What both have in common.
+#[derive(Debug, Args)]
+struct How {
+    #[command(flatten)]
+    target: Target,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON; its shape is in docs/json.md. Needs --yes
+    #[arg(long)]
+    json: bool,
+}
 
 /// Have Pacemaker leave the database alone, with fencing armed
 ///
@@ -20,10 +33,7 @@ use crate::sys::utc;
 #[derive(Debug, Args)]
 pub(super) struct PauseOptions {
     #[command(flatten)]
-    target: Target,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    how: How,
 }
 
 /// End a pause
@@ -33,14 +43,11 @@ pub(super) struct PauseOptions {
 #[derive(Debug, Args)]
 pub(super) struct ResumeOptions {
     #[command(flatten)]
-    target: Target,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    how: How,
 }
 
 pub(super) fn run_pause(options: &PauseOptions) -> End {
-    run(&options.target, options.yes, "pause", judge_pause, |subject, clone| {
+    run(&options.how, "pause", judge_pause, |subject, clone| {
         let paused = Paused { since: utc::now(), by: ask::who() };
         pause::pause(subject, clone, &paused)?;
         Ok(format!("{} is paused. pgtwin resume ends it.", subject.resource()))
@@ -48,42 +55,58 @@ pub(super) fn run_pause(options: &PauseOptions) -> End {
 }
 
 pub(super) fn run_resume(options: &ResumeOptions) -> End {
-    run(&options.target, options.yes, "resume", judge_resume, |subject, clone| {
+    run(&options.how, "resume", judge_resume, |subject, clone| {
         pause::resume(subject, clone, &ask::who())?;
         Ok(format!("Pacemaker manages {} again.", subject.resource()))
     })
 }
 
 fn run(
-    target: &Target,
-    yes: bool,
-    what: &str,
+    how: &How,
+    what: &'static str,
     judge: impl Fn(&crate::decide::report::Facts) -> Ruling,
     act: impl Fn(&Subject, &str) -> Result<String, String>,
 ) -> End {
-    let subject = match target.find() {
+    if how.json && !how.yes {
+        say::problem("pgtwin: --json asks nobody: add --yes");
+        return End::Usage;
+    }
+    let subject = match how.target.find() {
         Ok(subject) => subject,
         Err(end) => return end,
     };
     let resource = subject.resource().to_owned();
+    let told = |outcome, reason: Option<String>, remarks: &[String]| {
+        let (resource, remarks) = (resource.clone(), remarks.to_vec());
+        let shown = screen::json(&Told::new(what, resource, outcome, reason, remarks), false);
+        if shown.is_ok() && outcome.is_well() { End::Ok } else { End::Attention }
+    };
     let (clone, remarks) = match judge(&survey(&subject)) {
+        Ruling::Nothing(why) if how.json => return told(Outcome::Nothing, Some(why), &[]),
         Ruling::Nothing(why) => {
             say::line(wrapped(&why, 0));
             return End::Ok;
         }
+        Ruling::Refused(why) if how.json => return told(Outcome::Refused, Some(why), &[]),
         Ruling::Refused(why) => return ask::failed(&why),
         Ruling::Possible { clone, remarks } => (clone, remarks),
     };
-    super::word::list("Mind:", &remarks);
-    if !yes && let Err(why) = ask::typed(&format!("Type {resource} to {what} it:"), &resource) {
+    if !how.json {
+        super::word::list("Mind:", &remarks);
+    }
+    if !how.yes
+        && let Err(why) = ask::typed(&format!("Type {resource} to {what} it:"), &resource)
+    {
         return ask::failed(&why);
     }
     ask::log_as(&resource);
     match act(&subject, &clone) {
+        Ok(_) if how.json => told(Outcome::Done, None, &remarks),
         Ok(done) => {
             say::line(wrapped(&done, 0));
             End::Ok
         }
+        Err(why) if how.json => told(Outcome::Failed, Some(why), &remarks),
         Err(why) => ask::failed(&why),
     }
 }

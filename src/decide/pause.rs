@@ -1,10 +1,13 @@
 //! Whether the resource can be paused, or a pause ended, and what an operator should know before.
 //! Floor 1.
 
+use serde::Serialize;
+
 use crate::cluster::cib::{Setting, truth};
 use crate::cluster::known::Known;
 use crate::cluster::paused::{NAME, Paused};
 use crate::cluster::topology::Role;
+use crate::decide::report::json::VERSION;
 use crate::decide::report::{Facts, Server, span};
 
 /// The answer.
@@ -21,6 +24,51 @@ pub enum Ruling {
         /// What an operator should know.
         remarks: Vec<String>,
     },
+}
+
+/// How the command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was so already.
+    Nothing,
+    /// It cannot be done.
+    Refused,
+    /// Pacemaker did not take it.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether it is now as it was wanted.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Done | Self::Nothing)
+    }
+}
+
+/// What `pgtwin pause --json` and `pgtwin resume --json` print: documented in docs/json.md.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    version: u32,
+    command: &'static str,
+    resource: String,
+    outcome: Outcome,
+    reason: Option<String>,
+    remarks: Vec<String>,
+}
+
+impl Told {
+    /// So it ended, for this reason.
+    pub fn new(
+        command: &'static str,
+        resource: String,
+        outcome: Outcome,
+        reason: Option<String>,
+        remarks: Vec<String>,
+    ) -> Self {
+        Self { version: VERSION, command, resource, outcome, reason, remarks }
+    }
 }
 
 /// The pause that an operator has noted; none: there is none. Unknown: it cannot be read.
@@ -199,6 +247,22 @@ mod tests {
             assert!(remark.contains(words), "{remark}");
         }
         assert_eq!(remarks.len(), 3);
+    }
+
+    #[test]
+    fn programs_are_told_how_it_ended() {
+        let told = |outcome, reason: Option<&str>| {
+            let reason = reason.map(str::to_owned);
+            let told = Told::new("pause", "db".into(), outcome, reason, vec!["mind".into()]);
+            serde_json::to_string(&told).unwrap()
+        };
+        assert_eq!(
+            told(Outcome::Done, None),
+            r#"{"version":1,"command":"pause","resource":"db","outcome":"done","reason":null,"remarks":["mind"]}"#
+        );
+        assert!(told(Outcome::Refused, Some("no")).contains(r#""outcome":"refused","reason":"no""#));
+        let well = [Outcome::Done, Outcome::Nothing, Outcome::Refused, Outcome::Failed];
+        assert_eq!(well.map(Outcome::is_well), [true, true, false, false]);
     }
 
     #[test]
