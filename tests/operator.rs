@@ -29,7 +29,7 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
-        let people = "Commands for people: status, explain, switchover, history, pause, resume, \
+        let people = "Commands for people: status, explain, switchover, rebuild, history, pause, resume, \
                       validate-pghba, fix-pghba, doctor, setup, forget, force-promote; see \
                       pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
@@ -68,6 +68,7 @@ fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
         &["status", "n1"],
         &["frobnicate", "n1"],
         &["forget"],
+        &["rebuild"],
         &["force-promote", "n1"],
         &["validate-pghba", "n1"],
         &["validate-pghba", "--param", "pgport"],
@@ -110,6 +111,8 @@ fn one_word_is_a_command_of_people_and_an_action_of_the_agent() {
             "ocf-exit-reason:",
         ),
         (&["fix-pghba", "--json"], &[], 2, "--json needs --yes or --dry-run"),
+        (&["rebuild", "n1", "--json"], &[], 2, "--json asks nobody"),
+        (&["pause", "--json"], &[], 2, "--json asks nobody"),
     ] {
         let (found, said) = call(args, vars);
         assert_eq!(found, Some(code), "{args:?} {vars:?}: {said}");
@@ -169,6 +172,8 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["explain", "--if", "n1-dies"],
         &["switchover"],
         &["switchover", "--json", "--yes"],
+        &["rebuild", "n1", "--yes"],
+        &["rebuild", "n1", "--dry-run", "--json"],
         &["history", "--json"],
         &["pause", "--yes"],
         &["resume", "--yes"],

@@ -40,6 +40,9 @@ _pgtwin() {
             pgtwin,pause)
                 cmd="pgtwin__subcmd__pause"
                 ;;
+            pgtwin,rebuild)
+                cmd="pgtwin__subcmd__rebuild"
+                ;;
             pgtwin,resume)
                 cmd="pgtwin__subcmd__resume"
                 ;;
@@ -79,6 +82,9 @@ _pgtwin() {
             pgtwin__subcmd__help,pause)
                 cmd="pgtwin__subcmd__help__subcmd__pause"
                 ;;
+            pgtwin__subcmd__help,rebuild)
+                cmd="pgtwin__subcmd__help__subcmd__rebuild"
+                ;;
             pgtwin__subcmd__help,resume)
                 cmd="pgtwin__subcmd__help__subcmd__resume"
                 ;;
@@ -101,7 +107,7 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -233,7 +239,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -358,6 +364,20 @@ _pgtwin() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pgtwin__subcmd__help__subcmd__rebuild)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pgtwin__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -451,7 +471,29 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__pause)
-            opts="-h --resource --param --yes --help"
+            opts="-h --resource --param --yes --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__rebuild)
+            opts="-h --resource --param --dry-run --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -473,7 +515,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__resume)
-            opts="-h --resource --param --yes --help"
+            opts="-h --resource --param --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -29,6 +29,7 @@ complete -c pgtwin -n "__fish_pgtwin_needs_command" -s V -l version -d 'Print ve
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "switchover" -d 'Move the primary to another node'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "resume" -d 'End a pause'
@@ -57,6 +58,12 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l dry-run -d 
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l resource -d 'The primitive, when several use pgtwin' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l dry-run -d 'Check only, and say what would be done'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -l json -d 'Print JSON; its shape is in docs/json.md'
@@ -64,10 +71,12 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -s h -l help -d '
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
@@ -107,16 +116,17 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l resource
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l accept-data-loss -d 'Commits that clients were told to be safe may be lost'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -s h -l help -d 'Print help'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "resume" -d 'End a pause'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "resume" -d 'End a pause'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -18,6 +18,7 @@ pub mod pghba;
 pub mod promote;
 pub mod publish;
 pub mod reach;
+pub mod rebuild;
 pub mod recover;
 pub mod run;
 pub mod slots;

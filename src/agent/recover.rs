@@ -14,9 +14,9 @@ use super::run::{RUN_ROOT, STATE_ROOT};
 use crate::client::recovery_file::RecoveryHome;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn};
-use crate::decide::facts::{DataDir, Instance};
-use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, way};
-use crate::decide::recovery_check;
+use crate::decide::facts::{DataDir, Instance, Sql};
+use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, is_asked_for, way};
+use crate::decide::recovery_check::{self, Kind};
 use crate::decide::start::{self, Next, Upstream};
 use crate::postgres::slot_name::slot_name;
 use crate::runtime::data_dir;
@@ -170,7 +170,11 @@ impl Agent<'_> {
                 true,
                 &self.deadline.within(self.deadline.left() / 2),
             );
-            let found = recovery_check::check(&looked);
+            let mut found = recovery_check::check(&looked);
+            if matches!(&instance.sql, Sql::Standby(standby) if standby.streams()) {
+                // That is this node's own receiver, which is gone before a worker begins.
+                found.findings.retain(|finding| finding.kind != Kind::SlotTaken);
+            }
             // While it waits, a monitor finds the same again and again.
             let known = matches!(self.recovery().waits(), Kept::Read(_));
             for finding in &found.findings {
@@ -223,18 +227,26 @@ impl Agent<'_> {
             left_off: None,
             wal_gone: None,
         };
+        let changed = data_dir::changed_at(self.pg.place());
+        // What was stopped in a second was written to in that second.
+        let untouched = |marker: &Marker| changed.is_some_and(|at| at <= marker.begun + 1);
+        if let Kept::Read(marker) = marker
+            && is_asked_for(marker, upstream, untouched(marker))
+        {
+            return Some(Some(Cause::Asked(marker.reason.clone())));
+        }
         match (start::next(&facts), marker) {
             (Next::Recover(cause), _) => Some(cause),
             // By its control file alone it could follow; it was measured when it ran, against this
             // primary, and has not been touched since.
             (_, Kept::Read(marker))
                 if marker.phase < Phase::Starting
+                    && !marker.asked
                     && marker.reason != Cause::NoData.words()
                     && matches!(upstream, Upstream::Live(live) if live.node == marker.source)
                     && matches!(&instance.data, DataDir::Cluster(control)
                         if control.system_id == marker.system_id)
-                    && data_dir::changed_at(self.pg.place())
-                        .is_some_and(|changed| changed <= marker.begun + 1) =>
+                    && untouched(marker) =>
             {
                 Some(Some(match marker.method {
                     Method::Rewind => Cause::Diverged(marker.reason.clone()),

@@ -40,7 +40,7 @@ impl Agent<'_> {
 
     /// A standby that stops in an orderly way drops its score and confirms the entry without itself
     /// first, so that the primary need not wait for it. All of it is help, none of it a condition.
-    fn leave_in_order(&mut self, ended: bool) {
+    pub(super) fn leave_in_order(&mut self, ended: bool) {
         // Tools that hang may cost a part of the time, and PostgreSQL keeps the rest to end in.
         let whole = self.deadline;
         self.deadline = whole.within(whole.left() / 4);

@@ -48,6 +48,7 @@ struct Work<'a, 'b> {
     method: Method,
     phase: Phase,
     half_done: bool,
+    asked: bool,
     source: Option<Live>,
     /// Of this the new data is.
     promotion: Option<PromotionId>,
@@ -159,6 +160,7 @@ fn attempted(
             method: summary.method,
             phase: summary.phase,
             half_done: false,
+            asked: false,
             source: None,
             promotion: None,
             present_promotion: None,
@@ -204,6 +206,7 @@ impl Work<'_, '_> {
     fn run(&mut self) -> Result<(), Failure> {
         let marker = self.home.marker();
         self.half_done = !marker.data_is_whole();
+        self.asked = matches!(&marker, Kept::Read(marker) if marker.asked);
         let swapping = matches!(&marker, Kept::Read(marker) if marker.phase == Phase::Swapping);
         self.layout = self.read_layout();
         let view = self.agent.view().into_result().map_err(Failure::new)?;

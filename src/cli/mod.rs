@@ -10,6 +10,7 @@ mod forget;
 mod history;
 mod options;
 mod pause;
+mod rebuild;
 mod recover;
 mod say;
 mod screen;

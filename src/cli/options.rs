@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    doctor, explain, fix_pghba, force_promote, forget, history, pause, recover, setup, status,
-    switchover, validate_pghba,
+    doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild, recover, setup,
+    status, switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -41,6 +41,7 @@ enum Command {
     Status(status::Options),
     Explain(explain::Options),
     Switchover(switchover::Options),
+    Rebuild(rebuild::Options),
     History(history::Options),
     Pause(pause::PauseOptions),
     Resume(pause::ResumeOptions),
@@ -77,6 +78,7 @@ pub(super) fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Switchover(options) => switchover::run(&options),
+        Command::Rebuild(options) => rebuild::run(&options),
         Command::History(options) => history::run(&options),
         Command::Pause(options) => pause::run_pause(&options),
         Command::Resume(options) => pause::run_resume(&options),

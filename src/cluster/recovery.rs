@@ -151,6 +151,8 @@ pub struct Marker {
     /// The data directory may not be started: from before its first byte changes until it is whole
     /// again, be it the old data or the new.
     pub half_done: bool,
+    /// Nothing was wrong with the data: an operator wants a full copy in its place.
+    pub asked: bool,
     /// Where the old data was put, an absolute path.
     pub old_copy: Option<String>,
     /// Why this node is recovered, for people.

@@ -13,6 +13,7 @@ pub mod pause;
 pub mod pghba;
 pub mod promote;
 pub mod reach;
+pub mod rebuild;
 pub mod recovery;
 pub mod recovery_check;
 pub mod report;

@@ -260,7 +260,9 @@ mod tests {
             told(Outcome::Done, None),
             r#"{"version":1,"command":"pause","resource":"db","outcome":"done","reason":null,"remarks":["mind"]}"#
         );
-        assert!(told(Outcome::Refused, Some("no")).contains(r#""outcome":"refused","reason":"no""#));
+        assert!(
+            told(Outcome::Refused, Some("no")).contains(r#""outcome":"refused","reason":"no""#)
+        );
         let well = [Outcome::Done, Outcome::Nothing, Outcome::Refused, Outcome::Failed];
         assert_eq!(well.map(Outcome::is_well), [true, true, false, false]);
     }

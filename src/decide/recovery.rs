@@ -9,7 +9,7 @@
 pub mod work;
 
 use crate::cluster::known::Known;
-use crate::cluster::recovery::{Attempts, Method, Turn};
+use crate::cluster::recovery::{Attempts, Marker, Method, Phase, Turn};
 use crate::decide::facts::Process;
 use crate::decide::recovery_check::{self, Closes, Finding, Kind};
 use crate::decide::start::{Upstream, foreign};
@@ -25,6 +25,8 @@ pub enum Cause {
     OtherBranch(String),
     /// WAL that it needs is gone on the primary.
     WalGone(String),
+    /// It can, and somebody wants a full copy in its place.
+    Asked(String),
 }
 
 impl Cause {
@@ -32,9 +34,24 @@ impl Cause {
     pub fn words(&self) -> &str {
         match self {
             Self::NoData => "there is no data here",
-            Self::Diverged(words) | Self::OtherBranch(words) | Self::WalGone(words) => words,
+            Self::Diverged(words)
+            | Self::OtherBranch(words)
+            | Self::WalGone(words)
+            | Self::Asked(words) => words,
         }
     }
+}
+
+/// Whether a full copy that was asked for is still to be made of this data: it holds as long as nobody
+/// has started PostgreSQL on it since (`untouched`). Where nobody is there to copy from, the data is
+/// better started as it is: it may be what the cluster needs.
+#[must_use]
+pub fn is_asked_for(marker: &Marker, upstream: &Upstream, untouched: bool) -> bool {
+    let somebody = match upstream {
+        Upstream::Live(_) | Upstream::Silent(..) | Upstream::Unknown(_) => true,
+        Upstream::Nobody => false,
+    };
+    marker.asked && !marker.half_done && marker.phase < Phase::Starting && somebody && untouched
 }
 
 /// What an earlier worker has left written.

@@ -28,7 +28,7 @@ const FOR_THE_WORKER: Duration = Duration::from_secs(5);
 
 impl Agent<'_> {
     /// Starts a worker, which finds out for itself what is to be done.
-    pub(super) fn start_worker(&mut self) -> Result<WorkerId, String> {
+    pub fn start_worker(&mut self) -> Result<WorkerId, String> {
         let failed = |error: &dyn std::error::Error| chain(error);
         let program = detach::own_program().map_err(|error| failed(&error))?;
         // A log that cannot be written keeps no node from coming back.
@@ -104,7 +104,9 @@ impl Agent<'_> {
             attempt: self.attempts().next_attempt(),
             method: match cause {
                 Some(Cause::Diverged(_)) | None => Method::Rewind,
-                Some(Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_)) => Method::Rebuild,
+                Some(
+                    Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_) | Cause::Asked(_),
+                ) => Method::Rebuild,
             },
             phase: Phase::Checking,
             source: live.map_or_else(|| self.me.clone(), |live| live.node.clone()),
@@ -115,6 +117,7 @@ impl Agent<'_> {
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
+            asked: false,
             old_copy: None,
             // What keeps it from coming back may change, and is not of the data.
             reason: cause.map_or("a recovery ended half way", Cause::words).to_owned(),

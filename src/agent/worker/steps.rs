@@ -104,6 +104,7 @@ impl Work<'_, '_> {
             begun: self.begun,
             worker: self.right.me().clone(),
             half_done,
+            asked: self.asked,
             old_copy: self.old_copy(),
             reason: self.reason.clone(),
         };

@@ -22,6 +22,7 @@ Commands:
   explain         Say who would be promoted, why not the others, and what
                   becomes of writes
   switchover      Move the primary to another node
+  rebuild         Replace a standby's data by a full copy of the primary's
   history         Tell what happened: promotions, fencing, failures, recoveries
   pause           Have Pacemaker leave the database alone, with fencing armed
   resume          End a pause
@@ -237,7 +238,11 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin switchover --timeout 4", false),
         ("pgtwin switchover --to n;2", false),
         ("pgtwin switchover n2", false),
-        ("pgtwin pause --yes --resource db", true),
+        ("pgtwin rebuild n2 --yes --json", true),
+        ("pgtwin rebuild n2 --dry-run --resource db", true),
+        ("pgtwin rebuild", false),
+        ("pgtwin rebuild n;2", false),
+        ("pgtwin pause --yes --json --resource db", true),
         ("pgtwin resume", true),
         ("pgtwin resume n1", false),
     ] {

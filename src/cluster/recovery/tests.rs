@@ -23,6 +23,7 @@ fn marker() -> Marker {
             start_ticks: 123_456,
         },
         half_done: true,
+        asked: false,
         old_copy: None,
         reason: "data diverged".into(),
     }
@@ -49,6 +50,7 @@ fn a_marker_reads_back_as_it_was_written() {
     for phase in Phase::ALL {
         rows.push(marker().at(phase, false));
     }
+    rows.push(Marker { asked: true, ..marker() });
     for reason in ["", " ", "two\nlines\r\n", "back\\slash\\n", "sum 0000", "größer \u{2028} x"] {
         rows.push(Marker { reason: reason.into(), ..marker() });
     }
@@ -62,10 +64,14 @@ fn a_marker_reads_back_as_it_was_written() {
 
 #[test]
 fn a_marker_looks_like_this() {
-    let text = Marker { old_copy: Some("/d/old".into()), ..marker() }.to_text("pg", &node("n1"));
-    let (body, _) = text.split_at(text.rfind("sum ").unwrap());
+    let text = |marker: Marker| {
+        let text = marker.to_text("pg", &node("n1"));
+        text.split_at(text.rfind("sum ").unwrap()).0.to_owned()
+    };
+    let asked = text(Marker { asked: true, ..marker() });
+    assert!(asked.contains("half-done yes\nasked yes\nreason"), "{asked}");
     assert_eq!(
-        body,
+        text(Marker { old_copy: Some("/d/old".into()), ..marker() }),
         "pgtwin-recovery 1\nresource pg\nnode n1\nattempt 3\nmethod rebuild\nphase copying\n\
          source n2\nsystem 7301234567890123456\nbegun 1700000000\n\
          worker 0f1e2d3c-aaaa-4bbb-8ccc-1234567890ab.4711.123456\nhalf-done yes\n\
@@ -94,6 +100,7 @@ fn what_is_not_understood_of_a_marker_is_an_error_that_says_what() {
         ("begun 1700000000", "begun 9223372036854775808", "begun"),
         ("half-done yes", "half-done true", "half-done"),
         ("half-done yes\n", "", "half-done is missing"),
+        ("half-done yes\n", "half-done yes\nasked no\n", "asked is not yes"),
         (boot, "", "identity"),
         (boot, "0f1e/", "identity"),
         (".4711.", ".1.", "identity"),

@@ -51,6 +51,9 @@ impl Marker {
             self.worker,
             if self.half_done { "yes" } else { "no" },
         );
+        if self.asked {
+            body.push_str("asked yes\n");
+        }
         if let Some(path) = &self.old_copy {
             let _ = writeln!(body, "old-copy {}", escaped(path));
         }
@@ -83,6 +86,11 @@ impl Marker {
                 other => {
                     return Err(NotUnderstood::new("half-done is neither yes nor no", other));
                 }
+            },
+            asked: match fields.take_if_there("asked") {
+                None => false,
+                Some("yes") => true,
+                Some(other) => return Err(NotUnderstood::new("asked is not yes", other)),
             },
             old_copy,
             reason: unescaped(fields.take("reason")?)?,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::node::NodeName;
+use crate::cluster::recovery::WorkerId;
 use crate::decide::start::Live;
 use crate::postgres::history::History;
 use crate::postgres::lsn::Lsn;
@@ -68,6 +69,8 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
         ("no data", Cause::NoData, false, never(), Yes, Some(Method::Rebuild)),
         ("same number", Cause::OtherBranch("b".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("WAL gone", Cause::WalGone("w".into()), false, Yes, Yes, Some(Method::Rebuild)),
+        ("asked for", Cause::Asked("a".into()), false, Yes, Yes, Some(Method::Rebuild)),
+        ("asked for, no room", Cause::Asked("a".into()), false, Yes, no("disk"), None),
         ("WAL gone, no password", Cause::WalGone("w".into()), false, Yes, no("password"), None),
     ] {
         let system_id = (cause != Cause::NoData).then_some(7);
@@ -79,6 +82,38 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
             ..facts()
         };
         assert_eq!(recovers(&way(&facts)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_copy_that_was_asked_for_is_made_of_data_that_nobody_has_touched_since() {
+    let marker = |phase, half_done| Marker {
+        attempt: 1,
+        method: Method::Rebuild,
+        phase,
+        source: n1(),
+        system_id: 7,
+        begun: 1000,
+        worker: WorkerId { boot: "0f1e2d3c".into(), pid: 4711, start_ticks: 123 },
+        half_done,
+        asked: true,
+        old_copy: None,
+        reason: "a full copy was asked for (operator root)".into(),
+    };
+    let asked = marker(Phase::Copying, false);
+    let unasked = Marker { asked: false, ..asked.clone() };
+    let silent = Upstream::Silent(n1(), "no route".into());
+    for (name, marker, upstream, untouched, expected) in [
+        ("as it was left", &asked, &live(), true, true),
+        ("the check comes next", &marker(Phase::Checking, false), &live(), true, true),
+        ("the primary may answer later", &asked, &silent, true, true),
+        ("nobody is there to copy", &asked, &Upstream::Nobody, true, false),
+        ("somebody has started PostgreSQL on it", &asked, &live(), false, false),
+        ("nobody has asked", &unasked, &live(), true, false),
+        ("the new data is in place", &marker(Phase::Starting, false), &live(), true, false),
+        ("half done is another matter", &marker(Phase::Swapping, true), &live(), true, false),
+    ] {
+        assert_eq!(is_asked_for(marker, upstream, untouched), expected, "{name}");
     }
 }
 

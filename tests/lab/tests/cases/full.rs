@@ -4,6 +4,7 @@ mod broken_replication;
 mod first_start;
 mod pause;
 mod primaries;
+mod rebuild;
 mod recovery;
 mod recovery_faults;
 mod rounds;

@@ -37,7 +37,10 @@ fn pause_01_a_dead_standby_stays_dead_until_the_end_of_the_pause() {
         let again = cluster.check(&primary, &["pgtwin", "pause", "--yes", "--json"])?.text();
         let again: serde_json::Value = serde_json::from_str(&again).expect("JSON");
         assert_eq!(again["outcome"], "nothing", "{again}");
-        assert!(again["reason"].as_str().is_some_and(|why| why.contains("is paused for")), "{again}");
+        assert!(
+            again["reason"].as_str().is_some_and(|why| why.contains("is paused for")),
+            "{again}"
+        );
 
         cluster.signal_postmaster(&others[0], "KILL")?;
         // The other one confirms.

@@ -1,0 +1,101 @@
+//! `pgtwin rebuild`: a full copy takes the place of this node's data. Floor 3.
+//!
+//! A worker makes it, by a marker that says that it was asked for. The marker is on the disk before
+//! PostgreSQL stops: monitors then answer that the data is being brought back, and Pacemaker has nothing
+//! to put right. Cut off at any point, this leaves data that is whole: it is started again as it was, or
+//! the worker goes on.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Agent;
+use super::recover::now;
+use crate::cluster::node::NodeName;
+use crate::cluster::recovery::{Attempts, Marker, Method, Phase, Turn};
+use crate::decide::facts::{DataDir, Process, Sql};
+use crate::decide::recovery::{Cause, Way};
+use crate::sys::chain;
+
+/// How long whoever changes the files of recoveries now may take to end.
+const FOR_THE_FILES: Duration = Duration::from_secs(5);
+/// How long a look at our own instance may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl Agent<'_> {
+    /// What the check says of a full copy. Changes nothing.
+    pub fn way_to_a_copy(&mut self, reason: &str) -> Result<Way, String> {
+        let view = self.view().into_result()?;
+        let file = self.home.read();
+        let upstream = self.find_upstream(&view, &file);
+        let instance = self.pg.look(&self.deadline.within(LOOK));
+        let cause = Cause::Asked(reason.to_owned());
+        Ok(self.way_back(Some(&cause), &upstream, &instance, Turn::Now).0)
+    }
+
+    /// Stops PostgreSQL here, as a standby that leaves in order, and has a worker begin. The turn with the
+    /// ledger is held, and is given back.
+    pub fn rebuild(&mut self, source: &NodeName, reason: &str) -> Result<(), String> {
+        let home = self.recovery();
+        let at_work = home
+            .take(FOR_THE_FILES, &self.recovery_uids())
+            .map_err(|error| format!("nothing was done: {}", chain(&error)))?;
+        let instance = self.pg.look(&self.deadline.within(LOOK));
+        if matches!(instance.sql, Sql::Primary(_)) {
+            return Err("nothing was done: PostgreSQL accepts writes here by now".to_owned());
+        }
+        let marker = Marker {
+            attempt: 1,
+            method: Method::Rebuild,
+            phase: Phase::Checking,
+            source: source.clone(),
+            system_id: match &instance.data {
+                DataDir::Cluster(control) => control.system_id,
+                DataDir::Absent | DataDir::Empty | DataDir::Unusable(_) | DataDir::Unknown(_) => 0,
+            },
+            begun: now(),
+            worker: at_work.me().clone(),
+            half_done: false,
+            asked: true,
+            old_copy: None,
+            reason: reason.to_owned(),
+        };
+        // What is half done is replaced by a full copy anyway, and must never be called whole.
+        let marks = home.marker().data_is_whole();
+        let write = |marker: &Marker| {
+            if !marks {
+                return Ok(());
+            }
+            at_work
+                .write_marker(marker)
+                .map_err(|error| format!("nothing was done: {}", chain(&error)))
+        };
+        write(&marker)?;
+        if instance.process != Process::None {
+            info!("PostgreSQL is stopped here: {reason}");
+            self.leave_in_order(false);
+            let deadline = self.deadline;
+            if let Err(why) = self.pg.stop(&deadline) {
+                if marks && let Err(error) = at_work.remove_marker() {
+                    warn!("{}", chain(&error));
+                }
+                return Err(format!(
+                    "PostgreSQL could not be stopped, and nothing was copied: {why}"
+                ));
+            }
+        }
+        // It is asked for as long as nobody touches the data: from here on.
+        let written = write(&Marker { begun: now(), ..marker })
+            .and_then(|()| at_work.write_attempts(&Attempts::default()).map_err(|e| chain(&e)));
+        drop(at_work);
+        self.home.keep(&self.cache);
+        self.home.end_turn();
+        written?;
+        self.start_worker().map(drop).map_err(|why| {
+            format!(
+                "PostgreSQL is stopped here; a worker could not be started ({why}), and the next \
+                     monitor begins with it"
+            )
+        })
+    }
+}

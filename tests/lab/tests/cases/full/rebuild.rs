@@ -1,0 +1,107 @@
+//! `pgtwin rebuild`: a standby that could follow gets a full copy, and nothing is lost wherever that is cut
+//! off.
+
+use lab::{Cluster, Options, Result};
+
+use super::recovery::{ballast, copying};
+use crate::load::Load;
+use crate::look::assert_no_failures;
+use crate::recovery::assert_recovered;
+use crate::repair::has_all_heirs;
+use crate::stage::{SOON, case};
+
+fn copy_of(cluster: &Cluster, node: &str) -> Result<String> {
+    let path = format!("{}/pgtwin.copy", cluster.options.pgdata());
+    cluster.exec(node, &["cat", &path]).map(|output| output.text())
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
+    case(&Options::default(), |cluster| {
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        let load = Load::start(cluster)?;
+        for (on, whose, words) in [
+            (&primary, &primary, "is the primary"),
+            (&primary, &node, "run pgtwin rebuild"),
+            (&node, &"n9".to_owned(), "is no member"),
+        ] {
+            let refused = cluster.exec(on, &["pgtwin", "rebuild", whose, "--yes"])?;
+            assert_eq!(refused.code, 1, "{}", refused.all());
+            let said = refused.all().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(words), "{said}");
+        }
+        let dry = cluster.check(&node, &["pgtwin", "rebuild", &node, "--dry-run", "--json"])?;
+        let dry: serde_json::Value = serde_json::from_str(&dry.text()).expect("JSON");
+        assert_eq!(
+            (&dry["outcome"], &dry["source"]),
+            (&"possible".into(), &primary.as_str().into())
+        );
+        assert_eq!(copy_of(cluster, &node)?, "", "nothing was copied yet");
+
+        let done = cluster
+            .command(&node, &["pgtwin", "rebuild", &node, "--yes", "--json"])
+            .limit(SOON)
+            .check()?;
+        let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
+        assert_eq!(done["outcome"], "done", "{done}");
+        assert_ne!(copy_of(cluster, &node)?, "", "it is a copy");
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
+        assert_recovered(cluster, &node, "rebuild")?;
+        // Pacemaker had nothing to put right.
+        assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+/// A copy that was asked for, and in its middle something that befalls it; all is well again afterwards.
+fn while_copied(befalls: impl Fn(&Cluster, &str) -> Result<()>, method: Option<&str>) {
+    case(&Options::default(), |cluster| {
+        ballast(cluster, 400)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        let load = Load::start(cluster)?;
+        let script = format!("pgtwin rebuild {node} --yes >/dev/null 2>&1 </dev/null &");
+        cluster.check(&node, &["sh", "-c", &script])?;
+        copying(cluster, &node)?;
+        befalls(cluster, &node)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
+        if let Some(method) = method {
+            assert_recovered(cluster, &node, method)?;
+        }
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn rebuild_02_a_worker_that_is_killed_is_followed_by_another() {
+    let kill = |cluster: &Cluster, node: &str| {
+        cluster.check(node, &["pkill", "-KILL", "-f", "pgtwin recover"]).map(drop)
+    };
+    while_copied(kill, Some("rebuild"));
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn rebuild_03_the_command_is_killed_and_the_copy_goes_on() {
+    let kill = |cluster: &Cluster, node: &str| {
+        cluster.check(node, &["pkill", "-KILL", "-f", "pgtwin rebuild"]).map(drop)
+    };
+    while_copied(kill, Some("rebuild"));
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn rebuild_04_after_a_power_cut_the_old_data_is_used_again() {
+    let cut = |cluster: &Cluster, node: &str| {
+        cluster.power_cut(node)?;
+        cluster.power_on(node)
+    };
+    while_copied(cut, None);
+}
