@@ -477,7 +477,12 @@ impl Agent<'_> {
             .iter()
             .filter(|node| **node != self.me)
             .filter(|node| {
-                round.leaving.contains(*node) || !view.runs_on(node) || view.is_to_leave(node)
+                round.leaving.contains(*node)
+                    || !view.runs_on(node)
+                    || view.is_to_leave(node)
+                    // It says so before it stops streaming, and until a monitor has seen it stream again.
+                    || (view.is_rebuilding(node)
+                        && self.cache.missing_since.contains_key(node.as_str()))
             })
             .cloned()
             .collect();

@@ -11,14 +11,18 @@ use tracing::{info, warn};
 
 use super::Agent;
 use super::recover::now;
+use crate::client::ledger_file::OwnFile;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Marker, Method, Phase, Turn};
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::recovery::{Cause, Way};
+use crate::decide::view::REBUILDING;
 use crate::sys::chain;
 
 /// How long whoever changes the files of recoveries now may take to end.
 const FOR_THE_FILES: Duration = Duration::from_secs(5);
+/// How long the primary may take to go on without this node. With sync_strict it does not.
+const FOR_THE_PRIMARY: Duration = Duration::from_secs(15);
 /// How long a look at our own instance may take.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -73,6 +77,8 @@ impl Agent<'_> {
         write(&marker)?;
         if instance.process != Process::None {
             info!("PostgreSQL is stopped here: {reason}");
+            // Then the primary need not wait until it takes this node for gone.
+            self.publish_state(REBUILDING);
             self.leave_in_order(false);
             let deadline = self.deadline;
             if let Err(why) = self.pg.stop(&deadline) {
@@ -87,9 +93,12 @@ impl Agent<'_> {
         // It is asked for as long as nobody touches the data: from here on.
         let written = write(&Marker { begun: now(), ..marker })
             .and_then(|()| at_work.write_attempts(&Attempts::default()).map_err(|e| chain(&e)));
-        drop(at_work);
         self.home.keep(&self.cache);
         self.home.end_turn();
+        if written.is_ok() {
+            self.await_parting();
+        }
+        drop(at_work);
         written?;
         self.start_worker().map(drop).map_err(|why| {
             format!(
@@ -97,5 +106,28 @@ impl Agent<'_> {
                      monitor begins with it"
             )
         })
+    }
+
+    /// Waits, within a bound, until the primary goes on without this node: it looks with its next monitor,
+    /// and needs this node's word for the entry that says so.
+    fn await_parting(&mut self) {
+        let end = self.deadline.within(FOR_THE_PRIMARY);
+        while !end.expired() {
+            if self.home.take_turn(end.left()).is_ok() {
+                self.confirm();
+                let parted = match self.home.read() {
+                    OwnFile::Read(own) => {
+                        let newest = own.store.newest_done();
+                        newest.is_none_or(|entry| !entry.heirs.contains(&self.me))
+                    }
+                    OwnFile::Missing | OwnFile::Unreadable(_) => true,
+                };
+                self.home.end_turn();
+                if parted {
+                    return;
+                }
+            }
+            end.sleep(Duration::from_millis(300));
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::cluster::topology::{self, ClusterStatus, Quorum};
 use crate::decide::sync::{Fencing, NodeState};
 use crate::ocf::params::FencingPolicy;
 
+/// The state of a member whose data is being brought back.
+pub const REBUILDING: &str = "rebuilding";
+
 /// What was seen.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -71,6 +74,12 @@ impl View {
         self.status
             .node(node)
             .is_some_and(|status| status.standby || status.standby_onfail || status.shutdown)
+    }
+
+    /// Whether a member says that its data is being brought back: as long as that, it will not stream.
+    pub fn is_rebuilding(&self, node: &NodeName) -> bool {
+        let said = self.cib.transient(&state_attribute(&self.resource)).remove(node);
+        matches!(said, Some(Setting::Set(state)) if state == REBUILDING)
     }
 
     /// Whether this partition has quorum.

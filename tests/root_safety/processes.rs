@@ -134,7 +134,7 @@ fn a_number_in_a_servers_answer_is_no_walsender_of_ours() {
         let answer = on.call(Call::Probe, &[]);
         assert_eq!(answer.code, 8, "it is believed to be a primary: {}", answer.stderr);
         let answer =
-            on.call(call, &[("OCF_RESKEY_CRM_meta_timeout", crate::rig::call::value("20000"))]);
+            on.call(call, &[("OCF_RESKEY_CRM_meta_timeout", crate::rig::call::value("60000"))]);
         assert!(fake.has_ended(), "{call:?}: {}", answer.stderr);
         bystanders.assert_untouched(call.action());
         assert_eq!(on.call(Call::Stop, &[]).code, 0);

@@ -7,18 +7,18 @@ use tracing::{info, warn};
 use super::super::Agent;
 use super::super::outcome::Outcome;
 use super::now;
+use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Kept, Marker, Phase};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::recovery::{Standing, Way, standing};
+use crate::decide::view::{REBUILDING, View};
 use crate::ocf::exit_code::ExitCode;
 use crate::sys::chain;
 
 /// What monitors say as long as a worker is at work: constant, for each change of it is a result.
 const AT_WORK: &str = "this node's data is being brought back, see pgtwin status";
-/// The state of a node whose data is being brought back.
-const REBUILDING: &str = "rebuilding";
-/// And of one that cannot be brought back yet.
+/// The state of a node that cannot be brought back yet.
 const WAITING: &str = "waiting";
 
 impl Agent<'_> {
@@ -43,6 +43,8 @@ impl Agent<'_> {
             Standing::AtWork => {
                 if !probe {
                     self.publish_state(REBUILDING);
+                    // The primary may wait for this node's word, to go on without it.
+                    self.confirm();
                 }
                 return degraded(AT_WORK);
             }
@@ -64,11 +66,7 @@ impl Agent<'_> {
                 return degraded("its recovery waits: Pacemaker cannot be asked");
             }
         };
-        // The primary may wait for this node's word.
-        let file = self.exchange_ledger(&view, false);
-        if let crate::client::ledger_file::OwnFile::Read(own) = &file {
-            self.publish_ack(own, false);
-        }
+        let file = self.confirm_in(&view);
         let upstream = self.find_upstream(&view, &file);
         let cause = self.cause_of(instance, &upstream, &marker)?;
         let turn = self.turn();
@@ -89,6 +87,22 @@ impl Agent<'_> {
             }
             Way::Follow | Way::MakeTheCheck => None,
         }
+    }
+
+    /// Says which entry this node's disk has, if that has changed: the primary may wait for it.
+    pub fn confirm(&mut self) {
+        match self.view() {
+            Known::Known(view) => drop(self.confirm_in(&view)),
+            Known::Unknown(why) => warn!("Pacemaker could not be asked: {why}"),
+        }
+    }
+
+    fn confirm_in(&mut self, view: &View) -> OwnFile {
+        let file = self.exchange_ledger(view, false);
+        if let OwnFile::Read(own) = &file {
+            self.publish_ack(own, false);
+        }
+        file
     }
 
     /// Counts the attempt of a worker that was killed, so that the next one waits its time.

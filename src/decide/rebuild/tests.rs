@@ -244,3 +244,16 @@ fn programs_are_told_how_it_went() {
     let failed = text(&json::went("db", &plan, Some(&Course::Failed("disk full".into()))));
     assert_eq!((&failed["outcome"], &failed["reason"]), (&"failed".into(), &"disk full".into()));
 }
+
+#[test]
+fn the_primary_hears_that_a_standby_will_not_stream() {
+    let mut seen = healthy();
+    assert!(!seen.view().is_rebuilding(&node("n2")));
+    let at = seen.cib.node_states.iter().position(|one| one.name == node("n2")).unwrap();
+    for (state, rebuilding) in [("rebuilding", true), ("waiting", false), ("", false)] {
+        let value = crate::cluster::cib::Setting::Set(state.into());
+        seen.cib.node_states[at].transient.insert("pgtwin-db-state".into(), value);
+        assert_eq!(seen.view().is_rebuilding(&node("n2")), rebuilding, "{state}");
+        assert!(!seen.view().is_rebuilding(&node("n3")));
+    }
+}

@@ -7,10 +7,9 @@ use super::{Facts, Server, bytes};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Outcome, Phase, Progress, Summary, Turn};
+use crate::decide::view::REBUILDING;
 
-/// The state of a member whose data is being brought back.
-const REBUILDING: &str = "rebuilding";
-/// And of one that waits for that, if nothing runs there.
+/// The state of a member that waits for that, if nothing runs there.
 const WAITING: &str = "waiting";
 /// So many seconds without news of a copy are worth a word.
 const QUIET: i64 = 60;
