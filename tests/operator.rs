@@ -229,6 +229,7 @@ fn in_case(release: &str, case: &str) -> Report {
         standby_names: BTreeMap::new(),
         noted: Vec::new(),
         recovery: Recovery::none(0),
+        progress: BTreeMap::new(),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),

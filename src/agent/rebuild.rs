@@ -13,7 +13,7 @@ use super::Agent;
 use super::recover::now;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::node::NodeName;
-use crate::cluster::recovery::{Attempts, Marker, Method, Phase, Turn};
+use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn};
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::recovery::{Cause, Way};
 use crate::decide::view::REBUILDING;
@@ -78,6 +78,7 @@ impl Agent<'_> {
         if instance.process != Process::None {
             info!("PostgreSQL is stopped here: {reason}");
             // Then the primary need not wait until it takes this node for gone.
+            self.publish_progress(&Kept::Read(marker.clone()));
             self.publish_state(REBUILDING);
             self.leave_in_order(false);
             let deadline = self.deadline;

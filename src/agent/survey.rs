@@ -11,6 +11,7 @@ use super::operate::Subject;
 use super::recover::now;
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
 use crate::client::peer::{self, Peer, PeerAnswer};
 use crate::client::recovery_file::RecoveryHome;
 use crate::client::recovery_log::RecoveryLogs;
@@ -132,9 +133,24 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
         standby_names,
         noted: subject.home().cache().warnings.into_values().flatten().collect(),
         recovery,
+        progress: BTreeMap::new(),
         problems,
     };
+    let progress = progress_of_others(subject, &facts);
+    let facts = Facts { progress, ..facts };
     (facts, standby)
+}
+
+/// How far recoveries elsewhere are. Nobody is asked where there are none.
+fn progress_of_others(subject: &Subject, facts: &Facts) -> BTreeMap<NodeName, String> {
+    let view = facts.view();
+    let rebuilding = |node: &NodeName| *node != facts.me && view.is_rebuilding(node);
+    if !facts.members.iter().any(rebuilding) {
+        return BTreeMap::new();
+    }
+    // One that is not told is none: the state says what matters.
+    let said = subject.pacemaker(&System).read_all(Attribute::Progress, PATIENCE);
+    said.known().unwrap_or_default().into_iter().filter(|(node, _)| rebuilding(node)).collect()
 }
 
 /// What this node has written of all its recoveries.

@@ -141,6 +141,8 @@ pub struct Cache {
     pub published: bool,
     /// The state attribute as last written.
     pub state: String,
+    /// And how far a recovery is, as last told to the others.
+    pub progress: String,
     /// The last acknowledgement published.
     pub ack: String,
     /// The kind of the reason that Pacemaker shows of this instance; empty: none.

@@ -101,6 +101,8 @@ pub enum Attribute {
     Ack,
     /// Where a primary's WAL ended when it was shut down.
     Shutdown,
+    /// How far a member is whose data is being brought back, in words.
+    Progress,
     /// What a member is doing, in one word. The only one that is in the CIB: location rules and
     /// `crm_mon -A` see no private attributes. Written rarely, and never in a pre-notification.
     State,
@@ -113,6 +115,7 @@ impl Attribute {
             Self::Position => "position",
             Self::Ack => "ack",
             Self::Shutdown => "shutdown",
+            Self::Progress => "progress",
             Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
@@ -123,7 +126,7 @@ impl Attribute {
     /// leaves or its attribute manager is restarted.
     pub fn is_private(self) -> bool {
         match self {
-            Self::Position | Self::Ack | Self::Shutdown => true,
+            Self::Position | Self::Ack | Self::Shutdown | Self::Progress => true,
             Self::State => false,
         }
     }

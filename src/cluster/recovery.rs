@@ -160,6 +160,20 @@ pub struct Marker {
 }
 
 impl Marker {
+    /// How far it is, for the other nodes: `rebuild from n1: copying, 41 % (832 MB of 2028 MB)`.
+    pub fn how_far(&self, progress: &Kept<Progress>) -> String {
+        let (method, source) = (self.method.word(), &self.source);
+        match progress {
+            Kept::Read(progress) if progress.phase == self.phase => {
+                format!("{method} from {source}: {progress}")
+            }
+            Kept::Read(_) | Kept::Missing | Kept::Unreadable(_) => match self.phase {
+                Phase::Checking => "it is checked which way".to_owned(),
+                phase => format!("{method} from {source}: {}", phase.word()),
+            },
+        }
+    }
+
     /// The same recovery in another phase.
     #[must_use]
     pub fn at(&self, phase: Phase, half_done: bool) -> Self {

@@ -120,6 +120,8 @@ pub struct Facts {
     pub noted: Vec<String>,
     /// What this node has written of its recoveries.
     pub recovery: Recovery,
+    /// How far other nodes say that theirs are.
+    pub progress: BTreeMap<NodeName, String>,
     /// What went wrong on the way, one line each.
     pub problems: Vec<String>,
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::Agent;
 use super::super::outcome::Outcome;
 use super::now;
 use crate::client::ledger_file::OwnFile;
+use crate::client::pacemaker::Attribute;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Kept, Marker, Phase};
 use crate::decide::facts::{Instance, Sql};
@@ -42,6 +43,7 @@ impl Agent<'_> {
             }
             Standing::AtWork => {
                 if !probe {
+                    self.publish_progress(&marker);
                     self.publish_state(REBUILDING);
                     // The primary may wait for this node's word, to go on without it.
                     self.confirm();
@@ -86,6 +88,19 @@ impl Agent<'_> {
                 degraded(&why)
             }
             Way::Follow | Way::MakeTheCheck => None,
+        }
+    }
+
+    /// Tells the other nodes how far it is, when that has changed.
+    pub fn publish_progress(&mut self, marker: &Kept<Marker>) {
+        let Kept::Read(marker) = marker else { return };
+        let words = marker.how_far(&self.recovery().progress());
+        if words == self.cache.progress {
+            return;
+        }
+        match self.pacemaker.publish(Attribute::Progress, &words, self.tool_limit()) {
+            Known::Known(()) => self.cache.progress = words,
+            Known::Unknown(why) => debug!("how far the recovery is could not be told: {why}"),
         }
     }
 

@@ -242,6 +242,7 @@ fn only_the_state_is_public() {
         (Attribute::Position, "pgtwin-db-position", true),
         (Attribute::Ack, "pgtwin-db-ack", true),
         (Attribute::Shutdown, "pgtwin-db-shutdown", true),
+        (Attribute::Progress, "pgtwin-db-progress", true),
         (Attribute::State, "pgtwin-db-state", false),
     ];
     for (attribute, name, private) in rows {

@@ -126,6 +126,25 @@ fn what_is_not_understood_of_a_marker_is_an_error_that_says_what() {
 }
 
 #[test]
+fn how_far_it_is_fits_into_a_line_for_others() {
+    let progress =
+        |phase| Kept::Read(Progress::of(phase, 832_000_000, Some(2_028_000_000), 1_700_000_000));
+    for (phase, progress, expected) in [
+        (Phase::Checking, Kept::Missing, "it is checked which way"),
+        (Phase::Copying, Kept::Missing, "rebuild from n2: copying"),
+        (Phase::Copying, Kept::Unreadable("x".into()), "rebuild from n2: copying"),
+        (Phase::Swapping, progress(Phase::Copying), "rebuild from n2: swapping"),
+        (
+            Phase::Copying,
+            progress(Phase::Copying),
+            "rebuild from n2: copying, 41 % (832 MB of 2028 MB)",
+        ),
+    ] {
+        assert_eq!(Marker { phase, ..marker() }.how_far(&progress), expected);
+    }
+}
+
+#[test]
 fn only_a_marker_that_says_so_or_none_lets_the_data_be_started() {
     let whole = Marker { half_done: false, ..marker() };
     for (kept, is_whole) in [

@@ -83,9 +83,12 @@ pub(super) fn of_another(facts: &Facts, node: &NodeName) -> Option<String> {
         return None;
     }
     match facts.said(node).as_deref() {
-        Some(REBUILDING) => Some(format!(
-            "{node}'s data is being brought back: pgtwin status on {node} says how far"
-        )),
+        Some(REBUILDING) => Some(match facts.progress.get(node) {
+            Some(words) => format!("{node}'s data is being brought back: {words}"),
+            None => {
+                format!("{node}'s data is being brought back: pgtwin status on {node} says how far")
+            }
+        }),
         Some(WAITING) if is_under_way(facts, node) => {
             Some(format!("{node} waits to be brought back: pgtwin status on {node} says for what"))
         }

@@ -215,6 +215,7 @@ pub(crate) fn healthy() -> Facts {
         standby_names: ["n1", "n2", "n3"].map(|n| (node(n), n.parse().unwrap())).into(),
         noted: Vec::new(),
         recovery: Recovery::none(NOW),
+        progress: BTreeMap::new(),
         problems: Vec::new(),
     }
 }

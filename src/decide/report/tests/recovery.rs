@@ -295,6 +295,10 @@ fn another_node_is_shown_by_what_its_state_says() {
         assert_eq!(row.state, Cell::Is(said.to_owned()));
         assert_eq!((&row.lsn, &row.lag, &row.delay), (&Cell::No, &Cell::No, &Cell::No));
     }
+    facts.cib.node_states[2] = transient("n3", "rebuilding", None);
+    facts.progress.insert(node("n3"), "rebuild from n1: copying, 41 %".into());
+    let told = "n3's data is being brought back: rebuild from n1: copying, 41 %";
+    assert_eq!(report(&facts).warnings, [told]);
     // One that runs and waits for a primary waits for no recovery.
     let mut facts = healthy();
     facts.cib.node_states[2] = transient("n3", "waiting", None);
