@@ -224,3 +224,95 @@ fn without_resources(nodes: usize) -> String {
 fn nodes_of(args: &[&str]) -> usize {
     args.iter().filter(|arg| **arg == "--node").count()
 }
+
+const FENCE: [&str; 6] =
+    ["--fence", "fence_x", "--fence-param", "plug=%n", "--fence-param", "ip=h"];
+
+/// With a file in place of the cluster, as Pacemaker's own tools take it.
+fn applied(file: &Path, nodes: &[&str], more: &[&str]) -> (Option<i32>, String, String) {
+    let args = [&["setup"], nodes, &REST, &["--apply"], more].concat();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgtwin"));
+    run(command.args(args).env_clear().env("CIB_file", file), "")
+}
+
+#[test]
+fn it_is_written_into_the_cluster_at_once_and_once() {
+    if !is_installed("cibadmin") {
+        eprintln!("not tried: Pacemaker's tools are not installed");
+        return;
+    }
+    for nodes in [&NODES[..4], &NODES[..]] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cib.xml");
+        let before = without_resources(nodes_of(nodes)).replace(
+            "name=\"stonith-enabled\" value=\"true\"",
+            "name=\"stonith-enabled\" value=\"false\"",
+        );
+        std::fs::write(&file, &before).unwrap();
+        let unchanged = || assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+        // What is not filled in, and whom the cluster does not know.
+        let (code, stdout, stderr) = applied(&file, nodes, &["--yes"]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.contains("--fence-param ip="), "{stderr}");
+        unchanged();
+        let four = [nodes, &["--node", "n9=10.0.0.19"]].concat();
+        let (code, _, stderr) = applied(&file, &four, &[&FENCE[..], &["--yes"]].concat());
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains("n9 is no node of this cluster: n1, n2"), "{stderr}");
+        // Nobody is there to be asked.
+        let (code, stdout, stderr) = applied(&file, nodes, &FENCE);
+        assert_eq!(code, Some(1));
+        assert!(stdout.contains("property stonith-enabled=true (it is false now)"), "{stdout}");
+        assert!(stderr.contains("add --yes"), "{stderr}");
+        unchanged();
+
+        let (code, stdout, stderr) = applied(&file, nodes, &[&FENCE[..], &["--yes"]].concat());
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let args = [&["setup"], nodes, &REST, &FENCE, &["--shell", "xml", "--only", "cluster"]];
+        let wanted = pgtwin(&args.concat(), "").1;
+        let found = essence(&Cib::parse_configuration(&text).unwrap());
+        assert_eq!(found, essence(&Cib::parse_configuration(&wanted).unwrap()));
+        let (code, stdout, _) = pgtwin(&["doctor", "--cib", file.to_str().unwrap()], "");
+        assert_eq!(code, Some(0), "{stdout}");
+
+        let again = [&FENCE[..], &["--yes", "--json"]].concat();
+        let (code, stdout, stderr) = applied(&file, nodes, &again);
+        assert_eq!((code, stderr.as_str()), (Some(1), ""));
+        let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(json["outcome"], "refused");
+        assert!(
+            json["reasons"][0].as_str().unwrap().contains("db is a resource of pgtwin already")
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_there_is_in_the_cluster_is_never_overwritten() {
+    if !is_installed("cibadmin") {
+        eprintln!("not tried: Pacemaker's tools are not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cib.xml");
+    let other = "<resources><primitive id=\"db-vip\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\"/>\
+                 </resources>";
+    let before = without_resources(3).replace("<resources/>", other);
+    std::fs::write(&file, &before).unwrap();
+    let named = [&FENCE[..], &["--yes"]].concat();
+    let (code, _, stderr) = applied(&file, &NODES, &named);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("something called db-vip already"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    // Nor is anything written that Pacemaker would not take.
+    let old = without_resources(3).replace("pacemaker-3.9", "pacemaker-1.0");
+    std::fs::write(&file, &old).unwrap();
+    let (code, stdout, stderr) = applied(&file, &NODES, &named);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), old);
+    // Without a cluster.
+    let (code, stdout, stderr) = applied(&dir.path().join("nowhere.xml"), &NODES, &named);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("Pacemaker could not be asked"), "{stderr}");
+}

@@ -537,7 +537,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__setup)
-            opts="-h --node --vip --standby-vip --debian --param --resource --fence --fence-param --shell --only --json --help"
+            opts="-h --node --vip --standby-vip --debian --param --resource --fence --fence-param --shell --only --apply --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -107,6 +107,8 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence -d 'The ag
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence-param -d 'A parameter of the fence devices; %n in it stands for the node' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l shell -d 'For crmsh or pcs, whichever is installed; or xml, to be judged' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l only -d 'One part: conf, hba, passfile, role, service or cluster' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l apply -d 'Write the cluster\'s part into the cluster that this node is in'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l json -d 'Print JSON for programs; docs/setup.md has its shape'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l resource -d 'The primitive, when several use pgtwin' -r

@@ -204,6 +204,13 @@ impl Subject {
     }
 }
 
+/// Pacemaker's tools, for a command that is about no resource yet. CIB_file has them work on a file, as it
+/// does everywhere.
+pub fn tools(exec: &dyn Exec) -> Pacemaker<'_> {
+    let file = std::env::var("CIB_file").ok().map(|file| ("CIB_file".to_owned(), file));
+    Pacemaker::new(exec, "").with_env(passed_on().into_iter().chain(file))
+}
+
 fn passed_on() -> Vec<(String, String)> {
     let set = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
     ENVIRONMENT.iter().filter_map(set).collect()

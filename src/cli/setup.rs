@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::{End, say};
+use super::{End, ask, say, screen, word};
+use crate::agent::configure;
 use crate::agent::examine::shell;
 use crate::cluster::node::NodeName;
-use crate::decide::setup::{Answers, Form, Network, Part, Section, plan};
+use crate::decide::report::wrapped;
+use crate::decide::setup::{Answers, Form, Network, Part, Plan, Section, plan};
 use crate::decide::wanted::Shell;
 use crate::ocf::params::TABLE;
 
@@ -31,7 +33,12 @@ const IPMI: [(&str, &str); 4] = [
 ///
 ///   pgtwin setup ... --shell xml --only cluster | pgtwin doctor --cib -
 ///
-/// Exits with 0, or with 2 when the answers do not go together.
+/// With --apply the cluster's part is written into its configuration instead:
+/// all of it or nothing, after Pacemaker has judged it, and only where nothing
+/// of it is there yet. The other parts are done before.
+///
+/// Exits with 0, with 1 when it was not applied, or with 2 when the answers do
+/// not go together.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Options {
@@ -65,6 +72,12 @@ pub(super) struct Options {
     /// One part: conf, hba, passfile, role, service or cluster
     #[arg(long, value_name = "PART", value_parser = part)]
     only: Option<Part>,
+    /// Write the cluster's part into the cluster that this node is in
+    #[arg(long, conflicts_with_all = ["shell", "only"])]
+    apply: bool,
+    /// Do not ask
+    #[arg(long, requires = "apply")]
+    yes: bool,
     /// Print JSON for programs; docs/setup.md has its shape
     #[arg(long)]
     json: bool,
@@ -77,6 +90,18 @@ struct Json<'a> {
     command: &'static str,
     resource: &'a str,
     parts: Vec<Section>,
+}
+
+/// The same for `--apply`.
+#[derive(Serialize)]
+struct Applied<'a> {
+    version: u32,
+    command: &'static str,
+    resource: &'a str,
+    outcome: &'static str,
+    reasons: &'a [String],
+    changes: &'a [String],
+    remarks: &'a [String],
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -175,6 +200,9 @@ pub(super) fn run(options: &Options) -> End {
             return End::Usage;
         }
     };
+    if options.apply {
+        return apply(options, &plan);
+    }
     let form = options.shell.unwrap_or_else(|| match shell() {
         Shell::Pcs => Form::Pcs,
         Shell::Crmsh => Form::Crmsh,
@@ -192,5 +220,54 @@ pub(super) fn run(options: &Options) -> End {
     match say::whole(text) {
         Ok(()) => End::Ok,
         Err(_) => End::Attention,
+    }
+}
+
+/// Writes it into the cluster.
+fn apply(options: &Options, plan: &Plan) -> End {
+    if options.json && !options.yes {
+        say::problem("pgtwin: --json asks nobody: add --yes");
+        return End::Usage;
+    }
+    let resource = &options.resource;
+    let told = |outcome, reasons: &[String], changes: &[String], remarks: &[String]| {
+        let json =
+            Applied { version: 1, command: "setup", resource, outcome, reasons, changes, remarks };
+        let shown = screen::json(&json, false).is_ok();
+        if shown && outcome == "applied" { End::Ok } else { End::Attention }
+    };
+    let planned = match configure::plan(plan) {
+        Ok(planned) => planned,
+        Err(reasons) if options.json => return told("refused", &reasons, &[], &[]),
+        Err(reasons) => {
+            say::problem("pgtwin: nothing was changed:");
+            for reason in &reasons {
+                say::problem(wrapped(&format!("- {reason}"), 2));
+            }
+            return End::Attention;
+        }
+    };
+    let change = &planned.change;
+    if !options.json {
+        word::list("This is written into the cluster's configuration:", &change.words);
+        word::list("Mind:", &change.remarks);
+    }
+    if !options.yes
+        && let Err(why) = ask::typed("Type yes to write it:", "yes")
+    {
+        return ask::failed(&why);
+    }
+    ask::log_as(resource);
+    match configure::apply(&planned) {
+        Ok(()) => {
+            tracing::info!("{} sets {resource} up", ask::who());
+            if options.json {
+                return told("applied", &[], &change.words, &change.remarks);
+            }
+            say::line("Written. Pacemaker starts it now: pgtwin status; then pgtwin doctor.");
+            End::Ok
+        }
+        Err(why) if options.json => told("failed", &[why], &change.words, &change.remarks),
+        Err(why) => ask::failed(&why),
     }
 }

@@ -6,6 +6,7 @@
 //! may not have been made.
 
 mod commands;
+pub mod configure;
 pub mod moving;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! A complete configuration of a cluster around the resource, from a few answers: what `doctor` wants,
 //! written for a shell. Floor 1.
 
+pub mod apply;
 mod crmsh;
 mod pcs;
 mod servers;

@@ -111,6 +111,37 @@ fn property(set: &str, name: &str) -> Cmd {
         .arg(format!("--name={name}"))
 }
 
+/// Sets an option of the cluster where it stands already, or in the set that the shells use.
+pub fn set_option(name: &str, value: &str, limit: Duration) -> Cmd {
+    Cmd::new("crm_attribute")
+        .arg("--type=crm_config")
+        .arg(format!("--name={name}"))
+        .arg(format!("--update={value}"))
+        .limit(limit)
+}
+
+/// Adds to a section of the configuration, which is made if it is not there.
+pub fn add_to(section: &str, text: &str, limit: Duration) -> Cmd {
+    let cmd = Cmd::new("cibadmin").args(["--modify", "--allow-create", "--xml-pipe"]);
+    Cmd { stdin: text.as_bytes().to_vec(), ..cmd.arg(format!("--scope={section}")).limit(limit) }
+}
+
+/// Whether Pacemaker would take this configuration.
+pub fn verify(file: &str, limit: Duration) -> Cmd {
+    Cmd::new("crm_verify").args(["--xml-file", file, "--verbose"]).limit(limit)
+}
+
+/// What differs between two configurations, with the version of the first.
+pub fn difference(old: &str, new: &str, limit: Duration) -> Cmd {
+    Cmd::new("crm_diff").args(["--original", old, "--new", new]).limit(limit)
+}
+
+/// Applies such a difference, if the configuration is still the first of them.
+pub fn patch(patch: &str, limit: Duration) -> Cmd {
+    let cmd = Cmd::new("cibadmin").args(["--patch", "--xml-pipe"]);
+    Cmd { stdin: patch.as_bytes().to_vec(), ..cmd.limit(limit) }
+}
+
 /// Has Pacemaker leave a resource alone.
 pub fn unmanage(clone: &str, limit: Duration) -> Cmd {
     meta(clone).args(["--set-parameter=is-managed", "--parameter-value=false"]).limit(limit)

@@ -22,7 +22,18 @@ pub(super) fn document(plan: &Plan) -> String {
         let _ =
             writeln!(text, "<node id=\"{}\" uname=\"{}\"/>", number + 1, escaped(node.as_str()));
     }
-    text += "</nodes>\n<resources>\n";
+    text += "</nodes>\n";
+    text += &resources(plan);
+    let constraints = constraints(plan);
+    text += if constraints.is_empty() { "<constraints/>\n" } else { &constraints };
+    text += &defaults();
+    text += "</configuration>\n<status/>\n</cib>\n";
+    text
+}
+
+/// The section of resources.
+pub(super) fn resources(plan: &Plan) -> String {
+    let mut text = "<resources>\n".to_owned();
     for device in &plan.fencing {
         text += &primitive(device);
     }
@@ -35,7 +46,16 @@ pub(super) fn document(plan: &Plan) -> String {
     for address in &plan.addresses {
         text += &primitive(&address.resource);
     }
-    text += "</resources>\n<constraints>\n";
+    text + "</resources>\n"
+}
+
+/// The section of constraints; nothing without any.
+pub(super) fn constraints(plan: &Plan) -> String {
+    if plan.addresses.is_empty() {
+        return String::new();
+    }
+    let clone = &plan.clone;
+    let mut text = "<constraints>\n".to_owned();
     for address in &plan.addresses {
         let (id, role) = (&address.resource.id, address.role);
         let _ = writeln!(
@@ -59,11 +79,16 @@ pub(super) fn document(plan: &Plan) -> String {
             );
         }
     }
+    text + "</constraints>\n"
+}
+
+/// The section of what resources have in common.
+pub(super) fn defaults() -> String {
     let stickiness = [("resource-stickiness".to_owned(), wanted::STICKINESS.to_owned())];
-    text += "</constraints>\n<rsc_defaults>\n";
-    text += &set("meta_attributes", "rsc_defaults", &stickiness);
-    text += "</rsc_defaults>\n</configuration>\n<status/>\n</cib>\n";
-    text
+    format!(
+        "<rsc_defaults>\n{}</rsc_defaults>\n",
+        set("meta_attributes", "rsc_defaults", &stickiness)
+    )
 }
 
 fn primitive(resource: &Resource) -> String {
