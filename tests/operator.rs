@@ -30,7 +30,7 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
         let people = "Commands for people: status, explain, switchover, rebuild, history, pause, resume, \
-                      validate-pghba, fix-pghba, doctor, setup, forget, force-promote; see \
+                      validate-pghba, fix-pghba, doctor, setup, bootstrap, forget, force-promote; see \
                       pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }

@@ -16,6 +16,9 @@ _pgtwin() {
             ",$1")
                 cmd="pgtwin"
                 ;;
+            pgtwin,bootstrap)
+                cmd="pgtwin__subcmd__bootstrap"
+                ;;
             pgtwin,doctor)
                 cmd="pgtwin__subcmd__doctor"
                 ;;
@@ -57,6 +60,27 @@ _pgtwin() {
                 ;;
             pgtwin,validate-pghba)
                 cmd="pgtwin__subcmd__validate__subcmd__pghba"
+                ;;
+            pgtwin__subcmd__bootstrap,help)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__help"
+                ;;
+            pgtwin__subcmd__bootstrap,primary)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__primary"
+                ;;
+            pgtwin__subcmd__bootstrap,standby)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__standby"
+                ;;
+            pgtwin__subcmd__bootstrap__subcmd__help,help)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__help__subcmd__help"
+                ;;
+            pgtwin__subcmd__bootstrap__subcmd__help,primary)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__help__subcmd__primary"
+                ;;
+            pgtwin__subcmd__bootstrap__subcmd__help,standby)
+                cmd="pgtwin__subcmd__bootstrap__subcmd__help__subcmd__standby"
+                ;;
+            pgtwin__subcmd__help,bootstrap)
+                cmd="pgtwin__subcmd__help__subcmd__bootstrap"
                 ;;
             pgtwin__subcmd__help,doctor)
                 cmd="pgtwin__subcmd__help__subcmd__doctor"
@@ -100,6 +124,12 @@ _pgtwin() {
             pgtwin__subcmd__help,validate-pghba)
                 cmd="pgtwin__subcmd__help__subcmd__validate__subcmd__pghba"
                 ;;
+            pgtwin__subcmd__help__subcmd__bootstrap,primary)
+                cmd="pgtwin__subcmd__help__subcmd__bootstrap__subcmd__primary"
+                ;;
+            pgtwin__subcmd__help__subcmd__bootstrap,standby)
+                cmd="pgtwin__subcmd__help__subcmd__bootstrap__subcmd__standby"
+                ;;
             *)
                 ;;
         esac
@@ -107,12 +137,150 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap)
+            opts="-h --help primary standby help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__help)
+            opts="primary standby help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__help__subcmd__primary)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__help__subcmd__standby)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__primary)
+            opts="-h --node --debian --param --password-file --locale --dry-run --yes --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debian)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --locale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__bootstrap__subcmd__standby)
+            opts="-h --node --debian --param --password-file --locale --dry-run --yes --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debian)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --locale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -239,8 +407,50 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__bootstrap)
+            opts="primary standby"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__bootstrap__subcmd__primary)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__bootstrap__subcmd__standby)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -493,17 +703,13 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__rebuild)
-            opts="-h --resource --param --dry-run --yes --json --help"
+            opts="-h --resource --dry-run --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --resource)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --param)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -537,7 +743,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__setup)
-            opts="-h --node --vip --standby-vip --debian --param --resource --fence --fence-param --shell --only --apply --yes --json --help"
+            opts="-h --node --debian --param --vip --standby-vip --resource --fence --fence-param --shell --only --apply --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -547,19 +753,19 @@ _pgtwin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --vip)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --standby-vip)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --debian)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standby-vip)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

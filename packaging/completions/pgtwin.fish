@@ -37,6 +37,7 @@ complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "validate-pghba" -d 'C
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "bootstrap" -d 'Prepare a node from nothing: a new database, or a standby of it'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "forget" -d 'Stop counting on a node that is gone for good'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -59,7 +60,6 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l yes -d 'Do 
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l resource -d 'The primitive, when several use pgtwin' -r
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l dry-run -d 'Check only, and say what would be done'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand rebuild" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
@@ -98,10 +98,10 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l why -d 'Say of 
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -l json -d 'Print JSON for programs; docs/doctor.md has its shape'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l node -d 'A member, and the address by which the others reach it; two to five' -r
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l vip -d 'The address that moves with the primary, and its network\'s length' -r
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l standby-vip -d 'An address for readers, on a standby that streams' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l debian -d 'PostgreSQL as Debian and Ubuntu have it: 17, or 17/main' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l param -d 'A parameter of the resource; docs/parameters.md lists them' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l vip -d 'The address that moves with the primary, and its network\'s length' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l standby-vip -d 'An address for readers, on a standby that streams' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l resource -d 'What the resource is to be called' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence -d 'The agent of the fence devices; stonith_admin --list-installed shows all' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l fence-param -d 'A parameter of the fence devices; %n in it stands for the node' -r
@@ -111,6 +111,31 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l apply -d 'Write 
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -l json -d 'Print JSON for programs; docs/setup.md has its shape'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand setup" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and not __fish_seen_subcommand_from primary standby help" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and not __fish_seen_subcommand_from primary standby help" -f -a "primary" -d 'Make a new database, with all that standbys need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and not __fish_seen_subcommand_from primary standby help" -f -a "standby" -d 'Prepare a node that has no data yet for being copied to'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and not __fish_seen_subcommand_from primary standby help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l node -d 'A member, and the address by which the others reach it; two to five' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l debian -d 'PostgreSQL as Debian and Ubuntu have it: 17, or 17/main' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l param -d 'A parameter of the resource; docs/parameters.md lists them' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l password-file -d 'A file with the password of the standbys\' role: root\'s, and writable by nobody else; without it, it is asked for' -r -F
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l locale -d 'The locale of the databases' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l dry-run -d 'Check only, and say what would be done'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from primary" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l node -d 'A member, and the address by which the others reach it; two to five' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l debian -d 'PostgreSQL as Debian and Ubuntu have it: 17, or 17/main' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l param -d 'A parameter of the resource; docs/parameters.md lists them' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l password-file -d 'A file with the password of the standbys\' role: root\'s, and writable by nobody else; without it, it is asked for' -r -F
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l locale -d 'The locale of the databases' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l dry-run -d 'Check only, and say what would be done'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes or --dry-run'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from standby" -s h -l help -d 'Print help'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from help" -f -a "primary" -d 'Make a new database, with all that standbys need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from help" -f -a "standby" -d 'Prepare a node that has no data yet for being copied to'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -s h -l help -d 'Print help'
@@ -118,17 +143,20 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l resource
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l accept-data-loss -d 'Commits that clients were told to be safe may be lost'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -s h -l help -d 'Print help'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "resume" -d 'End a pause'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "resume" -d 'End a pause'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "fix-pghba" -d 'Add the lines to pg_hba.conf that members need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "doctor" -d 'Look for what would make for a bad night, and say what to type'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "setup" -d 'Print a complete configuration: PostgreSQL\'s, pg_hba.conf, and the cluster\'s'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "bootstrap" -d 'Prepare a node from nothing: a new database, or a standby of it'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "forget" -d 'Stop counting on a node that is gone for good'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "force-promote" -d 'Make a node the primary although commits may be lost'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and __fish_seen_subcommand_from bootstrap" -f -a "primary" -d 'Make a new database, with all that standbys need'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and __fish_seen_subcommand_from bootstrap" -f -a "standby" -d 'Prepare a node that has no data yet for being copied to'

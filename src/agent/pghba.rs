@@ -21,7 +21,7 @@ use crate::runtime::instance::recovery_facts::Provider;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
-pub use ground::{Ground, NoGround, Which};
+pub use ground::{Ground, NoGround, Which, this_node};
 
 /// What resolving all names may take.
 const FOR_NAMES: Duration = Duration::from_secs(4);

@@ -18,8 +18,10 @@ use crate::decide::facts::{DataDir, Instance, Sql};
 use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, is_asked_for, way};
 use crate::decide::recovery_check::{self, Kind};
 use crate::decide::start::{self, Next, Upstream};
+use crate::ocf::params::Params;
 use crate::postgres::slot_name::slot_name;
 use crate::runtime::data_dir;
+use crate::runtime::instance::Postgres;
 use crate::runtime::instance::recovery_facts::Provider;
 use crate::runtime::layout;
 
@@ -51,6 +53,18 @@ fn without_cluster(pgdata: &str, cause: Option<&Cause>, data: &DataDir) -> Strin
         (_, None) => "is between old and new data",
     };
     format!("pgdata={pgdata} {what}; outside a cluster there is no primary to copy")
+}
+
+/// Whether all that a database of this directory lies on is mounted: by pgdata_mount and /etc/fstab.
+pub fn mounted(params: &Params, pg: &Postgres<'_>, data: &DataDir) -> Mount {
+    let empty = matches!(data, DataDir::Absent | DataDir::Empty);
+    let paths = layout::leads_to(pg.place(), !empty);
+    let named = params.pgdata_mount.as_deref().map(std::path::Path::new);
+    match crate::sys::mounts::missing(&paths, named, !empty) {
+        Ok(None) => Mount::InPlace,
+        Ok(Some(what)) => Mount::Missing(what),
+        Err(why) => Mount::Unknown(why),
+    }
 }
 
 impl Agent<'_> {
@@ -189,17 +203,9 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether all that a database of this directory lies on is mounted: by pgdata_mount and
-    /// /etc/fstab.
+    /// Whether all that this node's database lies on is mounted.
     pub fn mount(&self, data: &DataDir) -> Mount {
-        let empty = matches!(data, DataDir::Absent | DataDir::Empty);
-        let paths = layout::leads_to(self.pg.place(), !empty);
-        let named = self.params.pgdata_mount.as_deref().map(std::path::Path::new);
-        match crate::sys::mounts::missing(&paths, named, !empty) {
-            Ok(None) => Mount::InPlace,
-            Ok(Some(what)) => Mount::Missing(what),
-            Err(why) => Mount::Unknown(why),
-        }
+        mounted(&self.params, &self.pg, data)
     }
 
     /// Why the data of a stopped instance cannot follow; outer none: it can, inner none: a recovery of

@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod ask;
+mod bootstrap;
 mod doctor;
 mod explain;
 mod fix_pghba;
@@ -9,6 +10,7 @@ mod force_promote;
 mod forget;
 mod history;
 mod options;
+mod password;
 mod pause;
 mod rebuild;
 mod recover;

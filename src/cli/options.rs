@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild, recover, setup,
-    status, switchover, validate_pghba,
+    bootstrap, doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild, recover,
+    setup, status, switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -49,6 +49,7 @@ enum Command {
     FixPghba(fix_pghba::Options),
     Doctor(doctor::Options),
     Setup(setup::Options),
+    Bootstrap(bootstrap::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
@@ -86,6 +87,7 @@ pub(super) fn main() -> ExitCode {
         Command::FixPghba(options) => fix_pghba::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Setup(options) => setup::run(&options),
+        Command::Bootstrap(options) => bootstrap::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::target::Target;
 use super::{End, ask, say, screen, word};
 use crate::agent::operate::Subject;
 use crate::agent::recover::now;
@@ -45,8 +44,9 @@ const TO_BEGIN: Duration = Duration::from_secs(30);
 pub(super) struct Options {
     /// The node: this one
     node: NodeName,
-    #[command(flatten)]
-    target: Target,
+    /// The primitive, when several use pgtwin
+    #[arg(long, value_name = "RSC")]
+    resource: Option<String>,
     /// Check only, and say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -63,9 +63,10 @@ pub(super) fn run(options: &Options) -> End {
         say::problem("pgtwin: --json asks nobody: add --yes, or --dry-run");
         return End::Usage;
     }
-    let subject = match options.target.find() {
+    // By the cluster's own parameters alone: the worker has no others.
+    let subject = match Subject::find(&System, options.resource.as_deref()) {
         Ok(subject) => subject,
-        Err(end) => return end,
+        Err(error) => return ask::refused(&error),
     };
     if !nix::unistd::geteuid().is_root() {
         return ask::failed("rebuild is run by root: it stops PostgreSQL and replaces its data");
@@ -102,7 +103,7 @@ pub(super) fn run(options: &Options) -> End {
     }
     ask::log_as(&resource);
     // The person may have thought for an hour.
-    let begun = match again(&options.target, node, &reason).and_then(|(subject, plan)| {
+    let begun = match again(&resource, node, &reason).and_then(|(subject, plan)| {
         let begun = now();
         begin(&subject, &plan, &reason).map(|()| begun)
     }) {
@@ -165,8 +166,8 @@ fn plan(subject: &Subject, node: &NodeName, reason: &str) -> Result<Plan, String
     }
 }
 
-fn again(target: &Target, node: &NodeName, reason: &str) -> Result<(Subject, Plan), String> {
-    let subject = target.find().map_err(|_| "nothing was done".to_owned())?;
+fn again(resource: &str, node: &NodeName, reason: &str) -> Result<(Subject, Plan), String> {
+    let subject = Subject::find(&System, Some(resource)).map_err(|error| error.to_string())?;
     let plan = plan(&subject, node, reason)?;
     Ok((subject, plan))
 }

@@ -10,9 +10,9 @@ use crate::agent::configure;
 use crate::agent::examine::shell;
 use crate::cluster::node::NodeName;
 use crate::decide::report::wrapped;
-use crate::decide::setup::{Answers, Form, Network, Part, Plan, Section, plan};
+use crate::decide::setup::{Answers, Form, Network, Part, Plan, Section, SetupError, plan};
 use crate::decide::wanted::Shell;
-use crate::ocf::params::TABLE;
+use crate::ocf::params::{Params, TABLE};
 
 /// Parameters that follow from other options.
 const IMPLIED: [(&str, &str); 3] =
@@ -42,21 +42,14 @@ const IPMI: [(&str, &str); 4] = [
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Options {
-    /// A member, and the address by which the others reach it; two to five
-    #[arg(long = "node", value_name = "NAME=ADDRESS", required = true, value_parser = node)]
-    nodes: Vec<(NodeName, String)>,
+    #[command(flatten)]
+    members: Members,
     /// The address that moves with the primary, and its network's length
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     vip: Option<Network>,
     /// An address for readers, on a standby that streams
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     standby_vip: Option<Network>,
-    /// PostgreSQL as Debian and Ubuntu have it: 17, or 17/main
-    #[arg(long, value_name = "VERSION[/CLUSTER]", value_parser = debian)]
-    debian: Option<String>,
-    /// A parameter of the resource; docs/parameters.md lists them
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    params: Vec<(String, String)>,
     /// What the resource is to be called
     #[arg(long, value_name = "RSC", default_value = "db")]
     resource: String,
@@ -81,6 +74,62 @@ pub(super) struct Options {
     /// Print JSON for programs; docs/setup.md has its shape
     #[arg(long)]
     json: bool,
+}
+
+/// Who they are and where PostgreSQL is, for `bootstrap` as well.
+#[derive(Debug, Args)]
+pub(super) struct Members {
+    /// A member, and the address by which the others reach it; two to five
+    #[arg(long = "node", value_name = "NAME=ADDRESS", required = true, value_parser = node)]
+    nodes: Vec<(NodeName, String)>,
+    /// PostgreSQL as Debian and Ubuntu have it: 17, or 17/main
+    #[arg(long, value_name = "VERSION[/CLUSTER]", value_parser = debian)]
+    debian: Option<String>,
+    /// A parameter of the resource; docs/parameters.md lists them
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+}
+
+impl Members {
+    /// The members, and where each is reached.
+    pub(super) fn nodes(&self) -> &[(NodeName, String)] {
+        &self.nodes
+    }
+
+    /// Version and cluster, if it is Debian's PostgreSQL.
+    pub(super) fn debian(&self) -> Option<(String, String)> {
+        let (version, cluster) = self.debian.as_deref()?.split_once('/')?;
+        Some((version.to_owned(), cluster.to_owned()))
+    }
+
+    fn parameters(&self) -> BTreeMap<String, String> {
+        let mut parameters: BTreeMap<String, String> = BTreeMap::new();
+        if let Some(cluster) = &self.debian {
+            for (name, value) in [
+                ("pgdata", format!("/var/lib/postgresql/{cluster}")),
+                ("config_file", format!("/etc/postgresql/{cluster}/postgresql.conf")),
+                ("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned()),
+            ] {
+                parameters.insert(name.to_owned(), value);
+            }
+        }
+        parameters.extend(self.params.iter().cloned());
+        parameters
+    }
+}
+
+/// The parameters of the resource around these members, and the role of its standbys.
+pub(super) fn cluster_of(members: &Members) -> Result<(Params, String), SetupError> {
+    let plan = plan(&Answers {
+        resource: "db".to_owned(),
+        nodes: members.nodes.clone(),
+        parameters: members.parameters(),
+        vip: None,
+        standby_vip: None,
+        fence_agent: "fence_ipmilan".to_owned(),
+        fence_parameters: Vec::new(),
+    })?;
+    Ok((plan.params().clone(), plan.role().to_owned()))
 }
 
 /// The shape that docs/setup.md has.
@@ -169,25 +218,14 @@ fn part(text: &str) -> Result<Part, String> {
 }
 
 pub(super) fn run(options: &Options) -> End {
-    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
-    if let Some(cluster) = &options.debian {
-        for (name, value) in [
-            ("pgdata", format!("/var/lib/postgresql/{cluster}")),
-            ("config_file", format!("/etc/postgresql/{cluster}/postgresql.conf")),
-            ("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned()),
-        ] {
-            parameters.insert(name.to_owned(), value);
-        }
-    }
-    parameters.extend(options.params.iter().cloned());
     let mut fence_parameters = options.fence_params.clone();
     if fence_parameters.is_empty() && options.fence == "fence_ipmilan" {
         fence_parameters = IPMI.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     }
     let answers = Answers {
         resource: options.resource.clone(),
-        nodes: options.nodes.clone(),
-        parameters,
+        nodes: options.members.nodes.clone(),
+        parameters: options.members.parameters(),
         vip: options.vip,
         standby_vip: options.standby_vip,
         fence_agent: options.fence.clone(),

@@ -119,6 +119,11 @@ pub fn line(host: &str, port: u16, database: &str, user: &str) -> String {
     format!("{}:{port}:{database}:{}:PASSWORD", escaped(host), escaped(user))
 }
 
+/// The same with the password.
+pub fn line_with(host: &str, port: u16, database: &str, user: &str, password: &str) -> String {
+    format!("{}:{port}:{database}:{}:{}", escaped(host), escaped(user), escaped(password))
+}
+
 /// A field as the file wants it.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace(':', "\\:")

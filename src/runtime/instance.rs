@@ -1,6 +1,7 @@
 //! Our own PostgreSQL as the agent knows it: every look and every act, each with its bound, and
 //! errors in one line. Floor 2.
 
+mod creation;
 mod ending;
 mod examination;
 pub mod hba;

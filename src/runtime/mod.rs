@@ -6,6 +6,7 @@
 pub mod at_boot;
 pub mod bare;
 pub mod binaries;
+pub mod create;
 pub mod data_dir;
 pub mod hba_file;
 pub mod host;

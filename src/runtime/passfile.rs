@@ -16,7 +16,8 @@ use crate::decide::source::Passfile;
 use crate::postgres::pgpass;
 use crate::sys::chain;
 use crate::sys::files::{
-    self, FileError, Kind, Seen, look, read_by_root_alone, read_untrusted, write_private,
+    self, FileError, Kind, Seen, look, read_by_root_alone, read_untrusted, write_durably,
+    write_private,
 };
 use crate::sys::privilege::{User, with_user};
 
@@ -99,6 +100,51 @@ pub fn fitness(user: &User, path: &Path) -> Fitness {
 
 fn is_forbidden(error: &FileError) -> bool {
     matches!(error, FileError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// Adds lines for logins as `role` at these hosts, which a file of the user's may have already; one that
+/// is not there is made. A line that says another password is left, and is an error.
+pub fn add(
+    user: &User,
+    path: &Path,
+    hosts: &[String],
+    port: u16,
+    role: &str,
+    password: &str,
+) -> Result<(), String> {
+    let failed = |error: FileError| chain(&error);
+    let work = || {
+        let mut text = match look(path) {
+            Seen::Missing => String::new(),
+            Seen::Present(_) | Seen::Unknown(_) => read_untrusted(path, LARGEST).map_err(failed)?,
+        };
+        let there = pgpass::Passfile::parse(&text);
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for host in hosts {
+            for database in ["replication", "postgres"] {
+                match there.lookup(host, port, database, role) {
+                    Some(found) if found.password.reveal() == password => {}
+                    Some(found) => {
+                        return Err(format!(
+                            "line {} of {} has another password for {role} at {host}",
+                            found.line,
+                            path.display()
+                        ));
+                    }
+                    None => {
+                        text.push_str(&pgpass::line_with(host, port, database, role, password));
+                        text.push('\n');
+                    }
+                }
+            }
+        }
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        write_durably(dir, name, text.as_bytes(), 0o600).map_err(failed)
+    };
+    with_user(user, work).map_err(|error| chain(&error))?
 }
 
 /// The file that logins name: the owner's own where it can be used, or else its copy.

@@ -106,7 +106,7 @@ impl<'a> Ground<'a> {
 }
 
 /// This machine's name, or the member that is called so without its domain.
-fn this_node(members: &BTreeSet<NodeName>) -> Result<NodeName, String> {
+pub fn this_node(members: &BTreeSet<NodeName>) -> Result<NodeName, String> {
     let name = nix::unistd::gethostname()
         .map_err(|error| format!("the name of this machine is not known: {error}"))?;
     let name = name.to_string_lossy().into_owned();

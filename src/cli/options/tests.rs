@@ -31,6 +31,8 @@ Commands:
   doctor          Look for what would make for a bad night, and say what to type
   setup           Print a complete configuration: PostgreSQL's, pg_hba.conf, and
                   the cluster's
+  bootstrap       Prepare a node from nothing: a new database, or a standby of
+                  it
   forget          Stop counting on a node that is gone for good
   force-promote   Make a node the primary although commits may be lost
   help            Print this message or the help of the given subcommand(s)
@@ -240,6 +242,7 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin switchover n2", false),
         ("pgtwin rebuild n2 --yes --json", true),
         ("pgtwin rebuild n2 --dry-run --resource db", true),
+        ("pgtwin rebuild n2 --param pgport=5433", false),
         ("pgtwin rebuild", false),
         ("pgtwin rebuild n;2", false),
         ("pgtwin pause --yes --json --resource db", true),

@@ -2,6 +2,8 @@
 //! waits for a standby. Floor 2.
 
 use crate::decide::slots::{Logical, LogicalSlots};
+use crate::decide::source::identifier;
+use crate::postgres::copy_tools::REWIND_GRANTS;
 use crate::postgres::lsn::Lsn;
 use crate::sys::deadline::Deadline;
 
@@ -56,6 +58,30 @@ pub fn request_checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<()
 pub fn checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> {
     let limit = deadline.left().as_millis().max(1);
     let sql = format!("SET statement_timeout TO {limit}; CHECKPOINT; RESET statement_timeout");
+    wire.ask(&sql, deadline).map(|_| ())
+}
+
+/// Makes the role by which standbys log in, with what pg_rewind needs. Nothing of it comes into the server's
+/// log: the password is among it.
+pub fn make_replication_role(
+    wire: &mut dyn Wire,
+    role: &str,
+    password: &str,
+    deadline: &Deadline,
+) -> Result<(), SqlError> {
+    let (name, password) = (identifier(role), literal(password));
+    let mut sql = format!(
+        "SET log_statement TO none; SET log_min_duration_statement TO -1; \
+         SET log_min_error_statement TO panic; SET synchronous_commit TO local; \
+         SET password_encryption TO 'scram-sha-256'; \
+         CREATE ROLE {name} LOGIN REPLICATION PASSWORD {password}"
+    );
+    for grant in REWIND_GRANTS {
+        sql.push_str("; GRANT ");
+        sql.push_str(grant);
+        sql.push_str(" TO ");
+        sql.push_str(&name);
+    }
     wire.ask(&sql, deadline).map(|_| ())
 }
 

@@ -8,13 +8,28 @@ use std::net::IpAddr;
 
 use super::judge::{entries, own};
 use super::{AGENT, Access, Check, Entry, Facts, Need, check, needs, place};
+use crate::cluster::node::NodeName;
 use crate::postgres::hba::file::{Line, is_open, lines};
-use crate::postgres::hba::{Name, Rule};
+use crate::postgres::hba::{self, Name, Rule};
 
 pub use diff::masked;
 
 const BEGIN: &str = "# BEGIN pgtwin: the members of this cluster (pgtwin fix-pghba)";
 const END: &str = "# END pgtwin";
+
+/// The block as it is put into a new file: for the logins of `user` from these addresses.
+pub fn new_block(user: &str, members: &[(NodeName, String)]) -> String {
+    let mut text = format!("{BEGIN}\n");
+    for (node, address) in members {
+        for database in ["replication", "postgres"] {
+            text.push_str(&hba::line(database, user, address));
+            text.push_str("  # ");
+            text.push_str(node.as_str());
+            text.push('\n');
+        }
+    }
+    text + END + "\n\n"
+}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

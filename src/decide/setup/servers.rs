@@ -4,6 +4,7 @@
 use super::{Form, Plan};
 use crate::decide::source::identifier;
 use crate::decide::wanted;
+use crate::ocf::params::Params;
 use crate::postgres::copy_tools::REWIND_GRANTS;
 use crate::postgres::{hba, pgpass};
 
@@ -43,6 +44,16 @@ impl Part {
 }
 
 impl Plan {
+    /// The parameters, resolved.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The role by which standbys log in.
+    pub fn role(&self) -> &str {
+        self.user()
+    }
+
     fn user(&self) -> &str {
         self.params.repuser.as_deref().unwrap_or(wanted::REPLICATION_ROLE)
     }
