@@ -37,9 +37,9 @@ impl Agent<'_> {
         Ok(self.way_back(Some(&cause), &upstream, &instance, Turn::Now).0)
     }
 
-    /// Stops PostgreSQL here, as a standby that leaves in order, and has a worker begin. The turn with the
-    /// ledger is held, and is given back.
-    pub fn rebuild(&mut self, source: &NodeName, reason: &str) -> Result<(), String> {
+    /// Stops PostgreSQL here, as a standby that leaves in order, and leaves in writing what is wanted. The
+    /// turn with the ledger is held, and is given back.
+    pub fn make_way_for_a_copy(&mut self, source: &NodeName, reason: &str) -> Result<(), String> {
         let home = self.recovery();
         let at_work = home
             .take(FOR_THE_FILES, &self.recovery_uids())
@@ -101,10 +101,15 @@ impl Agent<'_> {
         }
         drop(at_work);
         written?;
+        Ok(())
+    }
+
+    /// Has a worker begin.
+    pub fn begin_the_copy(&mut self) -> Result<(), String> {
         self.start_worker().map(drop).map_err(|why| {
             format!(
-                "PostgreSQL is stopped here; a worker could not be started ({why}), and the next \
-                     monitor begins with it"
+                "PostgreSQL is stopped here; a worker could not be started ({why}), and the next monitor \
+                 begins with it"
             )
         })
     }

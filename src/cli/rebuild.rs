@@ -179,7 +179,8 @@ fn begin(subject: &Subject, plan: &Plan, reason: &str) -> Result<(), String> {
         .take_turn(TURN)
         .map_err(|error| format!("an action of the agent is at work: {}", chain(&error)))?;
     agent.cache = agent.home.cache();
-    agent.rebuild(&plan.source, reason)
+    agent.make_way_for_a_copy(&plan.source, reason)?;
+    agent.begin_the_copy()
 }
 
 /// Shows how far it is, until its end or Ctrl-C; that is none.
