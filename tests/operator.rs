@@ -113,6 +113,7 @@ fn one_word_is_a_command_of_people_and_an_action_of_the_agent() {
         (&["fix-pghba", "--json"], &[], 2, "--json needs --yes or --dry-run"),
         (&["rebuild", "n1", "--json"], &[], 2, "--json asks nobody"),
         (&["pause", "--json"], &[], 2, "--json asks nobody"),
+        (&["forget", "n1", "--json"], &[], 2, "--json asks nobody"),
     ] {
         let (found, said) = call(args, vars);
         assert_eq!(found, Some(code), "{args:?} {vars:?}: {said}");
@@ -179,6 +180,7 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["resume", "--yes"],
         &["resume", "--yes", "--json"],
         &["forget", "n1"],
+        &["forget", "n1", "--yes", "--json"],
         &["force-promote", "n1", "--accept-data-loss"],
         &["validate-pghba"],
         &["validate-pghba", "--json"],

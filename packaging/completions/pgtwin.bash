@@ -371,7 +371,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__force__subcmd__promote)
-            opts="-h --yes --resource --accept-data-loss --help"
+            opts="-h --yes --json --resource --accept-data-loss --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -389,7 +389,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__forget)
-            opts="-h --yes --resource --help"
+            opts="-h --yes --json --resource --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -138,9 +138,11 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand bootstrap; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand forget" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l yes -d 'Do not ask'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -l accept-data-loss -d 'Commits that clients were told to be safe may be lost'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand force-promote" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'

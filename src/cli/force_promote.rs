@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::word::{self, About, Word};
-use super::{End, ask, say};
+use super::word::{self, About, Explained, Word};
+use super::{End, ask};
 use crate::agent::Agent;
 use crate::agent::operate::Subject;
 use crate::agent::survey::survey;
@@ -43,6 +43,8 @@ struct Force;
 impl Word for Force {
     type Plan = Proposal;
 
+    const NAME: &'static str = "force-promote";
+
     fn plan(
         &self,
         agent: &mut Agent<'_>,
@@ -60,10 +62,10 @@ impl Word for Force {
         }
     }
 
-    fn explain(&self, proposal: &Proposal, node: &NodeName) {
+    fn explain(&self, proposal: &Proposal, node: &NodeName) -> Vec<Explained> {
         let title = format!("What may be lost for good when {node} is promoted now:");
-        word::list(&title, &proposal.losses);
-        word::list("Mind:", &proposal.remarks);
+        let losses = Explained::new(title, &proposal.losses);
+        vec![losses, Explained::new("Mind:", &proposal.remarks)]
     }
 
     fn question(&self, node: &NodeName) -> String {
@@ -75,15 +77,16 @@ impl Word for Force {
         agent: &mut Agent<'_>,
         proposal: &Proposal,
         node: &NodeName,
+        tell: &mut dyn FnMut(String),
     ) -> Result<(), String> {
         let entry = agent.force(proposal, &ask::who())?;
         // The promotion is an action of the agent, and needs the ledger.
         agent.home.end_turn();
         let (term, id) = (entry.term, entry.id);
-        say::line(format_args!("{node} is the primary of term {term} for the ledger ({id})."));
-        say::line("Waiting for Pacemaker to promote it ...");
+        tell(format!("{node} is the primary of term {term} for the ledger ({id})"));
+        tell("Pacemaker promotes it ...".to_owned());
         if agent.await_writable(PROMOTION) {
-            say::line(format_args!("{node} accepts writes."));
+            tell(format!("{node} accepts writes"));
             return Ok(());
         }
         Err(format!(

@@ -3,13 +3,12 @@
 use clap::Args;
 use tracing::warn;
 
-use super::word::{self, About, Word};
-use super::{End, ask, say};
+use super::word::{self, About, Explained, Word};
+use super::{End, ask};
 use crate::agent::Agent;
 use crate::agent::operate::Subject;
 use crate::cluster::node::NodeName;
 use crate::decide::forget::{LedgerSlot, Plan, Ruling, judge};
-use crate::decide::report::wrapped;
 
 /// Stop counting on a node that is gone for good
 ///
@@ -33,6 +32,8 @@ struct Forget;
 impl Word for Forget {
     type Plan = Plan;
 
+    const NAME: &'static str = "forget";
+
     fn plan(
         &self,
         agent: &mut Agent<'_>,
@@ -46,7 +47,7 @@ impl Word for Forget {
         }
     }
 
-    fn explain(&self, plan: &Plan, node: &NodeName) {
+    fn explain(&self, plan: &Plan, node: &NodeName) -> Vec<Explained> {
         let mut lines = Vec::new();
         if plan.leave_out {
             lines.push(format!("{node} is no longer waited for, and may not take over"));
@@ -60,21 +61,25 @@ impl Word for Forget {
         if let Some(slot) = &plan.drop_slot {
             lines.push(format!("the replication slot {slot} is dropped"));
         }
-        word::list(&format!("To forget {node} means:"), &lines);
-        word::list("Mind:", &plan.remarks);
+        let title = format!("To forget {node} means:");
+        vec![Explained::new(title, &lines), Explained::new("Mind:", &plan.remarks)]
     }
 
     fn question(&self, node: &NodeName) -> String {
         format!("Type {node} to forget it:")
     }
 
-    fn carry_out(&self, agent: &mut Agent<'_>, plan: &Plan, node: &NodeName) -> Result<(), String> {
+    fn carry_out(
+        &self,
+        agent: &mut Agent<'_>,
+        plan: &Plan,
+        node: &NodeName,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<(), String> {
         warn!("{} declares {node} gone for good: it is forgotten", ask::who());
         let done = agent.forget(node, plan);
         agent.home.keep(&agent.cache);
-        for line in done? {
-            say::line(wrapped(&format!("- {line}"), 2));
-        }
+        done?.into_iter().for_each(tell);
         Ok(())
     }
 }

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::{End, ask, say};
+use super::{End, ask, say, screen};
 use crate::agent::Agent;
 use crate::agent::operate::Subject;
 use crate::cluster::node::NodeName;
+use crate::decide::report::json::VERSION;
 use crate::decide::report::wrapped;
 use crate::sys::chain;
 use crate::sys::exec::System;
@@ -28,6 +30,9 @@ pub(super) struct About {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print JSON; its shape is in docs/json.md. Needs --yes
+    #[arg(long)]
+    json: bool,
     /// The primitive, when several use pgtwin
     #[arg(long, value_name = "RSC")]
     resource: Option<String>,
@@ -38,6 +43,9 @@ pub(super) trait Word {
     /// What it would do.
     type Plan;
 
+    /// Its name.
+    const NAME: &'static str;
+
     /// Whether it may be done, and what that is; nothing if there is nothing to do.
     fn plan(
         &self,
@@ -46,42 +54,106 @@ pub(super) trait Word {
         node: &NodeName,
     ) -> Result<Option<Self::Plan>, String>;
 
-    /// Says what will be done.
-    fn explain(&self, plan: &Self::Plan, node: &NodeName);
+    /// What will be done, in lists with a title each.
+    fn explain(&self, plan: &Self::Plan, node: &NodeName) -> Vec<Explained>;
 
     /// What the person is asked to type the node's name for.
     fn question(&self, node: &NodeName) -> String;
 
-    /// Does it. Nobody else changes the ledger while `turn` is held.
+    /// Does it; `tell` hears of each step. Nobody else changes the ledger meanwhile.
     fn carry_out(
         &self,
         agent: &mut Agent<'_>,
         plan: &Self::Plan,
         node: &NodeName,
+        tell: &mut dyn FnMut(String),
     ) -> Result<(), String>;
 }
 
+/// Sentences with what they have in common.
+#[derive(Debug, Serialize)]
+pub(super) struct Explained {
+    title: String,
+    lines: Vec<String>,
+}
+
+impl Explained {
+    pub(super) fn new(title: impl Into<String>, lines: &[String]) -> Self {
+        Self { title: title.into(), lines: lines.to_vec() }
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    command: &'static str,
+    resource: &'a str,
+    node: &'a str,
+    outcome: &'static str,
+    reason: Option<String>,
+    plan: Vec<Explained>,
+    steps: Vec<String>,
+}
+
 /// The whole command.
-pub(super) fn give(word: &impl Word, about: &About) -> End {
+pub(super) fn give<W: Word>(word: &W, about: &About) -> End {
+    if about.json && !about.yes {
+        say::problem("pgtwin: --json asks nobody: add --yes");
+        return End::Usage;
+    }
     let subject = match Subject::find(&System, about.resource.as_deref()) {
         Ok(subject) => subject,
         Err(error) => return ask::refused(&error),
     };
     ask::log_as(subject.resource());
-    match follow(word, about, &subject) {
+    let mut report = Report {
+        version: VERSION,
+        command: W::NAME,
+        resource: subject.resource(),
+        node: about.node.as_str(),
+        outcome: "refused",
+        reason: None,
+        plan: Vec::new(),
+        steps: Vec::new(),
+    };
+    let result = follow(word, about, &subject, &mut report);
+    if about.json {
+        let well = result.is_ok();
+        report.reason = result.err();
+        let shown = screen::json(&report, false).is_ok();
+        return if well && shown { End::Ok } else { End::Attention };
+    }
+    match result {
         Ok(()) => End::Ok,
         Err(why) => ask::failed(&why),
     }
 }
 
-fn follow(word: &impl Word, about: &About, subject: &Subject) -> Result<(), String> {
+fn follow<W: Word>(
+    word: &W,
+    about: &About,
+    subject: &Subject,
+    report: &mut Report<'_>,
+) -> Result<(), String> {
     let node = &about.node;
-    let mut agent = subject.agent(&System, LOOKING)?;
-    let Some(plan) = word.plan(&mut agent, subject, node)? else {
-        say::line(format_args!("Nothing here remembers {node}."));
-        return Ok(());
+    let quiet = about.json;
+    let nothing = |report: &mut Report<'_>, more: &str| {
+        report.outcome = "nothing";
+        if !quiet {
+            say::line(format_args!("Nothing here remembers {node}{more}."));
+        }
+        Ok(())
     };
-    word.explain(&plan, node);
+    let mut agent = subject.agent(&System, LOOKING)?;
+    let Some(plan) = word.plan(&mut agent, subject, node)? else { return nothing(report, "") };
+    report.plan = word.explain(&plan, node);
+    report.plan.retain(|list| !list.lines.is_empty());
+    if !quiet {
+        for Explained { title, lines } in &report.plan {
+            list(title, lines);
+        }
+    }
     if !about.yes {
         ask::typed(&word.question(node), node.as_str())?;
     }
@@ -95,10 +167,18 @@ fn follow(word: &impl Word, about: &About, subject: &Subject) -> Result<(), Stri
         .map_err(|error| format!("an action of the agent is at work: {}", chain(&error)))?;
     agent.cache = agent.home.cache();
     let Some(plan) = word.plan(&mut agent, &subject, node)? else {
-        say::line(format_args!("Nothing here remembers {node} any more."));
-        return Ok(());
+        return nothing(report, " any more");
     };
-    word.carry_out(&mut agent, &plan, node)
+    report.outcome = "failed";
+    let steps = &mut report.steps;
+    word.carry_out(&mut agent, &plan, node, &mut |step| {
+        if !quiet {
+            say::line(wrapped(&format!("- {step}"), 2));
+        }
+        steps.push(step);
+    })?;
+    report.outcome = "done";
+    Ok(())
 }
 
 /// A list of sentences below a title; nothing without any.
