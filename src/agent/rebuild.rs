@@ -5,6 +5,7 @@
 //! to put right. Cut off at any point, this leaves data that is whole: it is started again as it was, or
 //! the worker goes on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -21,7 +22,7 @@ use crate::sys::chain;
 
 /// How long whoever changes the files of recoveries now may take to end.
 const FOR_THE_FILES: Duration = Duration::from_secs(5);
-/// How long the primary may take to go on without this node. With sync_strict it does not.
+/// How long the primary may take to go on without this node.
 const FOR_THE_PRIMARY: Duration = Duration::from_secs(15);
 /// How long a look at our own instance may take.
 const LOOK: Duration = Duration::from_secs(5);
@@ -70,11 +71,9 @@ impl Agent<'_> {
             if !marks {
                 return Ok(());
             }
-            at_work
-                .write_marker(marker)
-                .map_err(|error| format!("nothing was done: {}", chain(&error)))
+            at_work.write_marker(marker).map_err(|error| chain(&error))
         };
-        write(&marker)?;
+        write(&marker).map_err(|why| format!("nothing was done: {why}"))?;
         if instance.process != Process::None {
             info!("PostgreSQL is stopped here: {reason}");
             // Then the primary need not wait until it takes this node for gone.
@@ -100,8 +99,9 @@ impl Agent<'_> {
             self.await_parting();
         }
         drop(at_work);
-        written?;
-        Ok(())
+        written.map_err(|why| {
+            format!("nothing is copied, and Pacemaker starts PostgreSQL again: {why}")
+        })
     }
 
     /// Has a worker begin.
@@ -124,7 +124,13 @@ impl Agent<'_> {
                 let parted = match self.home.read() {
                     OwnFile::Read(own) => {
                         let newest = own.store.newest_done();
-                        newest.is_none_or(|entry| !entry.heirs.contains(&self.me))
+                        let me = &self.me;
+                        // With sync_strict the primary does not go on without its last heir.
+                        let is_last = |heirs: &BTreeSet<NodeName>| {
+                            self.params.sync_strict && heirs.len() == 1
+                        };
+                        newest
+                            .is_none_or(|entry| !entry.heirs.contains(me) || is_last(&entry.heirs))
                     }
                     OwnFile::Missing | OwnFile::Unreadable(_) => true,
                 };
