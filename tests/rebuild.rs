@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use account::{NAME, home_of, is_root, test_user};
@@ -62,6 +62,8 @@ struct World {
     told: Mutex<Vec<String>>,
     /// How often it was asked since n2 said that it is rebuilt.
     asked: AtomicU32,
+    /// n1 counts on n2 whatever it says.
+    stubborn: AtomicBool,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             system: 0,
             told: Mutex::new(Vec::new()),
             asked: 0.into(),
+            stubborn: true.into(),
         };
         let (primary, standby) = (new.path("primary"), new.path("standby"));
         let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
@@ -150,7 +153,8 @@ impl World {
 
     /// n1's entry: n2 may take over, until n1 has had the time to see that it is rebuilt.
     fn entry(&self) -> Entry {
-        let told = self.asked.load(Ordering::Relaxed) > 4;
+        let stubborn = self.stubborn.load(Ordering::Relaxed);
+        let told = !stubborn && self.asked.load(Ordering::Relaxed) > 4;
         let heirs = if told { BTreeSet::new() } else { BTreeSet::from([node("n2")]) };
         Entry {
             system_id: self.system,
@@ -300,6 +304,18 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
     home.take_turn(TIME).unwrap();
     home.write(&own).unwrap();
     drop(home);
+
+    // A primary that counts on its data keeps it from being replaced.
+    let mut agent = subject(&world).agent(&world, TIME).unwrap();
+    agent.home.take_turn(TIME).unwrap();
+    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
+    assert!(why.contains("counts on its data still"), "{why}");
+    drop(agent);
+    assert_eq!(marker(&world), Kept::Missing);
+    world.start("standby");
+    world.streams();
+    world.stubborn.store(false, Ordering::Relaxed);
+    world.asked.store(0, Ordering::Relaxed);
 
     // Cut off, and PostgreSQL is started again on the old data: that is all that happens.
     make_way(&world);

@@ -5,7 +5,6 @@
 //! to put right. Cut off at any point, this leaves data that is whole: it is started again as it was, or
 //! the worker goes on.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -13,6 +12,9 @@ use tracing::{info, warn};
 use super::Agent;
 use super::recover::now;
 use crate::client::ledger_file::OwnFile;
+use crate::client::peer;
+use crate::cluster::known::Known;
+use crate::cluster::ledger::Store;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn};
 use crate::decide::facts::{DataDir, Process, Sql};
@@ -95,13 +97,20 @@ impl Agent<'_> {
             .and_then(|()| at_work.write_attempts(&Attempts::default()).map_err(|e| chain(&e)));
         self.home.keep(&self.cache);
         self.home.end_turn();
-        if written.is_ok() {
-            self.await_parting();
-        }
-        drop(at_work);
         written.map_err(|why| {
             format!("nothing is copied, and Pacemaker starts PostgreSQL again: {why}")
-        })
+        })?;
+        if !self.await_parting(source) {
+            if marks && let Err(error) = at_work.remove_marker() {
+                warn!("{}", chain(&error));
+            }
+            return Err(format!(
+                "{source} has not gone on without this node in {} s, and counts on its data still: nothing \
+                 is copied, and Pacemaker starts PostgreSQL again",
+                FOR_THE_PRIMARY.as_secs()
+            ));
+        }
+        Ok(())
     }
 
     /// Has a worker begin.
@@ -115,31 +124,45 @@ impl Agent<'_> {
     }
 
     /// Waits, within a bound, until the primary goes on without this node: it looks with its next monitor,
-    /// and needs this node's word for the entry that says so.
-    fn await_parting(&mut self) {
+    /// and needs this node's word for the entry that says so. Whether it does.
+    fn await_parting(&mut self, primary: &NodeName) -> bool {
         let end = self.deadline.within(FOR_THE_PRIMARY);
         while !end.expired() {
             if self.home.take_turn(end.left()).is_ok() {
                 self.confirm();
-                let parted = match self.home.read() {
-                    OwnFile::Read(own) => {
-                        let newest = own.store.newest_done();
-                        let me = &self.me;
-                        // With sync_strict the primary does not go on without its last heir.
-                        let is_last = |heirs: &BTreeSet<NodeName>| {
-                            self.params.sync_strict && heirs.len() == 1
-                        };
-                        newest
-                            .is_none_or(|entry| !entry.heirs.contains(me) || is_last(&entry.heirs))
-                    }
-                    OwnFile::Missing | OwnFile::Unreadable(_) => true,
-                };
+                let parted = self.is_parted(primary);
                 self.home.end_turn();
                 if parted {
-                    return;
+                    return true;
                 }
             }
             end.sleep(Duration::from_millis(300));
         }
+        false
+    }
+
+    /// Whether nobody counts on this node's data any more: it is out of E, for itself and for the CIB, and
+    /// the primary has carried that out. V comes last, after the primary's own file (`names-last`): a
+    /// primary that crashes before still needs this node as it is. What is not known says no.
+    pub fn is_parted(&mut self, primary: &NodeName) -> bool {
+        let Known::Known(view) = self.view() else { return false };
+        let Known::Known(cib) = view.ledger() else { return false };
+        let out = |store: &Store| {
+            store.newest_done().is_some_and(|entry| !entry.heirs.contains(&self.me))
+        };
+        let own = match self.home.read() {
+            OwnFile::Read(own) => own.store,
+            OwnFile::Missing => cib.clone(),
+            OwnFile::Unreadable(_) => return false,
+        };
+        if !out(&own) || !out(&cib) {
+            return false;
+        }
+        let Ok(psql) = self.pg.runtime().command("psql") else { return false };
+        let (peer, limit) = (self.peer(primary), self.deadline.bounded(LOOK));
+        let name = "synchronous_standby_names";
+        let Ok(names) = peer::show(self.exec, psql, &peer, name, limit) else { return false };
+        let members = self.members(&view);
+        self.parse_names(&names, &members).is_some_and(|names| !names.contains(&self.me))
     }
 }

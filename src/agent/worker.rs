@@ -23,7 +23,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Attempts, Kept, Method, Outcome, Phase, Summary, Turn};
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::recovery::work::{self, After, Data, after_failure, finish, plan};
-use crate::decide::recovery::{Check, Marked, Possible, Way};
+use crate::decide::recovery::{Cause, Check, Marked, Possible, Way};
 use crate::decide::recovery_check;
 use crate::decide::start::{Live, Upstream};
 use crate::runtime::layout::Layout;
@@ -226,6 +226,15 @@ impl Work<'_, '_> {
         let Some(cause) = self.agent.cause_of(&instance, &upstream, &marker) else {
             return Err(Failure::new("the data can follow as it is: start brings it up"));
         };
+        if let (Some(Cause::Asked(_)), Some(live)) = (&cause, &self.source) {
+            // `all-seen`: as long as this node is in E, nobody is promoted without what it has.
+            let primary = live.node.clone();
+            if !self.agent.is_parted(&primary) {
+                return Err(Failure::new(format!(
+                    "{primary} counts on this node's data still: it is not replaced"
+                )));
+            }
+        }
         // Whether it is time was judged by who has started this.
         let (way, seen) = self.agent.way_back(cause.as_ref(), &upstream, &instance, Turn::Now);
         for finding in seen.iter().flat_map(|seen| recovery_check::check(seen).findings) {

@@ -107,6 +107,15 @@ pub fn judge(facts: &Facts<'_>) -> Ruling {
             ));
         }
     }
+    let is_last = |entry: &&crate::cluster::ledger::Entry| {
+        entry.heirs.len() == 1 && entry.heirs.contains(node)
+    };
+    if facts.strict && seen.binding().iter().any(is_last) {
+        return refused(format!(
+            "{node} is the only one who confirms commits, and with sync_strict=true {source} does not go on \
+             without it: nothing is copied over the only second copy"
+        ));
+    }
     match facts.way {
         None => Ruling::MakeTheCheck,
         Some(Way::Recover(Method::Rebuild, _)) => {
@@ -136,11 +145,6 @@ fn remarks(facts: &Facts<'_>) -> Vec<String> {
         let others = entry.heirs.iter().filter(|heir| *heir != node).count();
         if others > 0 {
             remarks.push(format!("until it streams again, {node} cannot take over"));
-        } else if facts.strict {
-            remarks.push(format!(
-                "{node} is the only one who confirms commits, and sync_strict is set: writes wait until it \
-                 streams again"
-            ));
         } else {
             remarks.push(format!(
                 "{node} is the only one who may take over: until it streams again, commits are on {} alone",

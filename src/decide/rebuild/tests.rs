@@ -110,7 +110,9 @@ fn what_it_costs_meanwhile_is_said_before() {
     let mut only = from_a_standby();
     only.ledger = Known::Known(store(&[entry(3, 7, 1, "n1", "n2")]));
     assert!(remarks(&only, false, true)[0].contains("commits are on n1 alone"));
-    assert!(remarks(&only, true, true)[0].contains("writes wait"));
+    let (n2, way) = (node("n2"), copy());
+    let strict = Facts { seen: &only, node: &n2, strict: true, keep_old: true, way: Some(&way) };
+    assert!(matches!(judge(&strict), Ruling::Refused(why) if why.contains("sync_strict=true")));
     only.ledger = Known::Known(store(&[entry(3, 7, 1, "n1", "n3")]));
     assert!(remarks(&only, false, true)[0].contains("is kept as a backup"));
     assert!(remarks(&only, false, false)[0].contains("is removed"));

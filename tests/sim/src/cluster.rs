@@ -221,6 +221,7 @@ impl Sim {
 /// What is transient of a node that left.
 pub fn forget(shared: &mut Shared, node: usize) {
     shared.scores.remove(&node);
+    shared.rebuilding.remove(&node);
     for values in [&mut shared.position, &mut shared.ack, &mut shared.shutdown] {
         values.remove(&node);
     }

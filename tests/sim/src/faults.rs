@@ -17,6 +17,16 @@ pub async fn faults(sim: Rc<Sim>, until: u64) {
     }
 }
 
+/// Now and then an operator has a node rebuilt.
+pub async fn rebuilds(sim: Rc<Sim>, until: u64) {
+    while sim.now() < until {
+        sim.sleep(sim.between(5_000, 40_000)).await;
+        let mut world = sim.world.borrow_mut();
+        let node = sim.between(0, world.nodes.len() as u64 - 1) as usize;
+        world.nodes[node].wants_a_copy = true;
+    }
+}
+
 fn one(sim: &Rc<Sim>) {
     let n = sim.world.borrow().nodes.len() as u64;
     let any = sim.between(0, n - 1) as usize;

@@ -63,11 +63,13 @@ pub struct Options {
     pub mutation: Option<Mutation>,
     /// At the end all has to come back by itself.
     pub converges: bool,
+    /// An operator has nodes rebuilt meanwhile.
+    pub rebuilds: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: None, seconds: 120, mutation: None, converges: true }
+        Self { nodes: None, seconds: 120, mutation: None, converges: true, rebuilds: false }
     }
 }
 
@@ -111,6 +113,9 @@ pub fn run(seed: u64, options: &Options) -> Report {
     let begin = sim.between(20_000, 60_000);
     let until = begin + options.seconds * 1_000;
     sim.spawn(Owner::World, begin, faults::faults(Rc::clone(&sim), until));
+    if options.rebuilds {
+        sim.spawn(Owner::World, begin, faults::rebuilds(Rc::clone(&sim), until));
+    }
     sim.run(begin);
     // In most histories agents are killed in the middle, in some often.
     sim.deadly.set([0, 300, 1_000, 3_000][sim.between(0, 3) as usize]);

@@ -24,6 +24,9 @@ struct Args {
     /// Plants this error in what the decisions are told or in the order of acts.
     #[arg(long)]
     mutation: Option<Mutation>,
+    /// Has nodes rebuilt meanwhile.
+    #[arg(long)]
+    rebuilds: bool,
     /// Does not ask for a healthy cluster at the end.
     #[arg(long)]
     safety_only: bool,
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         seconds: args.seconds,
         mutation: args.mutation,
         converges: !args.safety_only,
+        rebuilds: args.rebuilds,
     };
     let (mut broken, mut acked, mut promotions) = (0, 0, 0);
     let (mut fenced, mut alone, mut rebuilt) = (0, 0, 0);

@@ -73,6 +73,8 @@ pub struct Shared {
     pub ack: BTreeMap<usize, String>,
     /// Ends of primaries that were shut down.
     pub shutdown: BTreeMap<usize, String>,
+    /// Who says that its data is being brought back.
+    pub rebuilding: BTreeSet<usize>,
 }
 
 /// The cluster stack of a node: gone with its boot, but for the CIB.
@@ -134,6 +136,8 @@ pub struct Node {
     pub action: Option<u64>,
     /// The operator wants nothing to run here (`crm node standby`).
     pub standby: bool,
+    /// The operator wants its data rebuilt.
+    pub wants_a_copy: bool,
 }
 
 /// How much happened, to see that something did.
@@ -224,6 +228,7 @@ impl World {
             cache: Cache::default(),
             action: None,
             standby: false,
+            wants_a_copy: false,
         };
         Self {
             nodes: vec![node; n],

@@ -42,6 +42,11 @@ fn nor_where_faults_go_on_for_longer() {
 }
 
 #[test]
+fn nor_where_an_operator_has_nodes_rebuilt() {
+    all_hold(200_000..200_400, &Options { rebuilds: true, ..Options::default() });
+}
+
+#[test]
 fn a_seed_lives_through_the_same_history_again() {
     for seed in [1, 4, 8, 9] {
         assert_eq!(run(seed, &Options::default()), run(seed, &Options::default()), "{seed}");

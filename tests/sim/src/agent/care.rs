@@ -283,6 +283,11 @@ impl Agent {
         self.log(&format!("E={} (term {} seq {})", say(&heirs), entry.term, entry.seq));
     }
 
+    /// A standby does not stream, as this primary has seen it.
+    fn misses(&self, node: usize) -> bool {
+        self.sim.world.borrow().nodes[self.me].cache.missing_since.contains_key(&node)
+    }
+
     fn cluster(&self, round: &Round) -> Cluster {
         let view = &round.view;
         let store = cib(&view.stack.shared);
@@ -314,7 +319,8 @@ impl Agent {
             **node != self.me
                 && (round.leaving.contains(node)
                     || !view.runs_on(**node)
-                    || view.standby.contains(node))
+                    || view.standby.contains(node)
+                    || (view.stack.shared.rebuilding.contains(node) && self.misses(**node)))
         });
         Cluster {
             cib: store.done(&self.name()).cloned(),

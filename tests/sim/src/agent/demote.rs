@@ -1,11 +1,13 @@
 //! As `src/agent/demote.rs` and `src/agent/stop.rs`: the orderly ends.
 
+use pgtwin::cluster::ledger::Own;
 use pgtwin::cluster::position::Shutdown;
 use pgtwin::decide::facts::{Process, Sql};
 use pgtwin::postgres::control_data::ClusterState;
 
 use super::{Agent, Answer, BARRED};
 use crate::wal::{lsn, timeline};
+use crate::world::index;
 
 impl Agent {
     pub(super) async fn demote(&self) -> Answer {
@@ -52,6 +54,43 @@ impl Agent {
             }
         }
         Answer::Standby
+    }
+
+    /// As `src/agent/rebuild.rs`, and the worker: a full copy of the primary's data, on an operator's word.
+    pub(super) async fn rebuild(&self) -> Answer {
+        let me = self.me;
+        self.log("is to be rebuilt");
+        self.tell(move |shared| {
+            shared.rebuilding.insert(me);
+        })
+        .await;
+        self.stop().await;
+        let end = self.sim.now() + 15_000;
+        while self.sim.now() < end {
+            let view = self.view().await;
+            let Some(own) = self.exchange(&view, false).await else { break };
+            self.publish_ack(&own).await;
+            if self.is_parted(&own).await {
+                return self.come_back("an operator wants it").await;
+            }
+            self.sim.sleep(300).await;
+        }
+        Answer::NotRunning
+    }
+
+    /// Out of E, and the primary's V says that it has been carried out.
+    async fn is_parted(&self, own: &Own) -> bool {
+        let Some(entry) = own.store.newest_done() else { return false };
+        if entry.heirs.contains(&self.name()) {
+            return false;
+        }
+        self.sim.act().await;
+        let world = self.sim.world.borrow();
+        let primary = index(&entry.primary);
+        let reached = world.wire[self.me][primary] && world.wire[primary][self.me];
+        let there = &world.nodes[primary];
+        let server = there.server.as_ref().filter(|_| reached && there.up);
+        server.is_some_and(|one| one.is_primary() && !one.names.contains(&self.me))
     }
 
     /// Where the WAL of a primary ends that was shut down in order.

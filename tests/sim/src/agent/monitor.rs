@@ -52,6 +52,13 @@ impl Agent {
         if verdict.code == ExitCode::FailedPromoted {
             self.set_score(self.me, BARRED).await;
         }
+        let wanted = {
+            let mut world = self.sim.world.borrow_mut();
+            std::mem::take(&mut world.nodes[self.me].wants_a_copy)
+        };
+        if wanted && matches!(&instance.sql, Sql::Standby(standby) if standby.streams()) {
+            return self.rebuild().await;
+        }
         match &instance.sql {
             Sql::Primary(_) if verdict.code == ExitCode::RunningPromoted && promoted => {
                 self.settle_intent(&instance).await;
@@ -84,6 +91,13 @@ impl Agent {
     async fn monitor_standby(&self, instance: &Instance, standby: &StandbyFacts) -> Answer {
         let me = self.me;
         let streams = standby.streams();
+        let said = self.sim.world.borrow().nodes[me].stack.shared.rebuilding.contains(&me);
+        if streams && said {
+            self.tell(move |shared| {
+                shared.rebuilding.remove(&me);
+            })
+            .await;
+        }
         let broken = {
             let mut world = self.sim.world.borrow_mut();
             let cache = &mut world.nodes[me].cache;

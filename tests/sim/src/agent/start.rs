@@ -271,7 +271,7 @@ impl Agent {
     }
 
     /// A copy of the live primary's data takes the place of this node's.
-    async fn come_back(&self, why: &str) -> Answer {
+    pub(super) async fn come_back(&self, why: &str) -> Answer {
         let me = self.me;
         let view = self.view().await;
         let own = self.own();
