@@ -5,6 +5,7 @@ mod first_start;
 mod primaries;
 mod recovery;
 mod recovery_faults;
+mod recovery_steps;
 mod rounds;
 mod two_nodes_alone;
 mod two_nodes_more;

@@ -82,20 +82,30 @@ fn recovery_02_async_with_a_lagging_standby_ends_with_one_line_of_history() {
     });
 }
 
+/// Not started yet, and pg_rewind would need checksums.
+pub fn without_hints() -> Options {
+    let mut options = Options { start: false, ..Options::default() };
+    options.settings.insert("wal_log_hints".into(), "off".into());
+    options
+}
+
+/// Takes the checksums out of all nodes' data, and starts them.
+pub fn start_without_checksums(cluster: &Cluster) -> Result<()> {
+    for node in cluster.nodes() {
+        let program = format!("{}/pg_checksums", cluster.options.pg_bindir());
+        let command = [program.as_str(), "--disable", "-D", &cluster.options.pgdata()];
+        cluster.command_as_postgres(&node, &command).check()?;
+    }
+    cluster.start_all()?;
+    cluster.wait_healthy(SOON)?;
+    has_all_heirs(cluster).map(drop)
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_03_without_hints_and_checksums_it_is_built_anew() {
-    let mut options = Options { start: false, ..Options::default() };
-    options.settings.insert("wal_log_hints".into(), "off".into());
-    fresh(&options, |cluster| {
-        for node in cluster.nodes() {
-            let program = format!("{}/pg_checksums", cluster.options.pg_bindir());
-            let command = [program.as_str(), "--disable", "-D", &cluster.options.pgdata()];
-            cluster.command_as_postgres(&node, &command).check()?;
-        }
-        cluster.start_all()?;
-        cluster.wait_healthy(SOON)?;
-        has_all_heirs(cluster)?;
+    fresh(&without_hints(), |cluster| {
+        start_without_checksums(cluster)?;
         parts_and_comes_back(cluster, Primary::under_load(cluster)?, "rebuild")
     });
 }
@@ -189,9 +199,7 @@ fn recovery_05_a_mount_point_that_is_empty_after_a_power_cut_is_filled_in_place(
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
-    let mut options = Options { start: false, ..Options::default() };
-    options.settings.insert("wal_log_hints".into(), "off".into());
-    fresh(&options, |cluster| {
+    fresh(&without_hints(), |cluster| {
         let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
         for node in cluster.nodes() {
             let owned = ["install", "-d", "-m", "700", "-o", "postgres", "/srv/wal", "/srv/space"];
