@@ -6,6 +6,7 @@ mod primaries;
 mod recovery;
 mod recovery_faults;
 mod recovery_steps;
+mod recovery_tls;
 mod rounds;
 mod two_nodes_alone;
 mod two_nodes_more;

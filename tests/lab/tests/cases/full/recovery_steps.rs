@@ -5,7 +5,7 @@ use lab::{Cluster, Options, Result};
 
 use super::recovery::{start_without_checksums, without_hints};
 use crate::look::wait_stopped;
-use crate::recovery::assert_recovered;
+use crate::recovery::{assert_recovered, written_by_hand};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
@@ -66,18 +66,9 @@ enum Seen {
 /// Parts the data of a stopped node from the primary's: somebody has promoted it by hand, and it crashed.
 /// The file `old` lies in that data only.
 fn part(cluster: &Cluster, node: &str, old: &str) -> Result<()> {
-    let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
-    let script = format!(
-        "cd /tmp; touch {data}/{old}; \
-         {bin}/pg_ctl -D {data} -w -s -l /tmp/by_hand.log \
-             -o \"-c port=5999 -c listen_addresses= -c synchronous_standby_names= \
-                  -c primary_conninfo= -c unix_socket_directories=/tmp\" start; \
-         {bin}/pg_ctl -D {data} -w -s promote; \
-         {bin}/psql -q -h /tmp -p 5999 -c 'CREATE TABLE by_hand()' -c 'CHECKPOINT' \
-             -c 'CREATE TABLE once_more()' postgres; \
-         {bin}/pg_ctl -D {data} -w -s -m immediate stop"
-    );
-    cluster.command_as_postgres(node, &["sh", "-ec", &script]).check().map(drop)
+    let data = cluster.options.pgdata();
+    let promote = format!("{}/pg_ctl -D {data} -w -s promote", cluster.options.pg_bindir());
+    written_by_hand(cluster, node, &format!("touch {data}/{old}"), &promote, "immediate")
 }
 
 /// Parts the node's data, sets the trap for step `number`, and starts the node.
