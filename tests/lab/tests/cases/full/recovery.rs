@@ -273,6 +273,7 @@ fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
         cluster.power_cut(&primary.old)?;
         let new = primary.is_taken_over()?;
         assert_ne!(new, node, "half a copy is no heir");
+        go_on_copying(cluster, &node)?;
         cluster.power_on(&primary.old)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
@@ -280,11 +281,16 @@ fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
     });
 }
 
-/// Waits until pg_basebackup is at work on a node.
+/// Holds pg_basebackup on a node as soon as it is at work: it would be over before something befalls it.
 pub fn copying(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.wait_until(&format!("{node} is copied to"), SOON, || {
-        cluster.exec(node, &["pgrep", "-x", "pg_basebackup"]).is_ok_and(|output| output.ok())
+        cluster.exec(node, &["pkill", "-STOP", "-x", "pg_basebackup"]).is_ok_and(|one| one.ok())
     })
+}
+
+/// Lets it go on, if it is there.
+pub fn go_on_copying(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.exec(node, &["pkill", "-CONT", "-x", "pg_basebackup"]).map(drop)
 }
 
 #[test]
