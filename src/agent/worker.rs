@@ -274,7 +274,8 @@ impl Work<'_, '_> {
     ) -> Result<(), Failure> {
         let steps = plan(&facts);
         self.log.plan(&steps.iter().map(|step| format!("{step:?}")).collect::<Vec<_>>());
-        for step in steps {
+        for (number, step) in steps.into_iter().enumerate() {
+            self.log.step(number + 1, &format!("{step:?}"));
             let Err(failure) = self.step(step, facts, seen) else { continue };
             self.log.note(&format!("{step:?} failed: {}", failure.why));
             let marked = marked(&self.home.marker());
@@ -315,7 +316,10 @@ impl Work<'_, '_> {
             data: Data::Clean,
             keep_old: self.agent.params.backup_before_basebackup,
         };
-        for step in finish(facts.keep_old) {
+        let steps = finish(facts.keep_old);
+        self.log.plan(&steps.map(|step| format!("{step:?}")));
+        for (number, step) in steps.into_iter().enumerate() {
+            self.log.step(number + 1, &format!("{step:?}"));
             self.step(step, facts, None)?;
         }
         Ok(())

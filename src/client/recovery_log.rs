@@ -274,6 +274,11 @@ impl RecoveryLog {
         }
     }
 
+    /// Writes that a step of the plan begins, by its number there.
+    pub fn step(&self, number: usize, step: &str) {
+        self.note(&format!("step {number}: {step}"));
+    }
+
     /// Writes a check and what it found.
     pub fn check(&self, what: &str, result: &Result<String, String>) {
         match result {

@@ -337,6 +337,9 @@ impl Cluster {
         for other in self.nodes() {
             run = run.args(["--add-host", &format!("{other}:{}", self.addresses.node(&other))]);
         }
+        if self.options.ipv6 {
+            run = run.args(["--ip6", &self.addresses.node6(node)]);
+        }
         for tmpfs in &self.options.tmpfs {
             run = run.args(["--tmpfs", tmpfs]);
         }
@@ -402,7 +405,11 @@ fn create_network(options: &Options) -> Result<Addresses> {
     for attempt in 0..50 {
         let addresses = Addresses { prefix: format!("10.213.{}", (first + attempt) % 250 + 1) };
         let owner = if options.keep { String::new() } else { docker::this_process() };
-        let made = docker(["network", "create", "--subnet", &addresses.subnet()])
+        let mut create = docker(["network", "create", "--subnet", &addresses.subnet()]);
+        if options.ipv6 {
+            create = create.args(["--ipv6", "--subnet", &addresses.subnet6()]);
+        }
+        let made = create
             .args(["--label", &format!("{}={}", docker::LABEL, options.name)])
             .args(["--label", &format!("{}={owner}", docker::OWNER)])
             .args([&network_name(&options.name)])

@@ -38,6 +38,21 @@ impl Addresses {
         format!("{}.{}", self.prefix, 10 + number)
     }
 
+    /// The IPv6 network, where the lab has one.
+    pub fn subnet6(&self) -> String {
+        format!("{}::/64", self.prefix6())
+    }
+
+    /// IPv6 address of a node by its name.
+    pub fn node6(&self, name: &str) -> String {
+        let number: u32 = name.trim_start_matches('n').parse().unwrap_or(0);
+        format!("{}::{}", self.prefix6(), 10 + number)
+    }
+
+    fn prefix6(&self) -> String {
+        format!("fd00{}", self.prefix.trim_start_matches("10").replace('.', ":"))
+    }
+
     /// The address that follows the primary.
     pub fn vip(&self) -> String {
         format!("{}.100", self.prefix)
@@ -245,8 +260,10 @@ fn clone(options: &Options, addresses: &Addresses) -> String {
 /// The parameters of the pgtwin primitive.
 pub fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
     let nodes = options.node_names();
-    let pairs: Vec<String> =
-        nodes.iter().map(|name| format!("{name}={}", addresses.node(name))).collect();
+    let address = |name: &str| {
+        if options.ipv6 { addresses.node6(name) } else { addresses.node(name) }
+    };
+    let pairs: Vec<String> = nodes.iter().map(|name| format!("{name}={}", address(name))).collect();
     let mut set = BTreeMap::new();
     let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
     put("pgdata", options.pgdata());

@@ -139,6 +139,9 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// File systems of their own that each node gets, empty at each boot, as `docker --tmpfs` takes them.
     pub tmpfs: Vec<String>,
+    /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
+    #[serde(default)]
+    pub ipv6: bool,
     /// `stonith-enabled`.
     pub fencing: bool,
     /// What fencing does to a node: stays off until `power_on`, or is started again.
@@ -169,6 +172,7 @@ impl Default for Options {
             properties: BTreeMap::new(),
             settings: BTreeMap::new(),
             tmpfs: Vec::new(),
+            ipv6: false,
             fencing: true,
             fence_reboots: false,
             wait_for_all: true,

@@ -7,6 +7,8 @@ mod primaries;
 mod rebuild;
 mod recovery;
 mod recovery_faults;
+mod recovery_steps;
+mod recovery_tls;
 mod rounds;
 mod switchover;
 mod two_nodes_alone;

@@ -37,6 +37,29 @@ pub fn alone_with_wal(cluster: &Cluster, primary: &str, segments: u32) -> Result
     Ok(())
 }
 
+/// Somebody starts a server on the data of a stopped node, without the cluster, and writes. `before` and
+/// `started` are done before the start and after it; `stop`: the mode of its stop.
+pub fn written_by_hand(
+    cluster: &Cluster,
+    node: &str,
+    before: &str,
+    started: &str,
+    stop: &str,
+) -> Result<()> {
+    let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
+    let script = format!(
+        "cd /tmp; {before}; \
+         {bin}/pg_ctl -D {data} -w -s -l /tmp/by_hand.log \
+             -o \"-c port=5999 -c listen_addresses= -c synchronous_standby_names= \
+                  -c primary_conninfo= -c unix_socket_directories=/tmp\" start; \
+         {started}; \
+         {bin}/psql -q -h /tmp -p 5999 -c 'CREATE TABLE IF NOT EXISTS by_hand()' -c 'CHECKPOINT' \
+             -c 'INSERT INTO by_hand DEFAULT VALUES' postgres; \
+         {bin}/pg_ctl -D {data} -w -s -m {stop} stop"
+    );
+    cluster.command_as_postgres(node, &["sh", "-ec", &script]).check().map(drop)
+}
+
 /// Removes a node's data while Pacemaker keeps away from it.
 pub fn wipe(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.standby(node, true)?;

@@ -82,20 +82,30 @@ fn recovery_02_async_with_a_lagging_standby_ends_with_one_line_of_history() {
     });
 }
 
+/// Not started yet, and pg_rewind would need checksums.
+pub fn without_hints() -> Options {
+    let mut options = Options { start: false, ..Options::default() };
+    options.settings.insert("wal_log_hints".into(), "off".into());
+    options
+}
+
+/// Takes the checksums out of all nodes' data, and starts them.
+pub fn start_without_checksums(cluster: &Cluster) -> Result<()> {
+    for node in cluster.nodes() {
+        let program = format!("{}/pg_checksums", cluster.options.pg_bindir());
+        let command = [program.as_str(), "--disable", "-D", &cluster.options.pgdata()];
+        cluster.command_as_postgres(&node, &command).check()?;
+    }
+    cluster.start_all()?;
+    cluster.wait_healthy(SOON)?;
+    has_all_heirs(cluster).map(drop)
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_03_without_hints_and_checksums_it_is_built_anew() {
-    let mut options = Options { start: false, ..Options::default() };
-    options.settings.insert("wal_log_hints".into(), "off".into());
-    fresh(&options, |cluster| {
-        for node in cluster.nodes() {
-            let program = format!("{}/pg_checksums", cluster.options.pg_bindir());
-            let command = [program.as_str(), "--disable", "-D", &cluster.options.pgdata()];
-            cluster.command_as_postgres(&node, &command).check()?;
-        }
-        cluster.start_all()?;
-        cluster.wait_healthy(SOON)?;
-        has_all_heirs(cluster)?;
+    fresh(&without_hints(), |cluster| {
+        start_without_checksums(cluster)?;
         parts_and_comes_back(cluster, Primary::under_load(cluster)?, "rebuild")
     });
 }
@@ -189,9 +199,7 @@ fn recovery_05_a_mount_point_that_is_empty_after_a_power_cut_is_filled_in_place(
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_05_wal_that_lies_elsewhere_and_a_tablespace_stay_where_they_are() {
-    let mut options = Options { start: false, ..Options::default() };
-    options.settings.insert("wal_log_hints".into(), "off".into());
-    fresh(&options, |cluster| {
+    fresh(&without_hints(), |cluster| {
         let (bin, data) = (cluster.options.pg_bindir(), cluster.options.pgdata());
         for node in cluster.nodes() {
             let owned = ["install", "-d", "-m", "700", "-o", "postgres", "/srv/wal", "/srv/space"];
@@ -265,6 +273,7 @@ fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
         cluster.power_cut(&primary.old)?;
         let new = primary.is_taken_over()?;
         assert_ne!(new, node, "half a copy is no heir");
+        go_on_copying(cluster, &node)?;
         cluster.power_on(&primary.old)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, new);
@@ -272,11 +281,16 @@ fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
     });
 }
 
-/// Waits until pg_basebackup is at work on a node.
+/// Holds pg_basebackup on a node as soon as it is at work: it would be over before something befalls it.
 pub fn copying(cluster: &Cluster, node: &str) -> Result<()> {
     cluster.wait_until(&format!("{node} is copied to"), SOON, || {
-        cluster.exec(node, &["pgrep", "-x", "pg_basebackup"]).is_ok_and(|output| output.ok())
+        cluster.exec(node, &["pkill", "-STOP", "-x", "pg_basebackup"]).is_ok_and(|one| one.ok())
     })
+}
+
+/// Lets it go on, if it is there.
+pub fn go_on_copying(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.exec(node, &["pkill", "-CONT", "-x", "pg_basebackup"]).map(drop)
 }
 
 #[test]
@@ -290,9 +304,10 @@ fn recovery_09_each_node_in_turn_loses_its_power_for_ten_minutes() {
                 break;
             }
             cluster.power_cut(node)?;
-            // Before that the cluster takes it for healthy.
-            cluster.wait_until(&format!("{node} is missed"), SOON, || {
-                cluster.crm_mon().is_ok_and(|mon| mon.node(node).is_some_and(|one| !one.online))
+            // Before that the cluster takes it for healthy, or fences it while it boots again.
+            cluster.wait_until(&format!("{node} is missed and fenced"), SOON, || {
+                let mon = cluster.crm_mon();
+                mon.is_ok_and(|mon| mon.node(node).is_some_and(|one| !one.online && !one.unclean))
             })?;
             load.goes_on()?;
             cluster.power_on(node)?;
