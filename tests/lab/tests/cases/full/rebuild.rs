@@ -101,6 +101,11 @@ fn rebuild_03_the_command_is_killed_and_the_copy_goes_on() {
 fn rebuild_04_after_a_power_cut_the_old_data_is_used_again() {
     let cut = |cluster: &Cluster, node: &str| {
         cluster.power_cut(node)?;
+        // Before that the cluster fences it while it boots again.
+        cluster.wait_until(&format!("{node} is missed and fenced"), SOON, || {
+            let mon = cluster.crm_mon();
+            mon.is_ok_and(|mon| mon.node(node).is_some_and(|one| !one.online && !one.unclean))
+        })?;
         cluster.power_on(node)
     };
     while_copied(cut, None);
