@@ -158,9 +158,12 @@ pub fn judge_resume(facts: &Facts) -> Ruling {
             (Some(Role::Unpromoted), Some(Server::Primary(..))) => remarks.push(format!(
                 "{node} is a standby for Pacemaker, and its PostgreSQL accepts writes: it is restarted"
             )),
-            (Some(Role::Unpromoted), Some(Server::Absent(_))) => remarks.push(format!(
-                "PostgreSQL does not run on {node}: it is started"
-            )),
+            // A monitor has told Pacemaker that it stopped, or not yet.
+            (None | Some(Role::Stopped | Role::Unpromoted), Some(Server::Absent(_)))
+                if facts.may_run_on(node) =>
+            {
+                remarks.push(format!("PostgreSQL does not run on {node}: it is started"));
+            }
             _ => {}
         }
     }
@@ -247,6 +250,15 @@ mod tests {
             assert!(remark.contains(words), "{remark}");
         }
         assert_eq!(remarks.len(), 3);
+        // A monitor has found that it does not run.
+        let at = facts.status.instances.iter().position(|one| one.nodes.contains(&node("n2")));
+        facts.status.instances[at.unwrap()].active = false;
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        assert!(remarks.contains(&"PostgreSQL does not run on n2: it is started".to_owned()));
+        // Nothing is started on a node that is to run nothing.
+        facts.status.nodes.iter_mut().find(|one| one.name == node("n2")).unwrap().standby = true;
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::cluster::cib::{Cib, Setting};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Store};
 use crate::cluster::node::NodeName;
-use crate::cluster::topology::{ClusterStatus, Role};
+use crate::cluster::topology::{ClusterStatus, NodeState, Role};
 use crate::decide::facts::PrimaryFacts;
 use crate::decide::view::{View, state_attribute};
 use crate::ocf::params::FencingPolicy;
@@ -275,6 +275,15 @@ impl Facts {
             .instances_of(&self.resource)
             .find(|instance| instance.active && instance.nodes.contains(node))
             .map(|instance| &instance.role)
+    }
+
+    /// Whether Pacemaker would start an instance on this node.
+    pub(crate) fn may_run_on(&self, node: &NodeName) -> bool {
+        self.status.node_state(node) == NodeState::OnlineMember
+            && self
+                .status
+                .node(node)
+                .is_some_and(|one| !one.standby && !one.standby_onfail && !one.shutdown)
     }
 
     /// The members that commits wait for.
