@@ -230,6 +230,12 @@ pub fn against_a_move(facts: &Facts, node: &NodeName) -> Vec<String> {
     let mut caught_up = facts.clone();
     let at = facts.seen.primary().and_then(|primary| facts.seen.servers.get(primary));
     if let Some((timeline, lsn)) = at.and_then(Server::position) {
+        // Who was asked after the primary may be further than the primary was.
+        let streamed = |(other, server): (&NodeName, &Server)| match server {
+            Server::Standby(its, lsn) if *its == timeline && facts.streams(other) => Some(*lsn),
+            _ => None,
+        };
+        let lsn = facts.seen.servers.iter().filter_map(streamed).fold(lsn, Ord::max);
         for (other, server) in &mut caught_up.seen.servers {
             if let Server::Standby(its, behind) = server
                 && *its == timeline

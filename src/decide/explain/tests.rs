@@ -378,6 +378,10 @@ fn a_planned_move_is_judged_by_the_same_rules_and_being_behind_is_nothing_agains
     assert!(reason(&facts, "n1", "n3").contains("n2 has more"));
     assert_eq!(against_a_move(&facts, &node("n3")), Vec::<String>::new());
     assert_eq!(against_a_move(&facts, &node("n2")), Vec::<String>::new());
+    // Under load who is asked last is ahead of what the primary said.
+    let mut moving = facts.clone();
+    moving.seen.servers.insert(node("n3"), Server::Standby(Timeline(3), Lsn(AT.0 + 4096)));
+    assert_eq!(against_a_move(&moving, &node("n2")), Vec::<String>::new());
     let mut facts = well();
     set_node(&mut facts.seen, "n3", LOST);
     facts.seen.local = Some(local(&[("n2", 0)], "ANY 1 (\"n2\",\"n3\")"));
