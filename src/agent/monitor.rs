@@ -17,6 +17,7 @@ use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{Expected, Verdict, judge};
+use crate::decide::standby::first::goes_first;
 use crate::decide::standby::watch::Seen;
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::{self, Upstream};
@@ -259,6 +260,7 @@ impl Agent<'_> {
             parted: None,
             ruling: None,
             has_score: false,
+            lets_another_go_first: false,
             threshold: self.params.replication_failure_threshold,
             watch,
             reported: self.cache.reported.clone(),
@@ -377,6 +379,10 @@ impl Agent<'_> {
                     facts.ruling = Some(ruling);
                 }
                 Next::Do(Step::GrantSelf) => {
+                    if self.lets_another_go_first(instance) {
+                        facts.lets_another_go_first = true;
+                        continue;
+                    }
                     info!("everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
                     let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
@@ -387,6 +393,27 @@ impl Agent<'_> {
                 }
             }
         }
+    }
+
+    /// Once after each promotion: who comes first has taken its score by the next monitor, or cannot.
+    fn lets_another_go_first(&mut self, instance: &Instance) -> bool {
+        let OwnFile::Read(own) = self.home.read() else { return false };
+        let newest = own.store.newest_done();
+        let id = newest.map(|entry| entry.id);
+        let once = id.map_or_else(String::new, |id| id.to_string());
+        if self.has_yielded() || self.cache.let_go_first.as_ref() == Some(&once) {
+            return false;
+        }
+        let (Known::Known(mine), Known::Known(said)) =
+            (self.position(instance), self.publications(id))
+        else {
+            return false;
+        };
+        let last = newest.map(|entry| &entry.primary);
+        let Some(first) = goes_first(&self.me, &mine, last, &said) else { return false };
+        info!("{first} is as far as this node, and goes first");
+        self.cache.let_go_first = Some(once);
+        true
     }
 
     /// The primary of the ledger is preferred among equals, so that a cluster that was stopped comes

@@ -114,6 +114,8 @@ pub struct Cache {
     pub left_off: Option<LeftOff>,
     /// The promotion under which this node had a score and gave way to one that has more.
     pub yielded: String,
+    /// The newest promotion when it let another go first, where several could take over; once for each.
+    pub let_go_first: Option<String>,
     /// Why fencing proves nothing here; empty when it works.
     pub unfenced: String,
     /// Members that replay with a delay, and therefore never take over.

@@ -3,6 +3,7 @@
 //! Pointing a running standby at the present primary is configuration and done here; whatever needs
 //! a restart is the business of `start`.
 
+pub mod first;
 pub mod watch;
 
 use std::fmt::Write as _;
@@ -49,6 +50,8 @@ pub struct Facts {
     pub ruling: Option<Ruling>,
     /// This node has a promotion score.
     pub has_score: bool,
+    /// It lets a member that has as much take its score first.
+    pub lets_another_go_first: bool,
     /// A break is reported from this many monitors in a row on, so that a reconnect is none; and after as
     /// many at the same place a recovery begins.
     pub threshold: u32,
@@ -150,7 +153,9 @@ pub fn next(facts: &Facts) -> Next {
         }
         Some(Upstream::Nobody) => match &facts.ruling {
             None => Next::Do(Step::ElectForColdStart),
-            Some(Ruling::Permitted(_)) if !facts.has_score => Next::Do(Step::GrantSelf),
+            Some(Ruling::Permitted(_)) if !facts.has_score && !facts.lets_another_go_first => {
+                Next::Do(Step::GrantSelf)
+            }
             Some(Ruling::Permitted(_)) => answer(ExitCode::Ok, "waiting", None),
             Some(Ruling::Refused(_)) if facts.has_score => answer(ExitCode::Ok, "waiting", None),
             Some(Ruling::Refused(obstacles)) => answer(

@@ -73,6 +73,7 @@ fn well() -> Facts {
         parted: Some(Known::Known(None)),
         ruling: None,
         has_score: false,
+        lets_another_go_first: false,
         threshold: THRESHOLD,
         watch: Watch::default(),
         reported: String::new(),
@@ -185,6 +186,15 @@ fn every_row_of_a_standbys_monitor() {
         (
             "and then waits to be promoted",
             Facts { ruling: Some(permitted()), has_score: true, ..broken(1, Upstream::Nobody) },
+            says(Ok, "waiting", ""),
+        ),
+        (
+            "or lets another go first",
+            Facts {
+                ruling: Some(permitted()),
+                lets_another_go_first: true,
+                ..broken(1, Upstream::Nobody)
+            },
             says(Ok, "waiting", ""),
         ),
         (
@@ -398,8 +408,9 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
                 met.insert("GrantSelf");
                 assert!(matches!(facts.ruling, Some(Ruling::Permitted(_))), "{facts:?}");
                 assert_eq!(facts.upstream, Some(Upstream::Nobody), "a primary is known: {facts:?}");
-                assert!(!facts.has_score);
+                assert!(!facts.has_score && !facts.lets_another_go_first);
                 then(Facts { has_score: true, ..facts.clone() });
+                then(Facts { lets_another_go_first: true, ..facts.clone() });
             }
             Next::Answer { code, reason, state } => {
                 met.insert(state);

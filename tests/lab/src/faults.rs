@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::str::FromStr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::docker::docker;
@@ -34,10 +35,26 @@ impl Cluster {
         self.each_node(|node| self.power_cut(node))
     }
 
-    /// Powers a node on: it boots, and starts the cluster if it was in it.
+    /// Powers a node on: it boots, and starts the cluster if it was in it. If the others are about to fence
+    /// it, after that.
     pub fn power_on(&self, node: &str) -> Result<()> {
+        self.await_fencing(node, Duration::from_secs(10));
         docker(["start", &self.container(node)]).check()?;
         self.wait_booted(node)
+    }
+
+    /// Waits, within a bound, until those that have quorum have missed a node, and fenced it: fencing does not
+    /// ask whether it boots again meanwhile.
+    fn await_fencing(&self, node: &str, limit: Duration) {
+        let end = Instant::now() + limit;
+        while self.options.fencing && Instant::now() < end {
+            let Ok(mon) = self.crm_mon() else { return };
+            let is_over = mon.node(node).is_none_or(|seen| !seen.online && !seen.unclean);
+            if is_over || !mon.quorum {
+                return;
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Waits until a node is off, by fencing or by hand.
