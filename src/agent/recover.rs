@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::Agent;
 use super::outcome::Outcome;
 use super::run::{RUN_ROOT, STATE_ROOT};
+use crate::client::ledger_file::OwnFile;
 use crate::client::recovery_file::RecoveryHome;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn};
@@ -198,6 +199,15 @@ impl Agent<'_> {
         }
     }
 
+    /// Why this node's data has parted from what it followed, within one timeline. What is not known is no
+    /// reason.
+    pub fn written_apart(&self, data: &DataDir) -> Option<String> {
+        let DataDir::Cluster(control) = data else { return None };
+        let OwnFile::Read(own) = self.home.read() else { return None };
+        let never_started = data_dir::was_never_started(self.pg.place()).unwrap_or(false);
+        start::written_apart(&own, &self.me, control, never_started)
+    }
+
     /// Why the data of a stopped instance cannot follow; outer none: it can, inner none: a recovery of
     /// it ended half way.
     pub fn cause_of(
@@ -221,6 +231,7 @@ impl Agent<'_> {
             mount: Mount::InPlace,
             parted: None,
             left_off: None,
+            written_apart: self.written_apart(&instance.data),
             wal_gone: None,
         };
         match (start::next(&facts), marker) {

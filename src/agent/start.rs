@@ -49,6 +49,7 @@ impl Agent<'_> {
         if !self.standalone && !matches!(file, OwnFile::Read(_)) {
             self.withdraw_ack();
         }
+        let written_apart = (!self.standalone).then(|| self.written_apart(&first.data)).flatten();
         let mut facts = Facts {
             pgdata: self.params.pgdata.clone(),
             mount: self.mount(&first.data),
@@ -68,6 +69,7 @@ impl Agent<'_> {
             },
             parted: None,
             left_off: self.left_off(),
+            written_apart,
             wal_gone: None,
         };
         loop {

@@ -4,6 +4,7 @@
 //! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
 //! Without a primary it starts and waits for an election.
 
+use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -73,6 +74,9 @@ pub struct Facts {
     /// How far a monitor found this data to go, exactly, when it could not follow any more; none: none
     /// did, or that is too long ago.
     pub left_off: Option<Position>,
+    /// Why this data is none of its primary's any more, though its timeline and its position say nothing of
+    /// it ([`written_apart`]).
+    pub written_apart: Option<String>,
     /// Whether the primary still has the WAL that follows: why it is taken to have not; none when nobody
     /// has asked.
     pub wal_gone: Option<Option<String>>,
@@ -173,6 +177,9 @@ fn stopped(facts: &Facts) -> Next {
     {
         return no;
     }
+    if let Some(words) = &facts.written_apart {
+        return Next::Recover(Some(Cause::OtherBranch(words.clone())));
+    }
     if let Upstream::Live(live) = upstream
         && let Some(no) = left_behind(facts, control, live)
     {
@@ -216,6 +223,31 @@ fn cannot_follow(control: &ControlData, live: &Live) -> Option<Next> {
     let (timeline, end) = (control.min_recovery_timeline, control.min_recovery_end);
     (end.is_valid() && timeline.0 > 0 && !live.line.contains(timeline, end))
         .then(|| parted(timeline, end))
+}
+
+/// A standby's control file never says that a server was writable: where it does, on the very timeline that
+/// this node has followed, somebody has started one without standby.signal, and what that wrote stands
+/// where the primary's WAL should. The words, or nothing. `never_started`: it is a copy with its label,
+/// whose control file is the source's.
+pub fn written_apart(
+    own: &Own,
+    me: &NodeName,
+    control: &ControlData,
+    never_started: bool,
+) -> Option<String> {
+    let followed = own.followed?;
+    let mine = own.store.done(me).is_some_and(|entry| entry.id == followed);
+    let apart = !mine
+        && !never_started
+        && control.state.was_writable() == WasWritable::Yes
+        && own.store.timeline_of(followed) == Some(control.timeline);
+    apart.then(|| {
+        format!(
+            "data diverged within timeline {}: a server that was no standby was started on it by hand \
+             (its control file says: {})",
+            control.timeline, control.state
+        )
+    })
 }
 
 /// What a monitor found is proven anew, with what the data and the primary say now: otherwise a standby

@@ -38,12 +38,7 @@ impl SignalFile {
 
     /// Whether it is there.
     pub fn is_there(self, place: &Place) -> Result<bool, RuntimeError> {
-        let path = place.pgdata.join(self.name());
-        match with_user(&place.user, || look_through(&path)).map_err(RuntimeError::Privilege)? {
-            Seen::Present(_) => Ok(true),
-            Seen::Missing => Ok(false),
-            Seen::Unknown(why) => Err(RuntimeError::Refused(why)),
-        }
+        is_there(place, self.name())
     }
 
     /// Makes it be there, also after a power cut.
@@ -58,6 +53,21 @@ impl SignalFile {
     pub fn remove(self, place: &Place) -> Result<(), RuntimeError> {
         place.as_user(|| remove_durably(&place.pgdata, self.name()))
     }
+}
+
+fn is_there(place: &Place, name: &str) -> Result<bool, RuntimeError> {
+    let path = place.pgdata.join(name);
+    match with_user(&place.user, || look_through(&path)).map_err(RuntimeError::Privilege)? {
+        Seen::Present(_) => Ok(true),
+        Seen::Missing => Ok(false),
+        Seen::Unknown(why) => Err(RuntimeError::Refused(why)),
+    }
+}
+
+/// Whether it is a copy that no server was started on yet: `backup_label` says where its recovery begins,
+/// and its control file is the source's.
+pub fn was_never_started(place: &Place) -> Result<bool, RuntimeError> {
+    is_there(place, "backup_label")
 }
 
 /// What `pg_controldata` says. It reads a file that a running server writes: a checksum that is

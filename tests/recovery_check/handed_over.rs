@@ -161,6 +161,7 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                     lsn: end.lsn,
                     exactness: Exactness::Exact,
                 }),
+                written_apart: None,
                 wal_gone: None,
             };
             let asks = Next::Do(start::Step::AskForWal(end.lsn));

@@ -1,11 +1,12 @@
 //! One row for each answer, and the traps.
 
-use super::super::{Facts, Live, Next, Step, Upstream, next};
+use super::super::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use crate::cluster::ledger::{Entry, Own, Past, PromotionId};
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::recovery::{Cause, Marked, Mount};
 use crate::decide::support::{
-    SYSTEM, at, at_rest, control, data, in_recovery, node, running, writable,
+    SYSTEM, at, at_rest, control, data, entry, in_recovery, node, running, writable,
 };
 use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -42,6 +43,7 @@ pub fn begin(instance: Instance) -> Facts {
         mount: Mount::InPlace,
         parted: None,
         left_off: None,
+        written_apart: None,
         wal_gone: None,
     }
 }
@@ -440,4 +442,60 @@ fn a_checkpoint_on_an_ancestor_of_the_primary_is_no_divergence() {
     let data = DataDir::Cluster(Box::new(control));
     let facts = Facts { upstream: Some(primary("1@0/480,2")), ..begin(at_rest(data)) };
     assert_eq!(next(&facts), prepare(true));
+}
+
+/// Somebody took standby.signal away and started a server on a standby's data: neither the timeline nor a
+/// position tells it from the primary's.
+#[test]
+fn a_standbys_data_that_a_server_has_written_to_is_built_anew() {
+    let me = node("n2");
+    let with = |primary: &str, followed: u64| {
+        let mut own = Own::new("pg", &me);
+        own.store.set_done(Entry { timeline: Timeline(1), ..entry(3, 0, 33, primary, "") });
+        own.followed = Some(PromotionId(followed));
+        own
+    };
+    let mut moved_on = with("n1", 33);
+    let history = vec![Past { id: PromotionId(33), timeline: Timeline(1) }];
+    let newer = Entry { timeline: Timeline(2), history, ..entry(4, 0, 44, "n3", "") };
+    moved_on.store.set_done(newer);
+    let nothing_followed = Own { followed: None, ..with("n1", 33) };
+    for (name, own, state, timeline, never_started, apart) in [
+        ("in production", with("n1", 33), ClusterState::InProduction, 1, false, true),
+        ("shut down", with("n1", 33), ClusterState::ShutDown, 1, false, true),
+        ("a standby", with("n1", 33), ClusterState::ShutDownInRecovery, 1, false, false),
+        (
+            "a standby that crashed",
+            with("n1", 33),
+            ClusterState::InArchiveRecovery,
+            1,
+            false,
+            false,
+        ),
+        ("not known", with("n1", 33), ClusterState::StartingUp, 1, false, false),
+        ("a copy", with("n1", 33), ClusterState::InProduction, 1, true, false),
+        ("its own promotion", with("n2", 33), ClusterState::InProduction, 1, false, false),
+        (
+            "a former primary, of an older timeline",
+            moved_on.clone(),
+            ClusterState::ShutDown,
+            0,
+            false,
+            false,
+        ),
+        ("the primary has changed since", moved_on, ClusterState::ShutDown, 1, false, true),
+        ("another promotion", with("n1", 34), ClusterState::ShutDown, 1, false, false),
+        ("never a standby", nothing_followed, ClusterState::ShutDown, 1, false, false),
+    ] {
+        let control = ControlData { timeline: Timeline(timeline), ..control(state) };
+        let words = written_apart(&own, &me, &control, never_started);
+        assert_eq!(words.is_some(), apart, "{name}: {words:?}");
+        let facts = Facts {
+            upstream: Some(Upstream::Nobody),
+            written_apart: words,
+            ..begin(at_rest(DataDir::Cluster(Box::new(control))))
+        };
+        let recovers = matches!(next(&facts), Next::Recover(Some(Cause::OtherBranch(_))));
+        assert_eq!(recovers, apart, "{name}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::ledger;
 use crate::load::Load;
 use crate::look::{assert_no_failures, wait_pacemaker, wait_stopped};
 use crate::recovery::{
-    alone_with_wal, assert_recovered, parts_and_comes_back, wipe, wiped_and_built,
+    alone_with_wal, assert_recovered, parts_and_comes_back, wipe, wiped_and_built, written_by_hand,
 };
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
@@ -174,6 +174,28 @@ fn recovery_03_of_two_promotions_on_one_timeline_number_the_other_is_built_anew(
         assert_recovered(cluster, lost, "rebuild")?;
         let load = Load::start(cluster)?;
         load.end().map(drop)
+    });
+}
+
+/// What it wrote stands where the primary's WAL should, on the primary's own timeline.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_03_a_standby_that_somebody_started_without_its_signal_is_built_anew() {
+    case(&Options::default(), |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        let node = cluster.others(&primary.old)[0].clone();
+        for how in ["fast", "immediate"] {
+            cluster.standby(&node, true)?;
+            wait_stopped(cluster, &node)?;
+            let no_standby = format!("rm {}/standby.signal", cluster.options.pgdata());
+            written_by_hand(cluster, &node, &no_standby, "true", how)?;
+            cluster.standby(&node, false)?;
+            cluster.wait_healthy(SOON)?;
+            assert_eq!(has_all_heirs(cluster)?, primary.old);
+            assert_recovered(cluster, &node, "rebuild")?;
+            primary.load.goes_on()?;
+        }
+        primary.load.end().map(drop)
     });
 }
 
