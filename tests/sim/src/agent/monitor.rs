@@ -126,6 +126,8 @@ impl Agent {
             parted: None,
             ruling: None,
             has_score: false,
+            // Its Pacemaker loses no monitor: everybody takes a score at once.
+            lets_another_go_first: false,
             threshold: 3,
             watch: Watch { broken, stuck: broken, at: 0, receiver: 0 },
             reported: String::new(),

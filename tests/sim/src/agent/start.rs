@@ -3,9 +3,9 @@
 
 use pgtwin::cluster::ledger::{Own, Store};
 use pgtwin::cluster::position::Exactness;
-use pgtwin::decide::facts::Sql;
+use pgtwin::decide::facts::{DataDir, Sql};
 use pgtwin::decide::recovery::{Marked, Mount};
-use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next};
+use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
 
 use super::ledger::cib;
 use super::{Agent, Answer, BARRED, View};
@@ -31,6 +31,14 @@ impl Agent {
             .await;
         }
         let half_done = self.sim.world.borrow().nodes[me].disk.half_done;
+        // Nobody starts a server by hand here: it must never find one.
+        let apart = match (&instance.data, &file) {
+            (DataDir::Cluster(control), Some(own)) => {
+                written_apart(own, &self.name(), control, false)
+            }
+            _ => None,
+        };
+        assert_eq!(apart, None, "{} is taken for written by hand", self.name());
         let mut facts = Facts {
             pgdata: "/data".into(),
             instance,
@@ -50,6 +58,7 @@ impl Agent {
             mount: Mount::InPlace,
             parted: None,
             left_off: None,
+            written_apart: apart,
             wal_gone: None,
         };
         loop {
