@@ -235,12 +235,12 @@ pub fn written_apart(
     control: &ControlData,
     never_started: bool,
 ) -> Option<String> {
-    let followed = own.followed?;
-    let mine = own.store.done(me).is_some_and(|entry| entry.id == followed);
-    let apart = !mine
+    // Of an older promotion it is not known any more whether it was this node's own.
+    let entry = own.store.newest_done().filter(|entry| own.followed == Some(entry.id))?;
+    let apart = entry.primary != *me
         && !never_started
         && control.state.was_writable() == WasWritable::Yes
-        && own.store.timeline_of(followed) == Some(control.timeline);
+        && control.timeline == entry.timeline;
     apart.then(|| {
         format!(
             "data diverged within timeline {}: a server that was no standby was started on it by hand \

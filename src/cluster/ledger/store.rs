@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, PromotionId};
+use super::entry::Entry;
 use crate::cluster::node::NodeName;
-use crate::postgres::lsn::Timeline;
 
 /// The entries of one primary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,12 +51,6 @@ impl Store {
     pub fn of_running_primary(&self, node: &NodeName) -> Option<&Entry> {
         let slot = self.slots.get(node)?;
         slot.done.iter().chain(&slot.intent).max_by_key(|entry| entry.key())
-    }
-
-    /// The timeline that a promotion began, where an entry or the history of one has it.
-    pub fn timeline_of(&self, id: PromotionId) -> Option<Timeline> {
-        let done = self.slots.values().filter_map(|slot| slot.done.as_ref());
-        done.flat_map(Entry::history_with_self).find(|past| past.id == id).map(|past| past.timeline)
     }
 
     /// All entries.

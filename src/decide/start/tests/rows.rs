@@ -483,7 +483,14 @@ fn a_standbys_data_that_a_server_has_written_to_is_built_anew() {
             false,
             false,
         ),
-        ("the primary has changed since", moved_on, ClusterState::ShutDown, 1, false, true),
+        (
+            "its own promotion, or another's: forgotten",
+            moved_on,
+            ClusterState::ShutDown,
+            1,
+            false,
+            false,
+        ),
         ("another promotion", with("n1", 34), ClusterState::ShutDown, 1, false, false),
         ("never a standby", nothing_followed, ClusterState::ShutDown, 1, false, false),
     ] {
