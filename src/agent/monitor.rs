@@ -395,8 +395,8 @@ impl Agent<'_> {
         }
     }
 
-    /// Once after each promotion: who comes first has taken its score by the next monitor, or cannot.
-    fn lets_another_go_first(&mut self, instance: &Instance) -> bool {
+    /// Once after each promotion: who comes first has taken its score when this node looks again, or cannot.
+    pub fn lets_another_go_first(&mut self, instance: &Instance) -> bool {
         let OwnFile::Read(own) = self.home.read() else { return false };
         let newest = own.store.newest_done();
         let id = newest.map(|entry| entry.id);

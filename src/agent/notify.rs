@@ -354,6 +354,8 @@ impl Agent<'_> {
                 return;
             }
             match self.cold_election(&instance, &view) {
+                // It looks again whether the other has taken its score.
+                Ruling::Permitted(_) if self.lets_another_go_first(&instance) => {}
                 Ruling::Permitted(_) => {
                     info!("cold start: everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();

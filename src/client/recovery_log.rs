@@ -279,14 +279,6 @@ impl RecoveryLog {
         self.note(&format!("step {number}: {step}"));
     }
 
-    /// Writes a check and what it found.
-    pub fn check(&self, what: &str, result: &Result<String, String>) {
-        match result {
-            Ok(found) => self.note(&format!("check {what}: ok: {found}")),
-            Err(why) => self.note(&format!("check {what}: FAILED: {why}")),
-        }
-    }
-
     /// Writes that a command begins.
     pub fn command(&self, cmd: &Cmd) {
         self.note(&format!("run {}", shown(cmd)));

@@ -123,12 +123,11 @@ fn what_a_worker_could_not_say_any_more_is_said_in_its_log() {
 }
 
 #[test]
-fn plan_checks_commands_and_result_are_lines_with_their_time() {
+fn plan_steps_commands_and_result_are_lines_with_their_time() {
     let (_dir, logs) = logs();
     let log = logs.begin(3, NOW).unwrap();
     log.plan(&["check the source", "copy"]);
-    log.check("password", &Ok("n2 lets replicator in".into()));
-    log.check("room", &Err("4 MB are missing on /data".into()));
+    log.step(1, "check the source");
     let exec = Logged::new(&System, &log);
     exec.run(&Cmd::new("printf").arg("one\\n\\na\\rb\\n")).unwrap();
     exec.run(&Cmd::new("/usr/bin/cat").arg("/no such/file")).unwrap();
@@ -153,8 +152,7 @@ fn plan_checks_commands_and_result_are_lines_with_their_time() {
             "plan:",
             "  1. check the source",
             "  2. copy",
-            "check password: ok: n2 lets replicator in",
-            "check room: FAILED: 4 MB are missing on /data",
+            "step 1: check the source",
             r"run printf 'one\n\na\rb\n'",
             "  out| one",
             "  out| a",
