@@ -14,3 +14,4 @@ mod switchover;
 mod two_nodes_alone;
 mod two_nodes_more;
 mod unfenced_pair;
+mod unwatched;
