@@ -1,6 +1,7 @@
 //! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
 
 mod broken_replication;
+pub mod documents;
 mod first_start;
 mod pause;
 mod primaries;
