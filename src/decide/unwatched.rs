@@ -16,7 +16,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
 
 /// How long that has to be so, in seconds: a plan that is being carried out looks the same meanwhile.
-pub const SURE: u64 = 45;
+pub const SURE: u64 = 8;
 /// How long after a cleanup that has not helped the next one is, in seconds.
 pub const AGAIN: u64 = 600;
 

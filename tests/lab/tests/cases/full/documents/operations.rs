@@ -3,7 +3,7 @@
 use lab::{Cluster, Result};
 
 use super::book::{Book, Key, attempt, script};
-use super::quick_start::{self, all_stream, bare, book, is_primary};
+use super::quick_start::{self, all_stream, bare, book, explains, is_primary};
 use crate::stage::{SOON, fresh};
 
 const PAGE: &str = "operations.md";
@@ -59,7 +59,7 @@ fn shows(book: &Book, cluster: &Cluster) -> Result<()> {
     script(cluster, "n1", &status[0])?;
     let watched = attempt(cluster, "n2", &format!("timeout 5 {}", status[1]))?;
     assert_eq!(watched.code, 124, "it went on until it was ended");
-    book.play(cluster, "n3", EXPLAIN)?;
+    explains(cluster, &book.take(EXPLAIN))?;
     book.play(cluster, "n1", SECURITY)?;
     book.play(cluster, "n1", HBA)?;
     for line in book.take(DOCTOR_OPTIONS).lines().into_iter().chain(book.take(DOCTOR).lines()) {
