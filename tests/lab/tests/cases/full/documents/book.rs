@@ -141,6 +141,11 @@ fn answered(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether pgtwin doctor has found something of this verdict.
+pub fn finds(said: &str, verdict: &str) -> bool {
+    said.lines().any(|line| line.starts_with(verdict))
+}
+
 /// Types lines into a shell of root's on a node.
 pub fn script(cluster: &Cluster, node: &str, text: &str) -> Result<String> {
     let output = attempt(cluster, node, text)?;

@@ -250,7 +250,7 @@ fn the_quick_start_followed_to_the_letter_leads_to_a_tested_failover() {
         assert_eq!(cluster.psql(&primary, started)?, since, "it was restarted");
         assert_eq!(cluster.psql(&primary, "SELECT id FROM kept")?, "1");
 
-        let delete = "pcs resource delete vip && pcs resource delete db-clone";
+        let delete = "pcs --force resource delete vip && pcs --force resource delete db-clone";
         remove(&book, cluster, delete)?;
         book.play(cluster, "n1", FORGET)?;
         let left = cluster.on_any(&["cibadmin", "--query", "--scope", "crm_config"])?;
