@@ -208,17 +208,17 @@ impl Agent<'_> {
         self.primary_outcome(&cared)
     }
 
-    /// Has Pacemaker clean up the memory that keeps a standby from being monitored.
+    /// Has Pacemaker look anew at standbys that it has stopped monitoring.
     fn have_all_watched(&mut self) {
         let now = super::uptime();
         for node in unwatched::due(&self.cache.unwatched, now) {
             warn!(
                 "Pacemaker does not monitor {node} any more: it takes the memory of a failure for its \
-                 monitor, which it has cancelled. That memory is cleaned up (crm_resource --cleanup)"
+                 monitor, which it has cancelled. It is told to look anew (crm_resource --refresh)"
             );
             self.cache.unwatched.insert(node.to_string(), now + unwatched::AGAIN);
-            if let Known::Unknown(why) = self.pacemaker.clean_up(&node, self.tool_limit()) {
-                warn!("it was not: {why}");
+            if let Known::Unknown(why) = self.pacemaker.refresh(&node, self.tool_limit()) {
+                warn!("it was not told: {why}");
             }
         }
     }

@@ -4,7 +4,8 @@
 //! it schedules the monitor anew only if no failure of it is remembered: the memory (`last_failure_0`) has
 //! the key of the operation, and passes for it. A degraded answer (190) is such a failure. The standby
 //! then runs without a monitor for ever: it never says that it may take over, and nobody sees it fail.
-//! Seen on Pacemaker 3.0.0. A cleanup of that memory brings the monitor back, and restarts nothing.
+//! Seen on Pacemaker 3.0.0. `crm_resource --refresh` brings the monitor back, and restarts nothing;
+//! `--cleanup` does not touch what was only degraded.
 
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,10 @@ use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
 
 /// How long that has to be so, in seconds: a plan that is being carried out looks the same meanwhile.
 pub const SURE: u64 = 8;
-/// How long after a cleanup that has not helped the next one is, in seconds.
+/// How long after a refresh that has not helped the next one is, in seconds.
 pub const AGAIN: u64 = 600;
 
-/// The standbys of which this is so now. Of the primary it would be guessing: its cleanup has Pacemaker
+/// The standbys of which this is so now. Of the primary it would be guessing: a refresh has Pacemaker
 /// look anew at what the address of the service hangs on, and is left to people.
 #[must_use]
 pub fn unwatched(status: &ClusterStatus, cib: &Cib, resource: &str) -> BTreeSet<NodeName> {
@@ -80,7 +81,7 @@ pub fn note(unwatched: &BTreeSet<NodeName>, since: &mut BTreeMap<String, u64>, n
     }
 }
 
-/// Whose memory is to be cleaned up now.
+/// At whom Pacemaker has to look anew now.
 pub fn due(since: &BTreeMap<String, u64>, now: u64) -> Vec<NodeName> {
     let long = since.iter().filter(|(_, since)| now.saturating_sub(**since) >= SURE);
     long.filter_map(|(node, _)| node.parse().ok()).collect()

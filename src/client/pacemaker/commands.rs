@@ -66,10 +66,11 @@ pub fn delete_score(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
         .limit(limit)
 }
 
-/// Has Pacemaker forget what failed on a node; no error where nothing did.
-pub fn clean_up(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
+/// Has Pacemaker forget what was done on a node and look at the instance anew. (`--cleanup` says the same
+/// and leaves alone what is only degraded: 190 is no failure to it. Seen on 3.0.0.)
+pub fn refresh(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
     Cmd::new("crm_resource")
-        .arg("--cleanup")
+        .arg("--refresh")
         .arg(format!("--resource={resource}"))
         .arg(format!("--node={node}"))
         .limit(limit)
@@ -232,9 +233,9 @@ mod tests {
                 &["--promotion=db", "--node=n2", "--delete"],
             ),
             (
-                clean_up("db", &n2(), LIMIT),
+                refresh("db", &n2(), LIMIT),
                 "crm_resource",
-                &["--cleanup", "--resource=db", "--node=n2"],
+                &["--refresh", "--resource=db", "--node=n2"],
             ),
             (
                 read_all("pgtwin-db-ack", LIMIT),

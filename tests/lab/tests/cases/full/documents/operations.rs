@@ -83,8 +83,13 @@ fn moves(book: &Book, cluster: &Cluster) -> Result<()> {
     is_primary(cluster, "n1")?;
     let by_hand = book.take(BY_HAND).lines();
     script(cluster, "n1", &by_hand[0])?;
-    is_primary(cluster, "n2")?;
+    cluster.wait_until("n2 is the primary, and the others stream from it", SOON, || {
+        cluster.primary().is_ok_and(|primary| primary == "n2") && cluster.has_standbys("n2", 2)
+    })?;
+    let said = attempt(cluster, "n1", "pgtwin status")?;
+    assert!(said.code == 1 && said.text().contains("cli-prefer-db-clone"), "{}", said.all());
     script(cluster, "n1", &by_hand[1])?;
+    is_primary(cluster, "n2")?;
     assert!(!configuration(cluster)?.contains("cli-"), "the constraint is gone");
     Ok(())
 }
