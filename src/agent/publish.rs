@@ -128,6 +128,29 @@ impl Agent<'_> {
         }
     }
 
+    /// Where nobody was ever promoted, whoever has data waits until all others have said what they have: also
+    /// that it is nothing. (With a ledger this word would change no election.)
+    pub fn say_that_there_is_no_data(
+        &mut self,
+        instance: &Instance,
+        file: &OwnFile,
+        cib: &Known<Store>,
+    ) {
+        let Known::Known(cib) = cib else { return };
+        let nobody = match file {
+            OwnFile::Missing => true,
+            OwnFile::Read(own) => own.store.newest_done().is_none(),
+            OwnFile::Unreadable(_) => false,
+        };
+        if !nobody || cib.newest_done().is_some() {
+            return;
+        }
+        let publication = self.publication(instance, file, cib);
+        if publication == Known::Known(Publication::NoData) {
+            self.publish_position(&publication);
+        }
+    }
+
     /// The position, and at the same time which entry this node's disk holds.
     pub fn publish_position_and_ack(&mut self, publication: &Known<Publication>, file: &OwnFile) {
         let (Known::Known(Publication::Data(member)), OwnFile::Read(own)) = (publication, file)

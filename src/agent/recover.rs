@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, info, warn};
 
-use super::Agent;
 use super::outcome::Outcome;
 use super::run::{RUN_ROOT, STATE_ROOT};
+use super::{Agent, view};
 use crate::client::ledger_file::OwnFile;
 use crate::client::recovery_file::RecoveryHome;
 use crate::cluster::known::Known;
@@ -128,6 +128,11 @@ impl Agent<'_> {
                 match self.mark_waiting(cause, &facts.instance, &upstream) {
                     Ok(()) => {
                         self.recovery().say_waits(&why);
+                        if upstream == Upstream::Nobody {
+                            let (file, cib) = (self.home.read(), self.cib());
+                            let cib = cib.and_then(|cib| view::ledger(&cib, &self.resource));
+                            self.say_that_there_is_no_data(&facts.instance, &file, &cib);
+                        }
                         Outcome::ok()
                     }
                     Err(not) => Outcome::error(format!("{why}; {not}")),

@@ -13,6 +13,7 @@ use crate::cluster::known::Known;
 use crate::cluster::recovery::{Kept, Marker, Phase};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::recovery::{Standing, Way, standing};
+use crate::decide::start::Upstream;
 use crate::decide::view::{REBUILDING, View};
 use crate::ocf::exit_code::ExitCode;
 use crate::sys::chain;
@@ -83,6 +84,9 @@ impl Agent<'_> {
                 degraded(AT_WORK)
             }
             Way::Wait(why) | Way::Refuse(why) => {
+                if upstream == Upstream::Nobody {
+                    self.say_that_there_is_no_data(instance, &file, &view.ledger());
+                }
                 self.publish_state(WAITING);
                 self.recovery().say_waits(&why);
                 degraded(&why)
