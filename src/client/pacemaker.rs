@@ -8,6 +8,7 @@
 mod commands;
 pub mod configure;
 pub mod moving;
+mod simulate;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ pub mod paused;
 pub mod position;
 pub mod recovery;
 pub mod sealed;
+pub mod simulation;
 pub mod topology;
 pub mod utc;
 pub mod xml;
