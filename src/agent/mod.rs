@@ -15,6 +15,7 @@ pub mod notify;
 pub mod operate;
 pub mod outcome;
 pub mod outlook;
+pub mod past;
 pub mod pause;
 pub mod pghba;
 pub mod promote;

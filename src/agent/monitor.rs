@@ -61,8 +61,9 @@ impl Agent<'_> {
             Some(_) | None => self.judge_instance(expected),
         };
         if self.standalone || probe {
-            // After a probe monitors are scheduled anew.
+            // After a probe monitors are scheduled anew; and Pacemaker may have forgotten what it was told.
             self.cache.monitored = 0;
+            self.cache.past_told.clear();
             return Outcome { code, reason, output };
         }
         let now = super::uptime();
@@ -197,6 +198,7 @@ impl Agent<'_> {
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
         let state = self.primary_state(&cared);
+        self.note_waiting(&cared, &state);
         self.publish_state(&state);
         if !matches!(cared, Cared::Superseded(_) | Cared::NotPrimary(_)) {
             self.warn_as_primary(primary);
@@ -305,6 +307,7 @@ impl Agent<'_> {
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
                             self.warn_as_standby(&upstream, standby);
+                            self.tell_past();
                             view = Some(seen);
                             upstream
                         }

@@ -105,6 +105,8 @@ pub enum Attribute {
     Shutdown,
     /// How far a member is whose data is being brought back, in words.
     Progress,
+    /// What a member remembers of itself, for people.
+    History,
     /// What a member is doing, in one word. The only one that is in the CIB: location rules and
     /// `crm_mon -A` see no private attributes. Written rarely, and never in a pre-notification.
     State,
@@ -118,6 +120,7 @@ impl Attribute {
             Self::Ack => "ack",
             Self::Shutdown => "shutdown",
             Self::Progress => "progress",
+            Self::History => "history",
             Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
@@ -128,7 +131,7 @@ impl Attribute {
     /// leaves or its attribute manager is restarted.
     pub fn is_private(self) -> bool {
         match self {
-            Self::Position | Self::Ack | Self::Shutdown | Self::Progress => true,
+            Self::Position | Self::Ack | Self::Shutdown | Self::Progress | Self::History => true,
             Self::State => false,
         }
     }

@@ -8,6 +8,7 @@ pub mod interval;
 pub mod known;
 pub mod ledger;
 pub mod node;
+pub mod past;
 pub mod paused;
 pub mod position;
 pub mod recovery;

@@ -45,6 +45,7 @@ impl Agent<'_> {
                 if !probe {
                     self.publish_progress(&marker);
                     self.publish_state(REBUILDING);
+                    self.tell_past();
                     // The primary may wait for this node's word, to go on without it.
                     self.confirm();
                 }
@@ -61,6 +62,7 @@ impl Agent<'_> {
             return None;
         }
         self.count_abandoned(&marker);
+        self.tell_past();
         let view = match self.view() {
             Known::Known(view) => view,
             Known::Unknown(why) => {

@@ -23,7 +23,8 @@ Commands:
                   becomes of writes
   switchover      Move the primary to another node
   rebuild         Replace a standby's data by a full copy of the primary's
-  history         Tell what happened: promotions, fencing, failures, recoveries
+  history         Tell what happened: promotions, recoveries, sync changes,
+                  fencing
   pause           Have Pacemaker leave the database alone, with fencing armed
   resume          End a pause
   validate-pghba  Check that pg_hba.conf lets every member in
