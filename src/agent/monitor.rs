@@ -308,6 +308,7 @@ impl Agent<'_> {
                             let upstream = self.find_upstream(&seen, &file);
                             self.warn_as_standby(&upstream, standby);
                             self.tell_past();
+                            self.follow_orders(&seen);
                             view = Some(seen);
                             upstream
                         }

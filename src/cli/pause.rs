@@ -48,7 +48,16 @@ pub(super) struct ResumeOptions {
     how: How,
 }
 
+fn asks_nobody() -> End {
+    say::problem("pgtwin: --json asks nobody: add --yes");
+    End::Usage
+}
+
 pub(super) fn run_pause(options: &PauseOptions) -> End {
+    // A pause is always asked about.
+    if options.how.json && !options.how.yes {
+        return asks_nobody();
+    }
     run(
         &options.how,
         "pause",
@@ -96,8 +105,7 @@ fn run(
         Ruling::Possible { clone, remarks, asks } => (clone, remarks, asks && !how.yes),
     };
     if asks && how.json {
-        say::problem("pgtwin: --json asks nobody: add --yes");
-        return End::Usage;
+        return asks_nobody();
     }
     if !how.json {
         super::word::list("Mind:", &remarks);

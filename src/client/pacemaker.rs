@@ -107,6 +107,8 @@ pub enum Attribute {
     Progress,
     /// What a member remembers of itself, for people.
     History,
+    /// How far an order stands that was given on another node, for whoever gave it.
+    Rebuild,
     /// What a member is doing, in one word. The only one that is in the CIB: location rules and
     /// `crm_mon -A` see no private attributes. Written rarely, and never in a pre-notification.
     State,
@@ -121,6 +123,7 @@ impl Attribute {
             Self::Shutdown => "shutdown",
             Self::Progress => "progress",
             Self::History => "history",
+            Self::Rebuild => "rebuild",
             Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
@@ -131,7 +134,12 @@ impl Attribute {
     /// leaves or its attribute manager is restarted.
     pub fn is_private(self) -> bool {
         match self {
-            Self::Position | Self::Ack | Self::Shutdown | Self::Progress | Self::History => true,
+            Self::Position
+            | Self::Ack
+            | Self::Shutdown
+            | Self::Progress
+            | Self::History
+            | Self::Rebuild => true,
             Self::State => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Floor 0: what a cluster is made of, as values.
 
 pub mod absence;
+pub mod asked;
 pub mod attributes;
 pub mod cib;
 pub mod corosync_conf;

@@ -70,6 +70,7 @@ impl Agent<'_> {
                 return degraded("its recovery waits: Pacemaker cannot be asked");
             }
         };
+        self.follow_orders(&view);
         let file = self.confirm_in(&view);
         let upstream = self.find_upstream(&view, &file);
         let cause = self.cause_of(instance, &upstream, &marker)?;

@@ -244,6 +244,7 @@ fn only_the_state_is_public() {
         (Attribute::Shutdown, "pgtwin-db-shutdown", true),
         (Attribute::Progress, "pgtwin-db-progress", true),
         (Attribute::History, "pgtwin-db-history", true),
+        (Attribute::Rebuild, "pgtwin-db-rebuild", true),
         (Attribute::State, "pgtwin-db-state", false),
     ];
     for (attribute, name, private) in rows {
