@@ -40,17 +40,18 @@ impl Agent<'_> {
     }
 
     /// Writes down when commits begin to wait, for whom, and when they go on.
-    pub fn note_waiting(&mut self, cared: &Cared, state: &str) {
+    pub fn note_waiting(&mut self, cared: &Cared) {
         match cared {
             Cared::Settled(_) if !self.cache.commits_wait.is_empty() => {
                 self.cache.commits_wait.clear();
                 self.note_past(Kind::Sync, "commits go on");
             }
-            Cared::Waiting(waiting)
-                if waiting.stops_writes() && self.cache.commits_wait != state =>
-            {
-                state.clone_into(&mut self.cache.commits_wait);
-                self.note_past(Kind::Sync, &waiting.to_string());
+            Cared::Waiting(waiting) if waiting.stops_writes() => {
+                let words = waiting.to_string();
+                if words != self.cache.commits_wait {
+                    self.note_past(Kind::Sync, &words);
+                    self.cache.commits_wait = words;
+                }
             }
             Cared::Settled(_)
             | Cared::Waiting(_)

@@ -198,7 +198,7 @@ impl Agent<'_> {
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
         let state = self.primary_state(&cared);
-        self.note_waiting(&cared, &state);
+        self.note_waiting(&cared);
         self.publish_state(&state);
         if !matches!(cared, Cared::Superseded(_) | Cared::NotPrimary(_)) {
             self.warn_as_primary(primary);

@@ -145,7 +145,7 @@ pub struct Cache {
     pub state: String,
     /// And how far a recovery is, as last told to the others.
     pub progress: String,
-    /// The state of this primary when it was last written down that commits wait; empty: they do not.
+    /// For what commits wait, as it was last written down; empty: they do not.
     pub commits_wait: String,
     /// The stamp of the record of this node's past as it was last told to the others; empty: it may be that
     /// it was not.

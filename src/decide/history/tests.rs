@@ -125,7 +125,7 @@ fn what_each_node_has_written_down_is_merged_and_nothing_is_told_twice() {
         event(NOW - 9000, Promotion, "became the primary (term 1, promotion 01, timeline 1)"),
         event(NOW - 8000, Recovery, "brought back by rewind from n2 in 3 s (data diverged)"),
         event(NOW - 2999, Promotion, "became the primary (term 3, promotion 02, timeline 3)"),
-        event(NOW - 2000, Sync, "with n2 from now on (streams); n2 may take over"),
+        event(NOW - 2000, Sync, "with n2 from now on (it streams); n2 may take over"),
     ];
     let of_n2 = [
         event(NOW - 7000, Promotion, "became the primary (term 2, promotion 03, timeline 2)"),

@@ -22,7 +22,7 @@ pub fn change(facts: &Facts, entry: &Entry, declared_out: &BTreeSet<NodeName>) -
     }
     let with: BTreeSet<NodeName> = entry.heirs.difference(&before.heirs).cloned().collect();
     if !with.is_empty() {
-        let verb = if with.len() == 1 { "streams" } else { "stream" };
+        let verb = if with.len() == 1 { "it streams" } else { "they stream" };
         parts.push(format!("with {} from now on ({verb})", enumerate(&with, "and")));
     }
     for node in before.heirs.difference(&entry.heirs) {

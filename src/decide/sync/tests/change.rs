@@ -70,7 +70,7 @@ fn each_change_says_who_and_why_and_who_is_left() {
     let alone = Facts { own: entry(1, 4, 1, "n1", ""), ..in_order() };
     assert_eq!(
         change(&alone, &entry(1, 5, 1, "n1", "n3"), &nodes("")).unwrap(),
-        "with n3 from now on (streams); n3 may take over"
+        "with n3 from now on (it streams); n3 may take over"
     );
 }
 
