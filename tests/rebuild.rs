@@ -70,6 +70,8 @@ struct World {
     order: Mutex<String>,
     /// The CIB takes no change.
     sealed: AtomicBool,
+    /// Pacemaker does not run the resource on n2 any more.
+    stopped: AtomicBool,
 }
 
 impl World {
@@ -86,6 +88,7 @@ impl World {
             stubborn: true.into(),
             order: Mutex::new(String::new()),
             sealed: false.into(),
+            stopped: false.into(),
         };
         let (primary, standby) = (new.path("primary"), new.path("standby"));
         let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
@@ -226,6 +229,8 @@ impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
         let stdout = match cmd.program.as_str() {
+            "crm_mon" if self.stopped.load(Ordering::Relaxed) => Self::status()
+                .replace("<node name=\"n2\" id=\"2\" cached", "<node name=\"n9\" id=\"9\" cached"),
             "crm_mon" => Self::status(),
             "cibadmin" if asks("--query") => {
                 if self.told.lock().unwrap().iter().any(|told| told.contains("=rebuilding")) {
@@ -361,6 +366,17 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
     drop(home);
 
     an_order_is_taken_once(&world);
+
+    // Pacemaker has stopped it since the check.
+    world.stopped.store(true, Ordering::Relaxed);
+    let mut agent = subject(&world).agent(&world, TIME).unwrap();
+    agent.home.take_turn(TIME).unwrap();
+    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
+    assert!(why.contains("nothing was done: Pacemaker does not run it"), "{why}");
+    drop(agent);
+    assert_eq!(marker(&world), Kept::Missing);
+    world.streams();
+    world.stopped.store(false, Ordering::Relaxed);
 
     // A primary that counts on its data keeps it from being replaced.
     let mut agent = subject(&world).agent(&world, TIME).unwrap();
