@@ -47,6 +47,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
 use crate::decide::sync::Fencing;
+use crate::decide::unwatched;
 use crate::ocf::env::Env;
 use crate::ocf::params::{Params, RepMode};
 use crate::runtime::instance::Postgres;
@@ -135,6 +136,11 @@ impl Agent<'_> {
             Fencing::Works => String::new(),
             Fencing::Off(why) | Fencing::OffAccepted(why) | Fencing::Unknown(why) => why,
         };
+        unwatched::note(
+            &unwatched::unwatched(&view.status, &view.cib, &view.resource),
+            &mut self.cache.unwatched,
+            uptime(),
+        );
         self.cache.delayed = view.in_state(DELAYED).map(|node| node.to_string()).collect();
         Known::Known(view)
     }

@@ -22,6 +22,7 @@ use crate::decide::standby::watch::Seen;
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
+use crate::decide::unwatched;
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 
@@ -197,6 +198,9 @@ impl Agent<'_> {
             self.deadline.sleep(FOR_THE_ADDRESS);
         }
         let cared = self.care(&BTreeSet::new(), Duration::from_secs(15));
+        if matches!(cared, Cared::Settled(_) | Cared::Waiting(_)) {
+            self.have_all_watched();
+        }
         let state = self.primary_state(&cared);
         self.note_waiting(&cared);
         self.publish_state(&state);
@@ -204,6 +208,21 @@ impl Agent<'_> {
             self.warn_as_primary(primary);
         }
         self.primary_outcome(&cared)
+    }
+
+    /// Has Pacemaker clean up the memory that keeps a standby from being monitored.
+    fn have_all_watched(&mut self) {
+        let now = super::uptime();
+        for node in unwatched::due(&self.cache.unwatched, now) {
+            warn!(
+                "Pacemaker does not monitor {node} any more: it takes the memory of a failure for its \
+                 monitor, which it has cancelled. That memory is cleaned up (crm_resource --cleanup)"
+            );
+            self.cache.unwatched.insert(node.to_string(), now + unwatched::AGAIN);
+            if let Known::Unknown(why) = self.pacemaker.clean_up(&node, self.tool_limit()) {
+                warn!("it was not: {why}");
+            }
+        }
     }
 
     /// A writable instance that the newest entry names gets its score back before anybody decides

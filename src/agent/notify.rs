@@ -20,8 +20,12 @@ use crate::decide::promote::words;
 use crate::ocf::notify::{Listed, Notification, What, When};
 use crate::postgres::history::Relation;
 
-/// The score that a returning primary gives itself when it has more than the candidate.
+/// The score that whoever may take over, or a returning primary, gives itself when it has more than the
+/// candidate.
 const PREFERRED_SCORE: i32 = 12_000;
+/// How long that may take to be in the CIB. Pacemaker begins with the promotion when this notification
+/// ends, and a promotion that is refused is a failed one: it costs a restart of that standby.
+const FOR_THE_SCORE: Duration = Duration::from_secs(1);
 /// How long a standby waits for its stream from a new primary, to confirm the promotion at once: the
 /// address of the service waits for that. Whoever comes later is found by its monitor.
 const FOR_THE_STREAM: Duration = Duration::from_millis(150);
@@ -218,11 +222,14 @@ impl Agent<'_> {
             && self.is_preferred_to(candidate, mine)
         {
             info!("this node has more than {candidate}, which is about to be promoted");
-            let cold = self
-                .view()
-                .map(|view| self.elect(&view, &file, first, position, Purpose::ColdStart).0);
-            if let Known::Known(Ruling::Permitted(_)) = cold {
-                self.set_score(&me, PREFERRED_SCORE);
+            let Known::Known(view) = self.view() else { return };
+            let ruling = if self.has_token(&view) {
+                self.elect_to_take_over(&view, &file, first, &position)
+            } else {
+                self.elect(&view, &file, first, position, Purpose::ColdStart).0
+            };
+            if matches!(ruling, Ruling::Permitted(_)) && self.set_score(&me, PREFERRED_SCORE) {
+                self.await_own_score(PREFERRED_SCORE);
             }
             return;
         }
@@ -233,6 +240,19 @@ impl Agent<'_> {
             if let Err(why) = self.follow(candidate, &conninfo, &slot) {
                 warn!("cannot be pointed at {candidate}: {why}");
             }
+        }
+    }
+
+    /// Waits, within a bound, until the scheduler knows it.
+    fn await_own_score(&mut self, score: i32) {
+        let end = self.deadline.within(FOR_THE_SCORE);
+        while !end.expired() {
+            if let Known::Known(cib) = self.cib()
+                && view::scores(&cib, &self.resource).get(&self.me) == Some(&score)
+            {
+                return;
+            }
+            end.sleep(Duration::from_millis(20));
         }
     }
 

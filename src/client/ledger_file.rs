@@ -118,6 +118,8 @@ pub struct Cache {
     pub let_go_first: Option<String>,
     /// Why fencing proves nothing here; empty when it works.
     pub unfenced: String,
+    /// Standbys that Pacemaker does not watch: node to seconds of uptime.
+    pub unwatched: BTreeMap<String, u64>,
     /// Members that replay with a delay, and therefore never take over.
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.

@@ -331,6 +331,11 @@ impl<'a> Pacemaker<'a> {
         })
     }
 
+    /// Has Pacemaker forget what failed on a node, look at the instance there, and go on with its monitor.
+    pub fn clean_up(&self, node: &NodeName, limit: Duration) -> Known<()> {
+        self.tell(commands::clean_up(&self.resource, node, limit))
+    }
+
     /// Tells the others something about this node. Printable ASCII only: 2.1.5 does not preserve
     /// tabs and line feeds.
     pub fn publish(&self, attribute: Attribute, value: &str, limit: Duration) -> Known<()> {

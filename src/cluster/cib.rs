@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use super::interval::milliseconds;
 use super::known::Known;
 use super::node::NodeName;
 use super::topology::NodeKind;
@@ -159,13 +160,18 @@ pub struct NodeStateEntry {
 }
 
 /// An operation that was run on a node, as its status section remembers it: of those that do not recur,
-/// the last one of each resource.
+/// the last one of each resource; of those that do, each; and the last one that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The primitive's id, without an instance number.
     pub resource: String,
     /// `start`, `promote`, …
     pub operation: String,
+    /// How often it recurs, in milliseconds; 0: it does not.
+    pub interval: Option<u64>,
+    /// This is the memory of the last failure (`last_failure_0`, `monitor`'s 190 too), not the operation:
+    /// whether that still recurs, it does not say.
+    pub is_memory: bool,
     /// The agent's exit code.
     pub exit_code: Option<i32>,
     /// When it ended, in seconds of the epoch.
@@ -411,6 +417,16 @@ impl Primitive {
     /// A parameter as text.
     pub fn parameter(&self, name: &str) -> Option<&Setting> {
         self.parameters.get(name)
+    }
+
+    /// Its recurring monitors that are not switched off, with their intervals in milliseconds. One whose
+    /// interval cannot be read is left out.
+    pub fn monitors(&self) -> impl Iterator<Item = (&Operation, u64)> {
+        self.operations.iter().filter_map(|operation| {
+            let every = milliseconds(operation.interval.as_deref()?)?;
+            let counts = operation.name == "monitor" && !operation.disabled && every > 0;
+            counts.then_some((operation, every))
+        })
     }
 
     /// Whether its configuration asks that it should not run.

@@ -25,6 +25,7 @@ pub mod standby;
 pub mod start;
 pub mod switchover;
 pub mod sync;
+pub mod unwatched;
 pub mod view;
 pub mod wanted;
 

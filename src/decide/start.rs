@@ -132,13 +132,21 @@ pub fn next(facts: &Facts) -> Next {
         Process::Unknown(why) => {
             Next::Refuse(format!("processes could not be looked at: {why}; start tries again"))
         }
-        Process::Orphans(pids) => Next::Refuse(format!(
-            "processes of a dead postmaster still run (first pid {}); a stop clears them",
-            pids.first().copied().unwrap_or_default()
-        )),
+        Process::Orphans(pids) => match &facts.started {
+            // The one that was not far enough in time, and was killed: not gone yet.
+            Some(Err(why)) => did_not_start(why),
+            _ => Next::Refuse(format!(
+                "processes of a dead postmaster still run (first pid {}); a stop clears them",
+                pids.first().copied().unwrap_or_default()
+            )),
+        },
         Process::None => stopped(facts),
         Process::Running { .. } => running(facts),
     }
+}
+
+fn did_not_start(why: &str) -> Next {
+    Next::Refuse(format!("PostgreSQL did not start: {why}"))
 }
 
 fn stopped(facts: &Facts) -> Next {
@@ -150,7 +158,7 @@ fn stopped(facts: &Facts) -> Next {
         return Next::Recover(Some(Cause::Diverged(words.clone())));
     }
     if let Some(Err(why)) = &facts.started {
-        return Next::Refuse(format!("PostgreSQL did not start: {why}"));
+        return did_not_start(why);
     }
     if facts.started.is_some() {
         return Next::Do(Step::AskItsLog);

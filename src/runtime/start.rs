@@ -17,7 +17,7 @@ use super::{Launched, Runtime, RuntimeError, last_words, succeeded};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// How long one that was killed may take to be gone.
-const TO_VANISH: Duration = Duration::from_millis(500);
+const TO_VANISH: Duration = Duration::from_secs(2);
 
 /// Waits until the postmaster holds its lock file, so that it is found from now on. An error when
 /// it dies before: its words are in it. Whether it takes sessions is another question.

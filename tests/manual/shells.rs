@@ -101,28 +101,27 @@ fn fish_completes_commands_and_options() {
     assert!(!fish("pgtwin rec").contains(&"recover".to_owned()), "a hidden command");
 }
 
-/// What zsh makes of a line after the tab key, on a terminal of its own.
-fn zsh(line: &str) -> String {
+/// Types the beginning of a line and the tab key to zsh, on a terminal of its own, and waits until the
+/// line reads so. (More keys at once would do: zsh gives a completion up for them.)
+fn zsh_completes(line: &str, whole: &str) {
     let script = format!(
         r#"zmodload zsh/zpty
         zpty shell zsh -f -i
         zpty -w shell 'PROMPT=; fpath=({dir} $fpath); autoload -Uz compinit; compinit -u -D; echo re''ady'
         zpty -r -m shell seen '*ready*'
         zpty -w -n shell $'{line}\t'
-        zpty -w -n shell $'\C-a echo "<\C-e>"; echo en""d; exit\n'
-        zpty -r -m shell seen '*end*'
+        zpty -r -m shell seen '*{whole}*'
         print -r -- "$seen"
         zpty -d shell"#,
         dir = Path::new(&file("_pgtwin")).parent().unwrap().display(),
     );
-    says("timeout", &["20", "zsh", "-f", "-c", &script])
+    let said = says("timeout", &["60", "zsh", "-f", "-c", &script]);
+    assert!(said.contains(whole), "{said}");
 }
 
 #[test]
 fn zsh_completes_commands_and_options() {
-    let said = zsh("pgtwin force-p");
-    assert!(said.contains("<pgtwin force-promote>"), "{said}");
-    let said = zsh("pgtwin forget --res");
-    assert!(said.contains("<pgtwin forget --resource"), "{said}");
+    zsh_completes("pgtwin force-p", "pgtwin force-promote");
+    zsh_completes("pgtwin forget --res", "pgtwin forget --resource");
     assert!(!scripts().iter().any(|(_, text)| text.contains("recover)")), "a hidden command");
 }

@@ -66,6 +66,15 @@ pub fn delete_score(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
         .limit(limit)
 }
 
+/// Has Pacemaker forget what failed on a node; no error where nothing did.
+pub fn clean_up(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
+    Cmd::new("crm_resource")
+        .arg("--cleanup")
+        .arg(format!("--resource={resource}"))
+        .arg(format!("--node={node}"))
+        .limit(limit)
+}
+
 /// The value of a transient attribute on all nodes, as the attribute manager has it.
 pub fn read_all(name: &str, limit: Duration) -> Cmd {
     Cmd::new("attrd_updater")
@@ -227,6 +236,11 @@ mod tests {
                 delete_score("db", &n2(), LIMIT),
                 "crm_attribute",
                 &["--promotion=db", "--node=n2", "--delete"],
+            ),
+            (
+                clean_up("db", &n2(), LIMIT),
+                "crm_resource",
+                &["--cleanup", "--resource=db", "--node=n2"],
             ),
             (
                 read_all("pgtwin-db-ack", LIMIT),

@@ -318,6 +318,8 @@ fn runs(state: &Element) -> Vec<Run> {
         let run = |op: &Element| Run {
             resource: base.to_owned(),
             operation: op.attr("operation").unwrap_or_default().to_owned(),
+            interval: op.attr("interval").and_then(|interval| interval.parse().ok()),
+            is_memory: op.attr("id").is_some_and(|id| id.ends_with("_last_failure_0")),
             exit_code: op.attr("rc-code").and_then(|code| code.parse().ok()),
             when: op.attr("last-rc-change").and_then(|when| when.parse().ok()),
         };

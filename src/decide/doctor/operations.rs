@@ -5,6 +5,7 @@ use crate::cluster::cib::{Operation, Primitive};
 use crate::cluster::interval::milliseconds;
 use crate::cluster::known::Known;
 use crate::decide::report::bytes;
+use crate::decide::unwatched::unwatched;
 use crate::decide::wanted;
 use crate::ocf::action::{Action, Role, SUGGESTIONS, Suggestion};
 
@@ -25,14 +26,6 @@ fn set(facts: &Facts, said: Said, one: &Suggestion) -> Said {
     }
 }
 
-fn recurring(primitive: &Primitive) -> impl Iterator<Item = (&Operation, u64)> {
-    primitive.operations.iter().filter_map(|operation| {
-        let interval = milliseconds(operation.interval.as_deref()?)?;
-        let counts = operation.name == "monitor" && !operation.disabled && interval > 0;
-        counts.then_some((operation, interval))
-    })
-}
-
 fn watches(operation: &Operation, role: Role) -> bool {
     if operation.name != "monitor" {
         return false;
@@ -45,6 +38,23 @@ fn watches(operation: &Operation, role: Role) -> bool {
     names.iter().any(|name| of.eq_ignore_ascii_case(name))
 }
 
+/// Whether Pacemaker watches what it runs.
+pub(super) fn watched(facts: &Facts) -> Vec<Said> {
+    let status = match &facts.status {
+        Known::Known(status) => status,
+        Known::Unknown(why) => return vec![Said::unknown(why)],
+    };
+    let said = unwatched(status, &facts.cib, &facts.resource).into_iter().map(|node| {
+        Said::warn(format!(
+            "{node} runs and is not monitored: Pacemaker takes the memory of a failure for the monitor, \
+             which it has cancelled"
+        ))
+        .fix("The primary has it cleaned up within a minute or two. By hand (nothing is restarted):")
+        .run(format!("crm_resource --cleanup --resource {} --node {node}", facts.resource))
+    });
+    or_ok(said.collect(), "each standby that runs is monitored")
+}
+
 pub(super) fn monitors(facts: &Facts) -> Vec<Said> {
     let Some(primitive) = facts.primitive() else {
         return vec![Said::unknown(format!("{} is not in the configuration", facts.resource))];
@@ -52,7 +62,7 @@ pub(super) fn monitors(facts: &Facts) -> Vec<Said> {
     let mut said = Vec::new();
     let suggestion = |role| SUGGESTIONS.iter().find(|one| one.role == Some(role));
     for role in [Role::Promoted, Role::Unpromoted] {
-        let mut there = recurring(primitive).filter(|(operation, _)| watches(operation, role));
+        let mut there = primitive.monitors().filter(|(operation, _)| watches(operation, role));
         let Some(wants) = suggestion(role) else { continue };
         match there.next() {
             None => said.push(set(
@@ -82,7 +92,7 @@ pub(super) fn monitors(facts: &Facts) -> Vec<Said> {
             }
         }
     }
-    let intervals: Vec<u64> = recurring(primitive).map(|(_, interval)| interval).collect();
+    let intervals: Vec<u64> = primitive.monitors().map(|(_, interval)| interval).collect();
     let mut distinct = intervals.clone();
     distinct.sort_unstable();
     distinct.dedup();

@@ -137,6 +137,13 @@ pub const TABLE: &[Check] = &[
          interval alone: of two with the same it runs one.",
         operations::monitors,
     ),
+    state(
+        "watched",
+        "Each standby is monitored",
+        "Pacemaker forgets the monitor of a standby whose promotion it has broken off, while a failure of \
+         it is remembered. Without a monitor a standby never takes over, and nobody sees it fail.",
+        operations::watched,
+    ),
     cluster(
         "timeouts",
         "The operations may take as long as they may need",

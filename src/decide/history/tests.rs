@@ -51,6 +51,8 @@ fn eventful() -> crate::decide::report::Facts {
     facts.cib.node_states[0].runs = vec![Run {
         resource: "db".into(),
         operation: "promote".into(),
+        interval: Some(0),
+        is_memory: false,
         exit_code: Some(0),
         when: Some(NOW - 3000),
     }];

@@ -4,6 +4,7 @@ use super::{Facts, Server, WAITING, enumerate, recovery};
 use crate::cluster::known::Known;
 use crate::cluster::topology::{FenceHistory, FenceOutcome, NodeState, Quorum, Role};
 use crate::decide::pause;
+use crate::decide::unwatched::unwatched;
 use crate::ocf::params::FencingPolicy;
 
 /// Quorum in one line.
@@ -157,6 +158,14 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
         if let Some(Server::Standby(..)) = facts.servers.get(node) {
             warnings.push(format!("{node} is promoted, and its PostgreSQL is a standby"));
         }
+    }
+    for node in unwatched(&facts.status, &facts.cib, &facts.resource) {
+        warnings.push(format!(
+            "Pacemaker runs {node} and does not monitor it: it takes the memory of a failure for the \
+             monitor. The primary has that cleaned up when it lasts; by hand: crm_resource --cleanup \
+             --resource {} --node {node}",
+            facts.resource
+        ));
     }
     systems(facts, warnings);
     for node in &facts.members {

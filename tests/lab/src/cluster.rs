@@ -55,13 +55,18 @@ impl Cluster {
         let cluster = Self { options, addresses, keep };
         cluster.save()?;
         step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
-        if cluster.options.agent.runs_postgres() {
+        if cluster.options.agent.runs_postgres() && !cluster.options.bare {
             step("making the databases", || seed::seed(&cluster))?;
         }
         if cluster.options.start {
             cluster.start_all()?;
             step("waiting until the cluster is healthy", || {
-                cluster.wait_healthy(Duration::from_mins(2))
+                let limit = Duration::from_mins(2);
+                if cluster.options.bare {
+                    cluster.wait_online(limit)
+                } else {
+                    cluster.wait_healthy(limit)
+                }
             })?;
         }
         say(format!("{name} is up: {:.1} s", begin.elapsed().as_secs_f64()));

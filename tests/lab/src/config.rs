@@ -94,8 +94,11 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
     }
     let properties = nvpairs("cib-bootstrap-options", &properties(options));
     let fencing = fencing(options);
-    let clone = clone(options, addresses);
-    let vip_address = addresses.vip();
+    let (resources, constraints, defaults) = if options.bare {
+        (String::new(), String::new(), "")
+    } else {
+        (resources(options, addresses), constraints(), DEFAULTS)
+    };
     let schema = schema(options.release);
     format!(
         r#"<cib validate-with="{schema}" epoch="1" num_updates="0" admin_epoch="1">
@@ -107,31 +110,48 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
     <nodes>
 {node_lines}    </nodes>
     <resources>
-{fencing}{clone}      <primitive id="{VIP}" class="ocf" provider="heartbeat" type="IPaddr2">
+{fencing}{resources}    </resources>
+    <constraints>
+{constraints}    </constraints>
+{defaults}  </configuration>
+  <status/>
+</cib>
+"#
+    )
+}
+
+fn resources(options: &Options, addresses: &Addresses) -> String {
+    let clone = clone(options, addresses);
+    let address = addresses.vip();
+    format!(
+        r#"{clone}      <primitive id="{VIP}" class="ocf" provider="heartbeat" type="IPaddr2">
         <instance_attributes id="{VIP}-params">
-          <nvpair id="{VIP}-ip" name="ip" value="{vip_address}"/>
+          <nvpair id="{VIP}-ip" name="ip" value="{address}"/>
           <nvpair id="{VIP}-mask" name="cidr_netmask" value="24"/>
         </instance_attributes>
         <operations>
           <op id="{VIP}-monitor" name="monitor" interval="10s" timeout="20s"/>
         </operations>
       </primitive>
-    </resources>
-    <constraints>
-      <rsc_colocation id="{VIP}-with-primary" score="INFINITY" rsc="{VIP}" rsc-role="Started" with-rsc="{CLONE}" with-rsc-role="Promoted"/>
+"#
+    )
+}
+
+/// The address goes with the primary.
+fn constraints() -> String {
+    format!(
+        r#"      <rsc_colocation id="{VIP}-with-primary" score="INFINITY" rsc="{VIP}" rsc-role="Started" with-rsc="{CLONE}" with-rsc-role="Promoted"/>
       <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
-    </constraints>
-    <rsc_defaults>
+"#
+    )
+}
+
+const DEFAULTS: &str = r#"    <rsc_defaults>
       <meta_attributes id="defaults">
         <nvpair id="defaults-stickiness" name="resource-stickiness" value="100"/>
       </meta_attributes>
     </rsc_defaults>
-  </configuration>
-  <status/>
-</cib>
-"#
-    )
-}
+"#;
 
 /// The newest schema that the release knows, as a new cluster has it. With an older one its tools
 /// try every newer one each time they are called.
@@ -324,6 +344,14 @@ mod tests {
         assert!(!text.contains("name=\"vip\""), "{text}");
         assert!(text.contains("name=\"rep_mode\" value=\"async\""), "{text}");
         assert!(text.contains("value=\"-c a=&quot;&lt;&amp;&quot;\""), "{text}");
+    }
+
+    #[test]
+    fn a_bare_cluster_has_its_fence_device_and_nothing_else() {
+        let text = cib(&Options { bare: true, ..Options::default() }, &addresses());
+        assert!(text.contains("fence_lab"), "{text}");
+        assert!(!text.contains("<clone") && !text.contains("IPaddr2"), "{text}");
+        assert!(!text.contains("<rsc_"), "{text}");
     }
 
     #[test]

@@ -33,7 +33,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start a cluster, and leave it running.
-    Up(Shape),
+    Up {
+        #[command(flatten)]
+        shape: Shape,
+        /// Corosync, Pacemaker, fencing and the programs only: to follow the quick start by hand.
+        #[arg(long)]
+        bare: bool,
+    },
     /// Remove the cluster, and stop dockerd if the lab had started it.
     Down {
         /// Remove every lab of this machine.
@@ -164,7 +170,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.name();
     let removes =
-        matches!(cli.command, Command::Up(_) | Command::Demo { .. } | Command::Bench { .. });
+        matches!(cli.command, Command::Up { .. } | Command::Demo { .. } | Command::Bench { .. });
     clean_up_on_signals(&name, removes);
     let done = run(cli);
     if done.is_err() {
@@ -187,8 +193,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let name = cli.name();
     match cli.command {
-        Command::Up(shape) => {
-            let cluster = Cluster::up(shape.options(&name, true)).inspect_err(|_| {
+        Command::Up { shape, bare } => {
+            let options = Options { bare, ..shape.options(&name, true) };
+            let cluster = Cluster::up(options).inspect_err(|_| {
                 eprintln!("lab: `lab logs` shows why, `lab down` removes what is there");
             })?;
             println!("{}", cluster.crm_mon_text().unwrap_or_default());

@@ -142,6 +142,10 @@ pub struct Options {
     /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
     #[serde(default)]
     pub ipv6: bool,
+    /// Corosync, Pacemaker, fencing and the programs, and no more: no data, no resource, no address. What
+    /// the quick start begins with.
+    #[serde(default)]
+    pub bare: bool,
     /// `stonith-enabled`.
     pub fencing: bool,
     /// What fencing does to a node: stays off until `power_on`, or is started again.
@@ -173,6 +177,7 @@ impl Default for Options {
             settings: BTreeMap::new(),
             tmpfs: Vec::new(),
             ipv6: false,
+            bare: false,
             fencing: true,
             fence_reboots: false,
             wait_for_all: true,

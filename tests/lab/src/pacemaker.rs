@@ -80,6 +80,13 @@ impl Cluster {
         })
     }
 
+    /// Waits until all nodes are online, with quorum.
+    pub fn wait_online(&self, limit: Duration) -> Result<()> {
+        self.wait_until("all nodes are online", limit, || {
+            self.crm_mon().is_ok_and(|mon| mon.quorum && mon.online().len() == self.nodes().len())
+        })
+    }
+
     /// Waits until another node than the given one is promoted and its instance is writable.
     pub fn wait_new_primary(&self, old: &str, limit: Duration) -> Result<String> {
         let what = format!("another node than {old} is the primary");

@@ -187,6 +187,22 @@ fn fencing_that_was_not_tried_or_failed_or_long_ago_is_named() {
 }
 
 #[test]
+fn a_standby_whose_monitor_pacemaker_has_lost_is_named() {
+    for release in RELEASES {
+        let cib = healthy_cib(release);
+        let of = |name: &&str| part(&cib, &format!("uname=\"{name}\" in_ccm"), "</lrm_resource>");
+        let is_standby = |name: &&str| of(name).contains("db_monitor_11000");
+        let name = ["n1", "n2", "n3"].into_iter().find(is_standby).unwrap();
+        let standby = of(&name);
+        let memory = standby
+            .replace("id=\"db_monitor_11000\"", "id=\"db_last_failure_0\"")
+            .replace("interval=\"11000\"", "interval=\"8000\"");
+        let lost = facts_of(&cib.replace(standby, &memory), release);
+        only(release, &lost, &format!("WARN watched: {name} runs and is not monitored"));
+    }
+}
+
+#[test]
 fn two_nodes_need_a_delay_that_has_an_effect() {
     let two = of_two(&healthy_cib("trixie"));
     let delay = "name=\"priority-fencing-delay\" value=\"15s\"";

@@ -9,6 +9,8 @@ fn the_last_promotion_is_told_with_its_time_as_long_as_pacemaker_knows_it() {
     facts.cib.node_states[0].runs = vec![Run {
         resource: "db".into(),
         operation: "promote".into(),
+        interval: Some(0),
+        is_memory: false,
         exit_code: Some(0),
         when: Some(NOW - 12_000),
     }];

@@ -284,6 +284,11 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
         (process(Process::Unknown("EPERM".into())), "EPERM"),
         (process(Process::Orphans(vec![43])), "43"),
         (Facts { started: Some(Err("no port".into())), ..standby() }, "no port"),
+        // The killed one is on its way out: it is not what keeps the server from starting.
+        (
+            Facts { started: Some(Err("killed".into())), ..process(Process::Orphans(vec![43])) },
+            "killed",
+        ),
         (Facts { recovered: Some(Err("no space".into())), ..standby() }, "no space"),
         (Facts { out_of_time: true, ..up(Sql::Hung) }, "does not answer"),
         (Facts { out_of_time: true, ..up(Sql::Unknown("x".into())) }, "does not answer"),

@@ -1,6 +1,7 @@
 //! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
 
 mod broken_replication;
+pub mod documents;
 mod first_start;
 mod pause;
 mod primaries;
@@ -14,3 +15,4 @@ mod switchover;
 mod two_nodes_alone;
 mod two_nodes_more;
 mod unfenced_pair;
+mod unwatched;

@@ -21,6 +21,7 @@ mod subtransactions;
 mod takeover;
 
 mod async_mode;
+mod documents;
 mod full;
 mod recovery;
 mod releases;

@@ -11,7 +11,8 @@ use pgtwin::postgres::history::Relation;
 use super::{Agent, Notice, What, When};
 use crate::world::{Role, index};
 
-/// The score that a returning primary gives itself when it has more than the candidate.
+/// The score that whoever may take over, or a returning primary, gives itself when it has more than the
+/// candidate.
 const PREFERRED_SCORE: i32 = 12_000;
 /// The score of a member that a cold start favours.
 const COLD_SCORE: i32 = 5_000;
@@ -69,7 +70,11 @@ impl Agent {
             && self.has_more_than(candidate, mine).await
         {
             let view = self.view().await;
-            let (ruling, _) = self.elect(&view, file.as_ref(), position, Purpose::ColdStart);
+            let ruling = if self.has_token(&view) {
+                self.elect_to_take_over(&view, file.as_ref(), &position)
+            } else {
+                self.elect(&view, file.as_ref(), position, Purpose::ColdStart).0
+            };
             if matches!(ruling, Ruling::Permitted(_)) {
                 self.set_score(self.me, PREFERRED_SCORE).await;
             }

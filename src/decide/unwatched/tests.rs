@@ -1,0 +1,123 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use super::*;
+use crate::cluster::cib::{Operation, Setting};
+use crate::decide::report::Facts;
+use crate::decide::report::tests::healthy;
+use crate::decide::support::{node, nodes};
+
+fn run(operation: &str, interval: Option<u64>, is_memory: bool) -> Run {
+    Run {
+        resource: "db".into(),
+        operation: operation.into(),
+        interval,
+        is_memory,
+        exit_code: Some(if is_memory { 190 } else { 0 }),
+        when: Some(1_700_000_000),
+    }
+}
+
+fn configured(interval: &str) -> Operation {
+    Operation {
+        name: "monitor".into(),
+        interval: Some(interval.into()),
+        timeout: None,
+        role: Some("Unpromoted".into()),
+        on_fail: None,
+        disabled: false,
+    }
+}
+
+/// Three members; n3 is in the trap.
+fn trapped() -> Facts {
+    let mut facts = healthy();
+    let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+    db.operations = vec![configured("8s")];
+    for state in &mut facts.cib.node_states {
+        state.runs = vec![run("start", Some(0), false), run("monitor", Some(8000), false)];
+    }
+    facts.cib.node_states[2].runs =
+        vec![run("start", Some(0), false), run("monitor", Some(8000), true)];
+    facts
+}
+
+fn found(facts: &Facts) -> BTreeSet<NodeName> {
+    unwatched(&facts.status, &facts.cib, &facts.resource)
+}
+
+#[test]
+fn a_standby_whose_only_monitor_is_the_memory_of_a_failure_is_unwatched() {
+    assert_eq!(found(&trapped()), nodes("n3"));
+}
+
+#[test]
+fn nobody_is_where_pacemaker_watches_or_is_not_meant_to_or_is_at_it() {
+    type Change = fn(&mut Facts);
+    let rows: &[(&str, Change)] = &[
+        ("no failure is remembered: Pacemaker schedules it by itself", |facts| {
+            facts.cib.node_states[2].runs.pop();
+        }),
+        ("it recurs", |facts| {
+            facts.cib.node_states[2].runs.push(run("monitor", Some(8000), false));
+        }),
+        ("another one recurs", |facts| {
+            facts.cib.node_states[2].runs.push(run("monitor", Some(30_000), false));
+        }),
+        ("an interval that cannot be read", |facts| {
+            facts.cib.node_states[2].runs.push(run("monitor", None, false));
+        }),
+        ("the failure is of a probe", |facts| {
+            facts.cib.node_states[2].runs[1].interval = Some(0);
+        }),
+        ("no such monitor is configured", |facts| {
+            let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+            db.operations = vec![configured("9s")];
+        }),
+        ("it is switched off", |facts| {
+            let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+            db.operations[0].disabled = true;
+        }),
+        ("the memory is another resource's", |facts| {
+            facts.cib.node_states[2].runs[1].resource = "vip".into();
+        }),
+        ("the cluster is in maintenance", |facts| facts.status.options.maintenance_mode = true),
+        ("the node is in maintenance", |facts| facts.status.nodes[2].maintenance = true),
+        ("the node is in standby", |facts| facts.status.nodes[2].standby = true),
+        ("the node shuts down", |facts| facts.status.nodes[2].shutdown = true),
+        ("the node is unclean", |facts| facts.status.nodes[2].unclean = true),
+        ("it is not managed", |facts| facts.status.instances[2].managed = false),
+        ("it is blocked", |facts| facts.status.instances[2].blocked = true),
+        ("something is being done to it", |facts| {
+            facts.status.instances[2].pending = Some("Promoting".into());
+        }),
+        ("it is the primary", |facts| facts.status.instances[2].role = Role::Promoted),
+        ("it does not run", |facts| facts.status.instances[2].role = Role::Stopped),
+        ("it runs in two places", |facts| facts.status.instances[2].nodes.push(node("n2"))),
+    ];
+    for (name, change) in rows {
+        let mut facts = trapped();
+        change(&mut facts);
+        assert_eq!(found(&facts), BTreeSet::new(), "{name}");
+    }
+    let mut without = trapped();
+    without.cib.primitives.clear();
+    assert_eq!(found(&without), BTreeSet::new());
+    let mut conditional = trapped();
+    conditional.cib.node_states[2].transient.insert("x".into(), Setting::Conditional);
+    assert_eq!(found(&conditional), nodes("n3"), "what else a node has does not matter");
+}
+
+#[test]
+fn it_is_acted_upon_when_it_lasts_and_not_again_at_once() {
+    let mut since = BTreeMap::new();
+    note(&nodes("n2 n3"), &mut since, 100);
+    assert!(due(&since, 100 + SURE - 1).is_empty());
+    note(&nodes("n3"), &mut since, 130);
+    assert_eq!(due(&since, 100 + SURE), vec![node("n3")], "n2 has its monitor back");
+    note(&nodes("n2 n3"), &mut since, 140);
+    assert_eq!(due(&since, 100 + SURE), vec![node("n3")], "for n2 it begins anew");
+    since.insert("n3".into(), 150 + AGAIN);
+    note(&nodes("n3"), &mut since, 160);
+    assert!(due(&since, 150 + AGAIN).is_empty());
+    assert_eq!(due(&since, 150 + AGAIN + SURE), vec![node("n3")]);
+}

@@ -1,0 +1,74 @@
+//! Each block of commands in the documents is played by a case (`full::documents`), or the table below says
+//! why not.
+
+use std::collections::BTreeSet;
+
+use crate::full::documents::book::{blocks, find, pages};
+use crate::full::documents::played;
+
+/// Blocks that no case plays, and why.
+const NOT_PLAYED: &[(&str, &str, &str)] = &[
+    ("README.md", "cargo run -p lab -- demo", "tests/run plays it by itself (the_box)"),
+    ("README.md", "the fault", "what the demo prints"),
+    ("README.md", "tests/run", "this"),
+    ("README.md", "packaging/build", "every lab installs what it builds"),
+    ("architecture.md", "loop {", "no command"),
+    ("architecture.md", "floor", "no command"),
+    ("concepts.md", "applications --->", "no command"),
+    ("cli.md", "*", "made from the program; tests/manual compares"),
+    ("doctor.md", "{", "JSON"),
+    ("install.md", "packaging/build", "every lab installs what it builds"),
+    (
+        "install.md",
+        "apt install ./pgtwin",
+        "every lab installs the .deb, by dpkg; there is no RPM system here",
+    ),
+    ("install.md", "cargo build --release", "tests/packages plays it"),
+    ("model.md", "cargo run -p model", "tests/run plays the model, with other bounds"),
+    ("pghba.md", "# pgtwin validate-pghba", "what it prints; tests/hba compares"),
+    ("pghba.md", "# BEGIN pgtwin", "what it writes; tests/hba compares"),
+    ("quick-start.md", "cargo run -p lab -- up", "every case brings a lab up"),
+    ("quick-start.md", "cargo run -p lab -- status", "the_box plays the lab's own commands"),
+    ("quick-start.md", "systemctl disable", "there is no systemd in a container"),
+    (
+        "recovery-by-hand.md",
+        "rm /var/lib/pgtwin/db/attempts",
+        "it takes ten failed attempts; rows of decide::recovery have the rule",
+    ),
+    ("recovery.md", "host replication", "the quick start's"),
+    ("recovery.md", "*:5432", "the quick start's"),
+    (
+        "recovery.md",
+        "rm /var/lib/pgtwin/RSC/attempts",
+        "it takes ten failed attempts; rows of decide::recovery have the rule",
+    ),
+    ("setup.md", "{", "JSON"),
+    ("upgrades.md", "rm -r /var/lib/pgtwin/db", "a new major version is not in the image"),
+    ("upgrades.md", "crm_resource --resource db", "a new major version is not in the image"),
+    ("upgrades.md", "crm node standby n2 crm cluster stop", "crm cluster wants systemd"),
+];
+
+#[test]
+fn every_block_of_the_documents_is_played_or_the_table_says_why_not() {
+    let mut left = BTreeSet::new();
+    for page in pages() {
+        left.extend(blocks(&page).into_iter().map(|block| (page.clone(), block.text)));
+    }
+    assert!(left.len() > 80, "{}", left.len());
+    let keys = NOT_PLAYED.iter().map(|(page, start, _)| (*page, *start)).chain(played());
+    for (page, start) in keys {
+        if start == "*" {
+            left.retain(|(of, _)| of != page);
+            continue;
+        }
+        let text = find((page, start)).text;
+        // Two cases may play the same block.
+        left.remove(&(page.to_owned(), text));
+    }
+    let words = |(page, text): &(String, String)| format!("{page}: {}", text.replace('\n', " | "));
+    assert!(
+        left.is_empty(),
+        "not played:\n{}",
+        left.iter().map(words).collect::<Vec<_>>().join("\n")
+    );
+}
