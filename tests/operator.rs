@@ -113,6 +113,8 @@ fn one_word_is_a_command_of_people_and_an_action_of_the_agent() {
         (&["fix-pghba", "--json"], &[], 2, "--json needs --yes or --dry-run"),
         (&["rebuild", "n1", "--json"], &[], 2, "--json asks nobody"),
         (&["pause", "--json"], &[], 2, "--json asks nobody"),
+        // Whether anybody would be asked is not known before.
+        (&["resume", "--json"], &[], 1, "Pacemaker could not be asked"),
         (&["forget", "n1", "--json"], &[], 2, "--json asks nobody"),
     ] {
         let (found, said) = call(args, vars);
@@ -182,6 +184,7 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["forget", "n1"],
         &["forget", "n1", "--yes", "--json"],
         &["force-promote", "n1", "--accept-data-loss"],
+        &["ordered", "--resource=db", "--node=n1", "--order=0000000000000001", "--by=root"],
         &["validate-pghba"],
         &["validate-pghba", "--json"],
         &["fix-pghba", "--yes"],

@@ -154,6 +154,16 @@ fn what_is_paused_is_neither_stopped_nor_moved_and_what_is_resumed_is() {
     let moved = pacemaker.move_primary(options, "db-clone", &node("n2"), LIFETIME, LIMIT);
     assert_eq!(moved, Known::Known(()));
     assert!(!cluster.plan().contains("->"), "{}", cluster.plan());
+    // What would be done is found in a copy.
+    let before = std::fs::read_to_string(&cluster.file).unwrap();
+    let at_once = pacemaker.if_managed("db-clone", LIMIT).known().unwrap();
+    assert_eq!(at_once, ["demote db:0 on n1", "promote db:1 on n2"]);
+    assert_eq!(std::fs::read_to_string(&cluster.file).unwrap(), before);
+    assert_eq!(pacemaker.clear_move(options, "db-clone", &node("n2"), LIMIT), Known::Known(()));
+    assert_eq!(pacemaker.if_managed("db-clone", LIMIT), Known::Known(Vec::new()));
+    assert!(!pacemaker.if_managed("no-clone", LIMIT).is_known());
+    let moved = pacemaker.move_primary(options, "db-clone", &node("n2"), LIFETIME, LIMIT);
+    assert_eq!(moved, Known::Known(()));
     for _ in 0..2 {
         assert_eq!(pacemaker.manage("db-clone", true, LIMIT), Known::Known(()));
         assert_eq!(pacemaker.forget_pause(LIMIT), Known::Known(()));

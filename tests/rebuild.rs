@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use account::{NAME, home_of, is_root, test_user};
 use pgtwin::agent::operate::Subject;
+use pgtwin::agent::recover::now;
 use pgtwin::agent::worker;
+use pgtwin::cluster::asked::{Order, OrderId};
 use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId, Slot};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Kept, Method};
@@ -64,6 +66,12 @@ struct World {
     asked: AtomicU32,
     /// n1 counts on n2 whatever it says.
     stubborn: AtomicBool,
+    /// What was asked of n2 on another node.
+    order: Mutex<String>,
+    /// The CIB takes no change.
+    sealed: AtomicBool,
+    /// Pacemaker does not run the resource on n2 any more.
+    stopped: AtomicBool,
 }
 
 impl World {
@@ -78,6 +86,9 @@ impl World {
             told: Mutex::new(Vec::new()),
             asked: 0.into(),
             stubborn: true.into(),
+            order: Mutex::new(String::new()),
+            sealed: false.into(),
+            stopped: false.into(),
         };
         let (primary, standby) = (new.path("primary"), new.path("standby"));
         let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
@@ -186,11 +197,17 @@ impl World {
             .map(|(name, value)| format!("<nvpair id='p-{name}' name='{name}' value='{value}'/>"))
             .collect();
         let parameters = parameters.concat();
+        let order = match self.order.lock().unwrap().as_str() {
+            "" => String::new(),
+            order => {
+                format!("<nvpair id='o-2' name='pgtwin-{RESOURCE}-rebuild-n2' value='{order}'/>")
+            }
+        };
         format!(
             "<cib admin_epoch='0' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
              <cluster_property_set id='o'><nvpair id='o-1' name='stonith-enabled' value='true'/>\
              </cluster_property_set><cluster_property_set id='pgtwin-{RESOURCE}'><nvpair id='l' \
-             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/></cluster_property_set></crm_config>\
+             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{order}</cluster_property_set></crm_config>\
              <nodes><node id='1' uname='n1'/><node id='2' uname='n2'/></nodes><resources><clone id='c'>\
              <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/></meta_attributes>\
              <primitive id='{RESOURCE}' class='ocf' provider='heartbeat' type='pgtwin'>\
@@ -212,6 +229,8 @@ impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
         let stdout = match cmd.program.as_str() {
+            "crm_mon" if self.stopped.load(Ordering::Relaxed) => Self::status()
+                .replace("<node name=\"n2\" id=\"2\" cached", "<node name=\"n9\" id=\"9\" cached"),
             "crm_mon" => Self::status(),
             "cibadmin" if asks("--query") => {
                 if self.told.lock().unwrap().iter().any(|told| told.contains("=rebuilding")) {
@@ -222,6 +241,13 @@ impl Exec for World {
             "crm_node" => "n2\n".to_owned(),
             "attrd_updater" if asks("--query") => {
                 "<pacemaker-result><status code='0' message='OK'/></pacemaker-result>".to_owned()
+            }
+            "crm_attribute" if self.sealed.load(Ordering::Relaxed) => {
+                return Ok(Output {
+                    ended: Ended::Exited(1),
+                    stdout: String::new(),
+                    stderr: "the CIB is sealed".to_owned(),
+                });
             }
             "cibadmin" | "attrd_updater" | "crm_attribute" => {
                 let told = format!("{} {}", cmd.program, cmd.args.join(" "));
@@ -289,6 +315,40 @@ fn marker(world: &World) -> Kept<pgtwin::cluster::recovery::Marker> {
     subject(world).agent(world, TIME).unwrap().recovery().marker()
 }
 
+/// What a monitor of n2 makes of what it finds in the CIB.
+fn takes(world: &World) -> Option<Order> {
+    let mut agent = subject(world).agent(world, TIME).unwrap();
+    let view = agent.view().known().unwrap();
+    agent.take_order(&view)
+}
+
+/// An order of another node is removed, and then it is carried out; once.
+fn an_order_is_taken_once(world: &World) {
+    let removed = || {
+        let name = format!("--name=pgtwin-{RESOURCE}-rebuild-n2 --delete");
+        world.told.lock().unwrap().iter().filter(|told| told.contains(&name)).count()
+    };
+    assert_eq!((takes(world), removed()), (None, 0));
+    let order = |id, at| Order::new(OrderId(id), at, "operator root on n1");
+    let put = |text: &str| text.clone_into(&mut world.order.lock().unwrap());
+    put(&order(1, now()).to_string());
+    world.sealed.store(true, Ordering::Relaxed);
+    assert_eq!((takes(world), removed()), (None, 0));
+    world.sealed.store(false, Ordering::Relaxed);
+    assert_eq!(takes(world).map(|order| order.id), Some(OrderId(1)));
+    assert_eq!(removed(), 1);
+    // It is still there, or there again: somebody's CIB was older.
+    assert_eq!((takes(world), removed()), (None, 2));
+    for text in [order(2, now() - 700).to_string(), "rebuild, please".to_owned()] {
+        put(&text);
+        let before = removed();
+        assert_eq!((takes(world), removed()), (None, before + 1), "{text}");
+    }
+    put(&order(3, now()).to_string());
+    assert_eq!(takes(world).map(|order| order.by), Some("operator root on n1".to_owned()));
+    put("");
+}
+
 // One test: a process is one user at a time.
 #[test]
 fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off() {
@@ -304,6 +364,19 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
     home.take_turn(TIME).unwrap();
     home.write(&own).unwrap();
     drop(home);
+
+    an_order_is_taken_once(&world);
+
+    // Pacemaker has stopped it since the check.
+    world.stopped.store(true, Ordering::Relaxed);
+    let mut agent = subject(&world).agent(&world, TIME).unwrap();
+    agent.home.take_turn(TIME).unwrap();
+    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
+    assert!(why.contains("nothing was done: Pacemaker does not run it"), "{why}");
+    drop(agent);
+    assert_eq!(marker(&world), Kept::Missing);
+    world.streams();
+    world.stopped.store(false, Ordering::Relaxed);
 
     // A primary that counts on its data keeps it from being replaced.
     let mut agent = subject(&world).agent(&world, TIME).unwrap();

@@ -30,7 +30,7 @@ complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "status" -d 'Show the 
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "switchover" -d 'Move the primary to another node'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
-complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "history" -d 'Tell what happened: promotions, recoveries, sync changes, fencing'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "resume" -d 'End a pause'
 complete -c pgtwin -n "__fish_pgtwin_needs_command" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'
@@ -48,7 +48,7 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -l json -d 'Print 
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand status" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l if -d 'Suppose that this node is lost, as in --if n2-dies; several: all at the same moment' -r
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l if -d 'Suppose that this node is lost, as in --if n2 or --if n2-dies; several (--if n2,n3, or the option twice): all at the same moment' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -l json -d 'Print JSON; its shape is in docs/json.md'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand switchover" -l resource -d 'The primitive, when several use pgtwin' -r
@@ -71,12 +71,12 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand history" -s h -l help -d '
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l yes -d 'Do not ask'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -l json -d 'Print JSON; its shape is in docs/json.md. Where somebody would be asked, it needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l yes -d 'Do not ask'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -l json -d 'Print JSON; its shape is in docs/json.md. Where somebody would be asked, it needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l resource -d 'The primitive, when several use pgtwin' -r
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand validate-pghba" -l param -d 'A parameter that the cluster\'s configuration has otherwise, or not; OCF_RESKEY_NAME in the environment does the same' -r
@@ -149,7 +149,7 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "explain" -d 'Say who would be promoted, why not the others, and what becomes of writes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "switchover" -d 'Move the primary to another node'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "rebuild" -d 'Replace a standby\'s data by a full copy of the primary\'s'
-complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, fencing, failures, recoveries'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "history" -d 'Tell what happened: promotions, recoveries, sync changes, fencing'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "pause" -d 'Have Pacemaker leave the database alone, with fencing armed'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "resume" -d 'End a pause'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help" -f -a "validate-pghba" -d 'Check that pg_hba.conf lets every member in'

@@ -12,6 +12,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Own, names as list};
 use crate::cluster::node::NodeName;
+use crate::cluster::past::Kind;
 use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
 use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
@@ -294,6 +295,11 @@ impl Agent<'_> {
                     if let Err(why) = self.take(round, &step, &primary, &members, deadline) {
                         return Cared::Failed(why);
                     }
+                    if let Step::WriteFile(entry) = &step
+                        && let Some(words) = sync::change(&facts, entry, &round.declared_out)
+                    {
+                        self.note_past(Kind::Sync, &words);
+                    }
                 }
             }
             instance = self.pg.look(deadline);
@@ -506,6 +512,7 @@ impl Agent<'_> {
             self.remember_members(&members);
             self.tend_slots(view, &round.slots);
         }
+        self.tell_past();
         if !matches!(result, Cared::Settled(_)) {
             // The next monitor asks again.
             self.cache.asked = 0;

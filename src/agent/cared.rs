@@ -4,6 +4,7 @@ use super::Agent;
 use super::care::Cared;
 use super::outcome::Outcome;
 use crate::cluster::ledger::{Mode, names as list};
+use crate::cluster::past::Kind;
 use crate::decide::monitor::{Expected, judge};
 use crate::decide::sync::Waiting;
 use crate::ocf::exit_code::ExitCode;
@@ -35,6 +36,28 @@ impl Agent<'_> {
             | Cared::Waiting(Waiting::ClusterUnknown(_) | Waiting::ForAcks(_))
             | Cared::Failed(_)
             | Cared::NotPrimary(_) => "primary".into(),
+        }
+    }
+
+    /// Writes down when commits begin to wait, for whom, and when they go on.
+    pub fn note_waiting(&mut self, cared: &Cared) {
+        match cared {
+            Cared::Settled(_) if !self.cache.commits_wait.is_empty() => {
+                self.cache.commits_wait.clear();
+                self.note_past(Kind::Sync, "commits go on");
+            }
+            Cared::Waiting(waiting) if waiting.stops_writes() => {
+                let words = waiting.to_string();
+                if words != self.cache.commits_wait {
+                    self.note_past(Kind::Sync, &words);
+                    self.cache.commits_wait = words;
+                }
+            }
+            Cared::Settled(_)
+            | Cared::Waiting(_)
+            | Cared::Superseded(_)
+            | Cared::Failed(_)
+            | Cared::NotPrimary(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ use crate::cluster::absence::absence;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Own, Store};
 use crate::cluster::node::NodeName;
+use crate::cluster::past::Kind;
 use crate::cluster::position::{Position, Publication};
 use crate::cluster::topology::NodeState;
 use crate::decide::election::Purpose;
@@ -146,6 +147,7 @@ impl Agent<'_> {
             "{by} declares {} the primary by force, accepting the loss of commits: term {} ({})",
             self.me, entry.term, entry.id
         );
+        let words = format!("{by} declares it the primary by force (term {})", entry.term);
         own.store.set_done(entry.clone());
         self.write_own(&own).map_err(|error| chain(&error))?;
         let slot = own.store.slot(&self.me).cloned().unwrap_or_default();
@@ -160,6 +162,7 @@ impl Agent<'_> {
             return Err(format!("the promotion score of {me} could not be set"));
         }
         info!("{me} has the promotion score {PRIMARY_SCORE}: Pacemaker promotes it");
+        self.note_past(Kind::Promotion, &words);
         Ok(entry)
     }
 

@@ -91,6 +91,9 @@ impl Agent<'_> {
             })?;
             done.push(format!("the replication slot {slot} is dropped: no WAL is kept for {node}"));
         }
+        if let Known::Unknown(why) = self.pacemaker.forget_order(node, self.tool_limit()) {
+            warn!("an order to rebuild {node} may be left in the CIB: {why}");
+        }
         info!("{node} is forgotten");
         Ok(done)
     }

@@ -1,5 +1,6 @@
 //! Floor 3: the loop of observe, decide and act; one file an action.
 
+pub mod asked;
 pub mod bootstrap;
 pub mod broken;
 pub mod care;
@@ -15,6 +16,7 @@ pub mod notify;
 pub mod operate;
 pub mod outcome;
 pub mod outlook;
+pub mod past;
 pub mod pause;
 pub mod pghba;
 pub mod promote;

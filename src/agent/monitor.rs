@@ -62,8 +62,9 @@ impl Agent<'_> {
             Some(_) | None => self.judge_instance(expected),
         };
         if self.standalone || probe {
-            // After a probe monitors are scheduled anew.
+            // After a probe monitors are scheduled anew; and Pacemaker may have forgotten what it was told.
             self.cache.monitored = 0;
+            self.cache.past_told.clear();
             return Outcome { code, reason, output };
         }
         let now = super::uptime();
@@ -201,6 +202,7 @@ impl Agent<'_> {
             self.have_all_watched();
         }
         let state = self.primary_state(&cared);
+        self.note_waiting(&cared);
         self.publish_state(&state);
         if !matches!(cared, Cared::Superseded(_) | Cared::NotPrimary(_)) {
             self.warn_as_primary(primary);
@@ -324,6 +326,8 @@ impl Agent<'_> {
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
                             self.warn_as_standby(&upstream, standby);
+                            self.tell_past();
+                            self.follow_orders(&seen);
                             view = Some(seen);
                             upstream
                         }

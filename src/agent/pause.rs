@@ -30,6 +30,15 @@ pub fn pause(subject: &Subject, clone: &str, paused: &Paused) -> Result<(), Stri
     }
 }
 
+/// What Pacemaker would do at once if it managed the resource again.
+pub fn at_once(subject: &Subject) -> Known<Vec<String>> {
+    let primitive = subject.view.cib.primitive(subject.resource());
+    match primitive.and_then(|one| one.clone.as_ref()) {
+        Some(clone) => subject.pacemaker(&System).if_managed(&clone.id, TOOL),
+        None => Known::unknown("it is in no clone"),
+    }
+}
+
 /// Ends that.
 pub fn resume(subject: &Subject, clone: &str, by: &str) -> Result<(), String> {
     let pacemaker = subject.pacemaker(&System);

@@ -18,6 +18,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
+use crate::decide::history::became_primary;
 use crate::decide::promote::{
     Answer, End, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
@@ -392,12 +393,14 @@ impl Agent<'_> {
 
     /// The end of a promotion: the ledger says so everywhere, and the score holds it here.
     fn promoted(&mut self, round: &Round) -> Outcome {
+        let mut promotion = None;
         if let OwnFile::Read(own) = self.home.read()
             && let Some(slot) = own.store.slot(&self.me).cloned()
         {
             let me = self.me.clone();
             if let Some(entry) = &slot.done {
                 info!("promoted: term {} seq {} ({})", entry.term, entry.seq, entry.id);
+                promotion = Some(became_primary(entry));
             }
             let text = slot.to_string();
             let news = [News::Score(&me, PRIMARY_SCORE), News::Ledger(&me, &text)];
@@ -416,6 +419,10 @@ impl Agent<'_> {
         if let Some(view) = &round.view {
             let members = self.members(view);
             self.ensure_slots(&members);
+        }
+        self.cache.commits_wait.clear();
+        if let Some(words) = promotion {
+            self.note_promotion(&words);
         }
         Outcome::is(ExitCode::Ok)
     }

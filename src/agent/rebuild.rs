@@ -51,6 +51,16 @@ impl Agent<'_> {
         if matches!(instance.sql, Sql::Primary(_)) {
             return Err("nothing was done: PostgreSQL accepts writes here by now".to_owned());
         }
+        // The check took its time, and a worker ends with a server that runs.
+        match self.view() {
+            Known::Known(view) if view.runs_on(&self.me) => {}
+            Known::Known(_) => {
+                return Err("nothing was done: Pacemaker does not run it here any more".to_owned());
+            }
+            Known::Unknown(why) => {
+                return Err(format!("nothing was done: Pacemaker could not be asked: {why}"));
+            }
+        }
         let marker = Marker {
             attempt: 1,
             method: Method::Rebuild,

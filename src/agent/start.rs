@@ -37,6 +37,7 @@ impl Agent<'_> {
             self.cache.yielded.clear();
             self.cache.shown.clear();
             self.cache.warnings.clear();
+            self.cache.past_told.clear();
             // `fresh-score`: what was given to an earlier run of this instance is void.
             if !self.has_laid_down() {
                 self.lay_down_and_say_nothing(News::Score(&me, BARRED));

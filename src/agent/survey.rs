@@ -12,14 +12,15 @@ use super::recover::now;
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::Attribute;
+use crate::client::past_file::PastFile;
 use crate::client::peer::{self, Peer, PeerAnswer};
 use crate::client::recovery_file::RecoveryHome;
 use crate::client::recovery_log::RecoveryLogs;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
-use crate::cluster::recovery::{Kept, Summary};
 use crate::decide::facts::{Process, Sql, StandbyFacts};
+use crate::decide::history::Records;
 use crate::decide::report::{Facts, OwnLedger, Server};
 use crate::ocf::params::RepMode;
 use crate::postgres::sync_names::StandbyName;
@@ -153,9 +154,13 @@ fn progress_of_others(subject: &Subject, facts: &Facts) -> BTreeMap<NodeName, St
     said.known().unwrap_or_default().into_iter().filter(|(node, _)| rebuilding(node)).collect()
 }
 
-/// What this node has written of all its recoveries.
-pub fn recoveries(subject: &Subject) -> Kept<Vec<Summary>> {
-    RecoveryLogs::new(LOG_ROOT, subject.resource()).summaries()
+/// What the members have written down of themselves: this one in its files, the others as they tell it.
+pub fn records(subject: &Subject) -> Records {
+    Records {
+        own: PastFile::new(STATE_ROOT, subject.resource()).read(),
+        recoveries: RecoveryLogs::new(LOG_ROOT, subject.resource()).summaries(),
+        told: subject.pacemaker(&System).read_all(Attribute::History, PATIENCE),
+    }
 }
 
 /// The application_name of each member that has a valid one.

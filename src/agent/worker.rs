@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::Agent;
 use super::operate::Subject;
+use super::past;
 use super::recover::{marked, now};
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
 use crate::client::recovery_file::{AtWork, RecoveryHome};
@@ -186,6 +187,7 @@ fn attempted(
     if let Err(error) = log.result(&summary) {
         warn!("{}", chain(&error));
     }
+    past::note_recovery(&summary);
     result
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use super::target::Target;
 use super::{End, say, screen};
 use crate::agent::outlook::outlook;
-use crate::cluster::node::NodeName;
+use crate::cluster::node::{NodeName, NotANodeName};
 use crate::decide::explain::{explain, json};
 use crate::decide::report::enumerate;
 
@@ -24,26 +24,40 @@ use crate::decide::report::enumerate;
 pub(super) struct Options {
     #[command(flatten)]
     target: Target,
-    /// Suppose that this node is lost, as in --if n2-dies; several: all at the same moment
-    #[arg(long = "if", value_name = "NODE-dies")]
-    supposed: Vec<Dies>,
+    /// Suppose that this node is lost, as in --if n2 or --if n2-dies; several (--if n2,n3, or the
+    /// option twice): all at the same moment
+    #[arg(long = "if", value_name = "NODE", value_delimiter = ',')]
+    supposed: Vec<Lost>,
     /// Print JSON; its shape is in docs/json.md
     #[arg(long)]
     json: bool,
 }
 
-/// `n2-dies`.
+/// Who is supposed to be lost: `n2`, or `n2-dies`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Dies(NodeName);
+struct Lost {
+    /// As it was said.
+    said: NodeName,
+    /// Without the word behind it, where there is one.
+    dies: Option<NodeName>,
+}
 
-impl FromStr for Dies {
-    type Err = String;
+impl FromStr for Lost {
+    type Err = NotANodeName;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = text.strip_suffix("-dies").ok_or("NODE-dies is wanted, as in n2-dies")?;
-        name.parse()
-            .map(Self)
-            .map_err(|error: crate::cluster::node::NotANodeName| error.to_string())
+    fn from_str(text: &str) -> Result<Self, NotANodeName> {
+        let dies = text.strip_suffix("-dies").map(str::parse).transpose()?;
+        Ok(Self { said: text.parse()?, dies })
+    }
+}
+
+impl Lost {
+    /// The node of the cluster that is meant. A node may be called `who-dies`: the word behind a name that
+    /// there is comes first.
+    fn among<'a>(&'a self, known: &BTreeSet<NodeName>) -> Result<&'a NodeName, &'a NodeName> {
+        let mut meant = self.dies.iter().chain([&self.said]);
+        let stranger = self.dies.as_ref().unwrap_or(&self.said);
+        meant.find(|node| known.contains(*node)).ok_or(stranger)
     }
 }
 
@@ -52,14 +66,20 @@ pub(super) fn run(options: &Options) -> End {
         Ok(subject) => subject,
         Err(end) => return end,
     };
-    let dead: BTreeSet<NodeName> = options.supposed.iter().map(|dies| dies.0.clone()).collect();
     let known: BTreeSet<NodeName> = subject.view.status.full_members().cloned().collect();
-    if let Some(stranger) = dead.iter().find(|node| !known.contains(*node)) {
-        say::problem(format_args!(
-            "pgtwin: --if {stranger}-dies: {stranger} is no node of this cluster; there is {}",
-            enumerate(&known, "and")
-        ));
-        return End::Usage;
+    let mut dead = BTreeSet::new();
+    for lost in &options.supposed {
+        match lost.among(&known) {
+            Ok(node) => dead.insert(node.clone()),
+            Err(stranger) => {
+                say::problem(format_args!(
+                    "pgtwin: --if {}: {stranger} is no node of this cluster; there is {}",
+                    lost.said,
+                    enumerate(&known, "and")
+                ));
+                return End::Usage;
+            }
+        };
     }
     let facts = outlook(&subject);
     let explanation = explain(&facts, &dead);
@@ -80,18 +100,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_dies_is_named_as_it_is_said() {
-        let parse = str::parse::<Dies>;
-        assert_eq!(parse("n2-dies").unwrap(), Dies("n2".parse().unwrap()));
-        // A node may be called so.
-        assert_eq!(parse("who-dies-dies").unwrap(), Dies("who-dies".parse().unwrap()));
+    fn who_is_lost_may_be_named_with_and_without_the_word_behind_it() {
+        let node = |name: &str| name.parse::<NodeName>().unwrap();
+        let known = ["n1", "n2", "who-dies"].map(node).into();
+        for (text, meant) in [
+            ("n2-dies", Ok("n2")),
+            ("n2", Ok("n2")),
+            // A node may be called so.
+            ("who-dies", Ok("who-dies")),
+            ("who-dies-dies", Ok("who-dies")),
+            ("n9", Err("n9")),
+            ("n9-dies", Err("n9")),
+            ("n2-lives", Err("n2-lives")),
+        ] {
+            let lost: Lost = text.parse().unwrap();
+            let found = lost.among(&known).map(NodeName::as_str).map_err(NodeName::as_str);
+            assert_eq!(found, meant, "{text}");
+        }
+        // The shorter one is a node as well.
+        let known = ["n2", "n2-dies"].map(node).into();
+        assert_eq!("n2-dies".parse::<Lost>().unwrap().among(&known), Ok(&node("n2")));
         for (text, words) in [
-            ("n2", "NODE-dies is wanted"),
-            ("n2-lives", "NODE-dies is wanted"),
             ("-dies", "it is empty"),
+            ("", "it is empty"),
+            ("n;2", "is not a node name"),
             ("n;2-dies", "is not a node name"),
         ] {
-            assert!(parse(text).unwrap_err().contains(words), "{text}");
+            assert!(text.parse::<Lost>().unwrap_err().to_string().contains(words), "{text}");
         }
     }
 }

@@ -54,6 +54,8 @@ enum Command {
     ForcePromote(force_promote::Options),
     #[command(hide = true)]
     Recover(recover::Options),
+    #[command(hide = true)]
+    Ordered(rebuild::ordered::Options),
 }
 
 /// The definition of the whole command line, of which man pages and completions are made.
@@ -91,6 +93,7 @@ pub(super) fn main() -> ExitCode {
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Recover(options) => recover::run(&options),
+        Command::Ordered(options) => rebuild::ordered::run(&options),
     }
     .into()
 }

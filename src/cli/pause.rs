@@ -9,7 +9,7 @@ use crate::agent::pause;
 use crate::agent::survey::survey;
 use crate::cluster::paused::Paused;
 use crate::decide::pause::{Outcome, Ruling, Told, judge_pause, judge_resume};
-use crate::decide::report::wrapped;
+use crate::decide::report::{Facts, wrapped};
 use crate::sys::utc;
 
 /// What both have in common.
@@ -20,7 +20,7 @@ struct How {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Print JSON; its shape is in docs/json.md. Needs --yes
+    /// Print JSON; its shape is in docs/json.md. Where somebody would be asked, it needs --yes
     #[arg(long)]
     json: bool,
 }
@@ -39,23 +39,40 @@ pub(super) struct PauseOptions {
 /// End a pause
 ///
 /// Pacemaker manages the database again, and puts right at once what is not as it should be: what has
-/// failed meanwhile is restarted, or another node is promoted. It says before what that may be.
+/// failed meanwhile is restarted, or another node is promoted. It says before what that is, by what
+/// PostgreSQL says on each node and by what Pacemaker's scheduler makes of it, and asks; where there is
+/// nothing to put right, it does not ask.
 #[derive(Debug, Args)]
 pub(super) struct ResumeOptions {
     #[command(flatten)]
     how: How,
 }
 
+fn asks_nobody() -> End {
+    say::problem("pgtwin: --json asks nobody: add --yes");
+    End::Usage
+}
+
 pub(super) fn run_pause(options: &PauseOptions) -> End {
-    run(&options.how, "pause", judge_pause, |subject, clone| {
-        let paused = Paused { since: utc::now(), by: ask::who() };
-        pause::pause(subject, clone, &paused)?;
-        Ok(format!("{} is paused. pgtwin resume ends it.", subject.resource()))
-    })
+    // A pause is always asked about.
+    if options.how.json && !options.how.yes {
+        return asks_nobody();
+    }
+    run(
+        &options.how,
+        "pause",
+        |_, facts| judge_pause(facts),
+        |subject, clone| {
+            let paused = Paused { since: utc::now(), by: ask::who() };
+            pause::pause(subject, clone, &paused)?;
+            Ok(format!("{} is paused. pgtwin resume ends it.", subject.resource()))
+        },
+    )
 }
 
 pub(super) fn run_resume(options: &ResumeOptions) -> End {
-    run(&options.how, "resume", judge_resume, |subject, clone| {
+    let judge = |subject: &Subject, facts: &Facts| judge_resume(facts, &pause::at_once(subject));
+    run(&options.how, "resume", judge, |subject, clone| {
         pause::resume(subject, clone, &ask::who())?;
         Ok(format!("Pacemaker manages {} again.", subject.resource()))
     })
@@ -64,13 +81,9 @@ pub(super) fn run_resume(options: &ResumeOptions) -> End {
 fn run(
     how: &How,
     what: &'static str,
-    judge: impl Fn(&crate::decide::report::Facts) -> Ruling,
+    judge: impl Fn(&Subject, &Facts) -> Ruling,
     act: impl Fn(&Subject, &str) -> Result<String, String>,
 ) -> End {
-    if how.json && !how.yes {
-        say::problem("pgtwin: --json asks nobody: add --yes");
-        return End::Usage;
-    }
     let subject = match how.target.find() {
         Ok(subject) => subject,
         Err(end) => return end,
@@ -81,7 +94,7 @@ fn run(
         let shown = screen::json(&Told::new(what, resource, outcome, reason, remarks), false);
         if shown.is_ok() && outcome.is_well() { End::Ok } else { End::Attention }
     };
-    let (clone, remarks) = match judge(&survey(&subject)) {
+    let (clone, remarks, asks) = match judge(&subject, &survey(&subject)) {
         Ruling::Nothing(why) if how.json => return told(Outcome::Nothing, Some(why), &[]),
         Ruling::Nothing(why) => {
             say::line(wrapped(&why, 0));
@@ -89,14 +102,15 @@ fn run(
         }
         Ruling::Refused(why) if how.json => return told(Outcome::Refused, Some(why), &[]),
         Ruling::Refused(why) => return ask::failed(&why),
-        Ruling::Possible { clone, remarks } => (clone, remarks),
+        Ruling::Possible { clone, remarks, asks } => (clone, remarks, asks && !how.yes),
     };
+    if asks && how.json {
+        return asks_nobody();
+    }
     if !how.json {
         super::word::list("Mind:", &remarks);
     }
-    if !how.yes
-        && let Err(why) = ask::typed(&format!("Type {resource} to {what} it:"), &resource)
-    {
+    if asks && let Err(why) = ask::typed(&format!("Type {resource} to {what} it:"), &resource) {
         return ask::failed(&why);
     }
     ask::log_as(&resource);

@@ -1,5 +1,8 @@
 //! `pgtwin rebuild NODE`. Floor 4.
 
+mod elsewhere;
+pub(super) mod ordered;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,7 @@ use crate::agent::recover::now;
 use crate::agent::survey::{own_recovery, survey};
 use crate::client::recovery_file::RecoveryHome;
 use crate::client::recovery_log::RecoveryLogs;
+use crate::cluster::asked::Stage;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::rebuild::{Course, Facts, Plan, Ruling, course, json, judge, reason};
@@ -32,17 +36,18 @@ const TO_BEGIN: Duration = Duration::from_secs(30);
 /// Replace a standby's data by a full copy of the primary's
 ///
 /// For a standby whose data is not to be trusted any more (a damaged disk, a checksum that fails), or
-/// whose recovery was given up. Data that cannot follow is brought back without it. Runs on the node
-/// itself. First it makes the check of a recovery, and refuses on the primary. Then PostgreSQL is stopped
-/// here, as a standby that leaves in order; pg_basebackup copies beside the old data, which is put aside
-/// only when the copy is whole. Pacemaker counts the node as running meanwhile (degraded).
+/// whose recovery was given up. Data that cannot follow is brought back without it. Runs on any node: where
+/// NODE is another one, its next monitor takes the order, within two minutes or never, and the node carries
+/// it out itself. First it makes the check of a recovery, and refuses on the primary. Then PostgreSQL is
+/// stopped there, as a standby that leaves in order; pg_basebackup copies beside the old data, which is put
+/// aside only when the copy is whole. Pacemaker counts the node as running meanwhile (degraded).
 ///
 /// Shows how far it is until the new data streams. After Ctrl-C it goes on without being watched: pgtwin
-/// status says how far. A stop of the resource on this node ends it, and the old data is used again.
-/// Exits with 0 when the new data streams, with 1 otherwise.
+/// status says how far; an order that was not taken is withdrawn. A stop of the resource on NODE ends it, and
+/// the old data is used again. Exits with 0 when the new data streams, with 1 otherwise.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The node: this one
+    /// The node, by the name that Pacemaker knows
     node: NodeName,
     /// The primitive, when several use pgtwin
     #[arg(long, value_name = "RSC")]
@@ -79,7 +84,8 @@ pub(super) fn run(options: &Options) -> End {
         }
         ask::failed(why)
     };
-    let reason = reason(&ask::who());
+    let who = format!("{} on {}", ask::who(), subject.me);
+    let reason = reason(&who);
     let plan = match plan(&subject, node, &reason) {
         Ok(plan) => plan,
         Err(why) => return told("refused", &why),
@@ -102,6 +108,9 @@ pub(super) fn run(options: &Options) -> End {
         return ask::failed(&why);
     }
     ask::log_as(&resource);
+    if *node != subject.me {
+        return order(options, &resource, &reason, &who);
+    }
     // The person may have thought for an hour.
     let begun = match again(&resource, node, &reason).and_then(|(subject, plan)| {
         let begun = now();
@@ -110,7 +119,12 @@ pub(super) fn run(options: &Options) -> End {
         Ok(begun) => begun,
         Err(why) => return told("not-begun", &why),
     };
-    let seen = watch(&subject, &reason, begun, options.json);
+    let mut shown = String::new();
+    let seen = watch(&subject, &reason, begun, &mut |words| {
+        if !options.json {
+            show(words, &mut shown);
+        }
+    });
     if options.json {
         let shown = screen::json(&json::went(&resource, &plan, seen.as_ref()), false);
         let well = matches!(seen, Some(Course::Done(_)));
@@ -119,20 +133,72 @@ pub(super) fn run(options: &Options) -> End {
     end(node, seen)
 }
 
+/// Has another node do it.
+fn order(options: &Options, resource: &str, reason: &str, who: &str) -> End {
+    let node = &options.node;
+    let mut shown = String::new();
+    let mut tell = |words: &str| {
+        if !options.json {
+            show(words, &mut shown);
+        }
+    };
+    // The person may have thought for an hour.
+    let heard = again(resource, node, reason)
+        .and_then(|(subject, plan)| Ok((elsewhere::order(&subject, node, who, &mut tell)?, plan)));
+    let (answer, plan) = match heard {
+        Ok(heard) => heard,
+        Err(why) if options.json => {
+            let _ = screen::json(&json::not_done(resource, node, "not-begun", Some(&why)), false);
+            return End::Attention;
+        }
+        Err(why) => return ask::failed(&why),
+    };
+    if options.json {
+        let told = answer.as_ref().map_or_else(
+            || json::went(resource, &plan, None),
+            |answer| json::heard(resource, &plan, answer),
+        );
+        let shown = screen::json(&told, false);
+        let well = answer.is_some_and(|answer| answer.stage == Stage::Done);
+        return if well && shown.is_ok() { End::Ok } else { End::Attention };
+    }
+    let Some(answer) = answer else { return end(node, None) };
+    match answer.stage {
+        Stage::Done => {
+            let took = span(i64::try_from(answer.seconds).unwrap_or(i64::MAX));
+            done(node, plan.source.as_str(), answer.bytes, &took, Some(&answer.words))
+        }
+        Stage::GoesOn => end(node, None),
+        Stage::Failed => end(node, Some(Course::Failed(answer.words))),
+        Stage::Over | Stage::Refused | Stage::NotBegun => ask::failed(&answer.words),
+    }
+}
+
+/// One line a percent.
+fn show(words: &str, shown: &mut String) {
+    let head = words.split('(').next().unwrap_or_default();
+    if !head.is_empty() && head != shown {
+        say::line(wrapped(words, 0));
+        head.clone_into(shown);
+    }
+}
+
+fn done(node: &NodeName, source: &str, copied: u64, took: &str, old: Option<&str>) -> End {
+    let copied = bytes(copied);
+    say::line(wrapped(&format!("{node} streams from {source}: {copied} in {took}."), 0));
+    if let Some(old) = old.filter(|old| !old.is_empty()) {
+        say::line(wrapped(&format!("The old data: {old}; pgtwin status shows it."), 0));
+    }
+    End::Ok
+}
+
 /// The last words.
 fn end(node: &NodeName, seen: Option<Course>) -> End {
     match seen {
-        Some(Course::Done(done)) => {
-            let took = span(done.ended.saturating_sub(done.begun));
-            let copied = bytes(done.copied_bytes);
-            say::line(wrapped(
-                &format!("{node} streams from {}: {copied} in {took}.", done.source),
-                0,
-            ));
-            if let Some(old) = &done.old_copy {
-                say::line(wrapped(&format!("The old data: {old}; pgtwin status shows it."), 0));
-            }
-            return End::Ok;
+        Some(Course::Done(last)) => {
+            let took = span(last.ended.saturating_sub(last.begun));
+            let old = last.old_copy.as_deref();
+            return done(node, &last.source, last.copied_bytes, &took, old);
         }
         None | Some(Course::GoesOn(_)) => {
             say::line("It goes on without this command: pgtwin status says how far it is.");
@@ -159,6 +225,14 @@ fn plan(subject: &Subject, node: &NodeName, reason: &str) -> Result<Plan, String
         };
         match judge(&facts) {
             Ruling::Refused(why) => return Err(why),
+            // Here an agent of this node would say so.
+            Ruling::Possible(_) if !subject.problems.is_empty() => {
+                return Err(format!(
+                    "the parameters of {} are not sound: {}",
+                    subject.resource(),
+                    subject.problems.join("; ")
+                ));
+            }
             Ruling::Possible(plan) => return Ok(plan),
             Ruling::MakeTheCheck => {}
         }
@@ -183,8 +257,13 @@ fn begin(subject: &Subject, plan: &Plan, reason: &str) -> Result<(), String> {
     agent.begin_the_copy()
 }
 
-/// Shows how far it is, until its end or Ctrl-C; that is none.
-fn watch(subject: &Subject, reason: &str, begun: i64, quiet: bool) -> Option<Course> {
+/// Looks how far it is, until its end or Ctrl-C, which is none; `tell` hears of each look.
+fn watch(
+    subject: &Subject,
+    reason: &str,
+    begun: i64,
+    tell: &mut dyn FnMut(&str),
+) -> Option<Course> {
     let interrupt = Interrupt::catch().ok()?;
     let home = RecoveryHome::new(
         crate::agent::run::STATE_ROOT,
@@ -194,7 +273,6 @@ fn watch(subject: &Subject, reason: &str, begun: i64, quiet: bool) -> Option<Cou
     );
     let logs = RecoveryLogs::new(crate::agent::run::LOG_ROOT, subject.resource());
     let mut worked = Instant::now();
-    let mut shown = String::new();
     loop {
         let seen = own_recovery(&home, &logs, None, now(), &Deadline::after(POLL));
         if seen.at_work == Known::Known(true) {
@@ -202,12 +280,7 @@ fn watch(subject: &Subject, reason: &str, begun: i64, quiet: bool) -> Option<Cou
         }
         match course(&seen, reason, begun, worked.elapsed() > TO_BEGIN) {
             Course::GoesOn(words) => {
-                // One line a percent.
-                let head = |words: &str| words.split('(').next().unwrap_or_default().to_owned();
-                if let Some(words) = words.filter(|words| !quiet && head(words) != shown) {
-                    say::line(wrapped(&words, 0));
-                    shown = head(&words);
-                }
+                tell(words.as_deref().unwrap_or_default());
             }
             end => return Some(end),
         }

@@ -147,6 +147,13 @@ pub struct Cache {
     pub state: String,
     /// And how far a recovery is, as last told to the others.
     pub progress: String,
+    /// For what commits wait, as it was last written down; empty: they do not.
+    pub commits_wait: String,
+    /// The stamp of the record of this node's past as it was last told to the others; empty: it may be that
+    /// it was not.
+    pub past_told: String,
+    /// The last order of another node that this one took; empty: none since boot.
+    pub order_taken: String,
     /// The last acknowledgement published.
     pub ack: String,
     /// The kind of the reason that Pacemaker shows of this instance; empty: none.

@@ -2,6 +2,7 @@
 
 pub mod ledger_file;
 pub mod pacemaker;
+pub mod past_file;
 pub mod peer;
 pub mod recovery_file;
 pub mod recovery_log;

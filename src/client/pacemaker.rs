@@ -8,6 +8,7 @@
 mod commands;
 pub mod configure;
 pub mod moving;
+mod simulate;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +105,10 @@ pub enum Attribute {
     Shutdown,
     /// How far a member is whose data is being brought back, in words.
     Progress,
+    /// What a member remembers of itself, for people.
+    History,
+    /// How far an order stands that was given on another node, for whoever gave it.
+    Rebuild,
     /// What a member is doing, in one word. The only one that is in the CIB: location rules and
     /// `crm_mon -A` see no private attributes. Written rarely, and never in a pre-notification.
     State,
@@ -117,6 +122,8 @@ impl Attribute {
             Self::Ack => "ack",
             Self::Shutdown => "shutdown",
             Self::Progress => "progress",
+            Self::History => "history",
+            Self::Rebuild => "rebuild",
             Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
@@ -127,7 +134,12 @@ impl Attribute {
     /// leaves or its attribute manager is restarted.
     pub fn is_private(self) -> bool {
         match self {
-            Self::Position | Self::Ack | Self::Shutdown | Self::Progress => true,
+            Self::Position
+            | Self::Ack
+            | Self::Shutdown
+            | Self::Progress
+            | Self::History
+            | Self::Rebuild => true,
             Self::State => false,
         }
     }

@@ -46,11 +46,12 @@ impl RecoveryLogs {
         files::ensure_root_dir(&self.dir, 0o750)
     }
 
-    /// A new file's place for what a worker itself prints: log lines, and what went very wrong. What
-    /// the last one printed is put aside as `worker.out.old`.
-    pub fn worker_output(&self) -> Result<PathBuf, FileError> {
+    /// A new file's place for what a process of this name itself prints: log lines, and what went very
+    /// wrong. What the last one printed is put aside as `NAME.out.old`.
+    pub fn output_of(&self, name: &str) -> Result<PathBuf, FileError> {
         self.ensure()?;
-        let (path, old) = (self.dir.join("worker.out"), self.dir.join("worker.out.old"));
+        let path = self.dir.join(format!("{name}.out"));
+        let old = self.dir.join(format!("{name}.out.old"));
         match fs::rename(&path, &old) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path),
             Err(source) => Err(FileError::Io { what: "put aside", path, source }),

@@ -1,27 +1,41 @@
-//! What `pgtwin history` says: promotions, fencing, failures and recoveries, as far as the ledger, the
-//! cluster and this node's files still know of them. Floor 1.
+//! What `pgtwin history` says: promotions, recoveries, changes of who counts, fencing and failures, merged
+//! over the nodes. Floor 1.
 //!
-//! Nothing is kept for this alone. Pacemaker remembers the last promotion of each node until something
-//! else is done there, fencing until its daemons are restarted, failures until they are cleaned up; the
-//! ledger knows which promotions led to the present one, and not when they were.
+//! Each member keeps a record of what it has done, and tells the others its end. Besides, Pacemaker
+//! remembers the last promotion of each node until something else is done there, fencing until its daemons
+//! are restarted, failures until they are cleaned up; the ledger knows which promotions led to the present
+//! one, and not when they were.
 
 pub mod json;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode};
+use crate::cluster::node::NodeName;
+use crate::cluster::past;
 use crate::cluster::recovery::{Kept, Outcome, Summary};
 use crate::cluster::topology::{FenceHistory, FenceOutcome};
 use crate::cluster::utc::Utc;
 use crate::decide::report::{self, any_of, span, wrapped};
+use crate::decide::sync::NodeState;
+
+/// How the words of a promotion begin.
+const PROMOTED: &str = "became the primary";
+
+/// Why a node that is there tells nothing.
+const NOTHING: &str = "it has written down nothing, or is back for less than a minute";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A node became the primary.
     Promotion,
+    /// A primary counted on other standbys than before, or commits waited.
+    Sync,
     /// A node was fenced, or was to be.
     Fencing,
     /// An action failed, or reported a degraded state.
@@ -35,6 +49,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Promotion => "promotion",
+            Self::Sync => "sync",
             Self::Fencing => "fencing",
             Self::Failure => "failure",
             Self::Recovery => "recovery",
@@ -68,24 +83,34 @@ pub struct History {
     pub events: Vec<Event>,
     /// What the ledger knows of promotions and of E.
     pub ledger: Vec<String>,
+    /// Members that tell nothing of themselves, and why, by name.
+    pub silent: Vec<(String, String)>,
     /// What could not be learned.
     pub problems: Vec<String>,
 }
 
-/// Puts together what is known. `recoveries`: of this node.
+/// What the members have written down.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// This node's record.
+    pub own: Kept<Vec<past::Event>>,
+    /// All summaries of this node's recoveries.
+    pub recoveries: Kept<Vec<Summary>>,
+    /// What the members tell of themselves.
+    pub told: Known<BTreeMap<NodeName, String>>,
+}
+
+/// Puts together what is known.
 #[must_use]
-pub fn history(facts: &report::Facts, recoveries: &Kept<Vec<Summary>>) -> History {
+pub fn history(facts: &report::Facts, records: &Records) -> History {
     let mut problems = Vec::new();
-    let mut events = promotions(facts);
+    let mut events = Vec::new();
+    own(facts, records, &mut events, &mut problems);
+    let silent = others(facts, records, &mut events, &mut problems);
+    let seen = promotions(facts, &events);
+    events.extend(seen);
     fencing(facts, &mut events, &mut problems);
     failures(facts, &mut events);
-    match recoveries {
-        Kept::Read(all) => events.extend(all.iter().map(recovery)),
-        Kept::Missing => {}
-        Kept::Unreadable(why) => {
-            problems.push(format!("the recoveries of {} cannot be read: {why}", facts.me));
-        }
-    }
     // Of the same second, the order in which they were found.
     events.sort_by_key(|event| std::cmp::Reverse(event.at));
     History {
@@ -94,23 +119,109 @@ pub fn history(facts: &report::Facts, recoveries: &Kept<Vec<Summary>>) -> Histor
         now: facts.recovery.now,
         events,
         ledger: ledger(facts, &mut problems),
+        silent,
         problems,
     }
 }
 
-fn promotions(facts: &report::Facts) -> Vec<Event> {
+/// What this node has on its disk.
+fn own(
+    facts: &report::Facts,
+    records: &Records,
+    events: &mut Vec<Event>,
+    problems: &mut Vec<String>,
+) {
+    let me = facts.me.as_str();
+    match &records.own {
+        // The summaries say more of recoveries.
+        Kept::Read(all) => {
+            let others = all.iter().filter(|one| one.kind() != past::Kind::Recovery);
+            events.extend(others.map(|one| of_past(me, one)));
+        }
+        Kept::Missing => {}
+        Kept::Unreadable(why) => problems.push(format!("the record of {me} cannot be read: {why}")),
+    }
+    match &records.recoveries {
+        Kept::Read(all) => events.extend(all.iter().map(recovery)),
+        Kept::Missing => {}
+        Kept::Unreadable(why) => {
+            problems.push(format!("the recoveries of {me} cannot be read: {why}"));
+        }
+    }
+}
+
+/// What the other members tell; those that tell nothing, and why.
+fn others(
+    facts: &report::Facts,
+    records: &Records,
+    events: &mut Vec<Event>,
+    problems: &mut Vec<String>,
+) -> Vec<(String, String)> {
+    let told = match &records.told {
+        Known::Known(told) => told,
+        Known::Unknown(why) => {
+            problems.push(format!("what the other nodes tell cannot be read: {why}"));
+            return Vec::new();
+        }
+    };
+    let view = facts.view();
+    let mut silent = Vec::new();
+    for node in facts.members.iter().filter(|node| **node != facts.me) {
+        match told.get(node).map(|text| past::heard(text)) {
+            Some(Ok(all)) => events.extend(all.iter().map(|one| of_past(node.as_str(), one))),
+            Some(Err(why)) => {
+                problems.push(format!("what {node} tells of itself cannot be read: {why}"));
+            }
+            None => {
+                let why = match view.node(node) {
+                    NodeState::Online => NOTHING,
+                    away => away.silence(),
+                };
+                silent.push((node.to_string(), why.to_owned()));
+            }
+        }
+    }
+    silent
+}
+
+fn of_past(node: &str, event: &past::Event) -> Event {
+    Event {
+        at: Some(event.at()),
+        kind: match event.kind() {
+            past::Kind::Promotion => Kind::Promotion,
+            past::Kind::Sync => Kind::Sync,
+            past::Kind::Recovery => Kind::Recovery,
+        },
+        node: node.to_owned(),
+        words: event.words().to_owned(),
+    }
+}
+
+/// A promotion, in the words by which it is written down.
+pub fn became_primary(entry: &Entry) -> String {
+    let Entry { term, id, timeline, .. } = entry;
+    format!("{PROMOTED} (term {term}, promotion {id}, timeline {timeline})")
+}
+
+/// Those that Pacemaker remembers, and nobody has written down: it has the moment at which they began.
+fn promotions(facts: &report::Facts, written: &[Event]) -> Vec<Event> {
     let binding = facts.binding();
-    let of = |node: &crate::cluster::node::NodeName| {
+    let of = |node: &NodeName| {
         let at = facts.cib.promoted_at(&facts.resource, node)?;
+        let is_it = |one: &&Event| {
+            let is_one = one.kind == Kind::Promotion && one.words.starts_with(PROMOTED);
+            is_one && one.node == node.as_str() && one.at >= Some(at)
+        };
+        if written.iter().any(|one| is_it(&one)) {
+            return None;
+        }
         let entry = binding.iter().find(|entry| entry.primary == *node);
-        let which = entry.map(|entry| {
-            format!(" (term {}, promotion {}, timeline {})", entry.term, entry.id, entry.timeline)
-        });
+        let words = entry.map(|entry| became_primary(entry));
         Some(Event {
             at: Some(at),
             kind: Kind::Promotion,
             node: node.to_string(),
-            words: format!("became the primary{}", which.unwrap_or_default()),
+            words: words.unwrap_or_else(|| PROMOTED.to_owned()),
         })
     };
     facts.members.iter().filter_map(of).collect()
@@ -160,20 +271,25 @@ fn failures(facts: &report::Facts, events: &mut Vec<Event>) {
 }
 
 fn recovery(summary: &Summary) -> Event {
+    let words = of_recovery(summary);
+    Event { at: Some(summary.ended), kind: Kind::Recovery, node: summary.node.clone(), words }
+}
+
+/// An attempt to bring a node's data back, in words.
+pub fn of_recovery(summary: &Summary) -> String {
     let Summary { method, source, reason, attempt, .. } = summary;
     let (method, took) = (method.word(), span(summary.ended.saturating_sub(summary.begun)));
-    let words = match summary.outcome {
+    match summary.outcome {
         Outcome::Done => format!("brought back by {method} from {source} in {took} ({reason})"),
         Outcome::Failed | Outcome::Ended => format!(
             "attempt {attempt} to bring it back, {method} from {source}, failed: {} ({reason})",
             summary.failure
         ),
-    };
-    Event { at: Some(summary.ended), kind: Kind::Recovery, node: summary.node.clone(), words }
+    }
 }
 
 fn ledger(facts: &report::Facts, problems: &mut Vec<String>) -> Vec<String> {
-    if let crate::cluster::known::Known::Unknown(why) = &facts.ledger {
+    if let Known::Unknown(why) = &facts.ledger {
         problems.push(format!("the ledger in the CIB cannot be read: {why}"));
     }
     facts.binding().into_iter().flat_map(of_entry).collect()
@@ -253,7 +369,13 @@ impl fmt::Display for History {
             let line = format!("{when:20}  {:9}  {node}: {words}", kind.word());
             writeln!(f, "{}", wrapped(&line, 33))?;
         }
-        for (title, lines) in [("The ledger:", &self.ledger), ("Warnings:", &self.problems)] {
+        let silent: Vec<String> =
+            self.silent.iter().map(|(node, why)| format!("{node}: {why}")).collect();
+        for (title, lines) in [
+            ("The ledger:", &self.ledger),
+            ("Nothing is told of themselves by:", &silent),
+            ("Warnings:", &self.problems),
+        ] {
             if !lines.is_empty() {
                 writeln!(f, "\n{title}")?;
             }

@@ -10,6 +10,9 @@ use crate::cluster::topology::Role;
 use crate::decide::report::json::VERSION;
 use crate::decide::report::{Facts, Server, span};
 
+/// So many actions of Pacemaker's are named.
+const SHOWN: usize = 8;
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
@@ -23,6 +26,8 @@ pub enum Ruling {
         clone: String,
         /// What an operator should know.
         remarks: Vec<String>,
+        /// What follows may interrupt the service, or end its protection: somebody is asked.
+        asks: bool,
     },
 }
 
@@ -103,6 +108,16 @@ fn clone_of(facts: &Facts) -> Result<String, Ruling> {
     })
 }
 
+fn word(role: &Role) -> &str {
+    match role {
+        Role::Promoted => "promoted",
+        Role::Unpromoted => "a standby",
+        Role::Started => "started",
+        Role::Stopped => "stopped",
+        Role::Other(other) => other,
+    }
+}
+
 /// May it be paused?
 #[must_use]
 pub fn judge_pause(facts: &Facts) -> Ruling {
@@ -130,12 +145,13 @@ pub fn judge_pause(facts: &Facts) -> Ruling {
     if facts.primary().is_none() {
         remarks.push("there is no primary, and nobody is promoted while it is paused".to_owned());
     }
-    Ruling::Possible { clone, remarks }
+    Ruling::Possible { clone, remarks, asks: true }
 }
 
-/// May the pause be ended, and what would Pacemaker do then?
+/// May the pause be ended, and what would Pacemaker do then? `at_once`: what its scheduler says. It knows
+/// what monitors have told it; what has happened since is seen by asking PostgreSQL.
 #[must_use]
-pub fn judge_resume(facts: &Facts) -> Ruling {
+pub fn judge_resume(facts: &Facts, at_once: &Known<Vec<String>>) -> Ruling {
     let clone = match clone_of(facts) {
         Ok(clone) => clone,
         Err(refused) => return refused,
@@ -164,13 +180,37 @@ pub fn judge_resume(facts: &Facts) -> Ruling {
             {
                 remarks.push(format!("PostgreSQL does not run on {node}: it is started"));
             }
-            _ => {}
+            (Some(Role::Promoted), Some(Server::Primary(..)))
+            | (Some(Role::Unpromoted), Some(Server::Standby(..)))
+            // What Pacemaker does not run is left to its scheduler.
+            | (None | Some(Role::Stopped), _) => {}
+            (Some(role), Some(server)) => remarks.push(format!(
+                "to Pacemaker {node} is {}, and its PostgreSQL says: {server}",
+                word(role)
+            )),
+            (Some(role), None) => remarks.push(format!(
+                "to Pacemaker {node} is {}, and its PostgreSQL was not asked",
+                word(role)
+            )),
         }
     }
+    match at_once {
+        Known::Known(nothing) if nothing.is_empty() => {}
+        Known::Known(actions) => {
+            let (shown, more) = (actions.len().min(SHOWN), actions.len().saturating_sub(SHOWN));
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            let shown = actions.get(..shown).unwrap_or_default().join(", ");
+            remarks.push(format!("Pacemaker will at once: {shown}{more}"));
+        }
+        Known::Unknown(why) => {
+            remarks.push(format!("what Pacemaker will do at once is not known: {why}"));
+        }
+    }
+    let asks = !remarks.is_empty();
     if facts.status.options.maintenance_mode {
         remarks.push("the cluster is in maintenance mode, and stays in it".to_owned());
     }
-    Ruling::Possible { clone, remarks }
+    Ruling::Possible { clone, remarks, asks }
 }
 
 #[cfg(test)]
@@ -202,6 +242,10 @@ mod tests {
         facts.cib.own_sets.insert("pgtwin-db".into(), entry);
     }
 
+    fn nothing() -> Known<Vec<String>> {
+        Known::Known(Vec::new())
+    }
+
     /// Paused for 20 minutes.
     fn paused() -> Facts {
         let mut facts = healthy();
@@ -213,23 +257,29 @@ mod tests {
     #[test]
     fn a_pause_is_begun_once_and_ended_once() {
         let possible = |ruling: Ruling| match ruling {
-            Ruling::Possible { clone, remarks } => (clone, remarks),
+            Ruling::Possible { clone, remarks, .. } => (clone, remarks),
             other => panic!("{other:?}"),
         };
         assert_eq!(possible(judge_pause(&healthy())), ("db-clone".to_owned(), Vec::new()));
         let already = Ruling::Nothing("db is paused for 20 min (operator root)".into());
         assert_eq!(judge_pause(&paused()), already);
-        assert_eq!(possible(judge_resume(&paused())), ("db-clone".to_owned(), Vec::new()));
-        assert_eq!(judge_resume(&healthy()), Ruling::Nothing("db is not paused".into()));
+        assert_eq!(
+            possible(judge_resume(&paused(), &nothing())),
+            ("db-clone".to_owned(), Vec::new())
+        );
+        assert_eq!(
+            judge_resume(&healthy(), &nothing()),
+            Ruling::Nothing("db is not paused".into())
+        );
         // What was set by hand is said, and can be ended.
         let mut facts = healthy();
         set_managed(&mut facts, Some("no"));
         assert!(matches!(judge_pause(&facts), Ruling::Refused(why) if why.contains("by hand")));
-        assert_eq!(possible(judge_resume(&facts)).1, Vec::<String>::new());
+        assert_eq!(possible(judge_resume(&facts, &nothing())).1, Vec::<String>::new());
         // A note that was left behind can be removed.
         let mut facts = paused();
         set_managed(&mut facts, None);
-        assert_eq!(possible(judge_resume(&facts)).1, Vec::<String>::new());
+        assert_eq!(possible(judge_resume(&facts, &nothing())).1, Vec::<String>::new());
     }
 
     #[test]
@@ -241,7 +291,7 @@ mod tests {
             node("n3"),
             Server::Primary(crate::postgres::lsn::Timeline(4), crate::postgres::lsn::Lsn(9)),
         );
-        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts, &nothing()) else { panic!() };
         for (remark, words) in remarks.iter().zip([
             "n1 is promoted for Pacemaker, and its PostgreSQL does not run",
             "PostgreSQL does not run on n2: it is started",
@@ -253,12 +303,47 @@ mod tests {
         // A monitor has found that it does not run.
         let at = facts.status.instances.iter().position(|one| one.nodes.contains(&node("n2")));
         facts.status.instances[at.unwrap()].active = false;
-        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts, &nothing()) else { panic!() };
         assert!(remarks.contains(&"PostgreSQL does not run on n2: it is started".to_owned()));
         // Nothing is started on a node that is to run nothing.
         facts.status.nodes.iter_mut().find(|one| one.name == node("n2")).unwrap().standby = true;
-        let Ruling::Possible { remarks, .. } = judge_resume(&facts) else { panic!() };
+        let Ruling::Possible { remarks, .. } = judge_resume(&facts, &nothing()) else { panic!() };
         assert_eq!(remarks.len(), 2, "{remarks:?}");
+    }
+
+    #[test]
+    fn nobody_is_asked_where_pacemaker_finds_all_as_it_should_be_and_whatever_is_unknown_asks() {
+        let asks = |facts: &Facts, at_once: &Known<Vec<String>>| match judge_resume(facts, at_once)
+        {
+            Ruling::Possible { asks, remarks, .. } => (asks, remarks),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asks(&paused(), &nothing()), (false, Vec::new()));
+        // Maintenance of the cluster has nothing done at all.
+        let mut facts = paused();
+        facts.status.options.maintenance_mode = true;
+        assert!(!asks(&facts, &nothing()).0);
+        let rows: &[(Server, &str)] = &[
+            (
+                Server::Silent("it hangs".into()),
+                "to Pacemaker n1 is promoted, and its PostgreSQL says",
+            ),
+            (Server::Absent("it does not run".into()), "that is a failure of the primary"),
+        ];
+        for (server, words) in rows {
+            let mut facts = paused();
+            facts.servers.insert(node("n1"), server.clone());
+            let (asks, remarks) = asks(&facts, &nothing());
+            assert!(asks && remarks[0].contains(words), "{remarks:?}");
+        }
+        let mut facts = paused();
+        facts.servers.remove(&node("n2"));
+        assert!(asks(&facts, &nothing()).1[0].contains("its PostgreSQL was not asked"));
+        let actions = Known::Known((0..10).map(|n| format!("demote db:{n} on n{n}")).collect());
+        let (does_ask, remarks) = asks(&paused(), &actions);
+        assert!(does_ask && remarks[0].contains("demote db:7 on n7, and 2 more"), "{remarks:?}");
+        let (does_ask, remarks) = asks(&paused(), &Known::unknown("crm_simulate hung"));
+        assert!(does_ask && remarks[0].contains("not known: crm_simulate hung"), "{remarks:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The copy is a recovery's: the same worker makes it, with the same check before and the same marker.
 //! What is asked here is only whether an operator may want it, and what it costs meanwhile.
 
+pub mod asked;
 pub mod json;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ mod tests;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::{Kept, Method, Outcome, Summary};
-use crate::cluster::topology::Role;
+use crate::cluster::topology::{Instance, NodeState, Role};
 use crate::decide::recovery::Way;
 use crate::decide::report::{self, Recovery, Server, enumerate};
 
@@ -72,18 +73,18 @@ pub fn judge(facts: &Facts<'_>) -> Ruling {
              switchover makes another node the primary first"
         ));
     }
-    if *node != seen.me {
-        return refused(format!(
-            "a node's data is built anew by itself: run pgtwin rebuild {node} on {node} (this is {})",
-            seen.me
-        ));
-    }
     let source = match seen.writable().as_slice() {
         [one] => (*one).clone(),
         [] => return refused("there is no primary to copy: pgtwin explain says why".to_owned()),
         [_, _, ..] => return refused("there are several primaries: nothing is copied".to_owned()),
     };
-    match &seen.recovery.at_work {
+    let elsewhere = *node != seen.me;
+    let at_work = if elsewhere {
+        &Known::Known(seen.view().is_rebuilding(node))
+    } else {
+        &seen.recovery.at_work
+    };
+    match at_work {
         Known::Known(false) => {}
         Known::Known(true) => {
             return refused(format!(
@@ -116,6 +117,12 @@ pub fn judge(facts: &Facts<'_>) -> Ruling {
              without it: nothing is copied over the only second copy"
         ));
     }
+    if elsewhere {
+        return match nobody_listens(seen, node) {
+            Some(why) => refused(format!("{why}: run pgtwin rebuild {node} on {node}")),
+            None => Ruling::Possible(Plan { node: node.clone(), source, remarks: remarks(facts) }),
+        };
+    }
     match facts.way {
         None => Ruling::MakeTheCheck,
         Some(Way::Recover(Method::Rebuild, _)) => {
@@ -137,9 +144,28 @@ fn is_primary(seen: &report::Facts, node: &NodeName) -> bool {
         || (seen.writable().is_empty() && seen.binding().iter().any(named))
 }
 
+/// Why another node's monitor would not find an order.
+fn nobody_listens(seen: &report::Facts, node: &NodeName) -> Option<String> {
+    let of_node = seen.status.node(node);
+    if seen.status.node_state(node) != NodeState::OnlineMember {
+        return Some(format!("{node} is not online"));
+    }
+    let in_maintenance =
+        |instance: &Instance| instance.maintenance == Some(true) && instance.nodes.contains(node);
+    let maintenance = seen.status.options.maintenance_mode
+        || of_node.is_some_and(|one| one.maintenance)
+        || seen.status.instances_of(&seen.resource).any(in_maintenance);
+    maintenance.then(|| format!("no monitor runs on {node} in maintenance mode"))
+}
+
 fn remarks(facts: &Facts<'_>) -> Vec<String> {
     let Facts { seen, node, .. } = *facts;
     let mut remarks = Vec::new();
+    if *node != seen.me {
+        remarks.push(format!(
+            "{node} makes the check of a recovery itself before it begins, and may refuse"
+        ));
+    }
     let heirs = seen.binding().into_iter().find(|entry| entry.heirs.contains(node));
     if let Some(entry) = heirs {
         let others = entry.heirs.iter().filter(|heir| *heir != node).count();
@@ -158,9 +184,7 @@ fn remarks(facts: &Facts<'_>) -> Vec<String> {
         "the old data is removed when the new streams (backup_before_basebackup=false)"
     };
     remarks.push(old.to_owned());
-    let unmanaged = |instance: &crate::cluster::topology::Instance| {
-        !instance.managed && instance.nodes.contains(node)
-    };
+    let unmanaged = |instance: &Instance| !instance.managed && instance.nodes.contains(node);
     if seen.status.options.maintenance_mode
         || seen.status.instances_of(&seen.resource).any(unmanaged)
     {

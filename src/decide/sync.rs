@@ -7,6 +7,7 @@
 
 mod alone;
 mod asynchronous;
+mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,6 +16,8 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Ack, Entry, Mode};
 use crate::cluster::node::NodeName;
 use crate::postgres::lsn::Lsn;
+
+pub use change::change;
 
 /// The score that the primary holds itself.
 pub const PRIMARY_SCORE: i32 = 20_000;
@@ -474,6 +477,20 @@ fn unready(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> BTre
 /// member whose file knows nothing of it could not be promoted.
 fn ungranted(facts: &Facts, cluster: &Cluster, names: &BTreeSet<NodeName>) -> Option<NodeName> {
     unready(facts, cluster, names).into_iter().find(|node| cluster.knows(node, &facts.own))
+}
+
+impl Waiting {
+    /// Whether commits wait as long as this lasts.
+    pub fn stops_writes(&self) -> bool {
+        match self {
+            Self::ForStandby(_)
+            | Self::ForProof(_)
+            | Self::Strict
+            | Self::NoFencing(_)
+            | Self::NoQuorum => true,
+            Self::ClusterUnknown(_) | Self::FileLost(_) | Self::ForAcks(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Waiting {

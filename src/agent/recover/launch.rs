@@ -32,10 +32,11 @@ impl Agent<'_> {
         let failed = |error: &dyn std::error::Error| chain(error);
         let program = detach::own_program().map_err(|error| failed(&error))?;
         // A log that cannot be written keeps no node from coming back.
-        let output = RecoveryLogs::new(LOG_ROOT, &self.resource).worker_output().or_else(|error| {
-            warn!("{}", chain(&error));
-            RecoveryLogs::new(RUN_ROOT, &self.resource).worker_output()
-        });
+        let output =
+            RecoveryLogs::new(LOG_ROOT, &self.resource).output_of("worker").or_else(|error| {
+                warn!("{}", chain(&error));
+                RecoveryLogs::new(RUN_ROOT, &self.resource).output_of("worker")
+            });
         let output = output.map_err(|error| failed(&error))?;
         let order = self.recovery().give_order().map_err(|error| failed(&error))?;
         let worker = Cmd::new(program.display().to_string()).args([

@@ -46,6 +46,7 @@ impl Agent<'_> {
                 if !probe {
                     self.publish_progress(&marker);
                     self.publish_state(REBUILDING);
+                    self.tell_past();
                     // The primary may wait for this node's word, to go on without it.
                     self.confirm();
                 }
@@ -62,6 +63,7 @@ impl Agent<'_> {
             return None;
         }
         self.count_abandoned(&marker);
+        self.tell_past();
         let view = match self.view() {
             Known::Known(view) => view,
             Known::Unknown(why) => {
@@ -69,6 +71,7 @@ impl Agent<'_> {
                 return degraded("its recovery waits: Pacemaker cannot be asked");
             }
         };
+        self.follow_orders(&view);
         let file = self.confirm_in(&view);
         let upstream = self.find_upstream(&view, &file);
         let cause = self.cause_of(instance, &upstream, &marker)?;

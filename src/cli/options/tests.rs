@@ -23,7 +23,8 @@ Commands:
                   becomes of writes
   switchover      Move the primary to another node
   rebuild         Replace a standby's data by a full copy of the primary's
-  history         Tell what happened: promotions, fencing, failures, recoveries
+  history         Tell what happened: promotions, recoveries, sync changes,
+                  fencing
   pause           Have Pacemaker leave the database alone, with fencing armed
   resume          End a pause
   validate-pghba  Check that pg_hba.conf lets every member in
@@ -87,9 +88,9 @@ Options:
           A parameter that the cluster's configuration has otherwise, or not;
           OCF_RESKEY_NAME in the environment does the same
 
-      --if <NODE-dies>
-          Suppose that this node is lost, as in --if n2-dies; several: all at
-          the same moment
+      --if <NODE>
+          Suppose that this node is lost, as in --if n2 or --if n2-dies; several
+          (--if n2,n3, or the option twice): all at the same moment
 
       --json
           Print JSON; its shape is in docs/json.md
@@ -234,7 +235,10 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin status --param pgprot=5433", false),
         ("pgtwin explain", true),
         ("pgtwin explain --if n1-dies --if n2-dies --json", true),
-        ("pgtwin explain --if n1", false),
+        ("pgtwin explain --if n1", true),
+        ("pgtwin explain --if n1,n2-dies", true),
+        ("pgtwin explain --if n;1", false),
+        ("pgtwin explain --if", false),
         ("pgtwin explain n1", false),
         ("pgtwin switchover", true),
         ("pgtwin switchover --to n2 --timeout 30 --dry-run", true),

@@ -152,6 +152,12 @@ pub fn patch(patch: &str, limit: Duration) -> Cmd {
     Cmd { stdin: patch.as_bytes().to_vec(), ..cmd.limit(limit) }
 }
 
+/// What the scheduler would do about a cluster in this state. The file stays as it is.
+pub fn simulate(file: &str, limit: Duration) -> Cmd {
+    let args = ["--simulate", "--output-as=xml", "--xml-file", file];
+    Cmd::new("crm_simulate").args(args).limit(limit)
+}
+
 /// Has Pacemaker leave a resource alone.
 pub fn unmanage(clone: &str, limit: Duration) -> Cmd {
     meta(clone).args(["--set-parameter=is-managed", "--parameter-value=false"]).limit(limit)

@@ -90,7 +90,7 @@ impl Pacemaker<'_> {
     }
 
     /// A tool, on a file in place of the cluster.
-    fn on_file(&self, cmd: Cmd, file: &Path) -> Result<String, PacemakerError> {
+    pub(super) fn on_file(&self, cmd: Cmd, file: &Path) -> Result<String, PacemakerError> {
         let cmd = self.with_variables(cmd);
         let mut cmd =
             Cmd { env: cmd.env.into_iter().filter(|(n, _)| n != "CIB_file").collect(), ..cmd };

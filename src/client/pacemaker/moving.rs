@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::{Pacemaker, commands, known, storable};
+use crate::cluster::asked;
 use crate::cluster::cib::OWN_PREFIX;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
@@ -79,22 +80,37 @@ impl Pacemaker<'_> {
 
     /// Notes that the resource is paused.
     pub fn note_pause(&self, text: &str, limit: Duration) -> Known<()> {
-        let set = format!("{OWN_PREFIX}{}", self.resource);
-        match storable(text) {
-            Ok(()) => self.tell(commands::set_property(
-                &set,
-                &format!("{set}-{}", paused::NAME),
-                text,
-                limit,
-            )),
-            Err(error) => Known::Unknown(chain(&error)),
-        }
+        self.note(paused::NAME, text, limit)
     }
 
     /// Removes that note.
     pub fn forget_pause(&self, limit: Duration) -> Known<()> {
+        self.forget_note(paused::NAME, limit)
+    }
+
+    /// Orders that the data of a node be built anew.
+    pub fn note_order(&self, node: &NodeName, text: &str, limit: Duration) -> Known<()> {
+        self.note(&asked::entry_of(node), text, limit)
+    }
+
+    /// Removes that order; no error where there is none.
+    pub fn forget_order(&self, node: &NodeName, limit: Duration) -> Known<()> {
+        self.forget_note(&asked::entry_of(node), limit)
+    }
+
+    fn note(&self, name: &str, text: &str, limit: Duration) -> Known<()> {
         let set = format!("{OWN_PREFIX}{}", self.resource);
-        self.tell(commands::delete_property(&set, &format!("{set}-{}", paused::NAME), limit))
+        match storable(text) {
+            Ok(()) => {
+                self.tell(commands::set_property(&set, &format!("{set}-{name}"), text, limit))
+            }
+            Err(error) => Known::Unknown(chain(&error)),
+        }
+    }
+
+    fn forget_note(&self, name: &str, limit: Duration) -> Known<()> {
+        let set = format!("{OWN_PREFIX}{}", self.resource);
+        self.tell(commands::delete_property(&set, &format!("{set}-{name}"), limit))
     }
 
     /// Has Pacemaker manage this clone, or leave it alone.

@@ -72,11 +72,11 @@ fn the_name_of_a_log_tells_time_and_attempt_and_nobody_else_may_read_it() {
 fn what_the_last_worker_printed_is_put_aside() {
     let (_dir, logs) = logs();
     for said in ["first", "second", "third"] {
-        let path = logs.worker_output().unwrap();
+        let path = logs.output_of("worker").unwrap();
         assert!(!path.exists());
         fs::write(&path, said).unwrap();
     }
-    let path = logs.worker_output().unwrap();
+    let path = logs.output_of("worker").unwrap();
     assert_eq!(fs::read_to_string(path.with_extension("out.old")).unwrap(), "third");
 }
 

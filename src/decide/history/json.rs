@@ -15,7 +15,14 @@ pub struct Remembered<'h> {
     seen_from: &'h str,
     events: Vec<Event<'h>>,
     ledger: &'h [String],
+    silent: Vec<Silent<'h>>,
     warnings: &'h [String],
+}
+
+#[derive(Debug, Serialize)]
+struct Silent<'h> {
+    node: &'h str,
+    why: &'h str,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,6 +51,7 @@ pub fn remembered(history: &History) -> Remembered<'_> {
             })
             .collect(),
         ledger: &history.ledger,
+        silent: history.silent.iter().map(|(node, why)| Silent { node, why }).collect(),
         warnings: &history.problems,
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Course, Plan};
+use crate::cluster::asked::{Answer, Stage};
 use crate::cluster::node::NodeName;
 use crate::decide::report::json::VERSION;
 
@@ -52,6 +53,26 @@ pub fn possible(resource: &str, plan: &Plan) -> Rebuild {
         source: Some(plan.source.to_string()),
         remarks: plan.remarks.clone(),
         ..not_done(resource, &plan.node, "possible", None)
+    }
+}
+
+/// How it went on another node.
+pub fn heard(resource: &str, plan: &Plan, answer: &Answer) -> Rebuild {
+    let shape = possible(resource, plan);
+    let outcome = answer.stage.word();
+    let words = (!answer.words.is_empty()).then(|| answer.words.clone());
+    match answer.stage {
+        Stage::Done => Rebuild {
+            outcome,
+            seconds: i64::try_from(answer.seconds).ok(),
+            copied_bytes: Some(answer.bytes),
+            old_copy: words,
+            ..shape
+        },
+        Stage::GoesOn => Rebuild { outcome, ..shape },
+        Stage::Failed | Stage::Over | Stage::Refused | Stage::NotBegun => {
+            Rebuild { outcome, reason: words, ..shape }
+        }
     }
 }
 

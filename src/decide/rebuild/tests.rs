@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
+use crate::cluster::asked::{Answer, Stage};
 use crate::cluster::recovery::{Marker, Phase, Progress, WorkerId};
-use crate::decide::report::tests::{from_a_standby, healthy};
+use crate::decide::report::tests::{from_a_standby, healthy, transient};
 use crate::decide::support::{entry, node, store};
 
 const NOW: i64 = 1_700_000_000;
@@ -87,7 +88,6 @@ fn the_primary_is_never_rebuilt_whoever_says_that_it_is_one() {
 fn a_refusal_says_what_is_wrong_and_what_to_do() {
     let seen = from_a_standby();
     assert!(refused(&seen, "n9").contains("n9 is no member of db: n1, n2 and n3"));
-    assert!(refused(&seen, "n3").contains("run pgtwin rebuild n3 on n3 (this is n2)"));
     let none = without_a_primary();
     assert!(refused(&none, "n2").contains("there is no primary to copy"));
     let mut two = from_a_standby();
@@ -101,6 +101,55 @@ fn a_refusal_says_what_is_wrong_and_what_to_do() {
     let mut stopped = from_a_standby();
     stopped.status.instances.retain(|one| one.nodes != [node("n2")]);
     assert!(refused(&stopped, "n2").contains("Pacemaker does not run db on n2"));
+}
+
+type Change = fn(&mut report::Facts);
+
+#[test]
+fn another_node_is_told_where_its_monitor_finds_the_order_and_makes_the_check_itself() {
+    let seen = from_a_standby();
+    for way in [None, Some(copy())] {
+        let Ruling::Possible(plan) = asked(&seen, "n3", way.as_ref()) else { panic!() };
+        assert_eq!((plan.node, plan.source), (node("n3"), node("n1")));
+        assert!(plan.remarks[0].contains("n3 makes the check"), "{:?}", plan.remarks);
+    }
+    // From the primary as well, whatever is at work here.
+    let mut seen = healthy();
+    seen.recovery.at_work = Known::Known(true);
+    assert!(matches!(asked(&seen, "n2", None), Ruling::Possible(_)));
+    let mut busy = from_a_standby();
+    let mut says = |state: &str| {
+        busy.cib.node_states[2] = transient("n3", state, None);
+        asked(&busy, "n3", None)
+    };
+    assert!(matches!(says("rebuilding"), Ruling::Refused(why) if why.contains("already")));
+    // Its recovery was given up.
+    assert!(matches!(says("waiting"), Ruling::Possible(_)));
+    let rows: &[(Change, &str)] = &[
+        (|seen| seen.status.options.maintenance_mode = true, "no monitor runs on n3"),
+        (|seen| of_n3(seen).maintenance = true, "no monitor runs on n3"),
+        (
+            |seen| {
+                let of_n3 = |one: &&mut Instance| one.nodes == [node("n3")];
+                seen.status.instances.iter_mut().find(of_n3).unwrap().maintenance = Some(true);
+            },
+            "no monitor runs on n3",
+        ),
+        (|seen| of_n3(seen).online = false, "n3 is not online"),
+        (
+            |seen| seen.status.instances.retain(|one| one.nodes != [node("n3")]),
+            "Pacemaker does not run db on n3",
+        ),
+    ];
+    for (change, words) in rows {
+        let mut seen = from_a_standby();
+        change(&mut seen);
+        assert!(refused(&seen, "n3").contains(words), "{words}: {}", refused(&seen, "n3"));
+    }
+}
+
+fn of_n3(seen: &mut report::Facts) -> &mut crate::cluster::topology::NodeStatus {
+    seen.status.nodes.iter_mut().find(|one| one.name == node("n3")).unwrap()
 }
 
 #[test]
@@ -258,4 +307,39 @@ fn the_primary_hears_that_a_standby_will_not_stream() {
         assert_eq!(seen.view().is_rebuilding(&node("n2")), rebuilding, "{state}");
         assert!(!seen.view().is_rebuilding(&node("n3")));
     }
+}
+
+#[test]
+fn programs_are_told_what_another_node_has_answered() {
+    let seen = from_a_standby();
+    let Ruling::Possible(plan) = asked(&seen, "n3", None) else { panic!() };
+    let told = |stage, words: &str| {
+        let answer = Answer {
+            bytes: 99,
+            ..Answer::new(crate::cluster::asked::OrderId(7), stage, 42, words)
+        };
+        serde_json::to_value(json::heard("db", &plan, &answer)).unwrap()
+    };
+    let done = told(Stage::Done, "/pg/data.backup");
+    let expected = [
+        ("outcome", serde_json::json!("done")),
+        ("node", "n3".into()),
+        ("source", "n1".into()),
+        ("reason", serde_json::Value::Null),
+        ("seconds", 42.into()),
+        ("copied_bytes", 99.into()),
+        ("old_copy", "/pg/data.backup".into()),
+    ];
+    for (field, value) in expected {
+        assert_eq!(done[field], value, "{field}");
+    }
+    for stage in [Stage::Failed, Stage::Over, Stage::Refused, Stage::NotBegun] {
+        let told = told(stage, "disk full");
+        assert_eq!(
+            (&told["outcome"], &told["reason"]),
+            (&stage.word().into(), &"disk full".into())
+        );
+        assert_eq!(told["copied_bytes"], serde_json::Value::Null);
+    }
+    assert_eq!(told(Stage::GoesOn, "copying")["reason"], serde_json::Value::Null);
 }

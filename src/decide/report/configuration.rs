@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Facts, enumerate};
-use crate::cluster::cib::{CloneOf, Operation, Primitive, Setting, truth};
+use super::{Facts, enumerate, span};
+use crate::cluster::asked;
+use crate::cluster::cib::{CloneOf, OWN_PREFIX, Operation, Primitive, Setting, truth};
 use crate::cluster::node::NodeName;
 
 /// What somebody has to change about the clone and its operations.
@@ -39,8 +40,31 @@ pub(super) fn clone(facts: &Facts, warnings: &mut Vec<String>) {
     monitors(primitive, warnings);
 }
 
-/// Location constraints that a move or a ban by hand has left.
+/// Orders for a node's data that nobody has taken, and whose command was killed.
+fn orders(facts: &Facts, warnings: &mut Vec<String>) {
+    let set = format!("{OWN_PREFIX}{}", facts.resource);
+    for (name, text) in facts.cib.own_entries(&facts.resource) {
+        let Some(node) = name.strip_prefix(asked::PREFIX) else { continue };
+        let what = match text.parse::<asked::Order>() {
+            Ok(order) => {
+                let age = facts.recovery.now.saturating_sub(order.at);
+                if age <= asked::TO_TAKE {
+                    continue;
+                }
+                format!("an order of {} to rebuild {node} is {} old", order.by, span(age))
+            }
+            Err(why) => format!("an order to rebuild {node} cannot be read ({why})"),
+        };
+        warnings.push(format!(
+            "{what} and was not taken: crm_attribute --type crm_config --set-name {set} --name \
+             {set}-{name} --delete"
+        ));
+    }
+}
+
+/// Location constraints that a move or a ban by hand has left, and orders.
 pub(super) fn left_behind(facts: &Facts, warnings: &mut Vec<String>) {
+    orders(facts, warnings);
     let Some(primitive) = facts.cib.primitive(&facts.resource) else { return };
     for location in facts.cib.locations_of(primitive) {
         let what = if location.id.starts_with("cli-prefer-") {

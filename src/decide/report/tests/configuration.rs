@@ -104,3 +104,25 @@ fn the_address_is_where_the_primary_is_or_that_is_told() {
         assert!(!report(&facts).needs_attention(), "{carried}\n{}", report(&facts));
     }
 }
+
+#[test]
+fn an_order_that_nobody_took_is_named_and_how_it_is_removed() {
+    let ordered = |text: &str| {
+        let mut facts = healthy();
+        let entry =
+            std::collections::BTreeMap::from([("pgtwin-db-rebuild-n3".into(), text.into())]);
+        facts.cib.own_sets.insert("pgtwin-db".into(), entry);
+        facts
+    };
+    let order =
+        |age: i64| format!("id=0000000000000007 at={} by=operator root", 1_700_000_000 - age);
+    // It may be taken any moment.
+    assert!(!report(&ordered(&order(120))).needs_attention());
+    let old = ordered(&order(1200));
+    warns(&old, "an order of operator root to rebuild n3 is 20 min old and was not taken");
+    warns(
+        &old,
+        "crm_attribute --type crm_config --set-name pgtwin-db --name pgtwin-db-rebuild-n3 --delete",
+    );
+    warns(&ordered("rebuild, please"), "an order to rebuild n3 cannot be read");
+}

@@ -16,7 +16,7 @@ use crate::decide::support::{entry, in_async, node, nodes};
 use crate::postgres::lsn::Lsn;
 
 /// All in order: n1 is primary, n2 and n3 stream, E and V are both of them, at 0/500.
-fn in_order() -> Facts {
+pub(super) fn in_order() -> Facts {
     let own = entry(1, 4, 1, "n1", "n2 n3");
     Facts {
         me: node("n1"),

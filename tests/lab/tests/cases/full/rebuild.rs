@@ -22,11 +22,9 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
         let primary = cluster.primary()?;
         let node = cluster.others(&primary)[0].clone();
         let load = Load::start(cluster)?;
-        for (on, whose, words) in [
-            (&primary, &primary, "is the primary"),
-            (&primary, &node, "run pgtwin rebuild"),
-            (&node, &"n9".to_owned(), "is no member"),
-        ] {
+        for (on, whose, words) in
+            [(&primary, &primary, "is the primary"), (&node, &"n9".to_owned(), "is no member")]
+        {
             let refused = cluster.exec(on, &["pgtwin", "rebuild", whose, "--yes"])?;
             assert_eq!(refused.code, 1, "{}", refused.all());
             let said = refused.all().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -53,6 +51,59 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
         assert_recovered(cluster, &node, "rebuild")?;
         // Pacemaker had nothing to put right.
         assert_no_failures(cluster)?;
+        load.end().map(drop)
+    });
+}
+
+/// What a node tells of what has happened.
+fn history(cluster: &Cluster, on: &str) -> Result<Vec<serde_json::Value>> {
+    let told = cluster.exec(on, &["pgtwin", "history", "--json"])?;
+    let told: serde_json::Value = serde_json::from_str(&told.text()).expect("JSON");
+    Ok(told["events"].as_array().cloned().unwrap_or_default())
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn rebuild_05_a_standby_is_built_anew_by_an_order_of_another_node() {
+    case(&Options::default(), |cluster| {
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        let load = Load::start(cluster)?;
+        assert_eq!(copy_of(cluster, &node)?, "", "nothing was copied yet");
+        let done = cluster
+            .command(&primary, &["pgtwin", "rebuild", &node, "--yes", "--json"])
+            .limit(SOON)
+            .check()?;
+        let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
+        assert_eq!(
+            (&done["outcome"], &done["source"]),
+            (&"done".into(), &primary.as_str().into()),
+            "{done}"
+        );
+        assert_ne!(copy_of(cluster, &node)?, "", "it is a copy");
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
+        assert_recovered(cluster, &node, "rebuild")?;
+        assert_no_failures(cluster)?;
+        let cib = cluster.check(&primary, &["cibadmin", "--query"])?.text();
+        assert!(!cib.contains(&format!("-rebuild-{node}")), "the order is still there");
+        // Each of them tells of the other's part: the copy, and that it was let go for that.
+        cluster.wait_until("what has happened is told everywhere", SOON, || {
+            let both = [&primary, &node].map(|on| history(cluster, on).unwrap_or_default());
+            both.iter().all(|events| {
+                let has = |kind: &str, of: &str, words: &str| {
+                    events.iter().any(|one| {
+                        let said = one["words"].as_str().unwrap_or_default();
+                        one["kind"] == kind && one["node"] == of && said.contains(words)
+                    })
+                };
+                has("recovery", &node, "brought back by rebuild")
+                    && has("sync", &primary, &format!("without {node} from now on"))
+                    && has("sync", &primary, &format!("with {node} from now on"))
+                    && has("promotion", &primary, "became the primary")
+            })
+        })?;
         load.end().map(drop)
     });
 }

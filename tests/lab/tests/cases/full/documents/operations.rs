@@ -8,7 +8,7 @@ use crate::stage::{SOON, fresh};
 
 const PAGE: &str = "operations.md";
 const STATUS: Key = (PAGE, "pgtwin status pgtwin status --watch");
-const EXPLAIN: Key = (PAGE, "pgtwin explain pgtwin explain --if n1-dies");
+const EXPLAIN: Key = (PAGE, "pgtwin explain pgtwin explain --if n1");
 const SWITCHOVER: Key = (PAGE, "pgtwin switchover --dry-run");
 const BY_HAND: Key = (PAGE, "crm_resource --move");
 const STANDBY: Key = (PAGE, "crm node standby n2");
@@ -119,7 +119,8 @@ fn one_node(book: &Book, cluster: &Cluster) -> Result<()> {
     all_stream(cluster)?;
     script(cluster, "n3", "pgtwin switchover --to n1")?;
     is_primary(cluster, "n1")?;
-    book.play(cluster, "n2", REBUILD)?;
+    // On another node.
+    book.play(cluster, "n3", REBUILD)?;
     all_stream(cluster)?;
     let pause = book.take(PAUSE).lines();
     script(cluster, "n3", &pause[0])?;
