@@ -128,11 +128,12 @@ fn unindented(lines: &[&str]) -> String {
 
 /// What asks a person is told not to: nobody sits here.
 fn answered(text: &str) -> String {
-    let asks = ["pgtwin switchover", "pgtwin rebuild", "pgtwin resume", "pgtwin fix-pghba"];
+    let asks = ["switchover", "rebuild", "pause", "resume", "fix-pghba"]
+        .map(|one| format!("pgtwin {one}"));
     let line = |line: &str| {
         let bare = line.split(" # ").next().unwrap_or(line).trim_end();
         let there = line.contains("--yes") || line.contains("--dry-run");
-        if asks.iter().any(|start| bare.starts_with(start)) && !there {
+        if asks.iter().any(|start| bare.starts_with(start.as_str())) && !there {
             format!("{bare} --yes")
         } else {
             line.to_owned()
