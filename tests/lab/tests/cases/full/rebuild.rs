@@ -3,7 +3,7 @@
 
 use lab::{Cluster, Options, Result};
 
-use super::recovery::{ballast, copying};
+use super::recovery::{ballast, copying, go_on_copying};
 use crate::load::Load;
 use crate::look::assert_no_failures;
 use crate::recovery::assert_recovered;
@@ -119,6 +119,7 @@ fn while_copied(befalls: impl Fn(&Cluster, &str) -> Result<()>, method: Option<&
         cluster.check(&node, &["sh", "-c", &script])?;
         copying(cluster, &node)?;
         befalls(cluster, &node)?;
+        go_on_copying(cluster, &node)?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, primary);
         if let Some(method) = method {
