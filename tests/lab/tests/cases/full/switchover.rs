@@ -155,7 +155,7 @@ fn switchover_03_ctrl_c_at_any_moment_leaves_no_constraint_and_one_primary() {
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
-fn switchover_04_a_target_that_dies_on_the_way_leaves_the_primary_to_somebody_else() {
+fn switchover_04_a_target_that_dies_on_the_way_costs_no_commit_and_leaves_no_constraint() {
     case(&Options::default(), |cluster| {
         let primary = cluster.primary()?;
         let target = cluster.others(&primary)[0].clone();
@@ -170,13 +170,13 @@ fn switchover_04_a_target_that_dies_on_the_way_leaves_the_primary_to_somebody_el
             let output = moving.join().expect("the command does not panic");
             cut.and(output)
         })?;
-        // It may have been promoted just before; then another takes over from it.
         let text = output.all();
         assert!(text.contains("the constraint is removed"), "{text}");
         nothing_is_left(cluster)?;
-        load.goes_on()?;
-        assert_ne!(cluster.primary()?, target);
+        // If it was promoted just before, another takes over from it. If it is lost between the end of the
+        // old primary and its own promotion, the others wait for it: for all they know it has commits.
         power_on_all(cluster)?;
+        load.goes_on()?;
         cluster.wait_healthy(SOON)?;
         has_all_heirs(cluster)?;
         load.end().map(drop)
