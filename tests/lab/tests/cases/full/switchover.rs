@@ -200,8 +200,9 @@ fn switchover_05_a_constraint_whose_command_died_with_its_node_has_an_end_and_is
             let _ = moving.join();
             cut
         })?;
-        load.goes_on()?;
+        // Lost between two primaries it is waited for: it is one of those who may have more.
         power_on_all(cluster)?;
+        load.goes_on()?;
         cluster.wait_healthy(SOON)?;
         let primary = has_all_heirs(cluster)?;
         // Unless it was quick enough.
