@@ -69,7 +69,7 @@ fn rebuild_05_a_standby_is_built_anew_by_an_order_of_another_node() {
         let primary = cluster.primary()?;
         let node = cluster.others(&primary)[0].clone();
         let load = Load::start(cluster)?;
-        assert_eq!(copy_of(cluster, &node)?, "", "nothing was copied yet");
+        let before = copy_of(cluster, &node)?;
         let done = cluster
             .command(&primary, &["pgtwin", "rebuild", &node, "--yes", "--json"])
             .limit(SOON)
@@ -80,7 +80,7 @@ fn rebuild_05_a_standby_is_built_anew_by_an_order_of_another_node() {
             (&"done".into(), &primary.as_str().into()),
             "{done}"
         );
-        assert_ne!(copy_of(cluster, &node)?, "", "it is a copy");
+        assert_ne!(copy_of(cluster, &node)?, before, "it is a copy, made now");
         load.goes_on()?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, primary);
