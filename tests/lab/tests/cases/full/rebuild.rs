@@ -21,6 +21,7 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
     case(&Options::default(), |cluster| {
         let primary = cluster.primary()?;
         let node = cluster.others(&primary)[0].clone();
+        let before = copy_of(cluster, &node)?;
         let load = Load::start(cluster)?;
         for (on, whose, words) in
             [(&primary, &primary, "is the primary"), (&node, &"n9".to_owned(), "is no member")]
@@ -36,7 +37,7 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
             (&dry["outcome"], &dry["source"]),
             (&"possible".into(), &primary.as_str().into())
         );
-        assert_eq!(copy_of(cluster, &node)?, "", "nothing was copied yet");
+        assert_eq!(copy_of(cluster, &node)?, before, "nothing was copied yet");
 
         let done = cluster
             .command(&node, &["pgtwin", "rebuild", &node, "--yes", "--json"])
@@ -44,7 +45,7 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
             .check()?;
         let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
         assert_eq!(done["outcome"], "done", "{done}");
-        assert_ne!(copy_of(cluster, &node)?, "", "it is a copy");
+        assert_ne!(copy_of(cluster, &node)?, before, "it is a copy, made now");
         load.goes_on()?;
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, primary);
