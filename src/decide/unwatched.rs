@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::cib::{Cib, Run};
+use crate::cluster::cib::{Cib, Operation, Run};
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
 
@@ -58,19 +58,28 @@ fn is_left_to_itself(instance: &Instance) -> bool {
 /// A monitor that is configured is remembered to have failed, and none recurs.
 fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName) -> bool {
     let Some(primitive) = cib.primitive(resource) else { return false };
-    let runs: Vec<&Run> = cib
+    let runs = cib
         .node_states
         .iter()
         .filter(|state| state.name == *node)
         .flat_map(|state| &state.runs)
         .filter(|run| run.resource == primitive.id && run.operation == "monitor")
-        .collect();
+        .collect::<Vec<&Run>>();
     // An interval that cannot be read may be one that recurs.
-    let recurs = |run: &&&Run| !run.is_memory && run.interval != Some(0);
-    let blocks = |run: &&&Run| {
-        run.is_memory && primitive.monitors().any(|(_, interval)| run.interval == Some(interval))
+    let recurs = |run: &Run| !run.is_memory && run.interval != Some(0);
+    let blocks = |run: &Run| {
+        let of_standbys = |(operation, every): (&Operation, u64)| {
+            is_of_standbys(operation) && run.interval == Some(every)
+        };
+        run.is_memory && primitive.monitors().any(of_standbys)
     };
-    !runs.iter().any(|run| recurs(&run)) && runs.iter().any(|run| blocks(&run))
+    !runs.iter().any(|run| recurs(run)) && runs.iter().any(|run| blocks(run))
+}
+
+/// What Pacemaker schedules for standbys.
+fn is_of_standbys(operation: &Operation) -> bool {
+    let role = operation.role.as_deref().unwrap_or("Started");
+    ["Unpromoted", "Slave", "Started"].iter().any(|name| role.eq_ignore_ascii_case(name))
 }
 
 /// Keeps `since` (node to seconds of uptime) for those of whom it is so `now`.

@@ -73,6 +73,10 @@ fn nobody_is_where_pacemaker_watches_or_is_not_meant_to_or_is_at_it() {
             let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
             db.operations = vec![configured("9s")];
         }),
+        ("the memory is of the monitor of primaries", |facts| {
+            let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+            db.operations[0].role = Some("Promoted".into());
+        }),
         ("it is switched off", |facts| {
             let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
             db.operations[0].disabled = true;
