@@ -301,12 +301,12 @@ fn of_entry(entry: &Entry) -> Vec<String> {
         Mode::Async => "async",
     };
     let mut lines = vec![format!(
-        "term {}: {} since promotion {} (timeline {}, {mode}); after {} changes {} may take over",
+        "term {}: {} since promotion {} (timeline {}, {mode}); after {} {} may take over",
         entry.term,
         entry.primary,
         entry.id,
         entry.timeline,
-        entry.seq,
+        if entry.seq == 1 { "1 change".to_owned() } else { format!("{} changes", entry.seq) },
         any_of(&entry.heirs)
     )];
     let past: Vec<String> = entry
