@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::cib::{Cib, Operation, Run};
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
+use crate::ocf::action;
 
 /// How long that has to be so, in seconds: a plan that is being carried out looks the same meanwhile.
 pub const SURE: u64 = 8;
@@ -69,17 +70,24 @@ fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName) -> bool {
     let recurs = |run: &Run| !run.is_memory && run.interval != Some(0);
     let blocks = |run: &Run| {
         let of_standbys = |(operation, every): (&Operation, u64)| {
-            is_of_standbys(operation) && run.interval == Some(every)
+            watches(operation, action::Role::Unpromoted) && run.interval == Some(every)
         };
         run.is_memory && primitive.monitors().any(of_standbys)
     };
     !runs.iter().any(|run| recurs(run)) && runs.iter().any(|run| blocks(run))
 }
 
-/// What Pacemaker schedules for standbys.
-fn is_of_standbys(operation: &Operation) -> bool {
-    let role = operation.role.as_deref().unwrap_or("Started");
-    ["Unpromoted", "Slave", "Started"].iter().any(|name| role.eq_ignore_ascii_case(name))
+/// Whether this is the monitor of instances in this role.
+pub fn watches(operation: &Operation, role: action::Role) -> bool {
+    if operation.name != "monitor" {
+        return false;
+    }
+    let names: &[&str] = match role {
+        action::Role::Promoted => &["Promoted", "Master"],
+        action::Role::Unpromoted => &["Unpromoted", "Slave", "Started"],
+    };
+    let of = operation.role.as_deref().unwrap_or("Started");
+    names.iter().any(|name| of.eq_ignore_ascii_case(name))
 }
 
 /// Keeps `since` (node to seconds of uptime) for those of whom it is so `now`.

@@ -5,7 +5,7 @@ use crate::cluster::cib::{Operation, Primitive};
 use crate::cluster::interval::milliseconds;
 use crate::cluster::known::Known;
 use crate::decide::report::bytes;
-use crate::decide::unwatched::unwatched;
+use crate::decide::unwatched::{unwatched, watches};
 use crate::decide::wanted;
 use crate::ocf::action::{Action, Role, SUGGESTIONS, Suggestion};
 
@@ -24,18 +24,6 @@ fn set(facts: &Facts, said: Said, one: &Suggestion) -> Said {
             .fix(format!("Among the operations of {}, have: op {words}", facts.resource))
             .run(format!("crm configure edit {}", facts.resource)),
     }
-}
-
-fn watches(operation: &Operation, role: Role) -> bool {
-    if operation.name != "monitor" {
-        return false;
-    }
-    let names: &[&str] = match role {
-        Role::Promoted => &["Promoted", "Master"],
-        Role::Unpromoted => &["Unpromoted", "Slave", "Started"],
-    };
-    let of = operation.role.as_deref().unwrap_or("Started");
-    names.iter().any(|name| of.eq_ignore_ascii_case(name))
 }
 
 /// Whether Pacemaker watches what it runs.

@@ -15,6 +15,15 @@ fn copy_of(cluster: &Cluster, node: &str) -> Result<String> {
     cluster.exec(node, &["cat", &path]).map(|output| output.text())
 }
 
+/// Types the command on one node for another, or the same, and waits for its end.
+fn is_done(cluster: &Cluster, on: &str, node: &str, source: &str) -> Result<()> {
+    let command = ["pgtwin", "rebuild", node, "--yes", "--json"];
+    let done = cluster.command(on, &command).limit(SOON).check()?;
+    let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
+    assert_eq!((&done["outcome"], &done["source"]), (&"done".into(), &source.into()), "{done}");
+    Ok(())
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
@@ -39,12 +48,7 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
         );
         assert_eq!(copy_of(cluster, &node)?, before, "nothing was copied yet");
 
-        let done = cluster
-            .command(&node, &["pgtwin", "rebuild", &node, "--yes", "--json"])
-            .limit(SOON)
-            .check()?;
-        let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
-        assert_eq!(done["outcome"], "done", "{done}");
+        is_done(cluster, &node, &node, &primary)?;
         assert_ne!(copy_of(cluster, &node)?, before, "it is a copy, made now");
         load.goes_on()?;
         cluster.wait_healthy(SOON)?;
@@ -71,16 +75,7 @@ fn rebuild_05_a_standby_is_built_anew_by_an_order_of_another_node() {
         let node = cluster.others(&primary)[0].clone();
         let load = Load::start(cluster)?;
         let before = copy_of(cluster, &node)?;
-        let done = cluster
-            .command(&primary, &["pgtwin", "rebuild", &node, "--yes", "--json"])
-            .limit(SOON)
-            .check()?;
-        let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
-        assert_eq!(
-            (&done["outcome"], &done["source"]),
-            (&"done".into(), &primary.as_str().into()),
-            "{done}"
-        );
+        is_done(cluster, &primary, &node, &primary)?;
         assert_ne!(copy_of(cluster, &node)?, before, "it is a copy, made now");
         load.goes_on()?;
         cluster.wait_healthy(SOON)?;
