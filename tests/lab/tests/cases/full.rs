@@ -1,8 +1,7 @@
-//! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
+//! What only `tests/run --full` plays: more of the numbered cases, variants of them, and long runs.
 
 mod broken_replication;
 pub mod documents;
-mod first_start;
 mod pause;
 mod primaries;
 mod rebuild;

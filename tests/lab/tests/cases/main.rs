@@ -22,6 +22,7 @@ mod takeover;
 
 mod async_mode;
 mod documents;
+mod first_start;
 mod full;
 mod recovery;
 mod releases;

@@ -73,62 +73,57 @@ pub fn both_return(cluster: &Cluster, first: &str, second: &str) -> Result<()> {
     load.end().map(drop)
 }
 
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_05_commits_resume_alone_after_the_standbys_fencing_and_not_before() {
+    case(&two(), |cluster| {
+        let (primary, standby) = pair(cluster)?;
+        let before = ledger::own(cluster, &primary)?;
+        let load = Load::start(cluster)?;
+        cluster.fence_mode(Some(&standby), FenceMode::Fails)?;
+        cluster.power_cut(&standby)?;
+        cluster.wait_until("a fencing of the standby has failed", SOON, || {
+            cluster.logs(&primary).is_ok_and(|log| log.contains("fails because the lab says so"))
+        })?;
+        load.writer.expect_none(Duration::from_secs(15))?;
+        assert_eq!(
+            ledger::own(cluster, &primary)?.heirs,
+            before.heirs,
+            "not fenced, still counted"
+        );
+        cluster.fence_mode(Some(&standby), FenceMode::Works)?;
+        // After ten failures Pacemaker has given up, until somebody asks or something changes.
+        cluster.check(&primary, &["stonith_admin", "--fence", &standby])?;
+        let alone = ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        load.goes_on()?;
+        wait_reason(cluster, &primary, &["no standby streams"])?;
+        cluster.power_on(&standby)?;
+        cluster.wait_healthy(SOON)?;
+        let again = ledger::wait_heirs(cluster, &primary, &[&standby])?;
+        assert!(before.seq < alone.seq && alone.seq < again.seq, "{before:?} {alone:?} {again:?}");
+        load.goes_on()?;
+        let seen = load.end()?;
+        assert_eq!(seen.held_ended, None, "the primary has run all the time");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_07_both_lose_power_and_the_standby_returns_first() {
+    case(&two(), |cluster| {
+        let (primary, standby) = pair(cluster)?;
+        both_return(cluster, &standby, &primary)
+    });
+}
+
 mod full {
     use super::*;
 
     #[test]
     #[ignore = "starts containers: tests/run --full does"]
-    fn case_05_commits_resume_alone_after_the_standbys_fencing_and_not_before() {
-        case(&two(), |cluster| {
-            let (primary, standby) = pair(cluster)?;
-            let before = ledger::own(cluster, &primary)?;
-            let load = Load::start(cluster)?;
-            cluster.fence_mode(Some(&standby), FenceMode::Fails)?;
-            cluster.power_cut(&standby)?;
-            cluster.wait_until("a fencing of the standby has failed", SOON, || {
-                cluster
-                    .logs(&primary)
-                    .is_ok_and(|log| log.contains("fails because the lab says so"))
-            })?;
-            load.writer.expect_none(Duration::from_secs(15))?;
-            assert_eq!(
-                ledger::own(cluster, &primary)?.heirs,
-                before.heirs,
-                "not fenced, still counted"
-            );
-            cluster.fence_mode(Some(&standby), FenceMode::Works)?;
-            // After ten failures Pacemaker has given up, until somebody asks or something changes.
-            cluster.check(&primary, &["stonith_admin", "--fence", &standby])?;
-            let alone = ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
-            load.goes_on()?;
-            wait_reason(cluster, &primary, &["no standby streams"])?;
-            cluster.power_on(&standby)?;
-            cluster.wait_healthy(SOON)?;
-            let again = ledger::wait_heirs(cluster, &primary, &[&standby])?;
-            assert!(
-                before.seq < alone.seq && alone.seq < again.seq,
-                "{before:?} {alone:?} {again:?}"
-            );
-            load.goes_on()?;
-            let seen = load.end()?;
-            assert_eq!(seen.held_ended, None, "the primary has run all the time");
-            Ok(())
-        });
-    }
-
-    #[test]
-    #[ignore = "starts containers: tests/run --full does"]
     fn case_06_a_stale_standby_that_returns_alone_waits_for_the_last_primary() {
         case(&two(), |cluster| a_stale_standby_waits(cluster, false));
-    }
-
-    #[test]
-    #[ignore = "starts containers: tests/run --full does"]
-    fn case_07_both_lose_power_and_the_standby_returns_first() {
-        case(&two(), |cluster| {
-            let (primary, standby) = pair(cluster)?;
-            both_return(cluster, &standby, &primary)
-        });
     }
 
     #[test]

@@ -29,35 +29,35 @@ fn case_13_without_fencing_a_planned_move_works() {
     });
 }
 
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_13_without_fencing_an_unclean_loss_of_the_primary_promotes_nobody() {
+    case(&unfenced(3), |cluster| {
+        let primary = cluster.primary()?;
+        let load = Load::start(cluster)?;
+        cluster.power_cut(&primary)?;
+        let standbys = cluster.others(&primary);
+        cluster.wait_until("Pacemaker has noticed the loss", SOON, || {
+            cluster.crm_mon().is_ok_and(|mon| mon.node(&primary).is_some_and(|one| !one.online))
+        })?;
+        cluster.wait_until("a standby says that it is because of fencing", SOON, || {
+            standbys.iter().any(|node| crate::look::reasons(cluster, node).contains("fencing"))
+        })?;
+        nobody_is_promoted(cluster, 20)?;
+        cluster.power_on(&primary)?;
+        // Everybody is there again, so everything is known: who has it all is promoted.
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        load.goes_on()?;
+        let seen = load.end()?;
+        // One that was promoted after all would have been one of three.
+        assert!(seen.primaries().len() <= 2, "{:?}", seen.primaries());
+        Ok(())
+    });
+}
+
 mod full {
     use super::*;
-
-    #[test]
-    #[ignore = "starts containers: tests/run --full does"]
-    fn case_13_without_fencing_an_unclean_loss_of_the_primary_promotes_nobody() {
-        case(&unfenced(3), |cluster| {
-            let primary = cluster.primary()?;
-            let load = Load::start(cluster)?;
-            cluster.power_cut(&primary)?;
-            let standbys = cluster.others(&primary);
-            cluster.wait_until("Pacemaker has noticed the loss", SOON, || {
-                cluster.crm_mon().is_ok_and(|mon| mon.node(&primary).is_some_and(|one| !one.online))
-            })?;
-            cluster.wait_until("a standby says that it is because of fencing", SOON, || {
-                standbys.iter().any(|node| crate::look::reasons(cluster, node).contains("fencing"))
-            })?;
-            nobody_is_promoted(cluster, 20)?;
-            cluster.power_on(&primary)?;
-            // Everybody is there again, so everything is known: who has it all is promoted.
-            cluster.wait_healthy(SOON)?;
-            has_all_heirs(cluster)?;
-            load.goes_on()?;
-            let seen = load.end()?;
-            // One that was promoted after all would have been one of three.
-            assert!(seen.primaries().len() <= 2, "{:?}", seen.primaries());
-            Ok(())
-        });
-    }
 
     #[test]
     #[ignore = "starts containers: tests/run --full does"]

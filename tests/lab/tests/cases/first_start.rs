@@ -23,7 +23,7 @@ fn streaming_by_hand(cluster: &Cluster) -> Result<()> {
 }
 
 #[test]
-#[ignore = "starts containers: tests/run --full does"]
+#[ignore = "starts containers: tests/run does"]
 fn case_12_a_running_cluster_is_taken_over_without_a_restart() {
     fresh(&Options { start: false, ..Options::default() }, |cluster| {
         streaming_by_hand(cluster)?;
