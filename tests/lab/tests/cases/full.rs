@@ -1,6 +1,7 @@
 //! What only `tests/run --full` plays: more of the numbered cases, variants of them, and long runs.
 
 mod broken_replication;
+mod doctor;
 pub mod documents;
 mod pause;
 mod primaries;
