@@ -9,7 +9,9 @@ use pgtwin::runtime::instance::Postgres;
 use pgtwin::sys::deadline::poll_until;
 use pgtwin::sys::exec::System;
 
-use crate::place::{await_primary, await_standby, on_every_version, soon, sql, started_primary};
+use crate::place::{
+    await_primary, await_standby, on_every_version, soon, sql, started_primary, value,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,6 +43,12 @@ fn a_standby_that_replays_nothing_gets_later_and_one_that_has_everything_is_not_
         n2.start(&soon()).unwrap();
         await_standby(&n2, StandbyFacts::streams);
         sql(&n1, "CREATE TABLE public.t (i int)");
+        // Before it has replayed a transaction a standby does not know how late it is.
+        let there = "SELECT pg_catalog.to_regclass('public.t') IS NOT NULL";
+        let replayed = poll_until(&soon(), Duration::from_millis(20), || {
+            (value(&n2, there) == "t").then_some(())
+        });
+        assert!(replayed.is_some(), "the standby replays nothing");
 
         let of_primary = || n1.delays().unwrap().get("n2").copied().flatten();
         let of_itself = || n2.delay().unwrap();
