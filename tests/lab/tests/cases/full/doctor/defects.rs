@@ -141,12 +141,13 @@ r#"crm_resource --resource RSC --set-parameter rep_mode --parameter-value "$(cat
 "crm_resource --resource RSC --get-parameter node_list > /tmp/node_list
 crm_resource --resource RSC --set-parameter node_list --parameter-value 'PRIMARY STANDBY OTHER n9'",
 r#"crm_resource --resource RSC --set-parameter node_list --parameter-value "$(cat /tmp/node_list)""#).paused(),
-    of("members", "application_name is one name for several standbys", Primary,
+    of("parameters", "application_name", Primary,
 "crm_resource --resource RSC --set-parameter application_name --parameter-value 'standby'",
 "crm_resource --resource RSC --delete-parameter application_name").paused(),
     of("addresses", "have the same address", Primary,
-"crm_resource --resource RSC --get-parameter node_addresses > /tmp/node_addresses
-crm_resource --resource RSC --set-parameter node_addresses --parameter-value 'PRIMARY=10.255.255.1 STANDBY=10.255.255.2 OTHER=10.255.255.2'",
+r#"crm_resource --resource RSC --get-parameter node_addresses > /tmp/node_addresses
+theirs=$(tr ' ' '\n' < /tmp/node_addresses | sed -n 's/^STANDBY=//p')
+crm_resource --resource RSC --set-parameter node_addresses --parameter-value "$(sed "s/OTHER=[^ ]*/OTHER=$theirs/" /tmp/node_addresses)""#,
 r#"crm_resource --resource RSC --set-parameter node_addresses --parameter-value "$(cat /tmp/node_addresses)""#).paused(),
     of("programs", "", Standby,
 "crm_resource --resource RSC --get-parameter pg_bindir > /tmp/pg_bindir
@@ -186,7 +187,8 @@ sql 'SELECT pg_reload_conf()'"#,
 "sql 'ALTER SYSTEM RESET wal_sender_timeout'
 sql 'SELECT pg_reload_conf()'"),
     of("own-settings", "primary_slot_name is set in", Primary,
-r#"echo "primary_slot_name = 'by_hand'" >> DATA/postgresql.conf
+r#"sql 'ALTER SYSTEM RESET primary_slot_name'
+echo "primary_slot_name = 'by_hand'" >> DATA/postgresql.conf
 sql 'SELECT pg_reload_conf()'"#,
 "sed -i '/by_hand/d' DATA/postgresql.conf
 sql 'SELECT pg_reload_conf()'"),
@@ -236,10 +238,11 @@ sql 'SELECT pg_reload_conf()'").at(Other),
     of("old-copies", "an old copy of the data takes", Standby,
 "runuser -u postgres -- mkdir -m 700 DATA.backup.20200101-000000",
 "runuser -u postgres -- rmdir DATA.backup.20200101-000000"),
-    of("service-at-boot", "", Other,
-"mkdir -p /etc/systemd/system/multi-user.target.wants
-ln -s /lib/systemd/system/postgresql.service /etc/systemd/system/multi-user.target.wants/postgresql.service",
-"rm /etc/systemd/system/multi-user.target.wants/postgresql.service"),
+    of("service-at-boot", "Debian starts this database at boot", Other,
+"mkdir -p /etc/postgresql/17/planted
+echo \"data_directory = 'DATA'\" > /etc/postgresql/17/planted/postgresql.conf
+echo auto > /etc/postgresql/17/planted/start.conf",
+"rm -r /etc/postgresql/17/planted"),
     of("permissions", "", Standby,
 "chmod 755 DATA",
 "chmod 700 DATA"),
