@@ -136,11 +136,11 @@ impl Agent<'_> {
             Fencing::Works => String::new(),
             Fencing::Off(why) | Fencing::OffAccepted(why) | Fencing::Unknown(why) => why,
         };
-        unwatched::note(
-            &unwatched::unwatched(&view.status, &view.cib, &view.resource),
-            &mut self.cache.unwatched,
-            uptime(),
-        );
+        let mut lost = unwatched::unwatched(&view.status, &view.cib, &view.resource);
+        if unwatched::teller(&view.status, &view.resource, &lost).as_ref() != Some(&self.me) {
+            lost.clear();
+        }
+        unwatched::note(&lost, &mut self.cache.unwatched, uptime());
         self.cache.delayed = view.in_state(DELAYED).map(|node| node.to_string()).collect();
         Known::Known(view)
     }

@@ -210,7 +210,7 @@ impl Agent<'_> {
         self.primary_outcome(&cared)
     }
 
-    /// Has Pacemaker look anew at standbys that it has stopped monitoring.
+    /// Has Pacemaker look anew at whom it has stopped monitoring, where that is for this node to do.
     fn have_all_watched(&mut self) {
         let now = super::uptime();
         for node in unwatched::due(&self.cache.unwatched, now) {
@@ -328,6 +328,7 @@ impl Agent<'_> {
                             self.warn_as_standby(&upstream, standby);
                             self.tell_past();
                             self.follow_orders(&seen);
+                            self.have_all_watched();
                             view = Some(seen);
                             upstream
                         }

@@ -1,11 +1,14 @@
-//! Standbys that Pacemaker runs and has stopped watching. Floor 1.
+//! Instances that Pacemaker runs and has stopped watching. Floor 1.
 //!
-//! Pacemaker cancels the monitor of a standby that it is about to promote. When that plan is broken off,
-//! it schedules the monitor anew only if no failure of it is remembered: the memory (`last_failure_0`) has
-//! the key of the operation, and passes for it. A degraded answer (190) is such a failure. The standby
-//! then runs without a monitor for ever: it never says that it may take over, and nobody sees it fail.
-//! Seen on Pacemaker 3.0.0. `crm_resource --refresh` brings the monitor back, and restarts nothing;
+//! Pacemaker cancels the monitor of a standby that it is about to promote, and all monitors in maintenance
+//! mode. When that plan is broken off, or maintenance ends, it schedules the monitor anew only if no failure
+//! of it is remembered: the memory (`last_failure_0`) has the key of the operation, and passes for it. A
+//! degraded answer (190, 191) is such a failure. The instance then runs without a monitor for ever: a
+//! standby never says that it may take over, and nobody sees a primary die. Both seen on Pacemaker 3.0.0.
+//! `crm_resource --refresh` brings the monitor back, and restarts nothing, of a primary neither;
 //! `--cleanup` does not touch what was only degraded.
+//!
+//! Who is not monitored cannot help itself. Another one has Pacemaker look ([`teller`]).
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +20,13 @@ use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
 use crate::ocf::action;
 
-/// How long that has to be so, in seconds: a plan that is being carried out looks the same meanwhile.
-pub const SURE: u64 = 8;
+/// How long that has to be so, in seconds: a plan that is being carried out looks the same meanwhile, and
+/// its notifications take seconds on a busy machine.
+pub const SURE: u64 = 30;
 /// How long after a refresh that has not helped the next one is, in seconds.
 pub const AGAIN: u64 = 600;
 
-/// The standbys of which this is so now. Of the primary it would be guessing: a refresh has Pacemaker
-/// look anew at what the address of the service hangs on, and is left to people.
+/// The nodes of whose instance this is so now.
 #[must_use]
 pub fn unwatched(status: &ClusterStatus, cib: &Cib, resource: &str) -> BTreeSet<NodeName> {
     if status.options.maintenance_mode {
@@ -32,22 +35,50 @@ pub fn unwatched(status: &ClusterStatus, cib: &Cib, resource: &str) -> BTreeSet<
     status
         .instances_of(resource)
         .filter(|instance| is_left_to_itself(instance))
-        .flat_map(|instance| &instance.nodes)
-        .filter(|name| {
+        .filter_map(|instance| Some((role_of(instance)?, instance)))
+        .flat_map(|(role, instance)| instance.nodes.iter().map(move |name| (role, name)))
+        .filter(|(role, name)| {
             status.node_state(name) == NodeState::OnlineMember
                 && status.node(name).is_some_and(|node| {
                     !(node.maintenance || node.standby || node.standby_onfail || node.shutdown)
                 })
-                && is_forgotten(cib, resource, name)
+                && is_forgotten(cib, resource, name, *role)
         })
-        .cloned()
+        .map(|(_, name)| name.clone())
         .collect()
 }
 
-/// It runs as a standby in Pacemaker's care, and nothing is being done to it.
+/// Who has Pacemaker look anew at those who are not monitored: the primary, or, where the primary's own
+/// monitor is lost, the first standby that has one. None where nobody is monitored: `status` says so.
+#[must_use]
+pub fn teller(
+    status: &ClusterStatus,
+    resource: &str,
+    unwatched: &BTreeSet<NodeName>,
+) -> Option<NodeName> {
+    status
+        .instances_of(resource)
+        .filter(|instance| instance.active)
+        .filter_map(|instance| Some((role_of(instance)?, instance)))
+        .flat_map(|(role, instance)| instance.nodes.iter().map(move |name| (role, name)))
+        .filter(|(_, name)| {
+            status.node_state(name) == NodeState::OnlineMember && !unwatched.contains(*name)
+        })
+        .min_by_key(|(role, name)| (*role != action::Role::Promoted, *name))
+        .map(|(_, name)| name.clone())
+}
+
+fn role_of(instance: &Instance) -> Option<action::Role> {
+    match instance.role {
+        Role::Promoted => Some(action::Role::Promoted),
+        Role::Unpromoted => Some(action::Role::Unpromoted),
+        _ => None,
+    }
+}
+
+/// It runs in Pacemaker's care, and nothing is being done to it.
 fn is_left_to_itself(instance: &Instance) -> bool {
-    instance.role == Role::Unpromoted
-        && instance.active
+    instance.active
         && instance.managed
         && instance.maintenance != Some(true)
         && !instance.blocked
@@ -57,7 +88,7 @@ fn is_left_to_itself(instance: &Instance) -> bool {
 }
 
 /// A monitor that is configured is remembered to have failed, and none recurs.
-fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName) -> bool {
+fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName, role: action::Role) -> bool {
     let Some(primitive) = cib.primitive(resource) else { return false };
     let runs = cib
         .node_states
@@ -69,10 +100,10 @@ fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName) -> bool {
     // An interval that cannot be read may be one that recurs.
     let recurs = |run: &Run| !run.is_memory && run.interval != Some(0);
     let blocks = |run: &Run| {
-        let of_standbys = |(operation, every): (&Operation, u64)| {
-            watches(operation, action::Role::Unpromoted) && run.interval == Some(every)
+        let of_role = |(operation, every): (&Operation, u64)| {
+            watches(operation, role) && run.interval == Some(every)
         };
-        run.is_memory && primitive.monitors().any(of_standbys)
+        run.is_memory && primitive.monitors().any(of_role)
     };
     !runs.iter().any(|run| recurs(run)) && runs.iter().any(|run| blocks(run))
 }

@@ -37,10 +37,10 @@ pub(super) fn watched(facts: &Facts) -> Vec<Said> {
             "{node} runs and is not monitored: Pacemaker takes the memory of a failure for the monitor, \
              which it has cancelled"
         ))
-        .fix("The primary has it look anew within a minute or two. By hand (nothing is restarted):")
+        .fix("Another node has it look anew within a minute or two. By hand (nothing is restarted):")
         .run(format!("crm_resource --refresh --resource {} --node {node}", facts.resource))
     });
-    or_ok(said.collect(), "each standby that runs is monitored")
+    or_ok(said.collect(), "each instance that runs is monitored")
 }
 
 pub(super) fn monitors(facts: &Facts) -> Vec<Said> {

@@ -139,9 +139,10 @@ pub const TABLE: &[Check] = &[
     ),
     state(
         "watched",
-        "Each standby is monitored",
-        "Pacemaker forgets the monitor of a standby whose promotion it has broken off, while a failure of \
-         it is remembered. Without a monitor a standby never takes over, and nobody sees it fail.",
+        "Each instance is monitored",
+        "Pacemaker forgets to start a monitor again after maintenance, or after a promotion that it has \
+         broken off, while a failure of it is remembered. Nobody sees that instance fail, the primary's \
+         death neither, and a standby without a monitor never takes over.",
         operations::watched,
     ),
     cluster(

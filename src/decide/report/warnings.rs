@@ -162,7 +162,7 @@ pub(super) fn members(facts: &Facts, warnings: &mut Vec<String>) {
     for node in unwatched(&facts.status, &facts.cib, &facts.resource) {
         warnings.push(format!(
             "Pacemaker runs {node} and does not monitor it: it takes the memory of a failure for the \
-             monitor. The primary has it look anew when that lasts; by hand: crm_resource --refresh \
+             monitor. Another node has it look anew when that lasts; by hand: crm_resource --refresh \
              --resource {} --node {node}",
             facts.resource
         ));

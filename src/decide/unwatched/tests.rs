@@ -73,7 +73,7 @@ fn nobody_is_where_pacemaker_watches_or_is_not_meant_to_or_is_at_it() {
             let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
             db.operations = vec![configured("9s")];
         }),
-        ("the memory is of the monitor of primaries", |facts| {
+        ("the memory is of the monitor of primaries, and it is a standby", |facts| {
             let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
             db.operations[0].role = Some("Promoted".into());
         }),
@@ -94,7 +94,9 @@ fn nobody_is_where_pacemaker_watches_or_is_not_meant_to_or_is_at_it() {
         ("something is being done to it", |facts| {
             facts.status.instances[2].pending = Some("Promoting".into());
         }),
-        ("it is the primary", |facts| facts.status.instances[2].role = Role::Promoted),
+        ("its role is not known", |facts| {
+            facts.status.instances[2].role = Role::Other("Starting".into());
+        }),
         ("it does not run", |facts| facts.status.instances[2].role = Role::Stopped),
         ("it runs in two places", |facts| facts.status.instances[2].nodes.push(node("n2"))),
     ];
@@ -109,6 +111,47 @@ fn nobody_is_where_pacemaker_watches_or_is_not_meant_to_or_is_at_it() {
     let mut conditional = trapped();
     conditional.cib.node_states[2].transient.insert("x".into(), Setting::Conditional);
     assert_eq!(found(&conditional), nodes("n3"), "what else a node has does not matter");
+}
+
+/// The primary n1 has lost its own monitor.
+fn trapped_primary() -> Facts {
+    let mut facts = trapped();
+    let db = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+    let mut of_primary = configured("3s");
+    of_primary.role = Some("Promoted".into());
+    db.operations.push(of_primary);
+    facts.cib.node_states[0].runs =
+        vec![run("promote", Some(0), false), run("monitor", Some(3000), true)];
+    facts.cib.node_states[2].runs[1] = run("monitor", Some(8000), false);
+    facts
+}
+
+#[test]
+fn a_primary_whose_only_monitor_is_the_memory_of_a_failure_is_unwatched() {
+    let mut facts = trapped_primary();
+    assert_eq!(found(&facts), nodes("n1"));
+    // What it remembers as a standby is not in the way of the primary's monitor.
+    facts.cib.node_states[0].runs[1].interval = Some(8000);
+    assert_eq!(found(&facts), nodes(""));
+}
+
+#[test]
+fn who_is_monitored_tells_pacemaker_and_the_primary_before_others() {
+    let rows: &[(&str, &str, Option<&str>)] = &[
+        ("nobody is lost: the primary would", "", Some("n1")),
+        ("a standby is lost", "n3", Some("n1")),
+        ("the primary is lost: the first standby", "n1", Some("n2")),
+        ("the first standby as well", "n1 n2", Some("n3")),
+        ("nobody is monitored", "n1 n2 n3", None),
+    ];
+    let mut facts = trapped();
+    for (name, lost, told) in rows {
+        let tells = teller(&facts.status, &facts.resource, &nodes(lost));
+        assert_eq!(tells, told.map(node), "{name}");
+    }
+    facts.status.nodes[1].unclean = true;
+    let tells = teller(&facts.status, &facts.resource, &nodes("n1"));
+    assert_eq!(tells, Some(node("n3")), "one that is not there does not");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A standby whose monitor Pacemaker has cancelled for a promotion that it broke off, and does not
-//! schedule again: it takes the memory of a failure for it.
+//! Instances whose monitor Pacemaker has cancelled, for a promotion that it broke off or in maintenance mode,
+//! and does not schedule again: it takes the memory of a failure for it.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lab::config::PRIMITIVE;
 use lab::{Cluster, Options, Result};
 
 use crate::load::Load;
-use crate::look::{stays, wait_reason};
+use crate::look::{instances, stays, wait_reason};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 
@@ -85,5 +85,69 @@ fn a_standby_whose_monitor_pacemaker_has_lost_is_monitored_again() {
         let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "the primary has run all the time");
         Ok(())
+    });
+}
+
+/// The same of a primary: a cluster in which a node that was never seen is not fenced is degraded.
+fn degrade_primary_once(cluster: &Cluster, primary: &str) -> Result<()> {
+    let option = ["crm_attribute", "--type", "crm_config", "--name", "startup-fencing"];
+    cluster.on_any(&[&option[..], &["--update", "false"]].concat())?;
+    wait_reason(cluster, primary, &["startup-fencing"])?;
+    cluster.on_any(&[&option[..], &["--delete"]].concat())?;
+    cluster.wait_until("it is degraded no more", SOON, || {
+        !crate::look::reasons(cluster, primary).contains("no working fencing")
+    })
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn a_primary_whose_monitor_maintenance_has_taken_is_monitored_again_and_its_death_is_seen() {
+    case(&Options::default(), |cluster| {
+        let primary = cluster.primary()?;
+        let running = instances(cluster)?;
+        degrade_primary_once(cluster, &primary)?;
+        cluster.property("maintenance-mode", "true")?;
+        cluster.wait_until("no monitor recurs", SOON, || !recurs(cluster, &primary))?;
+        cluster.property("maintenance-mode", "false")?;
+        cluster.settle()?;
+        let left = monitors(cluster, &primary)?;
+        assert_eq!(left, [format!("{PRIMITIVE}_last_failure_0")], "Pacemaker has mended itself");
+        stays(15, "nobody monitors the primary", || !recurs(cluster, &primary))?;
+        let other = &cluster.others(&primary)[0];
+        let status = cluster.command(other, &["pgtwin", "status"]).output()?.text();
+        let words = format!("Pacemaker runs {primary} and does not monitor it");
+        assert!(status.contains(&words), "{status}");
+
+        cluster.wait_until("the primary is monitored again", Duration::from_mins(4), || {
+            recurs(cluster, &primary)
+        })?;
+        assert_eq!(cluster.primary()?, primary);
+        assert_eq!(instances(cluster)?, running, "nothing is restarted for that");
+        let told = format!("does not monitor {primary}");
+        assert!(
+            cluster
+                .others(&primary)
+                .iter()
+                .any(|node| { cluster.agent_log(node).is_ok_and(|log| log.contains(&told)) }),
+            "somebody else did it"
+        );
+
+        // The same, and it dies before anybody has noticed.
+        degrade_primary_once(cluster, &primary)?;
+        cluster.property("maintenance-mode", "true")?;
+        cluster.wait_until("no monitor recurs", SOON, || !recurs(cluster, &primary))?;
+        let load = Load::start(cluster)?;
+        cluster.property("maintenance-mode", "false")?;
+        cluster.settle()?;
+        assert!(!recurs(cluster, &primary), "Pacemaker has mended itself");
+        load.goes_on()?;
+        cluster.signal_postmaster(&primary, "KILL")?;
+        cluster.wait_until("somebody is the primary", Duration::from_mins(4), || {
+            cluster.promoted().is_some_and(|node| cluster.is_writable(&node))
+        })?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        load.goes_on()?;
+        load.end().map(drop)
     });
 }

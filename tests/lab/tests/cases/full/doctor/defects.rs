@@ -64,7 +64,7 @@ r#"crm_resource --resource fencing --set-parameter pcmk_host_list --parameter-va
 "crm_attribute --type crm_config --name stonith-enabled --update true").paused(),
     of("fencing-startup", "startup-fencing is false", Primary,
 "crm_attribute --type crm_config --name startup-fencing --update false",
-"crm_attribute --type crm_config --name startup-fencing --delete"),
+"crm_attribute --type crm_config --name startup-fencing --delete").paused(),
     of("quorum-policy", "both parts of a divided cluster go on", Standby,
 "crm_attribute --type crm_config --name no-quorum-policy --update ignore",
 "crm_attribute --type crm_config --name no-quorum-policy --delete"),
