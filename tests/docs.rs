@@ -16,6 +16,7 @@ use pgtwin::decide::election::Obstacle;
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way};
 use pgtwin::decide::start::{Live, Upstream};
 use pgtwin::decide::sync::Waiting;
+use pgtwin::decide::upstream::overtaken;
 use pgtwin::ocf::params::{Params, TABLE};
 use pgtwin::postgres::copy_tools::REWIND_GRANTS;
 use pgtwin::postgres::history::History;
@@ -162,6 +163,7 @@ fn waiting_words() -> Vec<String> {
         line: History::of_first_line(),
         lsn: Lsn(NUMBER),
         knows_our_promotion: None,
+        term: Known::Known(NUMBER),
     }));
     let well = recovery::Facts {
         pgdata: WHY.into(),
@@ -182,6 +184,9 @@ fn waiting_words() -> Vec<String> {
         }),
     };
     let cause_unknown = Known::unknown(WHY);
+    let older = Upstream::Older(name(), overtaken(&name(), &entry(names())));
+    let Upstream::Live(seen) = well.upstream.clone() else { panic!("{:?}", well.upstream) };
+    let unread = Upstream::Live(Box::new(Live { term: Known::unknown(WHY), ..*seen }));
     let all = [
         recovery::Facts { mount: Mount::Missing(WHY.into()), ..well.clone() },
         recovery::Facts { mount: Mount::Unknown(WHY.into()), ..well.clone() },
@@ -193,6 +198,8 @@ fn waiting_words() -> Vec<String> {
         },
         recovery::Facts { upstream: Upstream::Nobody, ..well.clone() },
         recovery::Facts { upstream: Upstream::Silent(name(), WHY.into()), ..well.clone() },
+        recovery::Facts { upstream: older, ..well.clone() },
+        recovery::Facts { upstream: unread, ..well.clone() },
         recovery::Facts { upstream: Upstream::Unknown(WHY.into()), ..well.clone() },
         recovery::Facts { upstream_is_me: true, ..well.clone() },
         recovery::Facts { system_id: Some(1), ..well.clone() },

@@ -84,7 +84,7 @@ impl<'a> Node<'a> {
             members: order.members.iter().map(|(node, _)| node.clone()).collect(),
             own_address: address.parse::<IpAddr>().ok().map(|own| host::is_own(&[own])),
             resources: resources(exec),
-            mount: mounted(&order.params, &pg, &instance.data),
+            mount: mounted(&order.params, &pg, &instance.data, None),
             data: instance.data,
             process: instance.process,
         };

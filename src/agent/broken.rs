@@ -99,8 +99,8 @@ impl Agent<'_> {
         let cause = Cause::WalGone(diagnosis.advice.reason.clone());
         let way = self.way_back(Some(&cause), upstream, instance, self.turn()).0;
         let told = |why: String| {
-            why.strip_prefix(cause.words())
-                .and_then(|rest| rest.strip_prefix("; "))
+            why.strip_suffix(cause.words())
+                .and_then(|rest| rest.strip_suffix("; "))
                 .map_or(why.clone(), str::to_owned)
         };
         self.cache.not_yet = match way {

@@ -205,6 +205,7 @@ impl Agent<'_> {
         self.note_waiting(&cared);
         self.publish_state(&state);
         if !matches!(cared, Cared::Superseded(_) | Cared::NotPrimary(_)) {
+            self.watch_parts(primary.system_id, primary.version);
             self.warn_as_primary(primary);
         }
         self.primary_outcome(&cared)
@@ -323,6 +324,9 @@ impl Agent<'_> {
                                 OwnFile::Missing | OwnFile::Unreadable(_) => file,
                             };
                             self.keep_slots(&seen, &standby.slots, standby.replay);
+                            if streams {
+                                self.watch_parts(standby.system_id, standby.version);
+                            }
                             facts.has_score = seen.scores().contains_key(&self.me);
                             let upstream = self.find_upstream(&seen, &file);
                             self.warn_as_standby(&upstream, standby);

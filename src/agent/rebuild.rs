@@ -73,6 +73,7 @@ impl Agent<'_> {
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
+            ruin: false,
             asked: true,
             old_copy: None,
             reason: reason.to_owned(),

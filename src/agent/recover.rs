@@ -2,8 +2,10 @@
 //! Floor 3.
 
 mod launch;
+mod parts;
 mod watch;
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, info, warn};
@@ -16,7 +18,9 @@ use crate::client::recovery_file::RecoveryHome;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Attempts, Kept, Marker, Method, Phase, Turn};
 use crate::decide::facts::{DataDir, Instance, Sql};
-use crate::decide::recovery::{Cause, Check, Facts, Marked, Mount, Way, is_asked_for, way};
+use crate::decide::recovery::{
+    Cause, Check, Facts, Marked, Mount, Way, is_asked_for, rewind_failed, way,
+};
 use crate::decide::recovery_check::{self, Kind};
 use crate::decide::start::{self, Next, Upstream};
 use crate::ocf::params::Params;
@@ -24,7 +28,7 @@ use crate::postgres::slot_name::slot_name;
 use crate::runtime::data_dir;
 use crate::runtime::instance::Postgres;
 use crate::runtime::instance::recovery_facts::Provider;
-use crate::runtime::layout;
+use crate::runtime::layout::{self, Noted};
 
 /// Seconds of the epoch.
 pub fn now() -> i64 {
@@ -56,11 +60,15 @@ fn without_cluster(pgdata: &str, cause: Option<&Cause>, data: &DataDir) -> Strin
     format!("pgdata={pgdata} {what}; outside a cluster there is no primary to copy")
 }
 
-/// Whether all that a database of this directory lies on is mounted: by pgdata_mount and /etc/fstab.
-pub fn mounted(params: &Params, pg: &Postgres<'_>, data: &DataDir) -> Mount {
+/// Whether all that a database of this directory lies on is mounted: by pgdata_mount and /etc/fstab. Where
+/// there is none, what was `noted` of the last one says what that is.
+pub fn mounted(params: &Params, pg: &Postgres<'_>, data: &DataDir, noted: Option<&Noted>) -> Mount {
     let empty = matches!(data, DataDir::Absent | DataDir::Empty);
-    let paths = layout::leads_to(pg.place(), !empty);
-    let named = params.pgdata_mount.as_deref().map(std::path::Path::new);
+    let mut paths = layout::leads_to(pg.place(), !empty);
+    if let Some(noted) = noted.filter(|_| empty) {
+        paths.extend(noted.places().map(Path::to_owned));
+    }
+    let named = params.pgdata_mount.as_deref().map(Path::new);
     match crate::sys::mounts::missing(&paths, named, !empty) {
         Ok(None) => Mount::InPlace,
         Ok(Some(what)) => Mount::Missing(what),
@@ -155,9 +163,8 @@ impl Agent<'_> {
     ) -> (Way, Option<recovery_check::Facts>) {
         let marker = self.recovery().marker();
         let attempts = self.attempts();
-        // One that did not come as far as pg_rewind says nothing against it.
-        let rewound = matches!(&marker, Kept::Read(marker)
-            if marker.method == Method::Rewind && marker.phase != Phase::Checking);
+        let rewind_failed = matches!(&marker, Kept::Read(marker)
+            if rewind_failed(marker.method, marker.phase, attempts.failed));
         let mut facts = Facts {
             pgdata: self.params.pgdata.clone(),
             marked: marked(&marker),
@@ -171,7 +178,7 @@ impl Agent<'_> {
             mount: self.mount(&instance.data),
             turn,
             again: self.recovery().again(),
-            rewind_failed: attempts.failed > 0 && rewound,
+            rewind_failed,
             failed: attempts,
             check: None,
         };
@@ -187,7 +194,8 @@ impl Agent<'_> {
             let provider = Provider { node: live.node.as_str(), peer: &peer, slot: &slot };
             let looked = self.pg.recovery_facts(
                 &provider,
-                true,
+                self.noted_parts().as_ref(),
+                !facts.marked.data_is_whole(),
                 &self.deadline.within(self.deadline.left() / 2),
             );
             let mut found = recovery_check::check(&looked);
@@ -211,7 +219,7 @@ impl Agent<'_> {
 
     /// Whether all that this node's database lies on is mounted.
     pub fn mount(&self, data: &DataDir) -> Mount {
-        mounted(&self.params, &self.pg, data)
+        mounted(&self.params, &self.pg, data, self.noted_parts().as_ref())
     }
 
     /// Why this node's data has parted from what it followed, within one timeline. What is not known is no

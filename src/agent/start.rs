@@ -10,7 +10,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
-use crate::decide::facts::{DataDir, Instance};
+use crate::decide::facts::{DataDir, Instance, Sql};
 use crate::decide::recovery::Marked;
 use crate::decide::start::{Facts, Next, Step, Upstream, next, speaks};
 use crate::ocf::exit_code::ExitCode;
@@ -79,6 +79,9 @@ impl Agent<'_> {
                 Next::Running(remark) => {
                     if let Some(remark) = remark {
                         info!("start: {remark}");
+                    }
+                    if let Sql::Standby(standby) = &facts.instance.sql {
+                        self.note_parts(standby.system_id, standby.version);
                     }
                     self.forget_break(matches!(facts.upstream, Some(Upstream::Live(_))));
                     return Outcome::ok();
@@ -261,7 +264,6 @@ impl Agent<'_> {
 
     /// After the start: waits for the first answer, briefly if nobody is there to follow.
     fn await_answer(&mut self, facts: &mut Facts) {
-        use crate::decide::facts::Sql;
         let follows = matches!(facts.upstream, Some(Upstream::Live(_))) || self.standalone;
         let crashed = !follows && !facts.alone && self.is_barred_already();
         let end = match (follows, facts.alone) {

@@ -13,6 +13,7 @@ use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::decide::source::Login;
 use crate::decide::start::{Live, Upstream};
+use crate::decide::upstream::{Answer, Candidate, choose, in_order};
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
 use crate::postgres::refusal::Refusal;
@@ -30,14 +31,21 @@ impl Agent<'_> {
         }
     }
 
+    /// The ledger as far as it is known here: the CIB's, and the own file.
+    pub fn known_ledger(&self, view: &View, own: &OwnFile) -> Known<Store> {
+        view.ledger().map(|cib| match own {
+            OwnFile::Read(own) => own.store.merged(&cib, Some(&self.me)),
+            OwnFile::Missing | OwnFile::Unreadable(_) => cib,
+        })
+    }
+
     /// The primary of the cluster: whom Pacemaker has promoted, or the primary of the newest ledger
-    /// entry, if it answers as one.
+    /// entry, if it answers as one, and nobody was promoted since.
     pub fn find_upstream(&mut self, view: &View, own: &OwnFile) -> Upstream {
         let mut candidates: Vec<NodeName> =
             view.promoted().into_iter().filter(|node| *node != self.me).collect();
         let promoted: BTreeSet<NodeName> = candidates.iter().cloned().collect();
-        let ledger = view.ledger();
-        if let Known::Known(store) = &ledger
+        if let Known::Known(store) = &view.ledger()
             && let Some(entry) = store.newest_done()
             && entry.primary != self.me
             && !promoted.contains(&entry.primary)
@@ -49,20 +57,24 @@ impl Agent<'_> {
             OwnFile::Read(own) => own.followed,
             OwnFile::Missing | OwnFile::Unreadable(_) => None,
         };
-        let mut silent = None;
-        for node in candidates {
-            let asked = self.ask_primary(&node, view, followed);
-            debug!("asked {node} whether it is the primary: {asked:?}");
-            match asked {
-                Ok(Some(live)) => return Upstream::Live(Box::new(live)),
-                Err(why) if promoted.contains(&node) => silent = Some((node, why)),
-                Ok(None) | Err(_) => {}
+        let ledger = self.known_ledger(view, own);
+        let mut asked = Vec::new();
+        for node in in_order(candidates, &ledger) {
+            let answer = match self.ask_primary(&node, view, followed) {
+                Ok(Some(live)) => Answer::Primary(Box::new(live)),
+                Ok(None) => Answer::NotOne,
+                Err(why) => Answer::Silent(why),
+            };
+            debug!("asked {node} whether it is the primary: {answer:?}");
+            let promoted = promoted.contains(&node);
+            let found = matches!(answer, Answer::Primary(_));
+            asked.push(Candidate { node, promoted, answer });
+            if found {
+                // The others are older, if they are anything.
+                break;
             }
         }
-        match silent {
-            Some((node, why)) => Upstream::Silent(node, why),
-            None => Upstream::Nobody,
-        }
+        choose(asked, &ledger)
     }
 
     /// Asks one node whether it is the primary: `None` if it answers and is not.
@@ -82,7 +94,7 @@ impl Agent<'_> {
                 let provider = Provider { node: node.as_str(), peer: &peer, slot: &slot };
                 let server = self.pg.server(&provider);
                 let advice = server.not_let_in(Login::Replication, &Refusal::of(&words));
-                return Err(advice.to_string());
+                return Err(advice.brief());
             }
             other => return Err(other.to_string()),
         };
@@ -103,6 +115,7 @@ impl Agent<'_> {
             line,
             lsn: identity.lsn,
             knows_our_promotion,
+            term: Known::unknown("it was not looked for"),
         }))
     }
 

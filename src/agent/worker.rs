@@ -49,6 +49,7 @@ struct Work<'a, 'b> {
     method: Method,
     phase: Phase,
     half_done: bool,
+    ruin: bool,
     asked: bool,
     source: Option<Live>,
     /// Of this the new data is.
@@ -161,6 +162,7 @@ fn attempted(
             method: summary.method,
             phase: summary.phase,
             half_done: false,
+            ruin: false,
             asked: false,
             source: None,
             promotion: None,
@@ -208,6 +210,7 @@ impl Work<'_, '_> {
     fn run(&mut self) -> Result<(), Failure> {
         let marker = self.home.marker();
         self.half_done = !marker.data_is_whole();
+        self.ruin = marker.data_is_a_ruin();
         self.asked = matches!(&marker, Kept::Read(marker) if marker.asked);
         let swapping = matches!(&marker, Kept::Read(marker) if marker.phase == Phase::Swapping);
         self.layout = self.read_layout();
@@ -261,6 +264,7 @@ impl Work<'_, '_> {
         let facts = work::Facts {
             method: self.method,
             half_done: self.half_done,
+            ruin: self.ruin,
             swapping,
             data,
             keep_old,
@@ -290,6 +294,7 @@ impl Work<'_, '_> {
                     let facts = work::Facts {
                         method: Method::Rebuild,
                         half_done: self.half_done,
+                        ruin: self.ruin,
                         swapping: false,
                         ..facts
                     };
@@ -314,11 +319,12 @@ impl Work<'_, '_> {
         let facts = work::Facts {
             method: Method::Rebuild,
             half_done: false,
+            ruin: false,
             swapping: false,
             data: Data::Clean,
-            keep_old: self.agent.params.backup_before_basebackup,
+            keep_old: self.layout.as_ref().is_some_and(|layout| layout.keep),
         };
-        let steps = finish(facts.keep_old);
+        let steps = finish(facts.keeps());
         self.log.plan(&steps.map(|step| format!("{step:?}")));
         for (number, step) in steps.into_iter().enumerate() {
             self.log.step(number + 1, &format!("{step:?}"));

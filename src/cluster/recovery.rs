@@ -151,6 +151,9 @@ pub struct Marker {
     /// The data directory may not be started: from before its first byte changes until it is whole
     /// again, be it the old data or the new.
     pub half_done: bool,
+    /// What is half done is what a rewind has left: no way leads back to the data that it was, and no backup
+    /// is made of it, though its control file looks healthy.
+    pub ruin: bool,
     /// Nothing was wrong with the data: an operator wants a full copy in its place.
     pub asked: bool,
     /// Where the old data was put, an absolute path.
@@ -177,8 +180,15 @@ impl Marker {
     /// The same recovery in another phase.
     #[must_use]
     pub fn at(&self, phase: Phase, half_done: bool) -> Self {
-        Self { phase, half_done, ..self.clone() }
+        Self { phase, half_done, ruin: ruin(self.ruin, half_done, phase), ..self.clone() }
     }
+}
+
+/// Whether half done data is a ruin, from before its first byte changes until it is whole again, or something
+/// else is in its place. `before`: it was one.
+#[must_use]
+pub fn ruin(before: bool, half_done: bool, phase: Phase) -> bool {
+    half_done && (before || phase == Phase::Rewinding)
 }
 
 /// What a file says that is there, or not, or not to be understood. The three are never taken for
@@ -203,6 +213,16 @@ impl Kept<Marker> {
             Self::Read(marker) => !marker.half_done,
             Self::Missing => true,
             Self::Unreadable(_) => false,
+        }
+    }
+
+    /// Whether the data directory is, or may be, what a broken rewind has left.
+    #[must_use]
+    pub fn data_is_a_ruin(&self) -> bool {
+        match self {
+            Self::Read(marker) => marker.ruin,
+            Self::Missing => false,
+            Self::Unreadable(_) => true,
         }
     }
 }

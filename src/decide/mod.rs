@@ -26,6 +26,7 @@ pub mod start;
 pub mod switchover;
 pub mod sync;
 pub mod unwatched;
+pub mod upstream;
 pub mod view;
 pub mod wanted;
 

@@ -48,10 +48,20 @@ impl Cause {
 #[must_use]
 pub fn is_asked_for(marker: &Marker, upstream: &Upstream, untouched: bool) -> bool {
     let somebody = match upstream {
-        Upstream::Live(_) | Upstream::Silent(..) | Upstream::Unknown(_) => true,
+        Upstream::Live(_) | Upstream::Silent(..) | Upstream::Older(..) | Upstream::Unknown(_) => {
+            true
+        }
         Upstream::Nobody => false,
     };
     marker.asked && !marker.half_done && marker.phase < Phase::Starting && somebody && untouched
+}
+
+/// Whether a rewind failed since the data was whole last, by the marker of the last attempt, and how many
+/// attempts have failed in a row. One that did not come as far as pg_rewind says nothing against it: that a
+/// worker was killed in the crash recovery before it, or found no primary, will be another time.
+#[must_use]
+pub fn rewind_failed(method: Method, phase: Phase, failed: u32) -> bool {
+    failed > 0 && method == Method::Rewind && phase == Phase::Rewinding
 }
 
 /// What an earlier worker has left written.
@@ -135,7 +145,7 @@ impl Check {
     #[must_use]
     pub fn of(found: &recovery_check::Check, marked: &Marked) -> Self {
         let rewind = match found.findings.iter().find(|one| rules_out_a_rewind(one.kind)) {
-            Some(finding) => Possible::Never(finding.to_string()),
+            Some(finding) => Possible::Never(finding.advice.brief()),
             None => possible(found.against_rewind()),
         };
         let ruin = matches!(marked, Marked::HalfDone { .. });
@@ -148,7 +158,7 @@ impl Check {
 }
 
 fn possible(against: Option<&Finding>) -> Possible {
-    against.map_or(Possible::Yes, |finding| Possible::NotNow(finding.to_string()))
+    against.map_or(Possible::Yes, |finding| Possible::NotNow(finding.advice.brief()))
 }
 
 /// What no hand at the primary or at this node's configuration mends for the data as it is.
@@ -168,6 +178,7 @@ fn rules_out_a_rewind(kind: Kind) -> bool {
         | Kind::CheckpointPending
         | Kind::NotExecutable
         | Kind::TooFull
+        | Kind::Place
         | Kind::SlotTaken
         | Kind::NoSlotLeft
         | Kind::NoWalsenderLeft => false,
@@ -212,7 +223,9 @@ pub enum Way {
     MakeTheCheck,
     /// Start a worker.
     Recover(Method, String),
-    /// What stands in the way can change by itself or by somebody's hand, and the next look finds out.
+    /// What stands in the way can change by itself or by somebody's hand, and the next look finds out. It
+    /// comes first in the words, with the line to add, for Pacemaker shows the first 128 bytes; why the node is
+    /// to be brought back is behind it.
     Wait(String),
     /// It is not this node's to recover: a person decides.
     Refuse(String),
@@ -266,16 +279,21 @@ pub fn way(facts: &Facts) -> Way {
     };
     let live = match &facts.upstream {
         Upstream::Live(live) => live,
-        Upstream::Nobody => return Way::Wait(format!("{cause}; there is no primary to copy")),
+        Upstream::Nobody => return Way::Wait(format!("there is no primary to copy; {cause}")),
         Upstream::Silent(node, why) => {
-            return Way::Wait(format!("{cause}; the primary {node} cannot be asked: {why}"));
+            return Way::Wait(format!("the primary {node} cannot be asked: {why}; {cause}"));
         }
+        Upstream::Older(_, why) => return Way::Wait(format!("{why}; {cause}")),
         Upstream::Unknown(why) => {
-            return Way::Wait(format!("{cause}; who is primary is not known: {why}"));
+            return Way::Wait(format!("who is primary is not known: {why}; {cause}"));
         }
     };
     if facts.upstream_is_me {
-        return Way::Refuse(format!("{cause}; nothing is recovered from itself"));
+        return Way::Refuse(format!("nothing is recovered from itself; {cause}"));
+    }
+    if let Known::Unknown(why) = &live.term {
+        let node = &live.node;
+        return Way::Wait(format!("whether {node} was promoted last is not known: {why}; {cause}"));
     }
     let of = match &facts.marked {
         Marked::HalfDone { system_id } => Some(*system_id),
@@ -306,7 +324,7 @@ pub fn way(facts: &Facts) -> Way {
     let Some(check) = &facts.check else { return Way::MakeTheCheck };
     match method(facts, check) {
         Ok(method) => Way::Recover(method, cause),
-        Err(why) => Way::Wait(format!("{cause}; {why}")),
+        Err(why) => Way::Wait(format!("{why}; {cause}")),
     }
 }
 
@@ -319,7 +337,7 @@ fn foreign_system(system_id: u64, live: &crate::decide::start::Live) -> Option<S
 fn method(facts: &Facts, check: &Check) -> Result<Method, String> {
     let rebuild = |why: &str| match &check.rebuild {
         Possible::Yes => Ok(Method::Rebuild),
-        Possible::NotNow(not) | Possible::Never(not) => Err(format!("{why}{not}")),
+        Possible::NotNow(not) | Possible::Never(not) => Err(format!("{not}{why}")),
     };
     match (&facts.marked, &facts.cause) {
         (Marked::Nothing | Marked::Whole, Known::Known(Some(Cause::Diverged(_))))
@@ -329,7 +347,7 @@ fn method(facts: &Facts, check: &Check) -> Result<Method, String> {
                 Possible::Yes => Ok(Method::Rewind),
                 // Somebody can mend it, and a rewind keeps what a copy would throw away.
                 Possible::NotNow(why) => Err(why.clone()),
-                Possible::Never(why) => rebuild(&format!("pg_rewind cannot work ({why}); ")),
+                Possible::Never(why) => rebuild(&format!("; pg_rewind cannot work ({why})")),
             }
         }
         (Marked::Nothing | Marked::Whole | Marked::HalfDone { .. } | Marked::Unreadable(_), _) => {

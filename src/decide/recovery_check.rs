@@ -35,6 +35,9 @@ pub struct Facts {
     pub programs: Known<Version>,
     /// Room on this node's file systems.
     pub room: Room,
+    /// Why a copy could not be put in its place, with the remedy; none inside: it could, or that was not
+    /// looked at.
+    pub places: Known<Option<String>>,
 }
 
 /// What a finding closes.
@@ -81,6 +84,8 @@ pub enum Kind {
     NotExecutable,
     /// A file system has too little room.
     TooFull,
+    /// Where a copy would go, something cannot be replaced safely.
+    Place,
     /// This node's slot is lost.
     SlotLost,
     /// This node's slot is in use, or is not a physical one.
@@ -150,6 +155,17 @@ pub fn check(facts: &Facts) -> Check {
         functions(facts, session, &mut findings);
         settings::check(facts, session, &mut findings);
         findings.extend(room::check(&facts.room, &facts.server, session));
+        match &facts.places {
+            Known::Known(None) => {}
+            Known::Known(Some(why)) => {
+                let advice = Advice::new("a copy cannot be made here", why).in_brief(why);
+                findings.push(Finding::new(Kind::Place, Closes::Rebuild, advice));
+            }
+            Known::Unknown(why) => {
+                let what = "where a copy would go is not known";
+                findings.push(not_found_out(Closes::Rebuild, what, why));
+            }
+        }
     }
     let mut seen: Vec<Finding> = Vec::new();
     for found in findings {
@@ -346,18 +362,20 @@ fn functions(facts: &Facts, session: &Session, findings: &mut Vec<Finding>) {
     let (node, user) = (&facts.server.node, &facts.server.user);
     match &session.not_executable {
         Known::Known(missing) if missing.is_empty() => {}
-        Known::Known(missing) => findings.push(Finding::new(
-            Kind::NotExecutable,
-            Closes::Rewind,
-            Advice::new(
+        Known::Known(missing) => {
+            let (missing, role) = (missing.join(", "), identifier(user));
+            let grant = format!("GRANT EXECUTE ON FUNCTION {missing} TO {role}");
+            let advice = Advice::new(
                 format!("the role {user} may not execute what pg_rewind needs"),
-                format!(
-                    "on {node}, in the database postgres: GRANT EXECUTE ON FUNCTION {} TO {}",
-                    missing.join(", "),
-                    identifier(user)
-                ),
-            ),
-        )),
+                format!("on {node}, in the database postgres: {grant}"),
+            );
+            let brief = format!("pg_rewind needs on {node}, in postgres: {grant}");
+            findings.push(Finding::new(
+                Kind::NotExecutable,
+                Closes::Rewind,
+                advice.in_brief(brief),
+            ));
+        }
         Known::Unknown(why) => findings.push(not_found_out(
             Closes::Rewind,
             &format!("what the role {user} may execute on {node} is not known"),

@@ -4,6 +4,7 @@
 //! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
 //! Without a primary it starts and waits for an election.
 
+use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
@@ -27,6 +28,9 @@ pub struct Live {
     /// Whether its ledger entry descends from the promotion that this node's data contains; none
     /// when either is not known.
     pub knows_our_promotion: Option<bool>,
+    /// The term of its promotion, the newest that is known ([`crate::decide::upstream`]), 0 without any
+    /// ledger; unknown where the ledger could not be read: it may be followed then, and is not copied.
+    pub term: Known<u64>,
 }
 
 /// Who is primary now.
@@ -38,6 +42,8 @@ pub enum Upstream {
     Live(Box<Live>),
     /// Pacemaker has one, and it could not be asked.
     Silent(NodeName, String),
+    /// This one accepts writes, and another was promoted since: why nothing is taken from it.
+    Older(NodeName, String),
     /// Pacemaker could not be asked.
     Unknown(String),
 }
@@ -334,7 +340,9 @@ pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
 /// was is measured first.
 fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
     match upstream {
-        Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => false,
+        Upstream::Nobody | Upstream::Silent(..) | Upstream::Older(..) | Upstream::Unknown(_) => {
+            false
+        }
         Upstream::Live(_) => control.state.was_writable() == WasWritable::No,
     }
 }

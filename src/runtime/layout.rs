@@ -8,11 +8,14 @@
 //! and pg_rewind from this node, so it is never kept longer than until the new data streams, whatever
 //! was asked for.
 
+mod noted;
 mod survey;
 mod text;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use noted::{Noted, NotedPart, links, note};
 pub use survey::survey;
 pub use text::LayoutError;
 
@@ -28,6 +31,14 @@ pub struct Tablespace {
     pub location: PathBuf,
 }
 
+impl Tablespace {
+    /// One of the source's; none: it lies in the data, and is copied with it.
+    pub fn of(space: &crate::decide::source::Tablespace) -> Option<Self> {
+        let location = PathBuf::from(&space.location);
+        space.is_elsewhere().then_some(Self { oid: space.oid, location })
+    }
+}
+
 /// Which part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -40,6 +51,17 @@ pub enum What {
     Tablespace(Tablespace),
     /// A tablespace that the old data has and the source has not: the number.
     Dropped(u32),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data => f.write_str("the data"),
+            Self::Wal => f.write_str("pg_wal"),
+            Self::Tablespace(Tablespace { oid, .. }) => write!(f, "tablespace {oid}"),
+            Self::Dropped(oid) => write!(f, "tablespace {oid}, which the primary has not,"),
+        }
+    }
 }
 
 /// A directory that is replaced.
@@ -59,6 +81,17 @@ pub struct Part {
     pub link: PathBuf,
 }
 
+/// What is known of data that is not there any more, and of where its parts lay.
+#[derive(Clone, Copy, Debug)]
+pub enum Remembered<'a> {
+    /// Nothing.
+    Nothing,
+    /// The plan of the swap that was cut off.
+    Plan(&'a Layout),
+    /// What was noted while it was in use.
+    Noted(&'a Noted),
+}
+
 /// All parts, and what becomes of the old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -66,7 +99,7 @@ pub struct Layout {
     pub stamp: String,
     /// The old data is kept as a backup when the new one streams. Not, whatever was asked for, where
     /// it is itself a copy that has never streamed: then the backup that was made before it is worth
-    /// more, and stays.
+    /// more, and stays. Nor where the data itself is lost: what it has left elsewhere is worth nothing.
     pub keep: bool,
     /// The major version of the source.
     pub major: u32,

@@ -15,21 +15,29 @@ use crate::sys::deadline::Deadline;
 use crate::sys::privilege::with_user;
 
 use super::Place;
-use super::layout::new_dirs;
+use super::layout::{Noted, new_dirs};
 
 /// Directories in directories, in a data directory: no honest one goes deeper.
 const DEEPEST: u32 = 8;
 
-/// Where each part that the source has lies here, or will, and how much room is there. Looked at as
-/// the PostgreSQL user, for whom a file system may keep no reserve.
+/// Where each part that the source has lies here, or will, and how much room is there. `noted`: where the
+/// parts lay of data that is lost. Looked at as the PostgreSQL user, for whom a file system may keep no
+/// reserve.
 pub fn volumes(
     place: &Place,
     tablespaces: &[Tablespace],
+    noted: Option<&Noted>,
     deadline: &Deadline,
 ) -> Known<Vec<Volume>> {
     let look = || {
         let data = real(&place.pgdata)?;
-        let wal = real(&data.join("pg_wal"))?;
+        let lost = fs::symlink_metadata(data.join("PG_VERSION"))
+            .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let noted = noted.filter(|noted| lost && noted.data == data);
+        let wal = match noted.and_then(Noted::wal) {
+            Some(wal) => real(&data.join(&wal.link))?,
+            None => real(&data.join("pg_wal"))?,
+        };
         let mut volumes = vec![
             volume(Part::Data, &data, &[data.join("base"), data.join("global")], deadline)?,
             volume(Part::Wal, &wal, std::slice::from_ref(&wal), deadline)?,
@@ -40,7 +48,10 @@ pub fn volumes(
             let path = match fs::canonicalize(&link) {
                 Ok(path) => path,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    real(Path::new(&tablespace.location))?
+                    match noted.and_then(|noted| noted.tablespace(tablespace.oid)) {
+                        Some(space) => real(&data.join("pg_tblspc").join(&space.link))?,
+                        None => real(Path::new(&tablespace.location))?,
+                    }
                 }
                 Err(e) => return Err(named(&link, &e)),
             };

@@ -266,6 +266,14 @@ pub fn read_untrusted_entry(path: &Path, max: u64) -> Result<(Vec<u8>, Entry), F
     Ok((read_bounded(path, file, max)?, entry))
 }
 
+/// The first `len` bytes of a file that somebody else controls, or as many as there are, with the same care.
+pub fn read_head(path: &Path, len: usize) -> Result<Vec<u8>, FileError> {
+    let (file, _) = open_regular(path)?;
+    let mut bytes = Vec::with_capacity(len);
+    file.take(len as u64).read_to_end(&mut bytes).map_err(|e| io_error("read", path, e))?;
+    Ok(bytes)
+}
+
 /// The whole lines among the last `max` bytes of a file that somebody else controls, with the same
 /// care; what is not UTF-8 in it is replaced.
 pub fn read_tail(path: &Path, max: u64) -> Result<String, FileError> {

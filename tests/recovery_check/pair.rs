@@ -91,7 +91,7 @@ impl<'a> Pair<'a> {
     }
 
     pub fn check(&self) -> Check {
-        recovery_check::check(&self.n2.recovery_facts(&self.provider(), true, &soon()))
+        recovery_check::check(&self.n2.recovery_facts(&self.provider(), None, false, &soon()))
     }
 
     /// Checks until just this is found: a reload takes a moment.

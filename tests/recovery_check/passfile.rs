@@ -41,7 +41,7 @@ impl Owner<'_> {
         let passfile = n2.passfile().unwrap();
         let peer = Peer { passfile: Some(passfile.clone()), ..self.pair.peer.clone() };
         let provider = Provider { node: "n1", peer: &peer, slot: SLOT };
-        let check = recovery_check::check(&n2.recovery_facts(&provider, true, &soon()));
+        let check = recovery_check::check(&n2.recovery_facts(&provider, None, false, &soon()));
         assert_eq!(check.findings, [], "{}", named.display());
         assert_eq!(n2.replication_user(), "replicator");
         PathBuf::from(passfile)

@@ -2,21 +2,27 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use pgtwin::cluster::recovery::{self, Method, Phase};
+use pgtwin::decide::recovery::work;
+use pgtwin::postgres::control_data::ClusterState;
 use pgtwin::postgres::copy_tools::WhyNot;
 use pgtwin::runtime::own_files;
 use pgtwin::runtime::rebuild::{Copy, Rebuild, rebuild};
 use pgtwin::runtime::rewind::{Rewind, rewind};
+use pgtwin::runtime::swap::{finish, swap};
 use pgtwin::sys::deadline::Deadline;
 use pgtwin::sys::exec::System;
 
-use crate::place::{LONG, on_every_version, soon, sql};
-use crate::rewind::{Own, fork, grant_all, still_whole};
+use crate::place::{LONG, Place, control, on_every_version, soon, sql};
+use crate::rewind::{Fork, Own, fork, grant_all, still_whole};
 use crate::wire::{Then, Wire, kill_children};
 use crate::world::{
-    SLOT, copied, make_dir, make_link, make_slot, names, primary, source, state, survey,
+    SLOT, copied, make_dir, make_link, make_slot, names, primary, source, state, streams_from,
+    survey,
 };
 
 /// How a copy is broken off.
@@ -154,29 +160,65 @@ fn a_copy_that_is_broken_off_leaves_nothing_behind_and_the_old_data_as_it_was() 
     });
 }
 
+/// A rewind of n1 that fails after its first write: a file cannot be removed that only this node has.
+fn ruin(place: &Place, fork: &Fork, kept: &Path) {
+    grant_all(&fork.n2);
+    let data = place.path("n1");
+    let base = fs::read_dir(data.join("base")).unwrap().map(|entry| entry.unwrap().path());
+    // One for temporary files is removed.
+    let bases: Vec<_> = base.filter(|base| !base.ends_with("pgsql_tmp")).collect();
+    let chmod = |mode| {
+        for base in &bases {
+            fs::set_permissions(base, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    chmod(0o500);
+    let outcome =
+        rewind(fork.n1.runtime(), &System, &fork.source, kept, &soon(), &mut |_| {}).unwrap();
+    assert!(matches!(outcome, Rewind::Failed { touched: true, .. }), "{outcome:?}");
+    chmod(0o700);
+}
+
+#[test]
+fn what_a_broken_rewind_has_left_is_no_backup_and_does_not_drive_out_one() {
+    on_every_version(|place| {
+        let fork = fork(place, Own::Writes);
+        make_slot(&fork.n2);
+        let state = state();
+        let kept = state.path().join("own");
+        let whole = make_dir(place, &place.path("n1.backup.20251120-120000"));
+        place.write(&whole.join("which"), "whole", 0o600);
+        ruin(place, &fork, &kept);
+        // Nothing that it says of itself tells it from data that is worth a backup.
+        assert_eq!(control(&fork.n1).state, ClusterState::ShutDown);
+        let facts = work::Facts {
+            method: Method::Rebuild,
+            half_done: true,
+            ruin: recovery::ruin(false, true, Phase::Rewinding),
+            swapping: false,
+            data: work::Data::Clean,
+            keep_old: true,
+        };
+        let layout = survey(place, &fork.n1, &[], facts.keeps(), "20251125-120000").unwrap();
+        copied(&fork.n1, &fork.source, &layout, Some(&kept));
+        assert!(swap(fork.n1.runtime(), &layout, &mut |_| true).unwrap());
+        streams_from(&fork.n1, &fork.source);
+        assert!(finish(fork.n1.place(), &layout, &mut |_| true).unwrap());
+        let left = names(place.dir.path());
+        let left: Vec<&String> = left.iter().filter(|name| name.starts_with("n1.")).collect();
+        assert_eq!(left, ["n1.backup.20251120-120000", "n1.start.log"]);
+        assert_eq!(fs::read_to_string(whole.join("which")).unwrap(), "whole");
+    });
+}
+
 #[test]
 fn what_is_kept_of_a_broken_rewind_can_be_put_into_a_copy() {
     on_every_version(|place| {
         let fork = fork(place, Own::Writes);
-        grant_all(&fork.n2);
-        // In the midst of it a file cannot be removed that only this node has.
-        let data = place.path("n1");
-        let base = fs::read_dir(data.join("base")).unwrap().map(|entry| entry.unwrap().path());
-        // One for temporary files is removed.
-        let bases: Vec<_> = base.filter(|base| !base.ends_with("pgsql_tmp")).collect();
-        let chmod = |mode| {
-            for base in &bases {
-                fs::set_permissions(base, fs::Permissions::from_mode(mode)).unwrap();
-            }
-        };
-        chmod(0o500);
         let state = state();
         let kept = state.path().join("own");
         let own = fs::read_to_string(place.path("n1").join("pg_hba.conf")).unwrap();
-        let outcome =
-            rewind(fork.n1.runtime(), &System, &fork.source, &kept, &soon(), &mut |_| {}).unwrap();
-        assert!(matches!(outcome, Rewind::Failed { touched: true, .. }), "{outcome:?}");
-        chmod(0o700);
+        ruin(place, &fork, &kept);
         let into = state.path().join("into");
         make_dir(place, &into);
         assert!(own_files::are_kept(&kept));

@@ -9,11 +9,11 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
 use pgtwin::runtime::instance::Postgres;
-use pgtwin::runtime::layout::{self, Layout, Tablespace, What};
+use pgtwin::runtime::layout::{self, Layout, Noted, Remembered, Tablespace, What};
 use pgtwin::runtime::swap::{Moment, finish, is_done, is_half_moved, put_back, swap};
 
 use crate::place::{Place, free_port, on_every_version};
-use crate::world::{names, survey};
+use crate::world::names;
 
 const STAMP: &str = "20261125-120000";
 const SEGMENT: &str = "000000010000000000000001";
@@ -32,10 +32,22 @@ enum Lie {
     Nowhere,
     /// There is an empty directory of which only the content can be moved.
     Empty,
+    /// The data is lost, and it is on record where its WAL and tablespaces lie.
+    Lost,
+    /// The same, where of those only the content can be moved.
+    LostInside,
 }
 
-const ALL: [Lie; 6] =
-    [Lie::Beside, Lie::Inside, Lie::DataInside, Lie::OthersInside, Lie::Nowhere, Lie::Empty];
+const ALL: [Lie; 8] = [
+    Lie::Beside,
+    Lie::Inside,
+    Lie::DataInside,
+    Lie::OthersInside,
+    Lie::Nowhere,
+    Lie::Empty,
+    Lie::Lost,
+    Lie::LostInside,
+];
 
 type Tree = BTreeMap<PathBuf, String>;
 
@@ -44,6 +56,9 @@ struct Scene {
     target: Postgres<'static>,
     layout: Layout,
     old: Tree,
+    /// What lost data has left.
+    left: BTreeSet<String>,
+    noted: Option<Noted>,
     keep: bool,
     major: u32,
 }
@@ -55,7 +70,8 @@ impl Scene {
         let root = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let root = tempfile::Builder::new().prefix("pgtwin-cut-").tempdir_in(root).unwrap();
         let data_inside = matches!(lie, Lie::Inside | Lie::DataInside | Lie::Empty);
-        let others_inside = matches!(lie, Lie::Inside | Lie::OthersInside);
+        let others_inside = matches!(lie, Lie::Inside | Lie::OthersInside | Lie::LostInside);
+        let lost = matches!(lie, Lie::Lost | Lie::LostInside);
         for name in ["data", "wal", "space", "gone"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
@@ -91,17 +107,26 @@ impl Scene {
         params.pgdata = at("data").display().to_string();
         let log = root.path().join("log");
         let target = Postgres::new(&pgtwin::sys::exec::System, &params, log).unwrap();
+        let (mut left, mut noted) = (BTreeSet::new(), None);
+        if lost {
+            // What stands in a segment where the system is named.
+            let segment = format!("old pg_wal/{SEGMENT}");
+            let system = u64::from_ne_bytes(segment.as_bytes()[24..32].try_into().unwrap());
+            noted = Some(layout::note(target.place(), system, place.major).unwrap());
+            fs::remove_dir_all(at("data")).unwrap();
+            left = everything(root.path());
+            assert_eq!(left.len(), 3, "{left:?}");
+        }
         let old = reached(&at("data"));
-        assert_eq!(old.is_empty(), !has_data);
-        let spaces = [Tablespace { oid: 16384, location: at("space") }];
-        let layout = survey(place, &target, &spaces, keep, STAMP).unwrap();
+        assert_eq!(old.is_empty(), !has_data || lost);
+        let layout = look_again(&target, root.path(), place.major, keep, noted.as_ref(), STAMP);
         for part in &layout.parts {
             let inside = if part.what == What::Data { data_inside } else { others_inside };
             assert_eq!(part.inside, inside, "{lie:?} {part:?}");
         }
         // A linked pg_wal is known from the data alone.
         assert_eq!(layout.parts.len(), if has_data { 4 } else { 2 });
-        let scene = Self { root, target, layout, old, keep, major: place.major };
+        let scene = Self { root, target, layout, old, left, noted, keep, major: place.major };
         scene.copy(place);
         scene
     }
@@ -146,7 +171,7 @@ impl Scene {
             assert!(found == self.old || found == self.new_tree(), "half of it: {found:?}");
         }
         let there = everything(self.root.path());
-        for text in self.old.values() {
+        for text in self.old.values().chain(&self.left) {
             assert!(there.contains(text), "lost: {text}");
         }
         if has_new {
@@ -309,9 +334,12 @@ fn the_end_of_old_data_that_is_cut_off_before_any_of_its_changes_is_finished_by_
                 assert_eq!(reached(&old), scene.old, "{lie:?} {changes}");
             } else {
                 let there = everything(scene.root.path());
-                assert!(scene.old.values().all(|text| !there.contains(text)), "{lie:?} {changes}");
+                let mut gone = scene.old.values().chain(&scene.left);
+                assert!(gone.all(|text| !there.contains(text)), "{lie:?} {changes}");
             }
-            assert_eq!(scene.keep && !scene.layout.keeps(), scene.layout.why_not_kept().is_some());
+            let layout = &scene.layout;
+            assert_eq!(layout.keep, scene.keep && scene.noted.is_none() && !scene.old.is_empty());
+            assert_eq!(layout.keep && !layout.keeps(), layout.why_not_kept().is_some());
             if ended {
                 break;
             }
@@ -354,7 +382,7 @@ fn a_swap_that_is_cut_off_anywhere_is_taken_back_and_that_may_be_cut_off_as_well
                     for (at, to) in texts {
                         assert_eq!(fs::read_link(&at).ok(), Some(to), "{what}: {}", at.display());
                     }
-                    let anew = again(place, &scene);
+                    let anew = again(&scene);
                     assert_eq!(anew, scene.layout.parts, "{what}");
                     // The copy's own files are in the way of none of the changes back.
                     if ended || lost {
@@ -373,16 +401,28 @@ fn a_swap_that_is_cut_off_anywhere_is_taken_back_and_that_may_be_cut_off_as_well
 /// The links of the old data, as they are to be again.
 fn links(layout: &Layout) -> Vec<(PathBuf, PathBuf)> {
     let data = layout.data().unwrap();
-    let old = layout.parts.iter().filter(|part| part.has_old);
+    let old = layout.parts.iter().filter(|part| data.has_old && part.has_old);
     old.filter_map(|part| Some((data.at.join(part.link_name()?), part.link.clone()))).collect()
 }
 
 /// What a survey finds then, and a copy of what was begun is made anew.
-fn again(place: &Place, scene: &Scene) -> Vec<pgtwin::runtime::layout::Part> {
+fn again(scene: &Scene) -> Vec<pgtwin::runtime::layout::Part> {
     pgtwin::runtime::rebuild::remove_copy(scene.target.place(), &scene.layout).unwrap();
-    let location = scene.root.path().join("space/it");
-    let spaces = [Tablespace { oid: 16384, location }];
-    survey(place, &scene.target, &spaces, scene.keep, "20261125-120001").unwrap().parts
+    let (root, noted) = (scene.root.path(), scene.noted.as_ref());
+    look_again(&scene.target, root, scene.major, scene.keep, noted, "20261125-120001").parts
+}
+
+fn look_again(
+    target: &Postgres<'_>,
+    root: &Path,
+    major: u32,
+    keep: bool,
+    noted: Option<&Noted>,
+    stamp: &str,
+) -> Layout {
+    let spaces = [Tablespace { oid: 16384, location: root.join("space/it") }];
+    let known = noted.map_or(Remembered::Nothing, Remembered::Noted);
+    layout::survey(target.place(), &spaces, major, keep, stamp, known).unwrap()
 }
 
 #[test]
@@ -407,7 +447,8 @@ fn where_the_old_data_was_removed_by_hand_its_parts_are_still_known() {
         };
         let links =
             |layout: &Layout| layout.parts.iter().map(|part| part.link.clone()).collect::<Vec<_>>();
-        assert_eq!(links(&found(Some(&scene.layout))), links(&scene.layout)[..3], "{lie:?}");
-        assert_eq!(found(None).parts.len(), 2, "{lie:?}: its WAL would be in it");
+        let plan = Remembered::Plan(&scene.layout);
+        assert_eq!(links(&found(plan)), links(&scene.layout)[..3], "{lie:?}");
+        assert_eq!(found(Remembered::Nothing).parts.len(), 2, "{lie:?}: its WAL would be in it");
     });
 }

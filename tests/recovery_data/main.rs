@@ -17,5 +17,6 @@ mod place;
 mod rebuild;
 mod rewind;
 mod swap;
+mod wiped;
 mod wire;
 mod world;

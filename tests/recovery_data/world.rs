@@ -7,7 +7,7 @@ use pgtwin::client::peer::Peer;
 use pgtwin::decide::facts::StandbyFacts;
 use pgtwin::postgres::conninfo::Conninfo;
 use pgtwin::runtime::instance::Postgres;
-use pgtwin::runtime::layout::{Layout, Tablespace};
+use pgtwin::runtime::layout::{Layout, Remembered, Tablespace};
 use pgtwin::runtime::rebuild::{Copy, Rebuild, rebuild};
 use pgtwin::runtime::{RuntimeError, layout};
 use pgtwin::sys::exec::System;
@@ -76,7 +76,7 @@ pub fn survey(
     keep: bool,
     stamp: &str,
 ) -> Result<Layout, RuntimeError> {
-    layout::survey(target.place(), spaces, place.major, keep, stamp, None)
+    layout::survey(target.place(), spaces, place.major, keep, stamp, Remembered::Nothing)
 }
 
 pub const SLOT: &str = "the_slot";

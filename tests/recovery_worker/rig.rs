@@ -98,6 +98,7 @@ pub fn marker_of(worker: &WorkerId) -> Marker {
         begun: 1_700_000_000,
         worker: worker.clone(),
         half_done: true,
+        ruin: false,
         asked: false,
         old_copy: None,
         reason: "a test".into(),

@@ -99,7 +99,10 @@ impl Agent<'_> {
             .map_err(|error| chain(&error))?;
         let live = match upstream {
             Upstream::Live(live) => Some(live),
-            Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
+            Upstream::Nobody
+            | Upstream::Silent(..)
+            | Upstream::Older(..)
+            | Upstream::Unknown(_) => None,
         };
         let new = Marker {
             attempt: self.attempts().next_attempt(),
@@ -118,6 +121,7 @@ impl Agent<'_> {
             begun: now(),
             worker: at_work.me().clone(),
             half_done: false,
+            ruin: false,
             asked: false,
             old_copy: None,
             // What keeps it from coming back may change, and is not of the data.

@@ -1,6 +1,6 @@
 //! The two tools that copy, with their progress. Floor 3.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::super::recover::now;
 use super::{Failure, Work};
@@ -8,7 +8,7 @@ use crate::cluster::known::Known;
 use crate::cluster::recovery::{Phase, Progress};
 use crate::decide::recovery_check;
 use crate::postgres::copy_tools::{Copied, WhyNot};
-use crate::runtime::layout;
+use crate::runtime::layout::{self, Layout, Remembered, What};
 use crate::runtime::own_files;
 use crate::runtime::rebuild::{self, Copy, Rebuild};
 use crate::runtime::rewind::{self, Rewind};
@@ -52,6 +52,24 @@ impl Work<'_, '_> {
         Err(Failure::new(why))
     }
 
+    /// Of data that is lost nothing is left but what lay elsewhere.
+    fn note_what_is_lost(&self, found: &Layout) {
+        if found.data().is_none_or(|data| data.has_old) {
+            return;
+        }
+        for part in found.parts.iter().filter(|part| part.what != What::Data) {
+            let left = if part.has_old {
+                "; what the lost data has left there goes when the new data streams"
+            } else {
+                ""
+            };
+            self.log.note(&format!("{} goes to {}{left}", part.what, part.at.display()));
+        }
+        if !found.parts.iter().any(|part| part.what == What::Wal) {
+            self.log.note("WAL goes into PGDATA: it is not on record that it lay elsewhere");
+        }
+    }
+
     pub(super) fn copy(
         &mut self,
         kept: &Path,
@@ -64,19 +82,25 @@ impl Work<'_, '_> {
             return Err(Failure::new("the primary was not asked what it has"));
         };
         let tablespaces = match &session.tablespaces {
-            Known::Known(list) => list
-                .iter()
-                .filter(|space| space.is_elsewhere())
-                .map(|space| layout::Tablespace {
-                    oid: space.oid,
-                    location: PathBuf::from(&space.location),
-                })
-                .collect::<Vec<_>>(),
+            Known::Known(list) => {
+                list.iter().filter_map(layout::Tablespace::of).collect::<Vec<_>>()
+            }
             Known::Unknown(why) => return Err(Failure::new(why.clone())),
         };
+        if self.ruin {
+            self.log.note(
+                "the data may be what a broken rewind has left: no backup is made of it, and an earlier one \
+                 stays",
+            );
+        }
         let stamp = Utc::of(self.begun).of_name();
         // What is on record is of data that may be gone meanwhile.
-        let known = self.layout.as_ref().filter(|_| self.half_done);
+        let noted = self.agent.noted_parts().filter(|noted| noted.system_id == sender.system_id);
+        let known = match (self.layout.as_ref().filter(|_| self.half_done), &noted) {
+            (Some(plan), _) => Remembered::Plan(plan),
+            (None, Some(noted)) => Remembered::Noted(noted),
+            (None, None) => Remembered::Nothing,
+        };
         let place = self.agent.pg.place();
         let major = sender.version.major;
         let found = layout::survey(place, &tablespaces, major, keep_old, &stamp, known)
@@ -84,6 +108,7 @@ impl Work<'_, '_> {
         if let Some(why) = found.why_not_kept() {
             self.log.note(&why);
         }
+        self.note_what_is_lost(&found);
         self.write_layout(&found)?;
         self.layout = Some(found.clone());
         let source = self.source()?;

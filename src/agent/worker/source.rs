@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::{Failure, Work};
 use crate::client::peer::{self, Peer, PeerAnswer};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Store;
 use crate::cluster::node::NodeName;
 use crate::decide::recovery_check;
+use crate::decide::upstream::{newer, overtaken};
 
 /// How long a source that does not answer is asked whether it still is the primary.
 const FOR_THE_SOURCE: Duration = Duration::from_mins(1);
@@ -25,10 +27,10 @@ impl Work<'_, '_> {
         self.agent.own_slot()
     }
 
-    /// The source still is what it was when it was chosen: a primary on the same timeline. One that was
-    /// demoted and promoted again meanwhile is on another.
-    pub(super) fn prove_source(&self) -> Result<(), Failure> {
-        let live = self.source.as_ref().ok_or_else(|| Failure::new("there is no primary"))?;
+    /// The source still is what it was when it was chosen: a primary on the same timeline, and nobody was
+    /// promoted since. One that was demoted and promoted again meanwhile is on another.
+    pub(super) fn prove_source(&mut self) -> Result<(), Failure> {
+        let live = self.source.clone().ok_or_else(|| Failure::new("there is no primary"))?;
         let peer = self.agent.peer(&live.node);
         let until = self.agent.deadline.within(FOR_THE_SOURCE);
         loop {
@@ -43,7 +45,15 @@ impl Work<'_, '_> {
                         live.node
                     )));
                 }
-                PeerAnswer::Primary(_) => return Ok(()),
+                PeerAnswer::Primary(_) => match self.ledger() {
+                    Known::Known(ledger) => {
+                        return match newer(&ledger, &live.node) {
+                            None => Ok(()),
+                            Some(entry) => Err(Failure::new(overtaken(&live.node, entry))),
+                        };
+                    }
+                    Known::Unknown(why) => why,
+                },
                 PeerAnswer::Standby(_) => {
                     return Err(Failure::new(format!("{} is not the primary any more", live.node)));
                 }
@@ -57,6 +67,11 @@ impl Work<'_, '_> {
             }
             until.sleep(Duration::from_secs(1));
         }
+    }
+
+    fn ledger(&mut self) -> Known<Store> {
+        let own = self.agent.home.read();
+        self.agent.view().and_then(|view| self.agent.known_ledger(&view, &own))
     }
 
     /// The slot is there, and was not lost.

@@ -8,7 +8,7 @@ use super::super::run::LOG_ROOT;
 use super::{Failure, Work};
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
-use crate::cluster::recovery::{Attempts, Marker, Phase, Progress};
+use crate::cluster::recovery::{Attempts, Marker, Phase, Progress, ruin};
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::recovery::work::{self, Step};
 use crate::decide::recovery_check;
@@ -50,16 +50,11 @@ impl Work<'_, '_> {
                     .map_err(|error| Failure::new(chain(&error)))
             }
             Step::EnsureSlot => self.prove_source().and_then(|()| self.ensure_slot(seen)),
-            Step::Rewind => match self.prove_source() {
-                Ok(()) => self.rewind(&kept),
-                Err(failure) => {
-                    self.mark(false, Phase::Rewinding)?;
-                    Err(failure)
-                }
-            },
+            Step::ProveSource => self.prove_source(),
+            Step::Rewind => self.rewind(&kept),
             // What was copied of a server that has stepped down meanwhile never takes the old data's place.
             Step::Copy => self
-                .copy(&kept, facts.keep_old, seen)
+                .copy(&kept, facts.keeps(), seen)
                 .and_then(|()| self.prove_source())
                 .and_then(|()| self.write_copy_of()),
             Step::Swap => {
@@ -95,6 +90,7 @@ impl Work<'_, '_> {
         let Some(live) = &self.source else {
             return Err(Failure::new("there is no primary to copy"));
         };
+        let ruin = ruin(self.ruin, half_done, phase);
         let marker = Marker {
             attempt: self.attempt,
             method: self.method,
@@ -104,12 +100,13 @@ impl Work<'_, '_> {
             begun: self.begun,
             worker: self.right.me().clone(),
             half_done,
+            ruin,
             asked: self.asked,
             old_copy: self.old_copy(),
             reason: self.reason.clone(),
         };
         self.right.write_marker(&marker).map_err(|error| Failure::new(chain(&error)))?;
-        (self.half_done, self.phase) = (half_done, phase);
+        (self.half_done, self.ruin, self.phase) = (half_done, ruin, phase);
         self.right.show_progress(&Progress::of(phase, 0, None, now()));
         Ok(())
     }
@@ -170,7 +167,10 @@ impl Work<'_, '_> {
             let bound = self.agent.deadline.within(Duration::from_secs(5));
             let now = self.agent.pg.look(&bound);
             match &now.sql {
-                Sql::Standby(standby) if standby.streams() => break,
+                Sql::Standby(standby) if standby.streams() => {
+                    self.agent.note_parts(standby.system_id, standby.version);
+                    break;
+                }
                 _ if now.process == Process::None => {
                     return Err(Failure::new(format!(
                         "PostgreSQL: {}",

@@ -38,6 +38,7 @@ fn marker(worker: &WorkerId) -> Marker {
         begun: 1_700_000_000,
         worker: worker.clone(),
         half_done: true,
+        ruin: false,
         asked: false,
         old_copy: None,
         reason: "diverged".into(),

@@ -23,6 +23,7 @@ fn marker() -> Marker {
             start_ticks: 123_456,
         },
         half_done: true,
+        ruin: false,
         asked: false,
         old_copy: None,
         reason: "data diverged".into(),
@@ -51,6 +52,7 @@ fn a_marker_reads_back_as_it_was_written() {
         rows.push(marker().at(phase, false));
     }
     rows.push(Marker { asked: true, ..marker() });
+    rows.push(Marker { ruin: true, ..marker() });
     for reason in ["", " ", "two\nlines\r\n", "back\\slash\\n", "sum 0000", "größer \u{2028} x"] {
         rows.push(Marker { reason: reason.into(), ..marker() });
     }
@@ -63,6 +65,27 @@ fn a_marker_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn a_ruin_is_one_until_something_whole_is_in_its_place() {
+    for (before, half_done, phase, expected) in [
+        (false, false, Phase::Recovering, false),
+        (false, true, Phase::Rewinding, true),
+        // Nothing was written to.
+        (true, false, Phase::Rewinding, false),
+        (true, true, Phase::Copying, true),
+        (true, true, Phase::Swapping, true),
+        (true, false, Phase::Starting, false),
+        (false, true, Phase::Copying, false),
+        (false, true, Phase::Swapping, false),
+    ] {
+        assert_eq!(ruin(before, half_done, phase), expected, "{before} {half_done} {phase:?}");
+        let marker = Marker { ruin: before, ..marker() }.at(phase, half_done);
+        assert_eq!(Kept::Read(marker).data_is_a_ruin(), expected);
+    }
+    assert!(!Kept::<Marker>::Missing.data_is_a_ruin());
+    assert!(Kept::<Marker>::Unreadable("rubbish".into()).data_is_a_ruin());
+}
+
+#[test]
 fn a_marker_looks_like_this() {
     let text = |marker: Marker| {
         let text = marker.to_text("pg", &node("n1"));
@@ -70,6 +93,8 @@ fn a_marker_looks_like_this() {
     };
     let asked = text(Marker { asked: true, ..marker() });
     assert!(asked.contains("half-done yes\nasked yes\nreason"), "{asked}");
+    let broken = text(Marker { ruin: true, ..marker() });
+    assert!(broken.contains("half-done yes\nruin yes\nreason"), "{broken}");
     assert_eq!(
         text(Marker { old_copy: Some("/d/old".into()), ..marker() }),
         "pgtwin-recovery 1\nresource pg\nnode n1\nattempt 3\nmethod rebuild\nphase copying\n\

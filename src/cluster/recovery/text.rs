@@ -51,6 +51,9 @@ impl Marker {
             self.worker,
             if self.half_done { "yes" } else { "no" },
         );
+        if self.ruin {
+            body.push_str("ruin yes\n");
+        }
         if self.asked {
             body.push_str("asked yes\n");
         }
@@ -87,11 +90,8 @@ impl Marker {
                     return Err(NotUnderstood::new("half-done is neither yes nor no", other));
                 }
             },
-            asked: match fields.take_if_there("asked") {
-                None => false,
-                Some("yes") => true,
-                Some(other) => return Err(NotUnderstood::new("asked is not yes", other)),
-            },
+            ruin: fields.yes("ruin")?,
+            asked: fields.yes("asked")?,
             old_copy,
             reason: unescaped(fields.take("reason")?)?,
         };
@@ -173,6 +173,15 @@ impl<'a> Fields<'a> {
 
     fn take_if_there(&mut self, key: &str) -> Option<&'a str> {
         self.0.remove(key)
+    }
+
+    /// A line that stands there only where it says yes.
+    fn yes(&mut self, key: &str) -> Result<bool, NotUnderstood> {
+        match self.take_if_there(key) {
+            None => Ok(false),
+            Some("yes") => Ok(true),
+            Some(other) => Err(NotUnderstood::new(format!("{key} is not yes"), other)),
+        }
     }
 
     fn take(&mut self, key: &str) -> Result<&'a str, NotUnderstood> {

@@ -180,6 +180,7 @@ fn marker(half_done: bool) -> Kept<Marker> {
         begun: NOW,
         worker: WorkerId { boot: "0f1e2d3c".into(), pid: 4711, start_ticks: 123 },
         half_done,
+        ruin: false,
         asked: true,
         old_copy: None,
         reason: REASON.into(),

@@ -18,7 +18,14 @@ fn live() -> Upstream {
         line: History::of_first_line(),
         lsn: Lsn(0x300_0000),
         knows_our_promotion: Some(true),
+        term: Known::Known(1),
     }))
+}
+
+/// The primary, of a promotion of this term.
+fn of_term(term: Known<u64>) -> Upstream {
+    let Upstream::Live(live) = live() else { panic!("nobody is there") };
+    Upstream::Live(Box::new(Live { term, ..*live }))
 }
 
 fn facts() -> Facts {
@@ -96,6 +103,7 @@ fn a_copy_that_was_asked_for_is_made_of_data_that_nobody_has_touched_since() {
         begun: 1000,
         worker: WorkerId { boot: "0f1e2d3c".into(), pid: 4711, start_ticks: 123 },
         half_done,
+        ruin: false,
         asked: true,
         old_copy: None,
         reason: "a full copy was asked for (operator root)".into(),
@@ -103,10 +111,12 @@ fn a_copy_that_was_asked_for_is_made_of_data_that_nobody_has_touched_since() {
     let asked = marker(Phase::Copying, false);
     let unasked = Marker { asked: false, ..asked.clone() };
     let silent = Upstream::Silent(n1(), "no route".into());
+    let older = Upstream::Older(n1(), "n2 was promoted since".into());
     for (name, marker, upstream, untouched, expected) in [
         ("as it was left", &asked, &live(), true, true),
         ("the check comes next", &marker(Phase::Checking, false), &live(), true, true),
         ("the primary may answer later", &asked, &silent, true, true),
+        ("it may be found out who it is", &asked, &older, true, true),
         ("nobody is there to copy", &asked, &Upstream::Nobody, true, false),
         ("somebody has started PostgreSQL on it", &asked, &live(), false, false),
         ("nobody has asked", &unasked, &live(), true, false),
@@ -140,6 +150,8 @@ fn nothing_is_recovered_from_anybody_but_the_proven_primary_of_this_database() {
     for upstream in [
         Upstream::Nobody,
         Upstream::Silent(n1(), "no route".into()),
+        Upstream::Older(n1(), "n2 was promoted since (term 5)".into()),
+        of_term(Known::unknown("the CIB is not understood")),
         Upstream::Unknown("crm_mon hangs".into()),
     ] {
         for marked in [Marked::Nothing, Marked::HalfDone { system_id: 7 }] {
@@ -147,6 +159,9 @@ fn nothing_is_recovered_from_anybody_but_the_proven_primary_of_this_database() {
             assert!(matches!(way(&facts), Way::Wait(_)), "{upstream:?}");
         }
     }
+    // A first start: there is no ledger yet.
+    let first = Facts { upstream: of_term(Known::Known(0)), ..facts() };
+    assert_eq!(recovers(&way(&first)), Some(Method::Rewind));
 }
 
 #[test]
@@ -173,13 +188,85 @@ fn attempts_keep_their_pause_and_the_check_comes_before_them() {
     );
     let over = Facts { turn: Turn::Over, ..early.clone() };
     let Way::Wait(why) = way(&over) else { panic!("it goes on") };
-    // What Pacemaker keeps of it: the first 128 bytes.
-    let shown: String = why.chars().take(128).collect();
-    assert!(shown.contains("to try again: rm /var/lib/pgtwin/db/attempts; "), "{why}");
+    assert!(shown(&why).contains("to try again: rm /var/lib/pgtwin/db/attempts; "), "{why}");
     assert!(why.contains("no route to n2") && why.contains("data diverged"), "{why}");
     let due = Facts { turn: Turn::Now, ..early };
     assert_eq!(way(&due), Way::MakeTheCheck);
     assert_eq!(way(&Facts { check: None, ..facts() }), Way::MakeTheCheck);
+}
+
+/// The first bytes of a reason, as Pacemaker keeps them.
+fn shown(why: &str) -> &str {
+    &why[..why.len().min(128)]
+}
+
+#[test]
+fn what_stands_in_the_way_is_shown_by_pacemaker_with_the_line_to_add() {
+    use crate::decide::recovery_check::Closes::{Both, Rebuild, Rewind};
+    use crate::decide::source::{Advice, Login, Passfile, Server};
+    use crate::postgres::refusal::{Refusal, SeenAs};
+    let server = |passfile| Server {
+        node: "n1".into(),
+        host: "10.0.0.12".into(),
+        port: 5432,
+        user: "replicator".into(),
+        passfile,
+    };
+    let none = || server(Passfile::NotNamed);
+    let missing = server(Passfile::Missing { path: "/var/lib/postgresql/.pgpass".into() });
+    let seen = |address: &str| Some(SeenAs::Address(address.parse().unwrap()));
+    let hba = |refusal| none().not_let_in(Login::Replication, &refusal);
+    let v4 = "host  replication  replicator  10.0.0.2/32  scram-sha-256";
+    let v6 = "host  replication  replicator  fd00:10::2/128  scram-sha-256";
+    let passfile = "10.0.0.12:5432:replication:replicator:PASSWORD";
+    let diverged = "data diverged: timeline 12 at 3A/8C0001F8, primary n1 timeline 13 at 3A/8D000148 (the \
+                    primary's line: 1, 2 from 0/3000148, 3 from 0/4000148)";
+    let kind = Kind::NotLetIn(Login::Replication);
+    let room = Advice::new(
+        "a rebuild needs 51234 MB, and 812 MB are free on the file system of /var/lib/postgresql/17/main",
+        "make room there (measured by tablespaces, WAL by pg_ls_waldir)",
+    );
+    let place = Advice::new("a copy cannot be made here", "chown it");
+    for (kind, closes, advice, words) in [
+        (kind, Both, hba(Refusal::NoHbaLine(seen("10.0.0.2"))), v4),
+        (kind, Both, hba(Refusal::NoHbaLine(seen("fd00:10::2"))), v6),
+        (kind, Both, hba(Refusal::HbaRejects(seen("10.0.0.2"))), v4),
+        (kind, Both, hba(Refusal::Method), "host  replication  replicator  samenet  scram-sha-256"),
+        (kind, Both, hba(Refusal::NoPassword), passfile),
+        (kind, Both, missing.not_let_in(Login::Replication, &Refusal::NoPassword), passfile),
+        (
+            Kind::TooFull,
+            Both,
+            room,
+            "812 MB are free on the file system of /var/lib/postgresql/17/main",
+        ),
+        (Kind::Place, Both, place, "a copy cannot be made here: chown it"),
+    ] {
+        let silent = Upstream::Silent(n1(), advice.brief());
+        let found = recovery_check::Check { findings: vec![Finding { kind, closes, advice }] };
+        let check = Some(Check::of(&found, &Marked::Whole));
+        let cause = Known::Known(Some(Cause::Diverged(diverged.into())));
+        let asked = Facts { cause: cause.clone(), check, ..facts() };
+        let unasked = Facts { cause, upstream: silent, ..facts() };
+        let mut all = vec![asked];
+        if let Kind::NotLetIn(_) = kind {
+            all.push(unasked);
+        }
+        for facts in all {
+            let Way::Wait(why) = way(&facts) else { panic!("{words}: it begins") };
+            assert!(shown(&why).contains(words), "{words}: {}", shown(&why));
+            assert!(why.contains(words) && why.ends_with(diverged), "{why}");
+        }
+    }
+    // Both ways are closed: what closes the one that is left comes first.
+    let (no_hints, full) = (Advice::new("no wal_log_hints", "set it"), Advice::new("full", "room"));
+    let findings = vec![
+        Finding { kind: Kind::NoHints, closes: Rewind, advice: no_hints },
+        Finding { kind: Kind::TooFull, closes: Rebuild, advice: full },
+    ];
+    let check = Some(Check::of(&recovery_check::Check { findings }, &Marked::Whole));
+    let Way::Wait(why) = way(&Facts { check, ..facts() }) else { panic!("it begins") };
+    assert_eq!(why, "full: room; pg_rewind cannot work (no wal_log_hints: set it); data diverged");
 }
 
 #[test]
@@ -231,6 +318,8 @@ fn what_can_be_mended_waits_and_what_cannot_goes_the_other_way() {
         (&[(Kind::NoData, Rewind)], ("never", "yes")),
         (&[(Kind::NotExecutable, Rewind)], ("not now", "yes")),
         (&[(Kind::TooFull, Rebuild)], ("yes", "not now")),
+        (&[(Kind::Place, Rebuild)], ("yes", "not now")),
+        (&[(Kind::Place, Rebuild), (Kind::NoData, Rewind)], ("never", "not now")),
         (&[(Kind::NotLetIn(Login::Postgres), Both)], ("not now", "not now")),
         (&[(Kind::NotLetIn(Login::Postgres), Both), (Kind::NoHints, Rewind)], ("never", "not now")),
     ] {

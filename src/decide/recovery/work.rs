@@ -25,12 +25,22 @@ pub struct Facts {
     pub method: Method,
     /// The marker that was found says half done.
     pub half_done: bool,
+    /// What is half done is, or may be, what a broken rewind has left.
+    pub ruin: bool,
     /// It says that the new data was whole beside the old, and was being put in its place.
     pub swapping: bool,
     /// What is there; of no meaning where it is half done.
     pub data: Data,
-    /// The old data is kept as a copy afterwards.
+    /// The old data is wanted as a copy afterwards.
     pub keep_old: bool,
+}
+
+impl Facts {
+    /// Whether the old data is kept as a copy: a ruin is worth none, and would drive out one that is whole.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keep_old && !self.ruin
+    }
 }
 
 /// One step. Each may be begun again after it was cut off, and none does harm twice.
@@ -53,6 +63,8 @@ pub enum Step {
     KeepConfiguration,
     /// Make sure that the slot is there, so that the primary keeps what this copy will need.
     EnsureSlot,
+    /// Ask the source whether it still is the primary; a copy asks for itself.
+    ProveSource,
     /// pg_rewind, between keeping this node's configuration and putting it back.
     Rewind,
     /// pg_basebackup into a directory beside the data, with this node's configuration; what an earlier
@@ -89,7 +101,7 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
         Step::Start,
         Step::AwaitStreaming,
     ]);
-    steps.extend(finish(facts.keep_old));
+    steps.extend(finish(facts.keeps()));
     steps
 }
 
@@ -106,7 +118,12 @@ fn rewind(facts: Facts) -> Vec<Step> {
     if facts.data == Data::Crashed {
         steps.push(Step::RecoverCrash);
     }
-    steps.extend([Step::Mark { half_done: true, phase: Phase::Rewinding }, Step::Rewind]);
+    steps.extend([
+        // Before the marker speaks of a rewind: none has failed where this does.
+        Step::ProveSource,
+        Step::Mark { half_done: true, phase: Phase::Rewinding },
+        Step::Rewind,
+    ]);
     steps
 }
 
@@ -152,6 +169,7 @@ pub fn after_failure(facts: &Facts, step: Step, rebuild_possible: bool) -> After
             | Step::PutBack
             | Step::KeepConfiguration
             | Step::EnsureSlot
+            | Step::ProveSource
             | Step::Copy
             | Step::Swap
             | Step::Start

@@ -37,6 +37,7 @@ fn facts() -> Facts {
             ]),
             old_stays: true,
         },
+        places: Known::Known(None),
     }
 }
 
@@ -329,6 +330,17 @@ fn a_rebuild_needs_the_whole_size_and_a_rewind_what_is_new() {
     );
     facts.room.old_stays = false;
     expect("goes first", &facts, &[], (true, true), "");
+}
+
+#[test]
+fn where_a_copy_would_go_is_looked_at_before_anything_is_begun() {
+    let why =
+        "tablespace 16384: /s holds another database's files here (PG_17_…): look whose they are";
+    let places = Known::Known(Some(why.to_owned()));
+    expect("somebody else's", &Facts { places, ..facts() }, &[Kind::Place], REWIND, why);
+    let places = Known::unknown("/s: Input/output error");
+    let facts = Facts { places, ..facts() };
+    expect("not known", &facts, &[Kind::NotFoundOut], REWIND, "Input/output error");
 }
 
 #[test]

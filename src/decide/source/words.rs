@@ -16,12 +16,25 @@ pub struct Advice {
     pub reason: String,
     /// What to do, with the line to add or to type.
     pub remedy: String,
+    /// Where there is such a line: both in few words, with the line as far in front as it can be.
+    brief: Option<String>,
 }
 
 impl Advice {
     /// Both.
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
+        Self { reason: reason.into(), remedy: remedy.into(), brief: None }
+    }
+
+    /// The same, with what it is in a reason of Pacemaker's, which is cut off after 128 bytes.
+    #[must_use]
+    pub fn in_brief(self, brief: impl Into<String>) -> Self {
+        Self { brief: Some(brief.into()), ..self }
+    }
+
+    /// For a reason of Pacemaker's: the line comes before what is only good to know.
+    pub fn brief(&self) -> String {
+        self.brief.clone().unwrap_or_else(|| self.to_string())
     }
 }
 
@@ -40,13 +53,18 @@ impl Server {
             Refusal::NoHbaLine(seen) => Advice::new(
                 format!("pg_hba.conf on {node} has no line for {database} and this node"),
                 format!("add there, and reload: {}", self.hba_line(login, *seen)),
-            ),
+            )
+            .in_brief(format!("pg_hba.conf on {node} lacks: {}", self.hba_line(login, *seen))),
             Refusal::HbaRejects(seen) => Advice::new(
                 format!(
                     "a line with reject in pg_hba.conf on {node} fits {database} and this node"
                 ),
                 format!("add before it, and reload: {}", self.hba_line(login, *seen)),
-            ),
+            )
+            .in_brief(format!(
+                "pg_hba.conf on {node}, before its reject: {}",
+                self.hba_line(login, *seen)
+            )),
             Refusal::NoPassword | Refusal::WrongPassword => self.password(login, refusal),
             Refusal::NoRole => Advice::new(
                 format!("the role {user} does not exist on {node}"),
@@ -84,7 +102,8 @@ impl Server {
                     "put before the line that fits in pg_hba.conf there, and reload: {}",
                     self.hba_line(login, None)
                 ),
-            ),
+            )
+            .in_brief(format!("pg_hba.conf on {node}, at the top: {}", self.hba_line(login, None))),
             Refusal::Other(words) => Advice::new(
                 format!("{node} does not let {user} in for {database}"),
                 format!("it says: {words}"),
@@ -151,14 +170,16 @@ impl Server {
                     _ => Advice::new(
                         format!("{node} asks for a password for {database}, and there is none"),
                         format!("set pgpassfile to a file with the line {wanted}"),
-                    ),
+                    )
+                    .in_brief(format!("pgpassfile has to name a file with the line {wanted}")),
                 };
             }
             Passfile::Missing { path } => {
                 return Advice::new(
                     format!("the passfile {path} is missing"),
                     format!("make it, mode 0600, with the line {wanted}"),
-                );
+                )
+                .in_brief(format!("{path} is missing: {wanted} (mode 0600)"));
             }
             Passfile::Unreadable { path, user, why } => {
                 return Advice::new(
@@ -182,7 +203,8 @@ impl Server {
                     return Advice::new(
                         format!("the passfile {path} has no line for {database} on {node}"),
                         format!("add: {wanted}{odd}"),
-                    );
+                    )
+                    .in_brief(format!("the passfile {path} lacks: {wanted}{odd}"));
                 };
                 format!("line {line} of {path}")
             }

@@ -23,6 +23,7 @@ fn the_live() -> Live {
         line: "1".parse().unwrap(),
         lsn: Lsn(0x500),
         knows_our_promotion: Some(true),
+        term: Known::Known(1),
     }
 }
 
@@ -33,6 +34,11 @@ fn branch() -> Live {
 
 fn live() -> Upstream {
     Upstream::Live(Box::new(the_live()))
+}
+
+/// It accepts writes, and another was promoted since.
+fn older() -> Upstream {
+    Upstream::Older(node("n1"), "n1 accepts writes, and n2 was promoted since".into())
 }
 
 fn of_another_branch() -> Upstream {
@@ -116,7 +122,7 @@ fn every_row_of_a_standbys_monitor() {
     let streams = |facts: Facts| Facts { seen: Seen::Streams, watch: watch(0), ..facts };
     let paused =
         |why: Option<&str>| Facts { paused: true, why_paused: why.map(str::to_owned), ..well() };
-    for (name, facts, expected) in [
+    for (name, facts, expected) in vec![
         ("all is well: nobody is asked", well(), says(Ok, "streaming", "")),
         ("replay is paused", paused(None), Next::Do(Step::LookWhyPaused)),
         ("that is told", paused(Some("by you")), says(Degraded, "paused", "by you")),
@@ -163,6 +169,17 @@ fn every_row_of_a_standbys_monitor() {
             broken(THRESHOLD, silent()),
             says(Degraded, "not-streaming", "the primary n1 does not answer: timeout"),
         ),
+        (
+            "one that was promoted before another is waited with",
+            broken(THRESHOLD - 1, older()),
+            says(Ok, "not-streaming", ""),
+        ),
+        (
+            "and then it is said",
+            broken(THRESHOLD, older()),
+            says(Degraded, "not-streaming", "n1 accepts writes, and n2 was promoted since"),
+        ),
+        ("what streams from it streams on", streams(broken(0, older())), says(Ok, "streaming", "")),
         (
             "without Pacemaker it streams on",
             streams(broken(0, Upstream::Unknown("hung".into()))),
@@ -319,7 +336,7 @@ fn only_three_causes_lead_to_a_restart() {
 fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
     let upstreams = || {
         let unknown = Upstream::Unknown("hung".into());
-        [live(), of_another_branch(), silent(), Upstream::Nobody, unknown]
+        [live(), of_another_branch(), silent(), older(), Upstream::Nobody, unknown]
     };
     let mut queue = Vec::new();
     for bits in 0..32 {

@@ -13,11 +13,15 @@ use crate::decide::source::{Answer, Passfile, Server, Source, Tablespace};
 use crate::postgres::control_data::ControlData;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::version::{Version, major_of_pg_version};
-use crate::runtime::{Runtime, data_dir, passfile, room, server_log, succeeded};
+use crate::runtime::layout::{self, Noted, Remembered};
+use crate::runtime::{Runtime, RuntimeError, data_dir, passfile, room, server_log, succeeded};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 
 use super::Postgres;
+
+/// Of a survey from which nothing follows: no old copy has such a name.
+const NO_STAMP: &str = "00000000-000000";
 
 /// The server that is asked, and for what.
 #[derive(Clone, Debug)]
@@ -44,12 +48,13 @@ pub struct Standby<'a> {
 }
 
 impl Postgres<'_> {
-    /// All that the check before a recovery looks at. `old_stays`: the old data stays until the new
-    /// is whole.
+    /// All that the check before a recovery looks at. `noted`: where the parts lay of data that is lost.
+    /// `between`: the data is between old and new, where its links say nothing of its parts.
     pub fn recovery_facts(
         &self,
         provider: &Provider<'_>,
-        old_stays: bool,
+        noted: Option<&Noted>,
+        between: bool,
         deadline: &Deadline,
     ) -> recovery_check::Facts {
         let limit = deadline.bounded(Duration::from_mins(1)).max(Duration::from_secs(2));
@@ -61,15 +66,42 @@ impl Postgres<'_> {
             },
             None => &[],
         };
-        let volumes = room::volumes(self.place(), tablespaces, deadline);
+        let sender = source.replication.answered();
+        let of_source =
+            |noted: &&Noted| sender.is_some_and(|sender| sender.system_id == noted.system_id);
+        let noted = noted.filter(of_source);
+        let volumes = room::volumes(self.place(), tablespaces, noted, deadline);
+        let places = match sender {
+            Some(sender) if !between => self.places(tablespaces, sender.version.major, noted),
+            Some(_) | None => Known::Known(None),
+        };
         recovery_check::Facts {
             server: self.server(provider),
             slot: provider.slot.to_owned(),
             data: self.data_dir(),
             data_major: self.data_major(),
             programs: self.programs_version(),
-            room: Room { volumes, old_stays },
+            // Old data stays until the new is whole.
+            room: Room { volumes, old_stays: true },
+            places,
             source,
+        }
+    }
+
+    /// Why a copy could not be put where it would go, with the remedy; none inside: it could.
+    fn places(
+        &self,
+        tablespaces: &[Tablespace],
+        major: u32,
+        noted: Option<&Noted>,
+    ) -> Known<Option<String>> {
+        let tablespaces: Vec<layout::Tablespace> =
+            tablespaces.iter().filter_map(layout::Tablespace::of).collect();
+        let known = noted.map_or(Remembered::Nothing, Remembered::Noted);
+        match layout::survey(self.place(), &tablespaces, major, false, NO_STAMP, known) {
+            Ok(_) => Known::Known(None),
+            Err(RuntimeError::Refused(why)) => Known::Known(Some(why)),
+            Err(error) => Known::unknown(chain(&error)),
         }
     }
 

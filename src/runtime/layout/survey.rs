@@ -11,18 +11,22 @@ use crate::sys::mounts::mount_points;
 use crate::sys::privilege::with_user;
 
 use super::super::{Place, RuntimeError};
-use super::{COPY, Layout, Part, Tablespace, What, is_ours, is_stamp, read_copy};
+use super::{
+    COPY, Layout, Noted, NotedPart, Part, Remembered, Tablespace, What, is_ours, is_stamp,
+    read_copy,
+};
 
 /// Finds out where everything lies and goes. Nothing is touched, and whatever would fail later is
-/// refused, with the remedy. `tablespaces` and `major` are the source's. `known` is what was found when
-/// there was data here last: where there is none any more, no link says where its parts belong.
+/// refused, with the remedy. `tablespaces` and `major` are the source's. `known` is of the data that was here
+/// last, a copy of the source's database: where there is none any more, no link says where its parts belong,
+/// and that what is left there is its own.
 pub fn survey(
     place: &Place,
     tablespaces: &[Tablespace],
     major: u32,
     keep: bool,
     stamp: &str,
-    known: Option<&Layout>,
+    known: Remembered<'_>,
 ) -> Result<Layout, RuntimeError> {
     if !is_stamp(stamp) {
         return Err(refused(format!("{stamp:?} is not of the form YYYYMMDD-HHMMSS")));
@@ -37,14 +41,14 @@ struct Survey<'a> {
     place: &'a Place,
     mounts: Vec<PathBuf>,
     major: u32,
-    known: Option<&'a Layout>,
+    known: Remembered<'a>,
 }
 
-fn refused(why: String) -> RuntimeError {
+pub(super) fn refused(why: String) -> RuntimeError {
     RuntimeError::Refused(why)
 }
 
-fn file_error(what: &'static str, path: &Path, source: io::Error) -> RuntimeError {
+pub(super) fn file_error(what: &'static str, path: &Path, source: io::Error) -> RuntimeError {
     RuntimeError::File(FileError::Io { what, path: path.to_owned(), source })
 }
 
@@ -75,16 +79,23 @@ impl Survey<'_> {
                 data.at.display()
             )));
         }
-        let data_at = data.at.clone();
-        let known = self
-            .known
-            .filter(|known| !data.has_old && known.data().is_some_and(|there| there.at == data_at));
+        let (data_at, lost) = (data.at.clone(), !data.has_old);
+        let (known, noted) = match self.known {
+            Remembered::Plan(plan) => (Some(plan), None),
+            Remembered::Noted(noted) => (None, Some(noted)),
+            Remembered::Nothing => (None, None),
+        };
+        let known =
+            known.filter(|known| lost && known.data().is_some_and(|there| there.at == data_at));
+        let noted = noted.filter(|noted| lost && noted.data == data_at);
         let mut parts = vec![data];
         if let Some(link) = link_text(&data_at.join("pg_wal"))? {
             let at = data_at.join(&link);
             parts.push(self.part(What::Wal, &self.there(&at, "pg_wal")?, link, Alone::Whole)?);
         } else if let Some(wal) = known.and_then(|known| known.part_of(&What::Wal)) {
             parts.push(self.part(What::Wal, &wal.at, wal.link.clone(), Alone::Whole)?);
+        } else if let Some(noted) = noted {
+            parts.extend(self.noted_wal(noted)?);
         }
         let own = own_tablespaces(&data_at)?;
         // One made by allow_in_place_tablespaces lies in PGDATA, and is copied with it.
@@ -92,6 +103,12 @@ impl Survey<'_> {
             let what = What::Tablespace(space.clone());
             if let Some(part) = known.and_then(|known| known.part_of(&what)) {
                 parts.push(self.part(what, &part.at, part.link.clone(), Alone::Version)?);
+                continue;
+            }
+            if let Some(part) =
+                noted.and_then(|noted| self.noted_tablespace(noted, what).transpose())
+            {
+                parts.push(part?);
                 continue;
             }
             let link = own.iter().find(|(oid, _)| *oid == space.oid).map(|(_, link)| link.clone());
@@ -105,6 +122,9 @@ impl Survey<'_> {
                     parts.push(self.part(What::Dropped(oid), &at, link, Alone::Version)?);
                 }
             }
+        }
+        if let Some(noted) = noted {
+            parts.extend(self.noted_and_dropped(noted, tablespaces));
         }
         for (index, part) in parts.iter().enumerate() {
             let nested =
@@ -122,7 +142,7 @@ impl Survey<'_> {
             Err(FileError::Missing { .. }) => true,
             Err(error) => return Err(RuntimeError::File(error)),
         };
-        let keep = keep && streamed;
+        let keep = keep && streamed && !lost;
         let layout = Layout { stamp: stamp.to_owned(), keep, major: self.major, parts };
         if layout.to_text().is_none() {
             return Err(refused(format!(
@@ -153,14 +173,57 @@ impl Survey<'_> {
         let part = self.part(what, &space.location, space.location.clone(), Alone::Version)?;
         if part.has_old {
             return Err(refused(format!(
-                "the tablespace {} of the primary lies in {}, and here that directory holds another \
-                 database's files (PG_{}_…): look whose they are, and move or remove them",
+                "tablespace {}: {} holds another database's files here (PG_{}_…): look whose they are, and move \
+                 or remove them",
                 space.oid,
                 space.location.display(),
                 self.major
             )));
         }
         Ok(part)
+    }
+
+    /// Where the WAL of the lost data lay, if that was elsewhere.
+    fn noted_wal(&self, noted: &Noted) -> Result<Option<Part>, RuntimeError> {
+        let Some(wal) = noted.wal() else { return Ok(None) };
+        let path = noted.data.join(&wal.link);
+        let part = self.part(What::Wal, &path, wal.link.clone(), Alone::Whole)?;
+        Self::left_by_lost_data(noted, wal, part).map(Some)
+    }
+
+    /// Where a tablespace of the lost data lay.
+    fn noted_tablespace(&self, noted: &Noted, what: What) -> Result<Option<Part>, RuntimeError> {
+        let (What::Tablespace(Tablespace { oid, .. }) | What::Dropped(oid)) = &what else {
+            return Ok(None);
+        };
+        let Some(space) = noted.tablespace(*oid) else { return Ok(None) };
+        let path = noted.data.join("pg_tblspc").join(&space.link);
+        let part = self.part(what, &path, space.link.clone(), Alone::Version)?;
+        Self::left_by_lost_data(noted, space, part).map(Some)
+    }
+
+    /// Tablespaces of the lost data that the source has dropped since: what is left there goes, too.
+    fn noted_and_dropped(&self, noted: &Noted, tablespaces: &[Tablespace]) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for part in &noted.parts {
+            let Some(oid) = part.oid else { continue };
+            let there = matches!(
+                look_through(&part.at),
+                Seen::Present(Entry { kind: Kind::Directory, .. })
+            );
+            if there && !tablespaces.iter().any(|space| space.oid == oid) {
+                // Nothing is to go there: what is not surely its own is left alone.
+                let part = self.noted_tablespace(noted, What::Dropped(oid)).ok().flatten();
+                parts.extend(part.filter(|part| part.has_old));
+            }
+        }
+        parts
+    }
+
+    /// A part in which there may be something: only what the lost data has left there is replaced.
+    fn left_by_lost_data(noted: &Noted, of: &NotedPart, part: Part) -> Result<Part, RuntimeError> {
+        let stranger = if part.has_old { noted.stranger_in(of, &part.at)? } else { None };
+        stranger.map_or(Ok(part), |why| Err(refused(why)))
     }
 
     /// A part at this path, which may be a link.
@@ -255,7 +318,7 @@ impl Survey<'_> {
 }
 
 /// The links in `pg_tblspc` of the old data.
-fn own_tablespaces(data: &Path) -> Result<Vec<(u32, PathBuf)>, RuntimeError> {
+pub(super) fn own_tablespaces(data: &Path) -> Result<Vec<(u32, PathBuf)>, RuntimeError> {
     let dir = data.join("pg_tblspc");
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -275,7 +338,7 @@ fn own_tablespaces(data: &Path) -> Result<Vec<(u32, PathBuf)>, RuntimeError> {
 }
 
 /// The text of a link; none where there is something else, or nothing.
-fn link_text(path: &Path) -> Result<Option<PathBuf>, RuntimeError> {
+pub(super) fn link_text(path: &Path) -> Result<Option<PathBuf>, RuntimeError> {
     match look(path) {
         Seen::Present(Entry { kind: Kind::Symlink, .. }) => {
             fs::read_link(path).map(Some).map_err(|e| file_error("read the link", path, e))

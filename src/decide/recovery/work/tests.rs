@@ -3,9 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
+use crate::cluster::recovery::ruin;
+use crate::decide::recovery::rewind_failed;
 
 fn facts(method: Method) -> Facts {
-    Facts { method, half_done: false, swapping: false, data: Data::Clean, keep_old: true }
+    Facts {
+        method,
+        half_done: false,
+        ruin: false,
+        swapping: false,
+        data: Data::Clean,
+        keep_old: true,
+    }
 }
 
 #[test]
@@ -17,6 +26,7 @@ fn a_rewind_is_marked_before_the_first_byte_and_after_the_last() {
         [
             half(false, Phase::Recovering),
             Step::RecoverCrash,
+            Step::ProveSource,
             half(true, Phase::Rewinding),
             Step::Rewind,
             half(false, Phase::Starting),
@@ -40,6 +50,8 @@ fn a_failed_rewind_becomes_a_copy_and_a_failed_copy_becomes_a_pause() {
         (rewind, Step::Rewind, true, After::Rebuild),
         (rewind, Step::RecoverCrash, true, After::Rebuild),
         (rewind, Step::Rewind, false, After::GiveUp),
+        // Nothing is wrong with a rewind: there is nobody to rewind to.
+        (rewind, Step::ProveSource, true, After::GiveUp),
         (rewind, Step::Start, true, After::GiveUp),
         (rebuild, Step::Copy, true, After::GiveUp),
         (rebuild, Step::Swap, true, After::GiveUp),
@@ -48,6 +60,34 @@ fn a_failed_rewind_becomes_a_copy_and_a_failed_copy_becomes_a_pause() {
         (resumed, Step::Start, true, After::GiveUp),
     ] {
         assert_eq!(after_failure(&facts, step, possible), expected, "{step:?} of {facts:?}");
+    }
+}
+
+#[test]
+fn no_backup_is_made_of_what_a_broken_rewind_has_left() {
+    for (half_done, is_ruin, keep_old, kept) in [
+        (false, false, true, true),
+        (false, false, false, false),
+        // A swap that was cut off is taken back first: the old data is whole again.
+        (true, false, true, true),
+        (true, true, true, false),
+        (true, true, false, false),
+    ] {
+        let facts = Facts { half_done, ruin: is_ruin, keep_old, ..facts(Method::Rebuild) };
+        assert_eq!(facts.keeps(), kept, "{facts:?}");
+        assert_eq!(plan(&facts).contains(&Step::DropOlderCopies), kept, "{facts:?}");
+        assert_eq!(plan(&facts).contains(&Step::DropOld), !kept, "{facts:?}");
+    }
+}
+
+#[test]
+fn only_a_rewind_that_ran_and_failed_is_not_tried_again() {
+    for method in Method::ALL {
+        for phase in Phase::ALL {
+            let ran = method == Method::Rewind && phase == Phase::Rewinding;
+            assert_eq!(rewind_failed(method, phase, 1), ran, "{method:?} {phase:?}");
+            assert!(!rewind_failed(method, phase, 0));
+        }
     }
 }
 
@@ -67,10 +107,27 @@ enum Staging {
     Whole { own_conf: bool },
 }
 
+/// What the marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Mark {
+    half_done: bool,
+    phase: Phase,
+    ruin: bool,
+}
+
+impl Mark {
+    fn method(self) -> Method {
+        match self.phase {
+            Phase::Recovering | Phase::Rewinding => Method::Rewind,
+            _ => Method::Rebuild,
+        }
+    }
+}
+
 /// One node's disk and server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct World {
-    marked: Option<(bool, Phase)>,
+    marked: Option<Mark>,
     dir: Dir,
     staging: Staging,
     /// The old data as a copy.
@@ -83,7 +140,10 @@ struct World {
     kept: bool,
     running: bool,
     streamed: bool,
-    rewind_failed: bool,
+    /// pg_rewind has failed, or the crash recovery that comes before it.
+    tried: bool,
+    /// What a broken rewind has left is aside.
+    ruin_aside: bool,
 }
 
 impl World {
@@ -98,28 +158,32 @@ impl World {
             kept: false,
             running: false,
             streamed: false,
-            rewind_failed: false,
+            tried: false,
+            ruin_aside: false,
         }
     }
 
     fn half_done(&self) -> bool {
-        self.marked.is_some_and(|(half_done, _)| half_done)
+        self.marked.is_some_and(|mark| mark.half_done)
     }
 
     /// What `start` finds: none where the data can follow as it is.
     fn facts(&self, keep_old: bool) -> Option<Facts> {
-        let swapping = self.marked == Some((true, Phase::Swapping));
+        let is = |phase| self.marked.is_some_and(|mark| mark.half_done && mark.phase == phase);
+        let swapping = is(Phase::Swapping);
+        let failed = self.marked.is_some_and(|mark| rewind_failed(mark.method(), mark.phase, 1));
         let (method, data) = match self.dir {
             _ if self.half_done() => (Method::Rebuild, Data::Clean),
             Dir::New { .. } => return None,
             Dir::Nothing => (Method::Rebuild, Data::Nothing),
             Dir::Old { clean } => (
-                if self.rewind_failed { Method::Rebuild } else { Method::Rewind },
+                if failed { Method::Rebuild } else { Method::Rewind },
                 if clean { Data::Clean } else { Data::Crashed },
             ),
             Dir::Between => panic!("data between old and new is not marked: {self:?}"),
         };
-        Some(Facts { method, half_done: self.half_done(), swapping, data, keep_old })
+        let ruin = self.marked.is_some_and(|mark| mark.ruin);
+        Some(Facts { method, half_done: self.half_done(), ruin, swapping, data, keep_old })
     }
 
     fn check(&self) {
@@ -127,6 +191,9 @@ impl World {
         assert!(!self.running || own_conf, "started on {:?}: {self:?}", self.dir);
         assert!(!self.running || !self.half_done(), "started on half done data: {self:?}");
         assert!(self.dir != Dir::Between || self.half_done(), "not marked: {self:?}");
+        let is_ruin = self.dir == Dir::Between || self.aside == Some(Dir::Between);
+        let said = self.marked.is_some_and(|mark| mark.ruin);
+        assert!(!is_ruin || said, "nobody says that it is a ruin: {self:?}");
         let is_old = |dir| matches!(dir, Dir::Old { .. });
         let in_place = is_old(self.dir) || self.aside.is_some_and(is_old);
         assert!(
@@ -152,10 +219,12 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
     match step {
         Step::Mark { half_done, phase } => {
             all.push((world, End::Failed));
-            all.push(done(World { marked: Some((half_done, phase)), ..world }));
+            let before = world.marked.is_some_and(|mark| mark.ruin);
+            let mark = Mark { half_done, phase, ruin: ruin(before, half_done, phase) };
+            all.push(done(World { marked: Some(mark), ..world }));
         }
         Step::RecoverCrash => {
-            all.push((world, End::Failed));
+            all.push((World { tried: true, ..world }, End::Failed));
             all.push(done(World { dir: Dir::Old { clean: true }, ..world }));
         }
         Step::PutBack => {
@@ -176,12 +245,20 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
             all.push((world, End::Failed));
             all.push(done(World { kept: true, ..world }));
         }
-        Step::EnsureSlot | Step::DropOlderCopies => all.extend([(world, End::Failed), done(world)]),
+        Step::EnsureSlot | Step::ProveSource => all.extend([(world, End::Failed), done(world)]),
+        Step::DropOlderCopies => {
+            assert!(!world.ruin_aside, "a ruin drives out an older copy: {world:?}");
+            all.extend([(world, End::Failed), done(world)]);
+        }
         Step::Rewind => {
             let kept = World { kept: true, ..world };
-            let begun = World { dir: Dir::Between, had_old: false, rewind_failed: true, ..kept };
+            let begun = World { dir: Dir::Between, had_old: false, tried: true, ..kept };
             all.push((kept, End::Cut));
-            all.push((World { rewind_failed: true, ..world }, End::Failed));
+            // It has changed nothing, which is written; or that could not be.
+            let tried = World { tried: true, ..world };
+            let mark = Mark { half_done: false, phase: Phase::Rewinding, ruin: false };
+            let told = World { marked: Some(mark), ..tried };
+            all.extend([(tried, End::Failed), (told, End::Failed), (told, End::Cut)]);
             if world.dir == (Dir::Old { clean: true }) {
                 all.extend([(begun, End::Cut), (begun, End::Failed)]);
                 let new = Dir::New { own_conf: true };
@@ -193,6 +270,10 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
                 world.aside, None,
                 "the links of the data are not in their place: {world:?}"
             );
+            let is_old = matches!(world.dir, Dir::Old { .. });
+            // What may have been begun is not tried again.
+            let tried = world.tried || world.half_done();
+            assert!(!is_old || tried, "a rewind was not even tried: {world:?}");
             let partial = World { staging: Staging::Partial, ..world };
             all.extend([(partial, End::Cut), (partial, End::Failed)]);
             all.push((World { staging: Staging::Nothing, ..world }, End::Failed));
@@ -221,7 +302,7 @@ fn outcomes(world: World, step: Step) -> Vec<(World, End)> {
         }
         Step::DropOld => {
             all.push((world, End::Failed));
-            all.push(done(World { old: false, ..world }));
+            all.push(done(World { old: false, ruin_aside: false, ..world }));
         }
         Step::Unmark => {
             all.push((world, End::Failed));
@@ -243,6 +324,7 @@ fn swap(world: World) -> Vec<(World, End)> {
         dir: Dir::New { own_conf },
         staging: Staging::Nothing,
         old: world.old || moved.is_some(),
+        ruin_aside: world.ruin_aside || moved == Some(Dir::Between),
         aside: None,
         ..world
     };
@@ -262,7 +344,8 @@ fn successors(state: &State, keep_old: bool) -> Vec<State> {
             // It follows: it is started like any other, and what is left is finished.
             None => {
                 let mut steps = vec![Step::Start, Step::AwaitStreaming];
-                steps.extend(finish(keep_old));
+                // What is aside is called after what becomes of it.
+                steps.extend(finish(keep_old && !world.ruin_aside));
                 vec![(*world, Some((true, steps)))]
             }
         };
@@ -293,6 +376,7 @@ fn successors(state: &State, keep_old: bool) -> Vec<State> {
                     let facts = Facts {
                         method: Method::Rebuild,
                         half_done: stopped.half_done(),
+                        ruin: stopped.marked.is_some_and(|mark| mark.ruin),
                         swapping: false,
                         data,
                         keep_old,

@@ -16,6 +16,7 @@ fn marker(phase: Phase) -> Marker {
         begun: NOW - 754,
         worker: WorkerId { boot: "0f1e2d3c".into(), pid: 4711, start_ticks: 123 },
         half_done: false,
+        ruin: false,
         asked: false,
         old_copy: None,
         reason: "data diverged".into(),

@@ -59,6 +59,7 @@ fn upstreams() -> Vec<Upstream> {
     vec![
         Upstream::Nobody,
         Upstream::Silent(node("n1"), "timeout".into()),
+        Upstream::Older(node("n1"), "n2 was promoted since".into()),
         Upstream::Unknown("hung".into()),
         Upstream::Live(Box::new(stranger)),
     ]

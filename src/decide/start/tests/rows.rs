@@ -1,6 +1,7 @@
 //! One row for each answer, and the traps.
 
 use super::super::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Own, Past, PromotionId};
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -19,6 +20,7 @@ pub fn live(line: &str) -> Live {
         line: line.parse().unwrap(),
         lsn: Lsn(0x500),
         knows_our_promotion: None,
+        term: Known::Known(1),
     }
 }
 
@@ -115,6 +117,7 @@ fn every_row_of_a_start() {
     let follows = || Some(primary("1"));
     let with = |upstream, facts: Facts| Facts { upstream, ..facts };
     let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
+    let older = || Some(Upstream::Older(node("n1"), "n2 was promoted since".into()));
     let unknown = || Some(Upstream::Unknown("hung".into()));
     let attached = |facts: Facts| Facts { attached: true, ..facts };
     let no_data = || Next::Recover(Some(Cause::NoData));
@@ -126,6 +129,11 @@ fn every_row_of_a_start() {
         ("a standby follows at once", with(follows(), standby()), prepare(true)),
         ("a standby waits for a primary", nobody(standby()), prepare(false)),
         ("a standby of a silent primary starts", with(silent(), standby()), prepare(false)),
+        (
+            "so does one of a primary that is none any more",
+            with(older(), standby()),
+            prepare(false),
+        ),
         ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
         (
             "one that was writable is measured before it follows",

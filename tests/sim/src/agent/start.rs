@@ -1,11 +1,13 @@
 //! As `src/agent/start.rs` and `src/agent/upstream.rs`: the loop around `decide::start`, who the primary
 //! is, and following it. Data that cannot follow is replaced by a copy, within the start.
 
+use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Own, Store};
 use pgtwin::cluster::position::Exactness;
 use pgtwin::decide::facts::{DataDir, Sql};
 use pgtwin::decide::recovery::{Marked, Mount};
 use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use pgtwin::decide::upstream::{self, Candidate, choose, in_order};
 
 use super::ledger::cib;
 use super::{Agent, Answer, BARRED, View};
@@ -209,8 +211,14 @@ impl Agent {
                 candidates.push(node);
             }
         }
-        let mut silent = None;
-        for node in candidates {
+        let seen = match own {
+            Some(own) => own.store.merged(&ledger, Some(&name(self.me))),
+            None => ledger.clone(),
+        };
+        let seen = Known::Known(seen);
+        let mut asked = Vec::new();
+        for node in in_order(candidates.into_iter().map(name).collect(), &seen) {
+            let node = index(&node);
             self.sim.act().await;
             let world = self.sim.world.borrow();
             let there = &world.nodes[node];
@@ -218,11 +226,11 @@ impl Agent {
                 && there.frozen_until <= self.sim.now()
                 && world.wire[self.me][node]
                 && world.wire[node][self.me];
-            match &there.server {
+            let answer = match &there.server {
                 Some(server) if answers && server.phase == Phase::Primary => {
                     let records = &there.disk.wal.records;
                     let followed = own.and_then(|own| own.followed);
-                    return Upstream::Live(Box::new(Live {
+                    upstream::Answer::Primary(Box::new(Live {
                         node: name(node),
                         system_id: SYSTEM,
                         line: line(records),
@@ -230,17 +238,21 @@ impl Agent {
                         knows_our_promotion: followed.and_then(|id| {
                             ledger.done(&name(node)).map(|entry| entry.descends_from(id))
                         }),
-                    }));
+                        term: Known::unknown("it was not looked for"),
+                    }))
                 }
-                Some(server) if answers && server.phase == Phase::Standby => {}
-                _ if promoted(&node) => silent = Some(name(node)),
-                _ => {}
+                Some(server) if answers && server.phase == Phase::Standby => {
+                    upstream::Answer::NotOne
+                }
+                _ => upstream::Answer::Silent("it does not answer".into()),
+            };
+            let found = matches!(answer, upstream::Answer::Primary(_));
+            asked.push(Candidate { node: name(node), promoted: promoted(&node), answer });
+            if found {
+                break;
             }
         }
-        match silent {
-            Some(node) => Upstream::Silent(node, "it does not answer".into()),
-            None => Upstream::Nobody,
-        }
+        choose(asked, &seen)
     }
 
     /// Streams from there from now on.

@@ -1,37 +1,29 @@
-//! `pgtwin rebuild` on a real primary and a real standby; Pacemaker's tools alone are played. Needs root.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::print_stderr)]
-
-#[path = "account/mod.rs"]
-#[allow(dead_code)]
-mod account;
+//! A real primary and a real standby; Pacemaker's tools alone are played.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use account::{NAME, home_of, is_root, test_user};
 use pgtwin::agent::operate::Subject;
-use pgtwin::agent::recover::now;
 use pgtwin::agent::worker;
-use pgtwin::cluster::asked::{Order, OrderId};
 use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId, Slot};
 use pgtwin::cluster::node::NodeName;
-use pgtwin::cluster::recovery::{Kept, Method};
-use pgtwin::decide::recovery::Way;
+use pgtwin::cluster::recovery::{Kept, Marker};
 use pgtwin::postgres::lsn::Timeline;
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, Output, System};
 
-const RESOURCE: &str = "pgtwin-test-rebuild";
-const REASON: &str = "a full copy was asked for (a test)";
-const TIME: Duration = Duration::from_mins(2);
+use crate::account::{NAME, home_of, test_user};
 
-fn node(name: &str) -> NodeName {
+pub const RESOURCE: &str = "pgtwin-test-rebuild";
+pub const TIME: Duration = Duration::from_mins(2);
+
+pub fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
@@ -56,26 +48,43 @@ fn succeeds(program: &str, args: &[&str]) -> String {
 }
 
 /// n1, the primary, at 127.0.0.1, and n2, its standby, at 127.0.0.2; this is n2.
-struct World {
-    home: tempfile::TempDir,
-    port: String,
-    system: u64,
+pub struct World {
+    pub home: tempfile::TempDir,
+    pub port: String,
+    pub system: u64,
     /// What Pacemaker was told.
-    told: Mutex<Vec<String>>,
+    pub told: Mutex<Vec<String>>,
     /// How often it was asked since n2 said that it is rebuilt.
-    asked: AtomicU32,
+    pub asked: AtomicU32,
     /// n1 counts on n2 whatever it says.
-    stubborn: AtomicBool,
+    pub stubborn: AtomicBool,
     /// What was asked of n2 on another node.
-    order: Mutex<String>,
+    pub order: Mutex<String>,
     /// The CIB takes no change.
-    sealed: AtomicBool,
+    pub sealed: AtomicBool,
     /// Pacemaker does not run the resource on n2 any more.
-    stopped: AtomicBool,
+    pub stopped: AtomicBool,
+    /// It has a tablespace, and WAL of its own elsewhere.
+    spread: bool,
+    /// pg_rewind fails after its first write.
+    pub breaks: AtomicBool,
+    /// When crash recovery ends, n4 has been promoted.
+    pub overtakes: AtomicBool,
+    /// It has been.
+    pub overtaken: AtomicBool,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::laid_out(false)
+    }
+
+    /// Its WAL and its tablespace lie in `wal` and `space`, and its configuration not in PGDATA.
+    pub fn spread() -> Self {
+        Self::laid_out(true)
+    }
+
+    fn laid_out(spread: bool) -> Self {
         forget();
         let home = home_of(&test_user());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -89,6 +98,10 @@ impl World {
             order: Mutex::new(String::new()),
             sealed: false.into(),
             stopped: false.into(),
+            spread,
+            breaks: false.into(),
+            overtakes: false.into(),
+            overtaken: false.into(),
         };
         let (primary, standby) = (new.path("primary"), new.path("standby"));
         let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
@@ -98,57 +111,151 @@ impl World {
         let system = new.psql("SELECT system_identifier FROM pg_control_system()");
         new.system = system.parse().unwrap();
         let source = format!("host=127.0.0.1 port={} user={NAME} application_name=n2", new.port);
-        succeeds("pg_basebackup", &["-d", &source, "-D", &standby, "--checkpoint=fast"]);
+        let mut copy: Vec<String> =
+            ["-d", &source, "-D", &standby, "--checkpoint=fast"].map(str::to_owned).into();
+        if spread {
+            let there = new.make_dir("there");
+            new.psql(&format!("CREATE TABLESPACE s LOCATION '{there}'"));
+            new.psql("CREATE TABLE in_s TABLESPACE s AS SELECT 7 AS i");
+            copy.push(format!("--waldir={}", new.path("wal")));
+            copy.push(format!("--tablespace-mapping={there}={}", new.path("space")));
+        }
+        let copy: Vec<&str> = copy.iter().map(String::as_str).collect();
+        succeeds("pg_basebackup", &copy);
         new.configure("standby", "127.0.0.2");
         let auto = new.home.path().join("standby/postgresql.auto.conf");
         let before = fs::read_to_string(&auto).unwrap();
         fs::write(&auto, format!("{before}primary_conninfo = '{source}'\n")).unwrap();
-        for name in ["standby.signal", "mark-of-the-old-data"] {
-            let file = new.home.path().join("standby").join(name);
-            fs::write(&file, "").unwrap();
-            let user = test_user();
-            std::os::unix::fs::chown(&file, Some(user.uid), Some(user.gid)).unwrap();
+        for name in ["standby/standby.signal", "standby/mark-of-the-old-data"] {
+            new.touch(name);
         }
         new.start("standby");
         new.streams();
         new
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.home.path().join(name).display().to_string()
     }
 
     fn configure(&self, name: &str, address: &str) {
         let sockets = self.home.path().join(format!("{name}-socket"));
-        fs::create_dir(&sockets).unwrap();
-        let user = test_user();
-        std::os::unix::fs::chown(&sockets, Some(user.uid), Some(user.gid)).unwrap();
-        let conf = self.home.path().join(name).join("postgresql.conf");
+        self.make_dir(&format!("{name}-socket"));
+        let conf = match self.config_file().filter(|_| name == "standby") {
+            Some(file) => PathBuf::from(file),
+            None => self.home.path().join(name).join("postgresql.conf"),
+        };
         let text = format!(
             "port = {}\nlisten_addresses = '{address}'\nunix_socket_directories = '{}'\nfsync = off\n\
-             logging_collector = on\nwal_receiver_status_interval = 1s\n",
+             logging_collector = on\nwal_receiver_status_interval = 1s\nwal_keep_size = 256MB\n",
             self.port,
             sockets.display()
         );
         fs::write(&conf, text).unwrap();
     }
 
-    fn start(&self, name: &str) {
+    pub fn start(&self, name: &str) {
         let log = self.path(&format!("{name}.log"));
-        succeeds("pg_ctl", &["-D", &self.path(name), "-l", &log, "-w", "start"]);
+        let data = self.path(name);
+        let mut args = vec!["-D", &data, "-l", &log, "-w", "start"];
+        let option = self.config_file().map(|file| format!("-c config_file={file}"));
+        if let Some(option) = option.as_deref().filter(|_| name == "standby") {
+            args.extend(["-o", option]);
+        }
+        succeeds("pg_ctl", &args);
     }
 
-    fn stop(&self, name: &str) {
+    fn config_file(&self) -> Option<String> {
+        self.spread.then(|| self.path("standby.conf"))
+    }
+
+    /// A directory of pguser's.
+    pub fn make_dir(&self, name: &str) -> String {
+        let path = self.home.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let user = test_user();
+        chown(&path, Some(user.uid), Some(user.gid)).unwrap();
+        self.path(name)
+    }
+
+    /// An empty file of pguser's.
+    pub fn touch(&self, name: &str) {
+        let path = self.home.path().join(name);
+        fs::write(&path, "").unwrap();
+        let user = test_user();
+        chown(&path, Some(user.uid), Some(user.gid)).unwrap();
+    }
+
+    /// n2 has a ledger, and has followed n1.
+    pub fn write_ledger(&self) {
+        let mut own = Own::new(RESOURCE, &node("n2"));
+        own.store.set_done(self.entry());
+        own.followed = Some(PromotionId(7));
+        let mut home = subject(self).home();
+        home.take_turn(TIME).unwrap();
+        home.write(&own).unwrap();
+    }
+
+    /// A server that was promoted by hand on n2's data has parted from n1, and crashed.
+    pub fn part(&self) {
+        let data = self.path("standby");
+        succeeds("pg_ctl", &["-D", &data, "-w", "promote"]);
+        let login = format!("host=127.0.0.2 port={} dbname=postgres user={NAME}", self.port);
+        let write =
+            "CREATE TABLE only_here AS SELECT g FROM generate_series(1, 1000) g; CHECKPOINT";
+        for sql in write.split("; ") {
+            succeeds("psql", &["-Atw", &login, "-c", sql]);
+        }
+        succeeds("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"]);
+    }
+
+    /// The names beside the standby's data that begin so.
+    pub fn beside(&self, begin: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.home.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(begin)).collect();
+        names.sort();
+        names
+    }
+
+    /// What the log of the last attempt says.
+    pub fn last_log() -> String {
+        let entries = fs::read_dir(Path::new("/var/log/pgtwin").join(RESOURCE)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut logs: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+        logs.sort();
+        fs::read_to_string(logs.pop().unwrap()).unwrap()
+    }
+
+    /// pg_rewind, which cannot remove what only this node has once it has begun.
+    fn break_rewind(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        let base = fs::read_dir(self.home.path().join("standby/base")).unwrap();
+        let dirs: Vec<PathBuf> = base.map(|entry| entry.unwrap().path()).collect();
+        let chmod = |mode| {
+            for dir in &dirs {
+                if dir.exists() {
+                    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+                }
+            }
+        };
+        chmod(0o500);
+        let output = System.run_watched(cmd, line);
+        chmod(0o700);
+        output
+    }
+
+    pub fn stop(&self, name: &str) {
         succeeds("pg_ctl", &["-D", &self.path(name), "-m", "fast", "-w", "stop"]);
     }
 
     /// Asked of the primary.
-    fn psql(&self, sql: &str) -> String {
+    pub fn psql(&self, sql: &str) -> String {
         let login = format!("host=127.0.0.1 port={} dbname=postgres user={NAME}", self.port);
         succeeds("psql", &["-Atw", &login, "-c", sql])
     }
 
-    fn streams(&self) {
+    pub fn streams(&self) {
         let ask = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n2' AND state = \
                    'streaming'";
         let begin = Instant::now();
@@ -158,12 +265,12 @@ impl World {
         }
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub fn has(&self, path: &str) -> bool {
         self.home.path().join(path).exists()
     }
 
     /// n1's entry: n2 may take over, until n1 has had the time to see that it is rebuilt.
-    fn entry(&self) -> Entry {
+    pub fn entry(&self) -> Entry {
         let stubborn = self.stubborn.load(Ordering::Relaxed);
         let told = !stubborn && self.asked.load(Ordering::Relaxed) > 4;
         let heirs = if told { BTreeSet::new() } else { BTreeSet::from([node("n2")]) };
@@ -192,11 +299,21 @@ impl World {
             ("node_list", "n1 n2".to_owned()),
             ("node_addresses", "n1=127.0.0.1 n2=127.0.0.2".to_owned()),
         ];
+        let config = self.config_file().map(|file| ("config_file", file));
         let parameters: Vec<String> = parameters
             .iter()
+            .chain(&config)
             .map(|(name, value)| format!("<nvpair id='p-{name}' name='{name}' value='{value}'/>"))
             .collect();
         let parameters = parameters.concat();
+        let newer = if self.overtaken.load(Ordering::Relaxed) {
+            let (id, term) = (PromotionId(9), 2);
+            let done = Some(Entry { id, term, primary: node("n4"), ..self.entry() });
+            let slot = Slot { done, intent: None };
+            format!("<nvpair id='l-4' name='pgtwin-{RESOURCE}-ledger-n4' value='{slot}'/>")
+        } else {
+            String::new()
+        };
         let order = match self.order.lock().unwrap().as_str() {
             "" => String::new(),
             order => {
@@ -207,7 +324,7 @@ impl World {
             "<cib admin_epoch='0' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
              <cluster_property_set id='o'><nvpair id='o-1' name='stonith-enabled' value='true'/>\
              </cluster_property_set><cluster_property_set id='pgtwin-{RESOURCE}'><nvpair id='l' \
-             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{order}</cluster_property_set></crm_config>\
+             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{newer}{order}</cluster_property_set></crm_config>\
              <nodes><node id='1' uname='n1'/><node id='2' uname='n2'/></nodes><resources><clone id='c'>\
              <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/></meta_attributes>\
              <primitive id='{RESOURCE}' class='ocf' provider='heartbeat' type='pgtwin'>\
@@ -254,12 +371,21 @@ impl Exec for World {
                 self.told.lock().unwrap().push(told);
                 String::new()
             }
-            _ => return System.run(cmd),
+            _ => {
+                let output = System.run(cmd);
+                if asks("--single") && self.overtakes.load(Ordering::Relaxed) {
+                    self.overtaken.store(true, Ordering::Relaxed);
+                }
+                return output;
+            }
         };
         Ok(Output { ended: Ended::Exited(0), stdout, stderr: String::new() })
     }
 
     fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
+        if cmd.program.ends_with("pg_rewind") && self.breaks.load(Ordering::Relaxed) {
+            return self.break_rewind(cmd, line);
+        }
         System.run_watched(cmd, line)
     }
 
@@ -288,149 +414,16 @@ fn forget() {
     }
 }
 
-fn subject(world: &World) -> Subject {
+pub fn subject(world: &World) -> Subject {
     Subject::find(world, Some(RESOURCE)).unwrap()
 }
 
-/// What the command does before it starts a worker.
-fn make_way(world: &World) {
-    let subject = subject(world);
-    let way = subject.agent(world, TIME).unwrap().way_to_a_copy(REASON).unwrap();
-    assert_eq!(way, Way::Recover(Method::Rebuild, REASON.into()));
-    let mut agent = subject.agent(world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    agent.make_way_for_a_copy(&node("n1"), REASON).unwrap();
-    let Kept::Read(marker) = agent.recovery().marker() else { panic!("no marker") };
-    assert!(marker.asked && !marker.half_done && marker.reason == REASON, "{marker:?}");
-    assert!(!world.has("standby/postmaster.pid"), "PostgreSQL runs");
-}
-
 /// A worker, as the agent starts one.
-fn work(world: &World) -> Result<(), String> {
+pub fn work(world: &World) -> Result<(), String> {
     let order = subject(world).agent(world, TIME).unwrap().recovery().give_order().unwrap();
     worker::recover(world, RESOURCE, &node("n2"), &order)
 }
 
-fn marker(world: &World) -> Kept<pgtwin::cluster::recovery::Marker> {
+pub fn marker(world: &World) -> Kept<Marker> {
     subject(world).agent(world, TIME).unwrap().recovery().marker()
-}
-
-/// What a monitor of n2 makes of what it finds in the CIB.
-fn takes(world: &World) -> Option<Order> {
-    let mut agent = subject(world).agent(world, TIME).unwrap();
-    let view = agent.view().known().unwrap();
-    agent.take_order(&view)
-}
-
-/// An order of another node is removed, and then it is carried out; once.
-fn an_order_is_taken_once(world: &World) {
-    let removed = || {
-        let name = format!("--name=pgtwin-{RESOURCE}-rebuild-n2 --delete");
-        world.told.lock().unwrap().iter().filter(|told| told.contains(&name)).count()
-    };
-    assert_eq!((takes(world), removed()), (None, 0));
-    let order = |id, at| Order::new(OrderId(id), at, "operator root on n1");
-    let put = |text: &str| text.clone_into(&mut world.order.lock().unwrap());
-    put(&order(1, now()).to_string());
-    world.sealed.store(true, Ordering::Relaxed);
-    assert_eq!((takes(world), removed()), (None, 0));
-    world.sealed.store(false, Ordering::Relaxed);
-    assert_eq!(takes(world).map(|order| order.id), Some(OrderId(1)));
-    assert_eq!(removed(), 1);
-    // It is still there, or there again: somebody's CIB was older.
-    assert_eq!((takes(world), removed()), (None, 2));
-    for text in [order(2, now() - 700).to_string(), "rebuild, please".to_owned()] {
-        put(&text);
-        let before = removed();
-        assert_eq!((takes(world), removed()), (None, before + 1), "{text}");
-    }
-    put(&order(3, now()).to_string());
-    assert_eq!(takes(world).map(|order| order.by), Some("operator root on n1".to_owned()));
-    put("");
-}
-
-// One test: a process is one user at a time.
-#[test]
-fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off() {
-    if !is_root() {
-        eprintln!("not tried: not root");
-        return;
-    }
-    let world = World::new();
-    let mut own = Own::new(RESOURCE, &node("n2"));
-    own.store.set_done(world.entry());
-    own.followed = Some(PromotionId(7));
-    let mut home = subject(&world).home();
-    home.take_turn(TIME).unwrap();
-    home.write(&own).unwrap();
-    drop(home);
-
-    an_order_is_taken_once(&world);
-
-    // Pacemaker has stopped it since the check.
-    world.stopped.store(true, Ordering::Relaxed);
-    let mut agent = subject(&world).agent(&world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
-    assert!(why.contains("nothing was done: Pacemaker does not run it"), "{why}");
-    drop(agent);
-    assert_eq!(marker(&world), Kept::Missing);
-    world.streams();
-    world.stopped.store(false, Ordering::Relaxed);
-
-    // A primary that counts on its data keeps it from being replaced.
-    let mut agent = subject(&world).agent(&world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
-    assert!(why.contains("counts on its data still"), "{why}");
-    drop(agent);
-    assert_eq!(marker(&world), Kept::Missing);
-    world.start("standby");
-    world.streams();
-    world.stubborn.store(false, Ordering::Relaxed);
-    world.asked.store(0, Ordering::Relaxed);
-
-    // Cut off, and PostgreSQL is started again on the old data: that is all that happens.
-    make_way(&world);
-    let told = world.told.lock().unwrap().join("\n");
-    for words in ["state --update=rebuilding", "--promotion=pgtwin-test-rebuild --node=n2 --delete"]
-    {
-        assert!(told.contains(words), "{words}: {told}");
-    }
-    let said = |words: &str| told.find(words).unwrap_or_else(|| panic!("{words}: {told}"));
-    // Of the entry that it was in, and then, when n1 has written that, of the one that it is not in.
-    assert!(said("--update=0000000000000007.1.0") < said("--update=0000000000000007.1.1"));
-    world.start("standby");
-    world.streams();
-    work(&world).unwrap();
-    assert_eq!(marker(&world), Kept::Missing);
-    assert!(world.has("standby/mark-of-the-old-data"));
-
-    // Cut off, and somebody has worked on the old data since: the order holds no more.
-    make_way(&world);
-    std::thread::sleep(Duration::from_secs(3));
-    world.start("standby");
-    world.stop("standby");
-    let why = work(&world).unwrap_err();
-    assert!(why.contains("can follow as it is"), "{why}");
-    assert!(world.has("standby/mark-of-the-old-data"));
-    world.start("standby");
-    world.streams();
-    work(&world).unwrap();
-
-    // And to its end.
-    make_way(&world);
-    work(&world).unwrap();
-    world.streams();
-    assert_eq!(marker(&world), Kept::Missing);
-    assert!(!world.has("standby/mark-of-the-old-data"), "it is the old data");
-    let conf = fs::read_to_string(world.path("standby/postgresql.conf")).unwrap();
-    assert!(conf.contains("127.0.0.2"), "its own configuration: {conf}");
-    let copies: Vec<PathBuf> = fs::read_dir(world.home.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().contains("standby.backup."))
-        .collect();
-    let [copy] = copies.as_slice() else { panic!("{copies:?}") };
-    assert!(copy.join("mark-of-the-old-data").exists());
 }
