@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod election;
 pub mod explain;
 pub mod facts;
+pub mod fit;
 pub mod force;
 pub mod forget;
 pub mod history;

@@ -15,6 +15,7 @@ pub mod layout;
 pub mod look;
 pub mod old_copies;
 pub mod own_files;
+pub mod owner;
 pub mod passfile;
 pub mod rebuild;
 pub mod recover;
