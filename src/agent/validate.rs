@@ -125,12 +125,14 @@ impl Agent<'_> {
                     let members = self.others().into_iter().collect();
                     words.extend(lost_at_failover(&logical, &self.slots_of_others(&members)));
                 }
+                words.extend(self.pg.history_warnings(true));
                 words
             }
             Sql::Standby(_) => {
                 let limit = self.pg.setting("max_slot_wal_keep_size").known();
                 let unlimited = limit.is_some_and(|limit| limit == "-1");
-                unlimited.then(|| UNLIMITED_SLOTS.to_owned()).into_iter().collect()
+                let unlimited = unlimited.then(|| UNLIMITED_SLOTS.to_owned()).into_iter();
+                unlimited.chain(self.pg.history_warnings(false)).collect()
             }
             _ => Vec::new(),
         }

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod facts;
 pub mod fit;
 pub mod force;
+pub mod foreign_history;
 pub mod forget;
 pub mod history;
 pub mod monitor;

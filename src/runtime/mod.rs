@@ -3,6 +3,7 @@
 //! `Runtime` is the border between the two. What is the same for both (looking, stopping within a
 //! deadline, settings, WAL) is written once on top of it, a file a subject.
 
+pub mod archive;
 pub mod at_boot;
 pub mod bare;
 pub mod binaries;
