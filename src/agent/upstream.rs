@@ -181,18 +181,18 @@ impl Agent<'_> {
         Ok(true)
     }
 
-    /// The slot to stream by from `node`. With a changed `slot_name` it is the old one of this node, until
-    /// there is one of the new name: without a slot nothing is streamed.
+    /// The slot to stream by from `node`. With a changed `slot_name` it is the one that this node has used,
+    /// until there is one of the new name: by a slot that is not there nothing is streamed.
     fn slot_to_use(&self, node: &NodeName, now: &Conninfo, present: &str) -> String {
         let mine = self.own_slot();
         let moves = now.get("host") != Some(&self.address(node));
-        if present.is_empty() || present == mine || moves {
+        if present == mine || moves {
             return mine;
         }
         match self.make_own_slot(node, false) {
             Ok(()) => mine,
             Err(why) => {
-                warn!("the slot {mine} cannot be made on {node}, {present} is used on: {why}");
+                warn!("the slot {mine} cannot be made on {node}, so {present:?} stays: {why}");
                 present.to_owned()
             }
         }
