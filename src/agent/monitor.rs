@@ -58,7 +58,7 @@ impl Agent<'_> {
         let probe = expected == Expected::Anything;
         self.pg.bound_log();
         let Outcome { code, reason, output } = match malformed {
-            Some(words) if !probe => self.judge_malformed(expected, words),
+            Some(words) if !probe => self.judge_malformed(expected, &words),
             Some(_) | None => self.judge_instance(expected),
         };
         if self.standalone || probe {
@@ -143,10 +143,10 @@ impl Agent<'_> {
 
     /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
     /// and nothing is changed by values that nobody has chosen.
-    fn judge_malformed(&mut self, expected: Expected, words: String) -> Outcome {
+    fn judge_malformed(&mut self, expected: Expected, words: &str) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
         let seen = judge(expected, &instance);
-        let Verdict { code, reason } = with_refused(seen.code, &words).unwrap_or(seen);
+        let Verdict { code, reason } = with_refused(seen.code, words).unwrap_or(seen);
         Outcome { code, reason, output: Vec::new() }
     }
 
