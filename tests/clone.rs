@@ -97,6 +97,9 @@ const PROMOTED: [(&str, &str); 2] =
 const UNPROMOTED: [(&str, &str); 2] =
     [("OCF_RESKEY_CRM_meta_interval", "8000"), ("OCF_RESKEY_CRM_meta_role", "Unpromoted")];
 
+/// A cluster, more of the environment, and the beginning of what is said there.
+type Row<'a> = (&'a Cluster, &'a [(&'a str, &'a str)], &'a str);
+
 /// Starts the server as it is, writable, and has n2's ledger say that it is the primary without heirs.
 fn as_primary(on: &Rig, mode: Mode) {
     let options = format!("-p {} -k {}", on.port, on.home.path().display());
@@ -211,11 +214,11 @@ fn what_is_no_full_node_of_the_cluster_runs_no_instance_and_is_looked_at_truly()
     assert!(remote.status.contains(&n2("member")));
     remote.status = remote.status.replace(&n2("member"), &n2("remote"));
     let guest = [("OCF_RESKEY_CRM_meta_physical_host", "host1")];
-    let rows: [(&Cluster, &[(&str, &str)], &str); 2] = [
+    let rows: [Row<'_>; 2] = [
         (&remote, &[], "n2 is a remote or guest node: "),
         (&healthy, &guest, "n2 is a guest node or a bundle's container (on host1): "),
     ];
-    let refuses = |action, (cluster, more, words): (&Cluster, &[(&str, &str)], &str)| {
+    let refuses = |action, (cluster, more, words): Row<'_>| {
         let outcome = act(&on, cluster, action, more);
         assert!(outcome.reason.as_deref().unwrap().starts_with(words), "{action} {outcome:?}");
         outcome.code

@@ -362,7 +362,7 @@ fn it_is_renamed(world: &World) {
         let change = change.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let subject = Subject::find_with(world, Some(RESOURCE), &change).unwrap();
         let mut agent = subject.agent(world, TIME).unwrap();
-        agent.cache.upstream = "n1".to_owned();
+        "n1".clone_into(&mut agent.cache.upstream);
         let outcome = agent.reload_agent();
         assert_eq!(outcome.code, pgtwin::ocf::exit_code::ExitCode::Ok, "{outcome:?}");
         let ask = format!(

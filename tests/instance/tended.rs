@@ -170,7 +170,7 @@ fn with_a_new_prefix_slots_keep_the_wal_of_the_old_ones_which_then_go() {
         sql(&n1.pg, "SELECT pg_switch_wal()");
         sql(&n1.pg, "CHECKPOINT");
 
-        n1.params.slot_name = "other".to_owned();
+        "other".clone_into(&mut n1.params.slot_name);
         tend(&mut n1, &view());
         assert_eq!(wal_of(&n1.pg, "other_n2"), kept);
         assert!(n1.cache.stray_slots.is_empty(), "not before all have one of the new name");
