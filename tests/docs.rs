@@ -76,6 +76,7 @@ fn obstacles() -> Vec<Obstacle> {
             "{NAME} is online, does not run, and where it ended is not known"
         )),
         Obstacle::TooFarBehind { bytes: NUMBER, allowed: NUMBER },
+        Obstacle::LagUnknown(name()),
     ];
     // A new one has to be put into the list, and into the document.
     for one in &all {
@@ -94,7 +95,8 @@ fn obstacles() -> Vec<Obstacle> {
             | Obstacle::NobodyToConfirm(_)
             | Obstacle::LacksTheEnd(_)
             | Obstacle::EndUnknown(_)
-            | Obstacle::TooFarBehind { .. } => {}
+            | Obstacle::TooFarBehind { .. }
+            | Obstacle::LagUnknown(_) => {}
         }
     }
     all

@@ -46,6 +46,7 @@ use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
+use crate::decide::monitor::asks_pacemaker;
 use crate::decide::sync::Fencing;
 use crate::decide::unwatched;
 use crate::ocf::env::Env;
@@ -54,8 +55,8 @@ use crate::runtime::instance::Postgres;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 
-pub use crate::decide::view;
 use crate::decide::view::View;
+pub use crate::decide::{fit, view};
 
 /// Pacemaker's minus infinity.
 pub const BARRED: i32 = -1_000_000;
@@ -156,11 +157,8 @@ impl Agent<'_> {
     /// Whether it is time to ask Pacemaker again although nothing seems to have changed: its
     /// configuration was written since, or a minute has passed.
     pub fn pacemaker_is_due(&self) -> bool {
-        const EVERY: u64 = 60;
-        self.env.check_level > 0
-            || uptime().saturating_sub(self.cache.asked) >= EVERY
-            || self.cache.asked == 0
-            || self.home.cib_changed() != self.cache.cib_changed
+        let changed = self.home.cib_changed() != self.cache.cib_changed;
+        asks_pacemaker(self.env.check_level, self.cache.asked, uptime(), changed)
     }
 
     /// The members, this node included.
@@ -176,6 +174,19 @@ impl Agent<'_> {
         let members: BTreeSet<NodeName> =
             self.cache.members.iter().filter_map(|name| name.parse().ok()).collect();
         members.contains(&self.me).then_some(members)
+    }
+
+    /// How many members there are, by the best word for it.
+    pub fn member_count(&self) -> Option<usize> {
+        let listed = self.params.node_list.as_ref().map(Vec::len);
+        let seen = self.known_members().map(|members| members.len());
+        fit::members(listed, seen, self.env.clone_max)
+    }
+
+    /// Why application_name is refused here: it is the same on every node.
+    pub fn refused_name(&self) -> Option<String> {
+        let members = self.member_count()?;
+        self.params.one_name_for_many(members).map(|error| error.to_string())
     }
 
     /// Keeps the members for the next quiet monitor.

@@ -16,7 +16,7 @@ use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::reported::{self, Reported};
-use crate::decide::monitor::{Expected, Verdict, judge};
+use crate::decide::monitor::{Expected, Verdict, judge, with_refused};
 use crate::decide::standby::first::goes_first;
 use crate::decide::standby::watch::Seen;
 use crate::decide::standby::{self, Facts, Next, Step};
@@ -58,7 +58,7 @@ impl Agent<'_> {
         let probe = expected == Expected::Anything;
         self.pg.bound_log();
         let Outcome { code, reason, output } = match malformed {
-            Some(words) if !probe => self.judge_malformed(expected, words),
+            Some(words) if !probe => self.judge_malformed(expected, &words),
             Some(_) | None => self.judge_instance(expected),
         };
         if self.standalone || probe {
@@ -67,6 +67,10 @@ impl Agent<'_> {
             self.cache.past_told.clear();
             return Outcome { code, reason, output };
         }
+        let (code, reason) = match self.refused_name().and_then(|why| with_refused(code, &why)) {
+            Some(Verdict { code, reason }) => (code, reason),
+            None => (code, reason),
+        };
         let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
         let first = self.monitors_are_new(now);
@@ -139,14 +143,11 @@ impl Agent<'_> {
 
     /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
     /// and nothing is changed by values that nobody has chosen.
-    fn judge_malformed(&mut self, expected: Expected, words: String) -> Outcome {
+    fn judge_malformed(&mut self, expected: Expected, words: &str) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
-        let Verdict { code, reason } = judge(expected, &instance);
-        match code {
-            ExitCode::Ok => Outcome::because(ExitCode::Degraded, words),
-            ExitCode::RunningPromoted => Outcome::because(ExitCode::DegradedPromoted, words),
-            _ => Outcome { code, reason, output: Vec::new() },
-        }
+        let seen = judge(expected, &instance);
+        let Verdict { code, reason } = with_refused(seen.code, words).unwrap_or(seen);
+        Outcome { code, reason, output: Vec::new() }
     }
 
     /// A standby that opens only with an upstream gets the live primary as one.
@@ -349,6 +350,7 @@ impl Agent<'_> {
                         == Some(self.address(&node).as_str());
                     if followed.is_ok() && seen.streams() && from_it {
                         if let OwnFile::Read(own) = self.home.read() {
+                            self.keep_reached(&own, seen);
                             self.publish_ack(&own, false);
                         }
                         if self.cache.published {

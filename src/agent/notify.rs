@@ -141,7 +141,7 @@ impl Agent<'_> {
     /// can take them in.
     fn await_streaming(&mut self, started: &BTreeSet<NodeName>) {
         let end = self.deadline.within(Duration::from_secs(3));
-        let members = self.known_members().map_or(2, |members| members.len());
+        let members = self.member_count().unwrap_or(2);
         loop {
             let Sql::Primary(primary) = self.pg.look(&end.within(Duration::from_secs(3))).sql
             else {
@@ -337,6 +337,7 @@ impl Agent<'_> {
                 .is_some_and(|receiver| receiver.host == self.address(primary));
             if standby.streams() && from_it {
                 if let OwnFile::Read(own) = self.home.read() {
+                    self.keep_reached(&own, &standby);
                     self.publish_ack(&own, false);
                 }
                 return;

@@ -34,8 +34,10 @@ pub fn outlook(subject: &Subject) -> Facts {
         OwnFile::Read(own) => Some(own),
         OwnFile::Missing | OwnFile::Unreadable(_) => None,
     };
+    let newest = own.as_ref().and_then(|own| own.store.newest_done());
     Facts {
         lines: lines(subject, &seen),
+        heard: newest.and_then(|entry| subject.home().cache().reached_by(entry.id)),
         own,
         standby,
         // As the agent reads them: one that is rubbish is none.

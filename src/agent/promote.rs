@@ -173,6 +173,11 @@ impl Agent<'_> {
                 facts.old_primary = None;
                 facts.planned = None;
                 self.hold_election(facts, round);
+                let kind = round.view.as_ref().and_then(|view| view.status.node(&self.me));
+                let kind = kind.map(|node| &node.kind);
+                if let Some(why) = super::fit::not_a_full_node(self.me.as_str(), None, kind) {
+                    return Err(why);
+                }
             }
             Step::AskOldPrimary => facts.old_primary = Some(self.ask_old_primary(facts, round)),
             Step::CheckPlanned => {
@@ -369,7 +374,7 @@ impl Agent<'_> {
     /// The names are set before the first write can be accepted, and nobody's WAL comes in any more:
     /// what this node's control file says from now on is about this promotion.
     fn configure_as_primary(&mut self, plan: &Plan) -> Result<(), String> {
-        let members = self.known_members().map_or(2, |members| members.len());
+        let members = self.member_count().unwrap_or(2);
         let mut names = BTreeSet::new();
         for node in &plan.names {
             let name = self

@@ -90,8 +90,7 @@ impl Agent<'_> {
             Sql::Standby(standby) => standby.receiver.as_ref().and_then(|one| one.latest_end),
             _ => None,
         };
-        let newest = own.store.newest_done()?.id.to_string();
-        let kept = (self.cache.reached_of == newest).then_some(Lsn(self.cache.reached));
+        let kept = self.cache.reached_by(own.store.newest_done()?.id);
         now.max(kept).filter(|lsn| lsn.is_valid())
     }
 

@@ -80,11 +80,14 @@ impl Agent<'_> {
             streaming,
             missing_slots: slots.iter().filter(|s| !primary.slots.contains(s)).cloned().collect(),
         };
-        self.cache.kept_out = kept_out(&facts).into_iter().next().unwrap_or_default();
-        let mut words = obstacles(&facts);
+        let programs = self.without_programs();
+        let worst = programs.clone().or_else(|| kept_out(&facts).into_iter().next());
+        self.cache.kept_out = worst.unwrap_or_default();
+        let mut words: Vec<String> = programs.into_iter().chain(obstacles(&facts)).collect();
         if let Known::Known(logical) = self.pg.logical_slots(primary.version) {
             words.extend(lost_at_failover(&logical, &slots));
         }
+        words.extend(self.pg.history_warnings(true));
         self.note_warnings(AS_PRIMARY, words);
     }
 
@@ -99,7 +102,8 @@ impl Agent<'_> {
         if silent.is_none() && !self.warnings_are_due(AS_STANDBY, node.as_str()) {
             return;
         }
-        let words = if let Some(why) = silent {
+        let quiet = silent.is_none();
+        let mut words = if let Some(why) = silent {
             let address = self.address(&node);
             let but = if standby.streams() { " (it still streams)" } else { "" };
             vec![format!(
@@ -108,8 +112,10 @@ impl Agent<'_> {
             )]
         } else {
             let limit = self.deadline.bounded(Duration::from_secs(3));
-            self.cache.kept_out.clear();
+            let programs = self.without_programs();
+            self.cache.kept_out = programs.clone().unwrap_or_default();
             match self.pg.failover_slots(&self.peer(&node), standby.version, limit) {
+                _ if programs.is_some() => programs.into_iter().collect(),
                 Ok(slots) => {
                     let conninfo = Conninfo::parse(&standby.conninfo).unwrap_or_default();
                     let lost = not_synchronized(&slots, |name| self.pg.setting(name), &conninfo);
@@ -125,7 +131,17 @@ impl Agent<'_> {
                 Err(_) => Vec::new(),
             }
         };
+        if quiet {
+            words.extend(self.pg.history_warnings(false));
+        }
         self.note_warnings(AS_STANDBY, words);
+    }
+
+    /// Why this instance would not be promoted, or started again: its programs are not where pg_bindir says,
+    /// or not those of its data.
+    fn without_programs(&self) -> Option<String> {
+        let why = self.pg.check_programs().err()?;
+        Some(format!("it runs, and can be neither promoted nor started again: {why}"))
     }
 
     /// A member with what its address means.

@@ -12,12 +12,14 @@ use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::decide::fit::not_a_full_node;
 use crate::ocf::action::Action;
 use crate::ocf::env::{Env, EnvError};
 use crate::ocf::exit_code::ExitCode;
 use crate::ocf::notify::Notification;
 use crate::ocf::params::Params;
 use crate::runtime::instance::Postgres;
+use crate::runtime::owner::{self, Owner};
 use crate::runtime::passfile::Copies;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
@@ -53,7 +55,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     for problem in &env.problems {
         warn!("{problem}");
     }
-    let resolved = Params::resolve(vars);
+    let mut resolved = Params::resolve(vars);
     for problem in &resolved.errors {
         error!("{problem}");
     }
@@ -61,14 +63,24 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     let malformed = (!resolved.errors.is_empty())
         .then(|| resolved.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     if let Some(words) = &malformed {
-        let names_nothing = resolved.refused("pgdata") || resolved.refused("pguser");
+        let names_nothing = resolved.refused("pgdata");
         match action {
-            // Neither is ever made to fail by configuration.
+            // Neither is ever made to fail by configuration. Where nobody knows where to look, nothing of
+            // ours can be there.
             Action::Stop if names_nothing => return Outcome::ok(),
             Action::Monitor if probe && names_nothing => {
                 return Outcome::is(ExitCode::NotRunning);
             }
             Action::Monitor if names_nothing => return Outcome::error(words.clone()),
+            // Its data says whose it is.
+            Action::Stop | Action::Monitor if resolved.refused("pguser") => {
+                match owner::of(Path::new(&resolved.params.pgdata)) {
+                    Owner::Of(user) => resolved.params.pguser = user,
+                    Owner::NothingRuns if action == Action::Stop => return Outcome::ok(),
+                    Owner::NothingRuns => return Outcome::is(ExitCode::NotRunning),
+                    Owner::Unknown(why) => return Outcome::error(format!("{why}; {words}")),
+                }
+            }
             Action::Stop | Action::Monitor => {}
             // Nobody listens to a notification. A change that cannot be taken over leaves what
             // runs as it is, and the monitor says so: an error here would stop all of it.
@@ -89,12 +101,10 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
             "container_mode=true is not built yet: unset it to run PostgreSQL on the host",
         );
     }
-    if env.outside_a_clone() && matches!(action, Action::Start | Action::Promote) {
-        return Outcome::because(
-            ExitCode::Configured,
-            "this resource is not in a promotable clone: put it into one (crm: clone, pcs: resource \
-             promotable)",
-        );
+    if matches!(action, Action::Start | Action::Promote)
+        && let Some(refused) = misplaced(&env)
+    {
+        return refused;
     }
     let resource = env.resource.as_str().to_owned();
     let standalone = env.standalone();
@@ -209,6 +219,20 @@ fn nameless(action: Action, vars: &BTreeMap<String, String>, error: &EnvError) -
         warn!("{}", chain(error));
     }
     allowed.then_some(env)
+}
+
+/// Why nothing can be started where this call was made, as far as its environment tells.
+fn misplaced(env: &Env) -> Option<Outcome> {
+    if env.outside_a_clone() {
+        return Some(Outcome::because(
+            ExitCode::Configured,
+            "this resource is not in a promotable clone: put it into one (crm: clone, pcs: resource \
+             promotable)",
+        ));
+    }
+    let here = env.on_node.as_ref().map_or("this node", NodeName::as_str);
+    let why = not_a_full_node(here, env.physical_host.as_deref(), None)?;
+    Some(Outcome::because(ExitCode::Args, why))
 }
 
 /// The answer where PostgreSQL's user cannot be had, so that nothing can be done. A user database that

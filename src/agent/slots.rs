@@ -11,7 +11,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Store;
 use crate::cluster::node::NodeName;
-use crate::decide::slots::{Facts, plan};
+use crate::decide::slots::{Facts, former, plan};
 use crate::postgres::lsn::Lsn;
 use crate::postgres::slot_name::slot_name;
 
@@ -60,8 +60,13 @@ impl Agent<'_> {
         if !members.is_known() {
             self.ensure_slots(&self.members(view));
         }
+        let prefix = self.params.slot_name.clone();
+        let known = &self.cache.former_prefixes;
+        self.cache.former_prefixes = former(&prefix, &self.cache.slot_prefix, known, slots);
+        self.cache.slot_prefix.clone_from(&prefix);
         let plan = plan(&Facts {
-            prefix: self.params.slot_name.clone(),
+            prefix,
+            former: self.cache.former_prefixes.clone(),
             me: self.me.clone(),
             members,
             in_ledger: in_ledger.known().unwrap_or_default(),
@@ -69,8 +74,8 @@ impl Agent<'_> {
             since: self.cache.stray_slots.clone(),
             now: super::uptime(),
         });
-        for slot in &plan.make {
-            match self.pg.make_slot(slot, plan.like.as_deref()) {
+        for (slot, like) in &plan.make {
+            match self.pg.make_slot(slot, like.as_deref()) {
                 Ok(()) => info!("the replication slot {slot} is made"),
                 Err(why) => warn!("the replication slot {slot} could not be made: {why}"),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::outcome::Outcome;
-use super::{Agent, BARRED};
+use super::{Agent, BARRED, fit};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
@@ -109,6 +109,12 @@ impl Agent<'_> {
         }
     }
 
+    /// Why nothing can be started here, by what Pacemaker knows of the cluster.
+    fn unfit(&self, view: &super::view::View) -> Option<String> {
+        let kind = view.status.node(&self.me).map(|node| &node.kind);
+        fit::not_a_full_node(self.me.as_str(), None, kind).or_else(|| self.refused_name())
+    }
+
     /// The own file says that nobody but this node can be the primary.
     fn may_only_be_me(&self, file: &OwnFile) -> bool {
         if self.standalone {
@@ -160,6 +166,9 @@ impl Agent<'_> {
             Step::AskUpstream => {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
+                        if let Some(why) = self.unfit(&view) {
+                            return Err(Outcome::because(ExitCode::Args, why));
+                        }
                         // Also from a node that is going to be refused: its word may be all that the
                         // primary waits for.
                         if let OwnFile::Read(own) = self.exchange_ledger(&view, false) {

@@ -45,6 +45,8 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
     if !nix::unistd::geteuid().is_root() {
         problems.push("not run by root: PostgreSQL can hardly be asked".to_owned());
     }
+    let refused = subject.params.one_name_for_many(members.len());
+    problems.extend(refused.map(|error| error.to_string()));
     // Early, because it is compared with the CIB, which was read a moment ago.
     let own = match subject.home().read() {
         OwnFile::Read(own) => OwnLedger::Read(own.store),

@@ -143,7 +143,7 @@ impl Agent<'_> {
     }
 
     fn standby_name(&self) -> String {
-        let members = self.known_members().map_or(2, |members| members.len());
+        let members = self.member_count().unwrap_or(2);
         self.params.application_name_for(&self.me, members).unwrap_or_else(|_| self.me.to_string())
     }
 
@@ -179,11 +179,11 @@ impl Agent<'_> {
     /// Makes a running standby stream from `node`. Whether anything was changed.
     pub fn follow(&mut self, node: &NodeName, present: &str, slot: &str) -> Result<bool, String> {
         let wanted = self.conninfo_for(node, present);
-        let my_slot = self.own_slot();
-        let same = Conninfo::parse(present).is_ok_and(|now| now.same_meaning(&wanted));
+        let now = Conninfo::parse(present).unwrap_or_default();
         self.cache.upstream = node.to_string();
         self.cache.upstream_host = self.address(node);
-        if same && slot == my_slot {
+        let my_slot = self.slot_to_use(node, &now, slot);
+        if now.same_meaning(&wanted) && slot == my_slot {
             return Ok(false);
         }
         info!("streams from {node} ({}) from now on", self.address(node));
@@ -192,6 +192,23 @@ impl Agent<'_> {
             ("primary_slot_name", Some(&my_slot)),
         ])?;
         Ok(true)
+    }
+
+    /// The slot to stream by from `node`. With a changed `slot_name` it is the one that this node has used,
+    /// until there is one of the new name: by a slot that is not there nothing is streamed.
+    fn slot_to_use(&self, node: &NodeName, now: &Conninfo, present: &str) -> String {
+        let mine = self.own_slot();
+        let moves = now.get("host") != Some(&self.address(node));
+        if present == mine || moves {
+            return mine;
+        }
+        match self.make_own_slot(node, false) {
+            Ok(()) => mine,
+            Err(why) => {
+                warn!("the slot {mine} cannot be made on {node}, so {present:?} stays: {why}");
+                present.to_owned()
+            }
+        }
     }
 
     /// Points a server that takes no sessions at `node`: PostgreSQL itself refuses WAL of another line.

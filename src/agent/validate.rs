@@ -38,6 +38,9 @@ impl Agent<'_> {
         if let Err(error) = self.pg.check_programs() {
             return without_programs(&error);
         }
+        if let Some(why) = self.refused_name() {
+            return Outcome::because(ExitCode::Args, why);
+        }
         let data = self.pg.data_dir();
         if let Some(why) = self.mount(&data).refusal(&self.params.pgdata) {
             return Outcome::error(why);
@@ -122,12 +125,14 @@ impl Agent<'_> {
                     let members = self.others().into_iter().collect();
                     words.extend(lost_at_failover(&logical, &self.slots_of_others(&members)));
                 }
+                words.extend(self.pg.history_warnings(true));
                 words
             }
             Sql::Standby(_) => {
                 let limit = self.pg.setting("max_slot_wal_keep_size").known();
                 let unlimited = limit.is_some_and(|limit| limit == "-1");
-                unlimited.then(|| UNLIMITED_SLOTS.to_owned()).into_iter().collect()
+                let unlimited = unlimited.then(|| UNLIMITED_SLOTS.to_owned()).into_iter();
+                unlimited.chain(self.pg.history_warnings(false)).collect()
             }
             _ => Vec::new(),
         }
@@ -142,6 +147,10 @@ impl Agent<'_> {
 
     /// Takes over parameters that changed without touching the instance.
     pub fn reload_agent(&mut self) -> Outcome {
+        // What runs goes on, and its monitor says so. To fail here would restart it.
+        if let Err(error) = self.pg.check_programs() {
+            warn!("{error}");
+        }
         let instance = self.pg.look(&self.deadline);
         if let Sql::Standby(standby) = &instance.sql
             && let Ok(upstream) = self.cache.upstream.parse()
@@ -156,7 +165,10 @@ impl Agent<'_> {
         {
             return Outcome::error(why);
         }
+        // The next monitor cares for names, slots and warnings by what is in force now.
         self.cache.asked = 0;
+        self.cache.warned = 0;
+        self.cache.warned_of.clear();
         Outcome::ok()
     }
 

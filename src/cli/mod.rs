@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
         // What Pacemaker calls comes first, and never meets the parser of options.
         [word, ..] if word.parse::<Action>().is_ok() => agent::main(word),
         // To Pacemaker, an action that is not known is "unimplemented".
-        [word] if !word.starts_with('-') && !options::is_command(word) => agent::main(word),
+        [word, ..] if !word.starts_with('-') && !options::is_command(word) => agent::main(word),
         _ => options::main(),
     }
 }

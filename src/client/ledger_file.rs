@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ledger::{LedgerError, Own};
+use crate::cluster::ledger::{LedgerError, Own, PromotionId};
 use crate::cluster::node::NodeName;
 use crate::decide::standby::watch::Watch;
+use crate::postgres::lsn::Lsn;
 use crate::sys::files::{self, FileError, Lock};
 
 const FILE: &str = "ledger";
@@ -124,11 +125,16 @@ pub struct Cache {
     pub delayed: Vec<String>,
     /// How far this standby had replayed when its slots for the others were last moved.
     pub slots_at: u64,
+    /// `slot_name` at the last look at the slots; empty: there was none.
+    pub slot_prefix: String,
+    /// What it was before, as long as slots of such names are left.
+    pub former_prefixes: Vec<String>,
     /// Slots that are no member's, and since when, in seconds of uptime.
     pub stray_slots: BTreeMap<String, u64>,
     /// What this node warns of, by its role.
     pub warnings: BTreeMap<String, Vec<String>>,
-    /// What pg_hba.conf keeps from coming in, found at the same time; empty: nothing.
+    /// What of that makes the node degraded: what pg_hba.conf keeps from coming in, or that PostgreSQL's
+    /// programs are not there; empty: nothing.
     pub kept_out: String,
     /// When it last looked for that, in seconds of uptime.
     pub warned: u64,
@@ -168,6 +174,11 @@ pub struct Cache {
 impl Cache {
     /// How exact `monitored` is, in seconds: a quiet monitor need not write the cache each time.
     pub const COARSE: u64 = 10;
+
+    /// How far the primary of this promotion was last known to be.
+    pub fn reached_by(&self, promotion: PromotionId) -> Option<Lsn> {
+        (self.reached_of == promotion.to_string()).then_some(Lsn(self.reached))
+    }
 }
 
 impl Home {

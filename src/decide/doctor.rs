@@ -23,6 +23,7 @@ mod table;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 mod text;
+mod timelines;
 mod versions;
 
 use serde::Serialize;
@@ -30,7 +31,8 @@ use serde::Serialize;
 pub use super::wanted::Shell;
 pub use docs::markdown;
 pub use facts::{
-    BadLine, Facts, Here, Host, Ipc, Login, Member, Peer, Remote, Role, Server, Slot, Value, Volume,
+    BadLine, Facts, Here, Histories, Host, Ipc, Login, Member, Peer, Remote, Role, Server, Slot,
+    Value, Volume,
 };
 pub use standbys::asked_of_others;
 pub use table::TABLE;

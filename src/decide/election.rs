@@ -38,7 +38,7 @@ pub struct Facts {
     pub cib: Known<Store>,
     /// All other members; unknown means *not seen*.
     pub peers: BTreeMap<NodeName, Known<Publication>>,
-    /// Async: how far this node last knew the primary to be.
+    /// Async: how far this node last knew the primary to be; none: it never heard.
     pub reached: Option<Lsn>,
     /// Members that are offline and not unclean, with fencing that works.
     pub out: BTreeSet<NodeName>,
@@ -116,6 +116,8 @@ pub enum Obstacle {
         /// How many are allowed.
         allowed: u64,
     },
+    /// Async: nobody knows how far this primary was.
+    LagUnknown(NodeName),
 }
 
 impl Obstacle {
@@ -127,6 +129,7 @@ impl Obstacle {
             | Self::CibUnknown(_)
             | Self::EndUnknown(_)
             | Self::NotSeen(..)
+            | Self::LagUnknown(_)
             | Self::NotExact(_) => true,
             Self::ForeignSystem { .. }
             | Self::OwnLedgerUnknown(_)
@@ -308,19 +311,26 @@ impl Facts {
         obstacles
     }
 
-    /// Async: how much of what the primary had would be missing.
+    /// Async: how much of what the primary had would be missing. Where nobody knows how far it was, nobody
+    /// can say that it is not more than the owner allows; one who allows any lag has said so.
     fn lag(&self, entry: &Entry, mine: &Position, obstacles: &mut Vec<Obstacle>) {
-        if entry.primary == self.me || self.force {
+        if entry.primary == self.me || self.force || self.max_lag == u64::MAX {
             return;
         }
+        let itself = self.seen(&entry.primary).map(|member| member.position.lsn);
         let reached = self
             .peers
             .keys()
             .filter_map(|node| self.seen(node))
             .filter_map(|member| member.primary_reached)
             .chain(self.reached)
+            .chain(itself)
             .max();
-        let bytes = reached.map_or(0, |reached| reached.0.saturating_sub(mine.lsn.0));
+        let Some(reached) = reached else {
+            obstacles.push(Obstacle::LagUnknown(entry.primary.clone()));
+            return;
+        };
+        let bytes = reached.0.saturating_sub(mine.lsn.0);
         if bytes > self.max_lag {
             obstacles.push(Obstacle::TooFarBehind { bytes, allowed: self.max_lag });
         }
@@ -572,6 +582,11 @@ impl fmt::Display for Obstacle {
                 f,
                 "{bytes} bytes of the primary's WAL are missing here, max_promotion_lag_bytes is \
                  {allowed}"
+            ),
+            Self::LagUnknown(primary) => write!(
+                f,
+                "how far {primary} was is not known here, so not whether more is missing than \
+                 max_promotion_lag_bytes"
             ),
         }
     }

@@ -38,6 +38,8 @@ pub struct Facts {
     pub own: Option<Own>,
     /// All that our own instance says, when it is a standby.
     pub standby: Option<StandbyFacts>,
+    /// How far the primary of the newest promotion was when this node last heard of it.
+    pub heard: Option<Lsn>,
     /// Which entry of the ledger each member has on its disk.
     pub acks: Known<BTreeMap<NodeName, Ack>>,
     /// What members have published for an election.

@@ -41,6 +41,25 @@ impl Verdict {
     }
 }
 
+/// Whether a monitor asks Pacemaker although nothing seems to have changed: it was told to be thorough
+/// (`level`, the OCF_CHECK_LEVEL), a minute has passed since it `asked` last (in seconds of uptime; 0: never),
+/// or Pacemaker's configuration was written since.
+#[must_use]
+pub fn asks_pacemaker(level: u32, asked: u64, now: u64, changed: bool) -> bool {
+    const EVERY: u64 = 60;
+    level > 0 || asked == 0 || now.saturating_sub(asked) >= EVERY || changed
+}
+
+/// What a monitor answers where a parameter is refused that does not keep the instance from its work.
+#[must_use]
+pub fn with_refused(code: ExitCode, why: &str) -> Option<Verdict> {
+    match code {
+        ExitCode::Ok => Some(Verdict::because(ExitCode::Degraded, why)),
+        ExitCode::RunningPromoted => Some(Verdict::because(ExitCode::DegradedPromoted, why)),
+        _ => None,
+    }
+}
+
 /// The answer for what was seen. A running, answering instance is `Ok` or `RunningPromoted`
 /// here; whether it is degraded is judged by [`crate::decide::standby`] and [`crate::decide::sync`].
 #[must_use]

@@ -20,6 +20,8 @@ pub const PATIENCE: u64 = 600;
 pub struct Facts {
     /// `slot_name`: the beginning of the names, and all of the name of the predecessor's only slot.
     pub prefix: String,
+    /// What `slot_name` was before, as long as there are slots of such names.
+    pub former: Vec<String>,
     /// This node.
     pub me: NodeName,
     /// The members; unknown where the partition has no quorum, or Pacemaker was not asked.
@@ -37,10 +39,8 @@ pub struct Facts {
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Slots to be made.
-    pub make: Vec<String>,
-    /// The slot whose WAL they take over, if there is one.
-    pub like: Option<String>,
+    /// Slots to be made, each with the slot whose WAL it takes over, if there is one.
+    pub make: Vec<(String, Option<String>)>,
     /// Slots that go, unless somebody streams by them.
     pub drop: Vec<String>,
     /// What is to be remembered as `since`.
@@ -59,17 +59,30 @@ pub fn plan(facts: &Facts) -> Plan {
     };
     let wanted = others(members);
     let there: BTreeSet<&String> = facts.slots.iter().collect();
-    let make: Vec<String> = wanted.iter().filter(|slot| !there.contains(slot)).cloned().collect();
-    let like = there.contains(&facts.prefix).then(|| facts.prefix.clone());
+    let before = |node: &NodeName| {
+        let mut names = facts.former.iter().map(|prefix| slot_name(prefix, node.as_str()));
+        names.find(|name| there.contains(name))
+    };
+    let make: Vec<(String, Option<String>)> = members
+        .iter()
+        .filter(|node| **node != facts.me && !there.contains(&name(node)))
+        .map(|node| {
+            let only = || there.contains(&facts.prefix).then(|| facts.prefix.clone());
+            (name(node), before(node).or_else(only))
+        })
+        .collect();
     if !members.contains(&facts.me) {
         // Whoever does not count this node has not counted them all.
-        return Plan { make, like, since: facts.since.clone(), ..Plan::default() };
+        return Plan { make, since: facts.since.clone(), ..Plan::default() };
     }
     let kept = others(&facts.in_ledger);
     let replaced = make.is_empty() && !wanted.is_empty();
+    let of_anybody: BTreeSet<String> = facts.former_names(members);
     let is_stray = |slot: &str| {
         (slot == facts.prefix && replaced)
-            || (is_of(&facts.prefix, slot) && !wanted.contains(slot) && !kept.contains(slot))
+            || (!wanted.contains(slot)
+                && !kept.contains(slot)
+                && (is_of(&facts.prefix, slot) || (replaced && of_anybody.contains(slot))))
     };
     let since: BTreeMap<String, u64> = facts
         .slots
@@ -79,7 +92,33 @@ pub fn plan(facts: &Facts) -> Plan {
         .collect();
     let is_due = |since: u64| facts.now.saturating_sub(since) >= PATIENCE;
     let drop = since.iter().filter(|(_, since)| is_due(**since)).map(|(slot, _)| slot.clone());
-    Plan { make, like, drop: drop.collect(), since }
+    Plan { make, drop: drop.collect(), since }
+}
+
+impl Facts {
+    /// The names that the slots of these nodes, and of those in the ledger, had before `slot_name` was
+    /// changed. Others that begin so may be those of other tools.
+    fn former_names(&self, members: &BTreeSet<NodeName>) -> BTreeSet<String> {
+        let nodes = members | &self.in_ledger;
+        let names = |prefix: &String| {
+            nodes.iter().map(|node| slot_name(prefix, node.as_str())).collect::<Vec<_>>()
+        };
+        self.former.iter().flat_map(names).collect()
+    }
+}
+
+/// What is to be remembered of former prefixes: `last` was in force at the last look, and `former` before
+/// it; those of which there are slots left are kept.
+#[must_use]
+pub fn former(prefix: &str, last: &str, former: &[String], slots: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for one in former.iter().map(String::as_str).chain([last]) {
+        let is_left = slots.iter().any(|slot| is_of(one, slot));
+        if !one.is_empty() && one != prefix && is_left && !kept.iter().any(|known| known == one) {
+            kept.push(one.to_owned());
+        }
+    }
+    kept
 }
 
 /// A logical slot of a primary that outlives its session.

@@ -78,39 +78,17 @@ pub struct Env {
     pub check_level: u32,
     /// The node on which Pacemaker runs the action.
     pub on_node: Option<NodeName>,
-    /// That node's id in the cluster.
-    pub on_node_uuid: Option<String>,
-    /// The host of a bundle, by name: pgtwin does not run in bundles.
+    /// The host that carries that node, where it is a guest node or a bundle's container: pgtwin does
+    /// not run there.
     pub physical_host: Option<String>,
-    /// How many instances the clone may have.
+    /// How many instances the clone may have; Pacemaker says the number of nodes where the owner does not.
     pub clone_max: Option<u32>,
-    /// How many of them may be promoted.
-    pub promoted_max: Option<u32>,
-    /// Whether the clone sends notifications.
-    pub notify: Option<bool>,
     /// Whether there is no clone at all: ocf-tester, or a call by hand.
     standalone: bool,
     pacemaker: bool,
     recurs: bool,
-    /// Where logs are to go.
-    pub log: LogTargets,
-    /// Where agents keep their volatile files.
-    pub rsctmp: Option<String>,
     /// What was malformed, one line each.
     pub problems: Vec<EnvProblem>,
-}
-
-/// Where an agent's log lines go, as Pacemaker says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogTargets {
-    /// The syslog facility in lower case; `None`: not to syslog.
-    pub facility: Option<String>,
-    /// A file for everything from info upwards.
-    pub file: Option<String>,
-    /// A file for debug lines too.
-    pub debug_file: Option<String>,
-    /// Whether debug lines are wanted.
-    pub debug: bool,
 }
 
 /// A variable that can't be used; it counts as not said.
@@ -139,11 +117,6 @@ impl Env {
         let resource = text(vars, "OCF_RESOURCE_INSTANCE").ok_or(EnvError::NoResource)?;
         let resource = resource.parse().map_err(EnvError::BadResource)?;
         let mut read = Reader { vars, problems: Vec::new() };
-        let clone_max = read.meta("clone_max", "a number", whole);
-        // Master and slave are the words of Pacemaker before 2.1 and of old configurations.
-        let promoted_max = read
-            .meta("promoted_max", "a number", whole)
-            .or_else(|| read.meta("master_max", "a number", whole));
         let env = Self {
             resource,
             timeout: read
@@ -154,23 +127,11 @@ impl Env {
             expected: read.meta("op_target_rc", "an exit code", exit_code),
             check_level: read.get("OCF_CHECK_LEVEL", "a number", whole).unwrap_or(0),
             on_node: read.meta("on_node", "a node's name", |text| text.parse().ok()),
-            on_node_uuid: read.meta("on_node_uuid", "a node's id", short),
             physical_host: read.meta("physical_host", "a host's name", short),
-            clone_max,
-            promoted_max,
-            notify: read.meta("notify", "true or false", truth),
+            clone_max: read.meta("clone_max", "a number", whole),
             standalone: !vars.contains_key(&format!("{META}clone_max")),
             pacemaker: vars.contains_key("OCF_RESKEY_crm_feature_set"),
             recurs: vars.contains_key(&format!("{META}interval")),
-            log: LogTargets {
-                facility: read
-                    .get("HA_LOGFACILITY", "a syslog facility", facility)
-                    .filter(|facility| facility != "none"),
-                file: read.get("HA_LOGFILE", "an absolute path", absolute),
-                debug_file: read.get("HA_DEBUGLOG", "an absolute path", absolute),
-                debug: read.get("HA_debug", "a debug level", debug_level).unwrap_or(false),
-            },
-            rsctmp: read.get("HA_RSCTMP", "an absolute path", absolute),
             problems: Vec::new(),
         };
         Ok(Self { problems: read.problems, ..env })
@@ -255,23 +216,11 @@ fn milliseconds(text: &str) -> Option<Duration> {
     is_number(text).then(|| text.parse().ok()).flatten().map(Duration::from_millis)
 }
 
-fn truth(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" | "y" => Some(true),
-        "false" | "no" | "off" | "0" | "n" => Some(false),
-        _ => None,
-    }
-}
-
-/// A level above 0 is on, as are the words for true.
-fn debug_level(text: &str) -> Option<bool> {
-    whole(text).map(|level| level > 0).or_else(|| truth(text))
-}
-
 fn exit_code(text: &str) -> Option<ExitCode> {
     text.parse().ok().and_then(ExitCode::from_code)
 }
 
+/// Master and slave are the words of Pacemaker before 2.1 and of old configurations.
 fn role(text: &str) -> Option<Role> {
     match text.to_ascii_lowercase().as_str() {
         "promoted" | "master" => Some(Role::Promoted),
@@ -282,21 +231,6 @@ fn role(text: &str) -> Option<Role> {
 
 fn short(text: &str) -> Option<String> {
     (text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic())).then(|| text.to_owned())
-}
-
-fn absolute(text: &str) -> Option<String> {
-    let fine = text.starts_with('/') && text.len() <= 4096 && !text.chars().any(char::is_control);
-    fine.then(|| text.to_owned())
-}
-
-fn facility(text: &str) -> Option<String> {
-    let name = text.to_ascii_lowercase();
-    let known = [
-        "auth", "authpriv", "cron", "daemon", "ftp", "kern", "local0", "local1", "local2",
-        "local3", "local4", "local5", "local6", "local7", "lpr", "mail", "news", "none", "syslog",
-        "user", "uucp",
-    ];
-    known.contains(&name.as_str()).then_some(name)
 }
 
 #[cfg(test)]
@@ -320,24 +254,17 @@ mod tests {
             ("OCF_RESKEY_CRM_meta_role", "Promoted"),
             ("OCF_RESKEY_CRM_meta_op_target_rc", "8"),
             ("OCF_RESKEY_CRM_meta_on_node", "n1"),
-            ("OCF_RESKEY_CRM_meta_on_node_uuid", "1"),
             ("OCF_RESKEY_CRM_meta_clone_max", "3"),
             ("OCF_RESKEY_CRM_meta_promoted_max", "1"),
             ("OCF_RESKEY_CRM_meta_notify", "true"),
             ("OCF_CHECK_LEVEL", "10"),
-            ("HA_LOGFACILITY", "daemon"),
-            ("HA_LOGFILE", "/var/log/pacemaker/pacemaker.log"),
-            ("HA_debug", "0"),
         ]);
         assert_eq!(env.resource.as_str(), "postgres-db");
         assert_eq!(env.timeout, Some(Duration::from_mins(1)));
         assert_eq!(env.interval, Some(Duration::from_secs(3)));
         assert_eq!((env.role, env.clone_max), (Some(Role::Promoted), Some(3)));
-        assert_eq!((env.promoted_max, env.notify), (Some(1), Some(true)));
         assert_eq!(env.on_node.as_ref().map(NodeName::as_str), Some("n1"));
-        assert_eq!((env.on_node_uuid.as_deref(), env.check_level), (Some("1"), 10));
-        assert_eq!(env.log.facility.as_deref(), Some("daemon"));
-        assert!(env.log.file.is_some() && env.log.debug_file.is_none() && !env.log.debug);
+        assert_eq!((env.physical_host.as_deref(), env.check_level), (None, 10));
         assert!(!env.standalone() && !env.is_probe() && env.expects_promoted());
         assert_eq!(env.problems, []);
     }
@@ -412,12 +339,8 @@ mod tests {
             ("OCF_RESKEY_CRM_meta_role", "King"),
             ("OCF_RESKEY_CRM_meta_op_target_rc", "11"),
             ("OCF_RESKEY_CRM_meta_on_node", "n 1"),
-            ("OCF_RESKEY_CRM_meta_notify", "perhaps"),
+            ("OCF_RESKEY_CRM_meta_physical_host", "h 1"),
             ("OCF_CHECK_LEVEL", "deep"),
-            ("HA_LOGFACILITY", "daemon; reboot"),
-            ("HA_LOGFILE", "log"),
-            ("HA_DEBUGLOG", "/var/log/a\nb"),
-            ("HA_debug", "x"),
         ];
         let quiet = env(&[]);
         for (name, value) in rows {
@@ -434,9 +357,9 @@ mod tests {
     }
 
     #[test]
-    fn no_facility_and_no_timeout_are_not_problems() {
-        let env = env(&[("HA_LOGFACILITY", "none"), ("OCF_RESKEY_CRM_meta_timeout", "0")]);
-        assert_eq!((env.log.facility, env.timeout, env.problems.len()), (None, None, 0));
+    fn no_timeout_is_not_a_problem() {
+        let env = env(&[("OCF_RESKEY_CRM_meta_timeout", "0")]);
+        assert_eq!((env.timeout, env.problems.len()), (None, 0));
     }
 
     #[test]

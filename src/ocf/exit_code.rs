@@ -92,7 +92,9 @@ impl ExitCode {
             }
             Self::Args => {
                 "A parameter is well formed but can't be used on this node, for example a PGDATA \
-                 that holds another major version than the installed programs."
+                 that holds another major version than the installed programs, or application_name \
+                 with more than one standby. Or the node can't be used: it is a guest or remote node, \
+                 or a bundle's container."
             }
             Self::Unimplemented => {
                 "The action is unknown, or asks for something that is not built yet, such as \

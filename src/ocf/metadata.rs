@@ -29,7 +29,9 @@ lets a node that was away follow the primary again where its data fits.
 In sync mode (the default) no acknowledged commit is lost without an operator's explicit word: only \
 a standby that is proven to have all of them is promoted.
 
-It must be a promotable clone with notify=true. Fencing is required. \"pgtwin status\" shows the \
+It must be a promotable clone with notify=true, on full nodes of the cluster. Fencing is required. A \
+monitor asks PostgreSQL each time, and Pacemaker when its configuration was written and once a minute; one \
+with an OCF_CHECK_LEVEL above 0 asks it each time. \"pgtwin status\" shows the \
 state of the cluster and the reason for whatever does not happen.";
 
 /// The meta-data of this version of the agent.

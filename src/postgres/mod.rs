@@ -11,6 +11,7 @@ pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;
 pub mod refusal;
+pub mod restore_command;
 pub mod server_log;
 pub mod slot_name;
 pub mod start_conf;

@@ -3,6 +3,7 @@
 //! `Runtime` is the border between the two. What is the same for both (looking, stopping within a
 //! deadline, settings, WAL) is written once on top of it, a file a subject.
 
+pub mod archive;
 pub mod at_boot;
 pub mod bare;
 pub mod binaries;
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod look;
 pub mod old_copies;
 pub mod own_files;
+pub mod owner;
 pub mod passfile;
 pub mod rebuild;
 pub mod recover;

@@ -51,8 +51,7 @@ fn variables_of_pacemaker_that_are_rubbish_are_disregarded() {
     let rubbish = [bytes(b"a\nb"), bytes(b"\xff\xfe"), "x".repeat(100_000).into(), "-1".into()];
     for name in [
         "OCF_RESKEY_CRM_meta_op_target_rc",
-        "OCF_RESKEY_CRM_meta_promoted_max",
-        "OCF_RESKEY_CRM_meta_on_node_uuid",
+        "OCF_RESKEY_CRM_meta_physical_host",
         "OCF_RESKEY_CRM_meta_notify_type",
         "OCF_RESKEY_CRM_meta_notify_start_uname",
         "OCF_CHECK_LEVEL",
@@ -149,6 +148,8 @@ fn an_action_that_does_not_exist_is_unimplemented_whatever_it_is_called() {
         assert!(said.contains("it knows start, stop") && said.len() < 1500, "{said}");
         assert_eq!(said.lines().count(), said.split_terminator('\n').count(), "{said:?}");
     }
+    let answer = bare(&on, OsStr::new("migrate_to")).args(["n2", "--now"]).output().unwrap();
+    assert_eq!(answer.status.code(), Some(3), "whatever follows it");
     for (word, expected) in [("meta-data", "<resource-agent"), ("usage", "usage: pgtwin start|")] {
         let answer = run(word, bare(&on, OsStr::new(word)));
         assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));

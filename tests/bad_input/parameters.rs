@@ -65,8 +65,8 @@ fn a_malformed_parameter_is_named_with_its_value_and_remedy_and_changes_nothing(
             let what = format!("{}={:.60}", spec.name, bad.display());
             let variable = format!("OCF_RESKEY_{}", spec.name);
             let env = [(variable.as_str(), Some(bad.as_os_str()))];
-            // Without these it is not known what would have to be looked at.
-            let names_nothing = ["pgdata", "pguser"].contains(&spec.name);
+            // Without it it is not known what would have to be looked at.
+            let names_nothing = spec.name == "pgdata";
             let codes = Codes {
                 start: 6,
                 validate: 6,

@@ -26,7 +26,9 @@ use pgtwin::ocf::params::{FencingPolicy, Params};
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::sys::exec::System;
 
-use crate::place::{Place, await_primary, await_standby, on_every_version, soon, started_primary};
+use crate::place::{
+    Place, await_primary, await_standby, on_every_version, soon, sql, started_primary, value,
+};
 
 fn node(name: &str) -> NodeName {
     name.parse().unwrap()
@@ -148,6 +150,40 @@ fn slots_of_members_are_made_and_those_of_nobody_go_on_a_primary_and_on_a_standb
 }
 
 #[test]
+fn with_a_new_prefix_slots_keep_the_wal_of_the_old_ones_which_then_go() {
+    if uptime() < PATIENCE {
+        eprintln!("not made: this machine has not run for long enough");
+        return;
+    }
+    on_every_version(|place| {
+        let dir = tempfile::tempdir().unwrap();
+        let (n1, port) = started_primary(place, "n1");
+        let mut n1 = agent(place, &dir, "n1", n1, port);
+        n1.pg.ensure_slots(&["ha_slot_tool".to_owned()]).unwrap();
+        tend(&mut n1, &view());
+        n1.cache.stray_slots.clear();
+        let wal_of = |pg: &Postgres<'_>, slot: &str| {
+            let of = format!("FROM pg_replication_slots WHERE slot_name = '{slot}'");
+            value(pg, &format!("SELECT restart_lsn {of}"))
+        };
+        let kept = wal_of(&n1.pg, "ha_slot_n2");
+        sql(&n1.pg, "SELECT pg_switch_wal()");
+        sql(&n1.pg, "CHECKPOINT");
+
+        "other".clone_into(&mut n1.params.slot_name);
+        tend(&mut n1, &view());
+        assert_eq!(wal_of(&n1.pg, "other_n2"), kept);
+        assert!(n1.cache.stray_slots.is_empty(), "not before all have one of the new name");
+        let both = tend(&mut n1, &view());
+        assert_eq!(both.len(), 5, "{both:?}");
+        long_ago(&mut n1);
+        assert_eq!(tend(&mut n1, &view()), ["ha_slot_tool", "other_n2", "other_n3"]);
+        tend(&mut n1, &view());
+        assert!(n1.cache.stray_slots.is_empty(), "what another tool has made stays");
+    });
+}
+
+#[test]
 fn a_warning_is_there_for_as_long_as_it_holds_and_is_looked_for_now_and_then() {
     on_every_version(|place| {
         let dir = tempfile::tempdir().unwrap();
@@ -174,6 +210,17 @@ fn a_warning_is_there_for_as_long_as_it_holds_and_is_looked_for_now_and_then() {
         n1.warn_as_primary(&facts);
         assert!(!warned(&n1).contains("no slot here"), "{}", warned(&n1));
         assert!(warned(&n1).contains("listen_addresses"), "{}", warned(&n1));
+
+        // A history file of another line in pg_wal.
+        let history = Path::new(&n1.params.pgdata).join("pg_wal/00000002.history");
+        place.write(&history, "1\t0/2000000\tno recovery target specified\n", 0o600);
+        n1.cache.warned = 0;
+        n1.warn_as_primary(&facts);
+        assert!(warned(&n1).contains("00000002.history is of another line"), "{}", warned(&n1));
+        std::fs::remove_file(&history).unwrap();
+        n1.cache.warned = 0;
+        n1.warn_as_primary(&facts);
+        assert!(!warned(&n1).contains("of another line"), "{}", warned(&n1));
 
         // As a standby it speaks of its primary, and of nothing else any more.
         let (n2, _) = place.basebackup(port, "n2");

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pgtwin::agent::operate::Subject;
 use pgtwin::agent::recover::now;
 use pgtwin::cluster::asked::{Order, OrderId};
 use pgtwin::cluster::recovery::{Kept, Method};
@@ -62,6 +63,31 @@ fn an_order_is_taken_once(world: &World) {
     put("");
 }
 
+/// A running standby changes to another name and another slot, and back, without a restart.
+fn it_is_renamed(world: &World) {
+    let started = || world.psql_of("127.0.0.2", "SELECT pg_postmaster_start_time()");
+    let before = started();
+    for (name, prefix) in [("renamed", "other"), ("n2", "ha_slot")] {
+        let change = [("application_name", name), ("slot_name", prefix)];
+        let change = change.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let subject = Subject::find_with(world, Some(RESOURCE), &change).unwrap();
+        let mut agent = subject.agent(world, TIME).unwrap();
+        "n1".clone_into(&mut agent.cache.upstream);
+        let outcome = agent.reload_agent();
+        assert_eq!(outcome.code, pgtwin::ocf::exit_code::ExitCode::Ok, "{outcome:?}");
+        let ask = format!(
+            "SELECT count(*) FROM pg_stat_replication JOIN pg_replication_slots ON pid = active_pid \
+             WHERE application_name = '{name}' AND slot_name = '{prefix}_n2' AND state = 'streaming'"
+        );
+        let begin = Instant::now();
+        while world.psql(&ask) != "1" {
+            assert!(begin.elapsed() < TIME, "n2 does not stream as {name} by {prefix}_n2");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    assert_eq!(started(), before, "it was restarted");
+}
+
 #[test]
 fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off() {
     let Some(_turn) = turn() else { return };
@@ -69,6 +95,7 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
     world.write_ledger();
 
     an_order_is_taken_once(&world);
+    it_is_renamed(&world);
 
     // Pacemaker has stopped it since the check.
     world.stopped.store(true, Ordering::Relaxed);

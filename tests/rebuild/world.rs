@@ -251,7 +251,11 @@ impl World {
 
     /// Asked of the primary.
     pub fn psql(&self, sql: &str) -> String {
-        let login = format!("host=127.0.0.1 port={} dbname=postgres user={NAME}", self.port);
+        self.psql_of("127.0.0.1", sql)
+    }
+
+    pub fn psql_of(&self, address: &str, sql: &str) -> String {
+        let login = format!("host={address} port={} dbname=postgres user={NAME}", self.port);
         succeeds("psql", &["-Atw", &login, "-c", sql])
     }
 

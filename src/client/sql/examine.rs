@@ -42,6 +42,7 @@ const SETTINGS: &[&str] = &[
     "recovery_target_timeline",
     "recovery_target_xid",
     "recovery_min_apply_delay",
+    "restore_command",
 ];
 
 fn bad(what: &str) -> SqlError {

@@ -104,10 +104,21 @@ pub struct Server {
     pub bad_lines: Vec<BadLine>,
     /// The archiver's last failure, if nothing was archived since.
     pub archiver_fails: Option<String>,
+    /// History files of another line.
+    pub histories: Known<Histories>,
     /// The age of the oldest transaction that is not frozen.
     pub oldest_xid: u64,
     /// Bytes of all databases.
     pub database: Known<u64>,
+}
+
+/// What the history files tell that PostgreSQL would find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histories {
+    /// The directory that restore_command copies from, if its text tells.
+    pub archive: Option<String>,
+    /// Files of another line, in pg_wal or there, each with the reason.
+    pub foreign: Vec<(String, String)>,
 }
 
 /// The role for replication.

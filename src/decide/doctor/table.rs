@@ -4,7 +4,7 @@
 
 use super::{
     Area, Check, Look, access, address, clone, fencing, host, names, operations, placement, quorum,
-    settings, slots, standbys, versions,
+    settings, slots, standbys, timelines, versions,
 };
 
 /// A check of the cluster.
@@ -313,6 +313,14 @@ pub const TABLE: &[Check] = &[
         "Archiving works, where it is on",
         "WAL that cannot be archived is kept until the disk is full, and then the server stops.",
         settings::archive,
+    ),
+    server(
+        "history-files",
+        "No history file of another line lies where PostgreSQL looks",
+        "PostgreSQL takes the newest history file in pg_wal, and where restore_command finds one, for the \
+         way to go. One of a branch that lost, or of another cluster, keeps a standby from starting, \
+         or feeds it foreign WAL.",
+        timelines::history_files,
     ),
     server(
         "own-settings",

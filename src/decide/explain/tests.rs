@@ -36,6 +36,7 @@ pub(crate) fn well() -> Facts {
         seen: healthy(),
         own: Some(Own::new("db", &node("n1"))),
         standby: None,
+        heard: None,
         acks: Known::Known([(node("n2"), its().ack()), (node("n3"), its().ack())].into()),
         published: Known::Known([].into()),
         shutdowns: Known::Known([].into()),
@@ -369,6 +370,19 @@ fn in_async_mode_too_much_lost_is_too_much() {
     let words = reason(&facts, "n1", "n2");
     assert!(words.contains("17825792 bytes of the primary's WAL are missing here"), "{words}");
     facts.force = true;
+    assert_eq!(then(&facts, "n1"), nodes("n2 n3"));
+}
+
+#[test]
+fn in_async_mode_what_this_node_heard_of_a_primary_that_is_silent_counts() {
+    let mut facts = seen_from_n2();
+    facts.seen.mode = crate::cluster::ledger::Mode::Async;
+    set_store(&mut facts, &store(&[in_async(its())]));
+    facts.seen.servers.insert(node("n1"), Server::Silent("it is off".into()));
+    facts.standby.as_mut().unwrap().receiver = None;
+    let words = reason(&facts, "n1", "n2");
+    assert!(words.contains("how far n1 was is not known here"), "{words}");
+    facts.heard = Some(AT);
     assert_eq!(then(&facts, "n1"), nodes("n2 n3"));
 }
 

@@ -177,6 +177,7 @@ impl<'f> World<'f> {
             .and_then(Server::position)
             .map(|(_, lsn)| lsn)
             .max(self.facts.standby.as_ref().and_then(of_receiver))
+            .max(self.facts.heard)
     }
 
     /// A member's ledger file, as far as it is known, and whose data it has. Before an election it

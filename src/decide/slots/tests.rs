@@ -18,6 +18,7 @@ fn texts(names: &[&str]) -> Vec<String> {
 fn facts(slots: &[&str]) -> Facts {
     Facts {
         prefix: "ha_slot".into(),
+        former: Vec::new(),
         me: node("n1"),
         members: Known::Known(nodes(&["n1", "n2", "n3"])),
         in_ledger: BTreeSet::new(),
@@ -25,6 +26,12 @@ fn facts(slots: &[&str]) -> Facts {
         since: slots.iter().map(|slot| ((*slot).to_owned(), 100)).collect(),
         now: 100 + PATIENCE,
     }
+}
+
+/// The slots that are made, all of them with the WAL of this one.
+fn made(plan: &Plan, like: Option<&str>) -> Vec<String> {
+    assert!(plan.make.iter().all(|(_, of)| of.as_deref() == like), "{plan:?}");
+    plan.make.iter().map(|(slot, _)| slot.clone()).collect()
 }
 
 const BOTH: [&str; 2] = ["ha_slot_n2", "ha_slot_n3"];
@@ -68,20 +75,60 @@ fn every_member_has_a_slot_and_whoever_left_has_none() {
         ),
     ] {
         let plan = plan(&facts);
-        assert_eq!((plan.make, plan.drop), (texts(make), texts(drop)), "{what}");
+        assert_eq!((made(&plan, None), plan.drop), (texts(make), texts(drop)), "{what}");
     }
 }
 
 #[test]
 fn the_predecessors_slot_is_taken_over_and_goes_when_its_successors_are_there() {
     let first = plan(&facts(&["ha_slot"]));
-    assert_eq!((first.make, first.like), (texts(&BOTH), Some("ha_slot".into())));
+    assert_eq!(made(&first, Some("ha_slot")), texts(&BOTH));
     assert_eq!((first.drop, first.since), (Vec::new(), BTreeMap::new()));
     let later = plan(&facts(&with(&["ha_slot"])));
-    assert_eq!((later.make, later.drop), (Vec::new(), texts(&["ha_slot"])));
+    assert_eq!((later.make.len(), later.drop), (0, texts(&["ha_slot"])));
     // Alone in the cluster nobody is there who has another one.
     let alone = Facts { members: Known::Known(nodes(&["n1"])), ..facts(&["ha_slot"]) };
     assert_eq!(plan(&alone).drop, texts(&[]));
+}
+
+#[test]
+fn a_new_prefix_leaves_no_slot_behind_and_loses_no_wal() {
+    let renamed = |slots: &[&str]| Facts { prefix: "new".into(), ..facts(slots) };
+    let known = |slots: &[&str]| Facts { former: texts(&["ha_slot"]), ..renamed(slots) };
+    let pair = |slot: &str, like: &str| (slot.to_owned(), Some(like.to_owned()));
+    let others = ["ha_slot_barman", "ha_slot"];
+    // The WAL of a member that is away is in its old slot: the new one takes it over.
+    let first = plan(&known(&with(&others)));
+    assert_eq!(first.make, [pair("new_n2", "ha_slot_n2"), pair("new_n3", "ha_slot_n3")]);
+    assert_eq!((first.drop, first.since), (Vec::new(), BTreeMap::new()));
+    let half = plan(&known(&["ha_slot_n2", "ha_slot_n3", "new_n2"]));
+    assert_eq!((half.make.len(), half.drop), (1, Vec::new()));
+    // Then the old ones of members go, and nobody else's.
+    let later = plan(&known(&with(&["new_n2", "new_n3", "ha_slot_barman", "ha_slot"])));
+    assert_eq!((later.make.len(), later.drop), (0, texts(&BOTH)));
+    let left = Facts { in_ledger: nodes(&["n4"]), ..known(&["new_n2", "new_n3", "ha_slot_n4"]) };
+    assert_eq!(plan(&left).drop, texts(&["ha_slot_n4"]));
+    // What nobody remembers is not touched.
+    let forgotten = plan(&renamed(&with(&["new_n2", "new_n3"])));
+    assert_eq!(forgotten.since, BTreeMap::new());
+}
+
+#[test]
+fn a_former_prefix_is_remembered_for_as_long_as_there_are_slots_of_it() {
+    let slots = texts(&["a_n2", "b_n2", "ha_slot_n2"]);
+    for (prefix, last, before, expected) in [
+        ("ha_slot", "ha_slot", &[][..], &[][..]),
+        ("ha_slot", "", &[], &[]),
+        ("ha_slot", "a", &[], &["a"]),
+        ("ha_slot", "ha_slot", &["a"], &["a"]),
+        ("ha_slot", "b", &["a"], &["a", "b"]),
+        ("ha_slot", "a", &["a"], &["a"]),
+        ("a", "ha_slot", &["a"], &["ha_slot"]),
+        ("ha_slot", "gone", &["past"], &[]),
+    ] {
+        let kept = former(prefix, last, &texts(before), &slots);
+        assert_eq!(kept, texts(expected), "{prefix} {last} {before:?}");
+    }
 }
 
 #[test]

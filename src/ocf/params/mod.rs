@@ -206,21 +206,24 @@ impl Params {
     }
 
     /// The name by which the standby on `node` is known to PostgreSQL, in a cluster of so many
-    /// members: application_name, else the node's own name.
+    /// members: application_name, else the node's own name. One name for several standbys is passed over,
+    /// everywhere alike, so that what runs goes on; `one_name_for_many` refuses it.
     pub fn application_name_for(
         &self,
         node: &NodeName,
         members: usize,
     ) -> Result<String, ParamError> {
-        let name = self.application_name.as_deref().unwrap_or(node.as_str());
-        let refuse = |problem| Err(ParamError::new("application_name", name, false, problem));
-        if self.application_name.is_some() && members > 2 {
-            return refuse(one_name_for_many());
-        }
-        match value::application_name(name) {
-            Ok(name) => Ok(name),
-            Err(problem) => refuse(problem),
-        }
+        let given = self.application_name.as_deref().filter(|_| members <= 2);
+        let name = given.unwrap_or(node.as_str());
+        value::application_name(name)
+            .map_err(|problem| ParamError::new("application_name", name, false, problem))
+    }
+
+    /// Refuses application_name in a cluster of so many members. node_list is looked at with the other
+    /// parameters; without it Pacemaker knows the members.
+    pub fn one_name_for_many(&self, members: usize) -> Option<ParamError> {
+        let name = self.application_name.as_deref().filter(|_| members > 2)?;
+        Some(ParamError::new("application_name", name, false, one_name_for_many()))
     }
 
     /// Nothing set; the table's defaults are put on top of this.

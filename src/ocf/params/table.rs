@@ -45,6 +45,9 @@ pub struct Spec {
     pub unique_group: Option<&'static str>,
     /// Whether a change is taken over by `reload-agent`, without touching the instance.
     pub reloadable: bool,
+    /// Why it takes a restart, as the end of that sentence; or, of one that is reloadable, what follows a
+    /// change, in sentences.
+    pub change: &'static str,
     /// Whether most clusters never need it.
     pub advanced: bool,
     /// Whether its value is kept out of errors.
@@ -66,6 +69,7 @@ const ROW: Spec = Spec {
     unset: "",
     unique_group: None,
     reloadable: false,
+    change: "",
     advanced: false,
     secret: false,
     short: "",
@@ -79,6 +83,7 @@ pub const TABLE: &[Spec] = &[
         name: "pgdata",
         default: Some("/var/lib/pgsql/data"),
         unique_group: Some("pgdata"),
+        change: "it is another database",
         short: "Data directory",
         long: "The data directory of the PostgreSQL instance, the same path on every node. It \
                must belong to pguser and to this instance alone: whoever rebuilds a node replaces \
@@ -107,6 +112,7 @@ pub const TABLE: &[Spec] = &[
         kind: Kind::Integer,
         unit: Some("TCP port"),
         default: Some("5432"),
+        change: "the server takes its port when it starts",
         short: "TCP port",
         long: "The port on which PostgreSQL listens on every node, which is also part of its \
                socket's name. It is given to the server at start and wins over postgresql.conf. \
@@ -131,6 +137,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "pguser",
         default: Some("postgres"),
+        change: "the server runs as this user",
         short: "Operating system user of PostgreSQL",
         long: "The operating system user that owns the data directory and runs PostgreSQL. The \
                agent asks the local server as the role of the same name, over the unix socket, so \
@@ -229,6 +236,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "pg_bindir",
         unset: "found: the directories of the distributions, by the data's major version",
+        reloadable: true,
+        change: "The server goes on with the programs by which it was \
+                 started; all else is done by those that are here now. A node without them is degraded, \
+                 for it could not be promoted",
         short: "Directory of PostgreSQL's programs",
         long: "The directory with postgres, pg_ctl, pg_controldata, pg_rewind, pg_basebackup and \
                psql. Set it when the programs are in an unusual place, or when several packages \
@@ -239,6 +250,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "config_file",
         unset: "postgresql.conf in the data directory",
+        change: "the server takes it when it starts",
         short: "postgresql.conf outside of the data directory",
         long: "The path of postgresql.conf where it is not in the data directory. Debian and \
                Ubuntu keep it in /etc/postgresql/VERSION/CLUSTER/postgresql.conf. It must exist on \
@@ -330,8 +342,8 @@ pub const TABLE: &[Spec] = &[
         reloadable: true,
         short: "Async: how far behind a new primary may be",
         long: "Only with rep_mode=async. A standby is not promoted when it lacks more than this \
-               much WAL of what the lost primary was last known to have. 0 asks for everything, \
-               -1 for nothing.\n\n\
+               much WAL of what the lost primary was last known to have, or if none of the standbys \
+               that are there knows that. 0 asks for everything, -1 for nothing.\n\n\
                It is the most that a failover may lose, as far as that is known. A small value \
                can mean that nobody takes over after a crash under heavy load.",
         set: |p, text| value::lag_bytes(text).map(|v| p.max_promotion_lag_bytes = v),
@@ -406,6 +418,11 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "slot_name",
         default: Some("ha_slot"),
+        reloadable: true,
+        change: "Each standby changes to its new slot once the primary has it; \
+                 the new ones take over the WAL that the old ones keep, and the old ones are dropped ten \
+                 minutes later. Both fit into max_replication_slots until then. What a reboot in between \
+                 leaves behind, \"pgtwin doctor\" names",
         advanced: true,
         short: "Prefix of replication slot names",
         long: "Each standby has its own physical replication slot; this is the beginning of their \
@@ -419,11 +436,16 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "application_name",
         unset: "the node's name",
+        reloadable: true,
+        change: "The standby reconnects, and the primary counts on the new \
+                 name with its next monitor: in sync mode commits wait until both have changed, a moment as \
+                 a rule, and none is lost",
         advanced: true,
         short: "Name of the standby's connection",
         long: "The name by which the primary knows the standby's connection, at most 63 bytes. \
                Because a parameter is the same on every node, it is accepted in a cluster of two \
-               nodes only.\n\n\
+               members only. With more, instances that run go on under their nodes' names and are \
+               degraded until it is removed; none is started.\n\n\
                Leave it unset, unless something outside of the cluster looks for a certain name \
                in pg_stat_replication.",
         set: |p, text| value::application_name(text).map(|v| p.application_name = Some(v)),
@@ -432,6 +454,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "socket_dir",
         unset: "unix_socket_directories in postgresql.conf decides",
+        change: "the server makes its socket when it starts",
         advanced: true,
         short: "Directory of the unix socket",
         long: "The directory of PostgreSQL's unix socket, by which the agent asks the server. When \
@@ -445,6 +468,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "start_opts",
         unset: "no further arguments",
+        change: "they are the server's arguments",
         advanced: true,
         secret: true,
         short: "More arguments for postgres",
@@ -462,6 +486,7 @@ pub const TABLE: &[Spec] = &[
         name: "container_mode",
         kind: Kind::Boolean,
         default: Some("false"),
+        change: "the server would run elsewhere",
         advanced: true,
         short: "Run PostgreSQL in a container",
         long: "Whether PostgreSQL runs in a container of podman or docker. This is not built yet: \
@@ -473,6 +498,8 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "pg_major_version",
         unset: "the version of container_image counts",
+        reloadable: true,
+        change: "Nothing uses it yet",
         advanced: true,
         short: "Major version in the container",
         long: "Only with container_mode=true: the major version of PostgreSQL, for example 17, for \
@@ -484,6 +511,8 @@ pub const TABLE: &[Spec] = &[
         name: "container_name",
         default: Some("postgres-ha"),
         unique_group: Some("container_name"),
+        reloadable: true,
+        change: "Nothing uses it yet",
         advanced: true,
         short: "Name of the container",
         long: "Only with container_mode=true: the container's name on every node. Change it when a \
@@ -494,6 +523,8 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "container_image",
         unset: "an image for pg_major_version is chosen",
+        reloadable: true,
+        change: "Nothing uses it yet",
         advanced: true,
         short: "Image of the container",
         long: "Only with container_mode=true: the image, with its registry and its tag or digest. \
@@ -512,10 +543,10 @@ impl Spec {
             Some(value) => format!("Default: {value}."),
             None => format!("Not given: {}.", self.unset),
         };
-        let change = if self.reloadable {
-            "A change is taken over while PostgreSQL runs."
-        } else {
-            "A change restarts PostgreSQL on every node."
+        let change = match (self.reloadable, self.change) {
+            (true, "") => "A change is taken over while PostgreSQL runs.".to_owned(),
+            (true, follows) => format!("A change is taken over while PostgreSQL runs. {follows}."),
+            (false, why) => format!("A change restarts PostgreSQL on every node: {why}."),
         };
         format!("{unit}{default} {change}")
     }

@@ -138,7 +138,7 @@ struct Key {
     sync: bool,
     file: Ent,
     lost: bool,
-    v: u8,
+    v: Option<u8>,
     effective: bool,
     barrier: Option<u8>,
     standbys: [(bool, u8, bool); MAX],
@@ -211,8 +211,8 @@ impl Agent {
             .map(|i| {
                 let m = &world.m[i];
                 let standby = Standby {
-                    streaming: m.streams.then_some(Lsn(m.flushed.into())),
-                    gone_for_long: m.long && !m.streams,
+                    streaming: world.sees(i).then_some(Lsn(m.flushed.into())),
+                    gone_for_long: m.long && !world.sees(i),
                     eligible: true,
                 };
                 (node(NAMES[i]), standby)
@@ -224,8 +224,8 @@ impl Agent {
             strict: self.bounds.strict,
             own: real(world.file),
             lost: world.lost,
-            names: Some(set(world.v)),
-            effective: world.effective(),
+            names: world.names().map(set),
+            effective: world.names().is_some() && world.effective(),
             barrier: world.barrier.map(|lsn| Lsn(lsn.into())),
             standbys,
             cluster: world.snap.as_ref().map(|snap| Known::Known(self.cluster(snap))),
@@ -238,12 +238,13 @@ impl Agent {
             sync: world.sync,
             file: world.file,
             lost: world.lost,
-            v: world.v,
-            effective: world.effective(),
+            v: world.names(),
+            effective: world.names().is_some() && world.effective(),
             barrier: world.barrier,
             standbys: [0, 1].map(|i| {
                 let m = &world.m[i];
-                (m.streams, if m.streams { m.flushed } else { 0 }, m.long && !m.streams)
+                let sees = world.sees(i);
+                (sees, if sees { m.flushed } else { 0 }, m.long && !sees)
             }),
             snap: world.snap,
         };
@@ -260,7 +261,7 @@ impl Agent {
         let mut w = *world;
         match act {
             Act::Ask => w.snap = Some(self.snap(world)),
-            Act::SetNames(v) => (w.v, w.barrier) = (v, None),
+            Act::SetNames(v) => (w.v, w.v_renamed, w.barrier) = (v, w.renamed, None),
             Act::AwaitEffective | Act::AwaitFlush(_) => return None,
             Act::Barrier => w.barrier = Some(w.wal),
             Act::File(entry) => (w.file, w.lost) = (entry, false),
@@ -308,7 +309,7 @@ impl Agent {
             Act::File(new) if old.sync && new.sync => {
                 let dropped = old.e & !new.e;
                 let flushed = |i: usize| {
-                    world.barrier.is_some_and(|b| world.m[i].streams && world.m[i].flushed >= b)
+                    world.barrier.is_some_and(|b| world.sees(i) && world.m[i].flushed >= b)
                 };
                 let any_flushed = (0..MAX).any(|i| has(new.e, i) && flushed(i));
                 let proven = |i: usize| {
@@ -345,7 +346,7 @@ impl Agent {
                 "the CIB is ahead of the file only to go on alone",
             ),
             Act::Grant(i) => broken(
-                has(old.e, i) && world.m[i].streams && snap.is_some_and(|snap| snap.cib == old),
+                has(old.e, i) && world.sees(i) && snap.is_some_and(|snap| snap.cib == old),
                 "a score is for a member of E, in file and CIB, that streams",
             )
             .or(broken(

@@ -196,12 +196,12 @@ impl Explorer {
         match act {
             Act::AwaitEffective => {
                 w.flag = w.v != 0;
-                for (i, m) in w.m.iter_mut().enumerate() {
-                    m.sync = m.streams && has(w.v, i);
+                for i in 0..w.m.len() {
+                    w.m[i].sync = w.m[i].streams && w.in_v(i);
                 }
             }
             Act::AwaitFlush(who) => {
-                let i = (0..w.m.len()).find(|i| has(who, *i) && w.m[*i].streams)?;
+                let i = (0..w.m.len()).find(|i| has(who, *i) && w.sees(*i))?;
                 w.m[i].flushed = w.wal;
             }
             _ => return self.agent.carry_out(world, act),
@@ -238,8 +238,8 @@ impl Explorer {
         let scores = (0..bounds.standbys).all(|i| world.m[i].score_seen);
         let v = if world.sync { all } else { 0 };
         let file = world.file;
-        let in_order =
-            file.e == all && file.sync == world.sync && world.cib == file && world.v == v && scores;
+        let written = file.sync == world.sync && world.cib == file;
+        let in_order = file.e == all && written && world.names() == Some(v) && scores;
         if acts.last() != Some(&Act::Settled) || !in_order {
             let ends = format!("{acts:?}\n{}\n", brief(&world));
             panic!("{}", self.trace(at, &format!("all are back, and it does not settle: {ends}")));
@@ -257,12 +257,13 @@ fn brief(w: &World) -> String {
         w.m.iter()
             .map(|m| {
                 format!(
-                    "[{:?} {:?} {}{}{} at {} file {} ack {:?}/{:?} score {}/{}]",
+                    "[{:?} {:?} {}{}{}{} at {} file {} ack {:?}/{:?} score {}/{}]",
                     m.power,
                     m.run,
                     if m.streams { "streams" } else { "-" },
                     if m.sync { " sync" } else { "" },
                     if m.long { " long" } else { "" },
+                    if m.renamed { " renamed" } else { "" },
                     m.flushed,
                     ent(m.file),
                     m.ack,
@@ -273,13 +274,16 @@ fn brief(w: &World) -> String {
             })
             .collect();
     format!(
-        "wal {} acked {} promised {} file {} cib {}/{} V {:02b} flag {} barrier {:?} cut {:?} snap {} {}",
+        "wal {} acked {} promised {} file {} cib {}/{} names {}{}{} V {:02b} flag {} barrier {:?} cut {:?} snap {} {}",
         w.wal,
         w.acked,
         w.promised,
         ent(w.file),
         ent(w.cib),
         ent(w.cib_others),
+        u8::from(w.rename),
+        u8::from(w.renamed),
+        u8::from(w.v_renamed),
         w.v,
         w.flag,
         w.barrier,
@@ -296,6 +300,7 @@ const TWO_NODES: Bounds = Bounds {
     faults: 2,
     losses: false,
     switches: 0,
+    renames: 0,
     strict: false,
     fencing: true,
 };
@@ -349,6 +354,16 @@ fn two_nodes_in_strict_mode_never_go_on_alone() {
 #[test]
 fn two_nodes_change_between_sync_and_async_without_breaking_a_promise() {
     explore(Bounds { switches: 1, faults: 1, ..TWO_NODES });
+}
+
+/// application_name is of two members only.
+#[test]
+fn a_standby_that_is_renamed_loses_nothing_and_settles() {
+    let met = explore(Bounds { renames: 1, faults: 1, ..TWO_NODES });
+    assert!(met.contains("ForStandby") && met.contains("ForProof"), "{met:?}");
+    explore(Bounds { renames: 1, faults: 1, switches: 1, commits: 0, ..TWO_NODES });
+    explore(Bounds { renames: 1, faults: 1, fencing: false, ..TWO_NODES });
+    explore(Bounds { renames: 1, faults: 1, losses: true, ..TWO_NODES });
 }
 
 #[test]

@@ -170,7 +170,7 @@ pub fn in_place(w: &World, bounds: &Bounds) -> Vec<World> {
     let mut next = *w;
     next.file = small(&intent(&plan, &node("n1"), None, id, SYSTEM, Timeline(1), facts.mode));
     next.forget();
-    next.v = bits(&plan.names);
+    (next.v, next.v_renamed) = (bits(&plan.names), next.renamed);
     next.flag = next.v != 0;
     next.faults += 1;
     for m in &mut next.m {

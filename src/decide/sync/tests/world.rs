@@ -46,6 +46,8 @@ pub struct Member {
     pub sync: bool,
     /// It has been missing for longer than a reconnect takes.
     pub long: bool,
+    /// Its connection has the second of two names, as the owner has changed application_name.
+    pub renamed: bool,
     /// How many records of WAL it has.
     pub flushed: u8,
     /// The primary's entry in its file.
@@ -93,9 +95,13 @@ pub struct World {
     pub file: Ent,
     pub cib: Ent,
     pub cib_others: Ent,
-    /// V, and whether backends wait.
+    /// V, whether it is written in the second names, and whether backends wait.
     pub v: u8,
+    pub v_renamed: bool,
     pub flag: bool,
+    /// The owner wants the second names now, and the primary knows it.
+    pub rename: bool,
+    pub renamed: bool,
     /// The agent's memory in one action.
     pub barrier: Option<u8>,
     pub snap: Option<Snap>,
@@ -106,6 +112,7 @@ pub struct World {
     pub superseded: bool,
     pub faults: u8,
     pub switches: u8,
+    pub renames: u8,
     pub m: [Member; MAX],
 }
 
@@ -122,6 +129,8 @@ pub struct Bounds {
     pub losses: bool,
     /// Changes between sync and async by the owner.
     pub switches: u8,
+    /// Changes of application_name by the owner.
+    pub renames: u8,
     pub strict: bool,
     pub fencing: bool,
 }
@@ -133,7 +142,29 @@ pub fn has(mask: u8, i: usize) -> bool {
 impl World {
     /// V is in effect: backends wait, and no walsender counts that should not.
     pub fn effective(&self) -> bool {
-        self.v == 0 || (self.flag && !(0..MAX).any(|i| self.m[i].sync && !has(self.v, i)))
+        self.v == 0 || (self.flag && !(0..MAX).any(|i| self.m[i].sync && !self.in_v(i)))
+    }
+
+    /// V has the name of this member's connection.
+    pub fn in_v(&self, i: usize) -> bool {
+        has(self.v, i) && self.m[i].renamed == self.v_renamed
+    }
+
+    /// The primary sees it stream: under the name that it looks for.
+    pub fn sees(&self, i: usize) -> bool {
+        self.m[i].streams && self.m[i].renamed == self.renamed
+    }
+
+    /// V in the primary's words; none: the names are nobody's.
+    pub fn names(&self) -> Option<u8> {
+        (self.v == 0 || self.v_renamed == self.renamed).then_some(self.v)
+    }
+
+    /// Whoever is seen is not missing any more.
+    fn looks(&mut self) {
+        for i in 0..MAX {
+            self.m[i].long &= !self.sees(i);
+        }
     }
 
     pub fn view_of(&self, i: usize) -> Power {
@@ -205,7 +236,10 @@ impl World {
             let newer = self.cib.max(self.cib_others);
             (self.cib, self.cib_others, self.cut) = (newer, newer, Cut::No);
         }
+        self.renamed = self.rename;
         for i in 0..bounds.standbys {
+            self.m[i].renamed = self.rename;
+            let in_v = self.in_v(i);
             let m = &mut self.m[i];
             let restarted = m.power != Power::Up || m.run != Run::Up;
             m.score = m.score && !restarted;
@@ -213,7 +247,7 @@ impl World {
             m.ack_seen = m.ack;
             (m.power, m.run, m.streams, m.long) = (Power::Up, Run::Up, true, false);
             m.flushed = self.wal;
-            m.sync = has(self.v, i);
+            m.sync = in_v;
         }
         self.acked = self.wal;
         self
@@ -232,6 +266,9 @@ impl World {
 
     /// All that may happen next without the primary's agent.
     pub fn events(&self, bounds: &Bounds, out: &mut Vec<(&'static str, World)>) {
+        if !self.superseded {
+            self.renaming(bounds, out);
+        }
         let mut push = |label, change: &dyn Fn(&mut World)| {
             let mut next = *self;
             change(&mut next);
@@ -269,15 +306,22 @@ impl World {
             let m = self.m[i];
             let up = m.power == Power::Up && m.run != Run::Stopped;
             if m.streams {
-                push("its walsender takes up V", &|w| w.m[i].sync = has(w.v, i));
+                push("its walsender takes up V", &|w| w.m[i].sync = w.in_v(i));
                 push("record", &|w| w.m[i].flushed = (w.m[i].flushed + 1).min(w.wal));
                 push("disconnects", &|w| w.disconnect(i));
             } else if up {
                 push("connects", &|w| {
-                    (w.m[i].streams, w.m[i].long, w.m[i].sync) = (true, false, has(w.v, i));
+                    (w.m[i].streams, w.m[i].sync) = (true, w.in_v(i));
+                    w.looks();
                 });
             }
-            if !m.streams {
+            if m.power == Power::Up && m.renamed != self.rename {
+                push("takes up its name", &|w| {
+                    w.m[i].renamed = w.rename;
+                    w.disconnect(i);
+                });
+            }
+            if !self.sees(i) {
                 push("is gone for long", &|w| w.m[i].long = true);
             }
             if m.power == Power::Up {
@@ -362,6 +406,20 @@ impl World {
                 w.promised = 0; // Async promises nothing, of what was before neither.
                 w.forget();
             });
+        }
+    }
+
+    /// The owner gives the standbys other names; primary and standbys hear of it in any order.
+    fn renaming(&self, bounds: &Bounds, out: &mut Vec<(&'static str, World)>) {
+        if self.renames < bounds.renames {
+            let (rename, renames) = (!self.rename, self.renames + 1);
+            out.push(("the owner changes the names", World { rename, renames, ..*self }));
+        }
+        if self.renamed != self.rename {
+            let mut next = World { renamed: self.rename, ..*self };
+            next.looks();
+            next.forget();
+            out.push(("the primary takes up the names", next));
         }
     }
 

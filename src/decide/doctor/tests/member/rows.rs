@@ -115,6 +115,22 @@ pub(super) const ROWS: &[Row] = &[
         "FAIL archiving: WAL is not archived (0000000100000000000000AB failed)",
     ),
     (
+        "another line's history in the archive",
+        |m, s| {
+            set_all(m, s, "restore_command", "cp /srv/archive/%f %p");
+            s.histories = Known::Known(Histories {
+                archive: Some("/srv/archive".into()),
+                foreign: vec![("/srv/archive/00000004.history".into(), "so it is".into())],
+            });
+        },
+        "FAIL history-files: /srv/archive/00000004.history is of another line (so it is): a server",
+    ),
+    (
+        "history files that nobody can read",
+        |_, s| s.histories = Known::unknown("it is a pipe"),
+        "UNKNOWN history-files: history files could not be looked at: it is a pipe",
+    ),
+    (
         "names in the file",
         |_, s| set(s, "synchronous_standby_names", "*"),
         "WARN own-settings: synchronous_standby_names is set in /etc/postgresql/17/main/postgresql.conf",

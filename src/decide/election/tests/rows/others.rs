@@ -254,18 +254,46 @@ pub fn asynchronous() -> Vec<Row> {
     vec![
         (
             "an heir does not need to see the others",
-            ask("n2").ledger(&both).in_async(),
+            ask("n2").ledger(&both).in_async().knew("0/500"),
             Is::TakesOver(2, "", ""),
         ),
         (
             "an heir that is behind one that is seen is refused",
-            ask("n2").ledger(&both).in_async().sees("n3", at("1", "0/501"), both.clone()),
+            ask("n2").ledger(&both).in_async().knew("0/500").sees(
+                "n3",
+                at("1", "0/501"),
+                both.clone(),
+            ),
             Is::Refused(vec![behind("n3", "0/501")]),
         ),
         (
             "an heir waits for one that is seen and still replays",
-            ask("n2").ledger(&both).in_async().sees("n3", at_least("1", "0/400"), both.clone()),
+            ask("n2").ledger(&both).in_async().knew("0/500").sees(
+                "n3",
+                at_least("1", "0/400"),
+                both.clone(),
+            ),
             Is::Refused(vec![Obstacle::NotExact(node("n3"))]),
+        ),
+        (
+            "how far the primary was nobody knows: no heir can be said to be near it",
+            ask("n2").ledger(&both).in_async().sees("n3", here(), both.clone()),
+            Is::Refused(vec![Obstacle::LagUnknown(node("n1"))]),
+        ),
+        (
+            "an owner who allows any lag need not know it",
+            Facts { max_lag: u64::MAX, ..ask("n2").of_two().ledger(&two).in_async() },
+            Is::TakesOver(2, "", ""),
+        ),
+        (
+            "nor one who forces the promotion",
+            ask("n2").of_two().ledger(&two).in_async().forced(),
+            Is::TakesOver(2, "", ""),
+        ),
+        (
+            "a primary that is there says itself how far it is",
+            ask("n2").of_two().ledger(&two).in_async().sees("n1", here(), two.clone()),
+            Is::TakesOver(2, "", ""),
         ),
         (
             "an heir that lacks as much as is allowed takes over",
