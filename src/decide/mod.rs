@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod broken_replication;
+pub mod demote;
 pub mod doctor;
 pub mod election;
 pub mod explain;
