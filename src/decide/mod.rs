@@ -10,6 +10,7 @@ pub mod facts;
 pub mod force;
 pub mod forget;
 pub mod history;
+pub mod ledger;
 pub mod monitor;
 pub mod pause;
 pub mod pghba;
