@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod pause;
 pub mod pghba;
 pub mod promote;
+pub mod publication;
 pub mod reach;
 pub mod rebuild;
 pub mod recovery;
