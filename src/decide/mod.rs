@@ -12,6 +12,7 @@ pub mod forget;
 pub mod history;
 pub mod ledger;
 pub mod monitor;
+pub mod notify;
 pub mod pause;
 pub mod pghba;
 pub mod promote;
