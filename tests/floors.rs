@@ -50,6 +50,39 @@ const WORLDLY_CRATES: &[&str] = &[
 /// Macros that print or read the environment at compile time or later.
 const WORLDLY_MACROS: &[&str] = &["print!", "println!", "eprint!", "eprintln!", "dbg!"];
 
+/// What only decisions name: the exit codes of the agent (std's has others), how two positions lie to each
+/// other, and what a control file says of a crash. Above them these are handed on, and not judged.
+const JUDGED: &[(&str, &[&str])] = &[
+    (
+        "ExitCode",
+        &[
+            "Ok",
+            "Error",
+            "Args",
+            "Unimplemented",
+            "Perm",
+            "Installed",
+            "Configured",
+            "NotRunning",
+            "RunningPromoted",
+            "FailedPromoted",
+            "Degraded",
+            "DegradedPromoted",
+        ],
+    ),
+    ("Relation", &["Equal", "AAhead", "BAhead", "Diverged"]),
+    ("WasWritable", &["Yes", "No", "Unknown"]),
+];
+
+/// A path that ends in one of them.
+fn is_judged(path: &str) -> bool {
+    let mut parts = path.rsplit("::");
+    let (variant, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    JUDGED.iter().any(|(judged, variants)| {
+        *judged == name && (variant == "*" || variants.contains(&variant))
+    })
+}
+
 fn source_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -265,6 +298,9 @@ fn violations(file: &str, source: &str) -> Vec<String> {
         if path.starts_with("crate::*") {
             add("everything by crate::*");
         }
+        if floor >= 2 && is_judged(path) {
+            add(&format!("{path}; that is for decide/ to judge"));
+        }
         let command = format!("::{path}::").contains("::process::Command::");
         if command && file != "sys/exec.rs" && !file.starts_with("sys/exec/") {
             add(&format!("{path}; only the module sys::exec starts a process"));
@@ -390,6 +426,12 @@ fn a_planted_line_is_caught() {
         ("cli/status.rs", "use tokio::process::Command;"),
         ("main.rs", "use std::process::{self, Command};"),
         ("ocf/a.rs", "#[cfg(test)]\nuse std::fs;"),
+        ("agent/a.rs", "fn f() -> ExitCode { ExitCode::Degraded }"),
+        ("agent/a.rs", "use crate::ocf::exit_code::ExitCode::{self, Perm};"),
+        ("agent/a.rs", "use crate::ocf::exit_code::ExitCode::*;"),
+        ("cli/a.rs", "fn f() { g(crate::ocf::exit_code::ExitCode::Error); }"),
+        ("agent/a.rs", "fn f() { matches!(relation, Relation::Equal | Relation::BAhead); }"),
+        ("runtime/a.rs", "fn f() { state.was_writable() == WasWritable::Yes; }"),
     ];
     for (file, line) in rows {
         assert!(!violations(file, line).is_empty(), "{file}: {line}");
@@ -419,6 +461,15 @@ fn what_is_allowed_is_not_caught() {
         ("sys/exec/system.rs", "use std::process::Command;"),
         ("client/a.rs", "use crate::sys::exec::Exec;\nuse tokio_postgres::Client;"),
         ("agent/a.rs", "use crate::client::sql;\nuse std::process::ExitCode;"),
+        (
+            "agent/a.rs",
+            "use crate::ocf::exit_code::ExitCode;\nfn f(code: ExitCode) { code.code(); }",
+        ),
+        (
+            "cli/a.rs",
+            "use std::process::ExitCode;\nfn f() { ExitCode::from(1); ExitCode::SUCCESS }",
+        ),
+        ("decide/a.rs", "fn f() -> ExitCode { ExitCode::Degraded }"),
         ("ocf/a.rs", "#[cfg(test)]\n#[allow(dead_code)]\nmod tests {\n    use std::fs;\n}"),
         ("ocf/a/tests.rs", "use tempfile::tempdir;"),
         ("cli/a.rs", "use crate::agent::run;"),

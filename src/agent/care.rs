@@ -6,7 +6,6 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Agent;
-use super::ledger::AsPrimary;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
@@ -15,46 +14,16 @@ use crate::cluster::node::NodeName;
 use crate::cluster::past::Kind;
 use crate::decide::facts::{Instance, PrimaryFacts, Sql, Walsender};
 use crate::decide::forget;
-use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Standby, Step, Waiting};
+use crate::decide::monitor::primary::Cared;
+use crate::decide::sync::effect::{self, Effect};
+use crate::decide::sync::{self, Cluster, HEIR_SCORE, Next, PRIMARY_SCORE, Step, Waiting};
 use crate::postgres::lsn::Lsn;
-use crate::postgres::sync_names::{self, StandbyName, SyncNames};
+use crate::postgres::sync_names::{self, StandbyName};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 
-/// How long a standby may be missing before the primary stops counting on it, in seconds.
-const GONE_FOR_LONG: u64 = 10;
 /// A bound on the steps of one call; each transition needs fewer than ten.
 const STEPS: usize = 60;
-
-/// When a checkpoint that was asked for is asked for again, in seconds: the request may have been cut
-/// short before it came to the checkpointer, on a machine that stood still. One that is only slow gets
-/// one successor, however often it is asked for.
-const CHECKPOINT_LOST: u64 = 15;
-
-/// A standby that has WAL to confirm and says nothing for this long, in seconds, does not stream: its
-/// node may be gone, and its walsender would show `streaming` until wal_sender_timeout. A live one
-/// answers every wal_receiver_status_interval (10 s), and at once when it is sent something.
-const SILENCE: u64 = 12;
-
-fn has_stalled(walsender: &Walsender, insert: Lsn) -> bool {
-    walsender.silent_for.is_some_and(|seconds| seconds >= SILENCE)
-        && walsender.flush.is_none_or(|flush| flush < insert)
-}
-
-/// How a round of care ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cared {
-    /// All is as it should be with these heirs.
-    Settled(BTreeSet<NodeName>),
-    /// Something is awaited.
-    Waiting(Waiting),
-    /// Another node was promoted since.
-    Superseded(Box<Entry>),
-    /// A step failed; the next monitor goes on.
-    Failed(String),
-    /// This node does not answer as a primary any more: what was seen instead.
-    NotPrimary(Box<Instance>),
-}
 
 /// The state of one round.
 struct Round {
@@ -88,14 +57,8 @@ impl Agent<'_> {
         primary: &'a PrimaryFacts,
         node: &NodeName,
         members: usize,
-    ) -> Option<&'a crate::decide::facts::Walsender> {
-        let name = self.params.application_name_for(node, members).ok()?;
-        let name = name.parse::<StandbyName>().ok()?;
-        primary.walsenders.iter().find(|walsender| {
-            name.matches(&walsender.name)
-                && walsender.state == "streaming"
-                && !has_stalled(walsender, primary.insert)
-        })
+    ) -> Option<&'a Walsender> {
+        effect::sender(primary, &self.name_of(node, members)?)
     }
 
     fn name_of(&self, node: &NodeName, members: usize) -> Option<StandbyName> {
@@ -109,21 +72,14 @@ impl Agent<'_> {
         text: &str,
         members: &BTreeSet<NodeName>,
     ) -> Option<BTreeSet<NodeName>> {
-        match sync_names::parse(text) {
-            SyncNames::Empty => Some(BTreeSet::new()),
-            SyncNames::Foreign(_) => None,
-            SyncNames::Ours(names) => {
-                let mut nodes = BTreeSet::new();
-                for name in &names {
-                    let node = members.iter().filter(|node| **node != self.me).find(|node| {
-                        self.name_of(node, members.len())
-                            .is_some_and(|of_node| of_node.matches(name.as_str()))
-                    })?;
-                    nodes.insert(node.clone());
-                }
-                Some(nodes)
-            }
-        }
+        effect::members_of(text, &self.others_by_name(members))
+    }
+
+    /// The other members by the names of their walreceivers.
+    fn others_by_name(&self, members: &BTreeSet<NodeName>) -> effect::Names {
+        let others = members.iter().filter(|node| **node != self.me);
+        let named = |node: &NodeName| Some((node.clone(), self.name_of(node, members.len())?));
+        others.filter_map(named).collect()
     }
 
     fn facts_of(
@@ -140,22 +96,15 @@ impl Agent<'_> {
         let mut standbys = BTreeMap::new();
         for node in members.iter().filter(|node| **node != self.me) {
             let walsender = self.standby_of(primary, node, members.len());
-            let streaming = walsender.map(|walsender| walsender.flush.unwrap_or(Lsn(0)));
-            if streaming.is_some() {
+            if walsender.is_some() {
                 self.cache.missing_since.remove(node.as_str());
             } else {
                 self.cache.missing_since.entry(node.to_string()).or_insert(now);
             }
             let since = self.cache.missing_since.get(node.as_str()).copied().unwrap_or(now);
-            standbys.insert(
-                node.clone(),
-                Standby {
-                    streaming,
-                    gone_for_long: streaming.is_none()
-                        && now.saturating_sub(since) >= GONE_FOR_LONG,
-                    eligible: !self.cache.delayed.iter().any(|name| *name == node.as_str()),
-                },
-            );
+            let delayed = self.cache.delayed.iter().any(|name| *name == node.as_str());
+            let standby = effect::standby(walsender, now.saturating_sub(since), delayed);
+            standbys.insert(node.clone(), standby);
         }
         let effective = self.effective(primary, names.as_ref(), members);
         sync::Facts {
@@ -172,46 +121,30 @@ impl Agent<'_> {
         }
     }
 
-    /// Whether V is in effect. The wait flag is proven by a checkpoint that began after V was first
-    /// seen, and after something was written since, for one that was under way may have begun at the very
-    /// position: the checkpointer raises it. A name that was removed counts until no walsender of that
-    /// name has a priority.
+    fn effect(&self) -> Effect {
+        let cache = &self.cache;
+        Effect {
+            started: cache.started,
+            names: cache.names.clone(),
+            names_at: cache.names_at,
+            proven: cache.flag_proven,
+            requested: cache.checkpoint_requested,
+        }
+    }
+
+    /// Whether V is in effect.
     fn effective(
         &mut self,
         primary: &PrimaryFacts,
         names: Option<&BTreeSet<NodeName>>,
         members: &BTreeSet<NodeName>,
     ) -> bool {
-        let Some(names) = names else { return false };
-        if self.cache.started != primary.started {
-            self.cache.started = primary.started;
-            self.cache.names.clear();
-            self.cache.flag_proven = false;
-            self.cache.names_at = primary.insert.0;
-            self.cache.checkpoint_requested = 0;
-        }
-        if names.is_empty() {
-            self.cache.flag_proven = false;
-            self.cache.names.clear();
-            return true;
-        }
-        if self.cache.names.is_empty() {
-            self.cache.names_at = primary.insert.0;
-            self.cache.checkpoint_requested = 0;
-            self.cache.flag_proven = false;
-        }
-        self.cache.names.clone_from(&primary.names);
-        if primary.redo.0 > self.cache.names_at {
-            self.cache.flag_proven = true;
-        }
-        let old_names_left = primary.walsenders.iter().any(|walsender| {
-            walsender.priority > 0
-                && !names.iter().any(|node| {
-                    self.name_of(node, members.len())
-                        .is_some_and(|name| name.matches(&walsender.name))
-                })
-        });
-        self.cache.flag_proven && !old_names_left
+        let others = self.others_by_name(members);
+        let (after, effective) = self.effect().after(primary, names, &others);
+        let cache = &mut self.cache;
+        (cache.started, cache.names, cache.names_at) = (after.started, after.names, after.names_at);
+        (cache.flag_proven, cache.checkpoint_requested) = (after.proven, after.requested);
+        effective
     }
 
     /// Does what the primary has to do for its standbys. `leaving` are members whose instance is
@@ -239,7 +172,7 @@ impl Agent<'_> {
             Known::Unknown(why) => return Cared::Waiting(Waiting::ClusterUnknown(why)),
         };
         let entry = self.entry_as_primary(&file, &store, primary.system_id, primary.timeline);
-        let AsPrimary { own, lost } = match entry {
+        let (own, lost) = match entry {
             Ok(entry) => entry,
             Err(why) => {
                 return match store.newest_done() {
@@ -342,10 +275,7 @@ impl Agent<'_> {
             }
             Step::AwaitEffective => {
                 let now = super::uptime().max(1);
-                let asked = self.cache.checkpoint_requested;
-                if !self.cache.flag_proven
-                    && (asked == 0 || now.saturating_sub(asked) >= CHECKPOINT_LOST)
-                {
+                if self.effect().wants_a_checkpoint(now) {
                     self.pg.request_checkpoint()?;
                     self.cache.checkpoint_requested = now;
                 }

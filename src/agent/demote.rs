@@ -1,43 +1,32 @@
-//! `demote`: a fast shutdown, its end made known, and a start as a standby. Floor 3.
+//! `demote`: carries out what `decide::demote` says. Floor 3.
 
 use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::Agent;
 use super::outcome::Outcome;
-use super::{Agent, BARRED};
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
-use crate::decide::facts::{Process, Sql};
+use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next};
+use crate::decide::token::BARRED;
 
 impl Agent<'_> {
-    /// Makes the primary a standby. On an instance that isn't running there is nothing to do, and
-    /// no crash recovery either.
+    /// Makes the primary a standby.
     pub fn demote(&mut self) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
-        // A demotion that was done before has published its end already.
-        let ends_now = match (&instance.process, &instance.sql) {
-            (Process::None, _) => true,
-            (Process::Running { stopped: true, .. } | Process::Orphans(_), _)
-            | (_, Sql::Standby(_) | Sql::Hung) => false,
-            _ => true,
-        };
-        // After a crash the right is gone already, and this promotion has published no end.
-        let has_laid_down = instance.process == Process::None && self.is_barred_already();
-        if !self.standalone && !has_laid_down {
-            self.lay_down(ends_now);
+        if !self.standalone {
+            let barred = self.is_barred_already();
+            match lays_down(&instance.process, &instance.sql, barred) {
+                LaysDown::Nothing => {}
+                LaysDown::TheRight => self.lay_down(false),
+                LaysDown::TheRightAndItsEnd => self.lay_down(true),
+            }
         }
-        match (&instance.process, &instance.sql) {
-            (Process::None, _) | (_, Sql::Standby(_)) => return Outcome::ok(),
-            (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => {
-                return Outcome::error(
-                    "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
-                );
-            }
-            (Process::Orphans(_), _) => {
-                return Outcome::error("the postmaster is gone and processes of it still run");
-            }
-            _ => {}
+        match next(&instance.process, &instance.sql) {
+            Next::Done => return Outcome::ok(),
+            Next::Failed(why) => return Outcome::error(why),
+            Next::ShutDown => {}
         }
         let _ = self.settle_intent(&instance);
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
@@ -60,19 +49,19 @@ impl Agent<'_> {
         let end = self.deadline.within(Duration::from_mins(1));
         loop {
             let now = self.pg.look(&end.within(Duration::from_secs(5)));
-            match now.sql {
-                Sql::Standby(_) => {
+            match after(&now, end.expired()) {
+                After::Demoted => {
                     info!("demoted");
                     return Outcome::ok();
                 }
-                _ if now.process == Process::None => {
+                After::Ended => {
                     return Outcome::error(format!("PostgreSQL: {}", self.pg.why_it_ended()));
                 }
-                _ if end.expired() => {
+                After::StillReplays => {
                     warn!("demoted; it still replays");
                     return Outcome::ok();
                 }
-                _ => end.sleep(Duration::from_millis(20)),
+                After::Wait => end.sleep(Duration::from_millis(20)),
             }
         }
     }

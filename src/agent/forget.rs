@@ -6,7 +6,6 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
-use super::care::Cared;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::absence::absence;
@@ -15,6 +14,7 @@ use crate::cluster::ledger::{Entry, Slot};
 use crate::cluster::node::NodeName;
 use crate::decide::facts::Sql;
 use crate::decide::forget::{Facts, LedgerSlot, Plan};
+use crate::decide::monitor::primary::Cared;
 use crate::postgres::slot_name::slot_name;
 
 /// How long the steps of the protocol may take: a checkpoint may be among them.

@@ -10,66 +10,38 @@ use super::view::View;
 use crate::client::ledger_file::{HomeError, OwnFile};
 use crate::client::pacemaker::Attribute;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Ack, Entry, Own, Slot, Store};
+use crate::cluster::ledger::{Ack, Own, Slot, Store};
 use crate::cluster::node::NodeName;
-use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::decide::facts::Instance;
+use crate::decide::ledger::{self, AsPrimary, Stands};
 use crate::decide::promote::Intent;
-use crate::postgres::control_data::WasWritable;
+use crate::decide::publication;
 use crate::postgres::lsn::Timeline;
 use crate::sys::chain;
-
-/// The timeline that a server which accepts writes is on.
-pub fn timeline_written(instance: &Instance) -> Option<Timeline> {
-    match &instance.sql {
-        Sql::Primary(primary) => Some(primary.timeline),
-        _ => None,
-    }
-}
 
 impl Agent<'_> {
     /// Where an intent of this node stands, by what its data and its server show.
     pub fn intent(&mut self, own: &Own, instance: &Instance) -> Intent {
-        if own.store.intent(&self.me).is_none() {
-            return Intent::None;
-        }
-        match (&instance.process, &instance.sql) {
-            (_, Sql::Primary(_)) => Intent::CarriedOut,
-            (Process::Running { .. }, Sql::Standby(_)) => match self.pg.promotion_pending() {
-                Known::Known(false) => Intent::Void,
-                Known::Known(true) | Known::Unknown(_) => Intent::Pending,
-            },
-            (Process::None, _) => match &instance.data {
-                DataDir::Cluster(control) => match control.state.was_writable() {
-                    WasWritable::Yes => Intent::CarriedOut,
-                    WasWritable::No => Intent::Void,
-                    WasWritable::Unknown => Intent::Pending,
-                },
-                DataDir::Absent | DataDir::Empty | DataDir::Unusable(_) | DataDir::Unknown(_) => {
-                    Intent::Pending
-                }
-            },
-            _ => Intent::Pending,
+        match ledger::stands(own, &self.me, instance) {
+            Stands::Is(intent) => intent,
+            Stands::AskIfTold => ledger::of_standby(&self.pg.promotion_pending()),
         }
     }
 
     /// Resolves an own intent as far as it can be resolved now. The file afterwards, and what is
     /// left of the intent.
     pub fn settle_intent(&mut self, instance: &Instance) -> (OwnFile, Intent) {
-        let OwnFile::Read(mut own) = self.home.read() else {
+        let OwnFile::Read(own) = self.home.read() else {
             return (self.home.read(), Intent::None);
         };
         let state = self.intent(&own, instance);
-        match state {
-            Intent::None | Intent::Pending => return (OwnFile::Read(own), state),
-            Intent::CarriedOut => {
-                own.carried_out(&self.me, timeline_written(instance));
-            }
-            Intent::Void => own.store.drop_intent(&self.me),
-        }
-        match self.home.write(&own) {
+        let Some(resolved) = ledger::resolved(&own, &self.me, &state, instance) else {
+            return (OwnFile::Read(own), state);
+        };
+        match self.home.write(&resolved) {
             Ok(()) => {
                 info!("an earlier intent of this node is resolved: {state:?}");
-                (OwnFile::Read(own), Intent::None)
+                (OwnFile::Read(resolved), Intent::None)
             }
             Err(error) => {
                 warn!("{}", chain(&error));
@@ -84,8 +56,7 @@ impl Agent<'_> {
     }
 
     /// Brings file and CIB together: takes newer entries of others into the own file, and writes
-    /// entries that the CIB lacks to the CIB. An own file that is missing stays missing unless
-    /// `create`: it is made anew only by a node that follows the live primary, or is it.
+    /// entries that the CIB lacks to the CIB. `create`: see [`ledger::taken_in`].
     pub fn exchange_ledger(&mut self, view: &View, create: bool) -> OwnFile {
         self.exchange_with(view.ledger(), create)
     }
@@ -100,29 +71,18 @@ impl Agent<'_> {
                 return file;
             }
         };
-        let mut own = match file {
-            OwnFile::Read(own) => own,
-            OwnFile::Missing | OwnFile::Unreadable(_) if create && !cib.is_empty() => {
-                Own::new(&self.resource, &self.me)
-            }
-            OwnFile::Missing | OwnFile::Unreadable(_) => return file,
+        let Some(own) = ledger::taken_in(&file, &cib, &self.resource, &self.me, create) else {
+            return file;
         };
-        let merged = own.store.merged(&cib, Some(&self.me));
-        if merged != own.store || !matches!(self.home.read(), OwnFile::Read(_)) {
-            own.store = merged;
+        if file.if_read() != Some(&own) {
             if let Err(error) = self.home.write(&own) {
                 warn!("{}", chain(&error));
                 return OwnFile::Unreadable(chain(&error));
             }
             debug!("copied newer ledger entries from the CIB");
         }
-        let wanted = cib.merged(&own.store, None);
-        if wanted != cib {
-            for (node, slot) in wanted.slots() {
-                if cib.slot(node) != Some(slot) {
-                    let _ = self.write_slot_to_cib(node, slot);
-                }
-            }
+        for (node, slot) in ledger::lacking(&cib, &own.store) {
+            let _ = self.write_slot_to_cib(&node, &slot);
         }
         OwnFile::Read(own)
     }
@@ -138,11 +98,8 @@ impl Agent<'_> {
 
     /// Tells the others which entry this node's disk holds.
     pub fn publish_ack(&mut self, own: &Own, always: bool) {
-        let Some(entry) = own.store.newest_done() else { return };
-        if entry.primary == self.me {
-            return;
-        }
-        let text = entry.ack().to_string();
+        let Some(ack) = publication::ack(own, &self.me) else { return };
+        let text = ack.to_string();
         if self.cache.ack == text && !always {
             return;
         }
@@ -171,69 +128,33 @@ impl Agent<'_> {
         })
     }
 
-    /// The own entry as a running primary has to have it: from its file, or, if the file is lost, as
-    /// the CIB has it, or the first one ever.
+    /// The own ledger as a running primary has to have it, and whether it is what the CIB says, for the own
+    /// file is lost.
     pub fn entry_as_primary(
         &mut self,
         file: &OwnFile,
         cib: &Store,
         system_id: u64,
         timeline: Timeline,
-    ) -> Result<AsPrimary, String> {
-        if let OwnFile::Read(own) = file
-            && own.store.done(&self.me).is_some()
-        {
-            return Ok(AsPrimary { own: own.clone(), lost: false });
+    ) -> Result<(Own, bool), String> {
+        let found = ledger::as_primary(file, cib, &self.resource, &self.me, timeline);
+        if let OwnFile::Unreadable(why) = file {
+            warn!("the own ledger file is made anew: {why}");
         }
-        let mut own = match file {
-            OwnFile::Read(own) => own.clone(),
-            OwnFile::Missing => Own::new(&self.resource, &self.me),
-            OwnFile::Unreadable(why) => {
-                warn!("the own ledger file is made anew: {why}");
-                Own::new(&self.resource, &self.me)
-            }
-        };
-        own.store = own.store.merged(cib, None);
-        if let Some(entry) = own.store.newest_done()
-            && entry.primary != self.me
-        {
-            return Err(format!(
+        match found {
+            AsPrimary::Has(own) => Ok((own, false)),
+            AsPrimary::Lost(own) => Ok((own, true)),
+            AsPrimary::NamesAnother(entry) => Err(format!(
                 "this node accepts writes, and the ledger names {} as the primary of term {}",
                 entry.primary, entry.term
-            ));
+            )),
+            AsPrimary::Begins(own) => {
+                let (id, mode) = (super::random_id()?, self.mode());
+                let own = ledger::first_entry(own, &self.me, id, system_id, timeline, mode);
+                info!("no ledger anywhere: this primary begins one");
+                self.home.write(&own).map_err(|error| chain(&error))?;
+                Ok((own, false))
+            }
         }
-        own.carried_out(&self.me, Some(timeline));
-        if let Some(id) = own.store.done(&self.me).map(|entry| entry.id) {
-            // Without it the next promotion would have no history, and every standby be of another branch.
-            own.followed = Some(id);
-            // Not written: what the CIB says of E may be older than what the file said, or be a
-            // beginning that was never proven (E = {}). The care for the standbys makes sure first.
-            return Ok(AsPrimary { own, lost: true });
-        }
-        let entry = Entry {
-            system_id,
-            term: own.store.max_term().max(1),
-            seq: 0,
-            id: super::random_id()?,
-            primary: self.me.clone(),
-            timeline,
-            mode: self.mode(),
-            heirs: std::collections::BTreeSet::new(),
-            history: Vec::new(),
-        };
-        own.followed = Some(entry.id);
-        own.store.set_done(entry);
-        info!("no ledger anywhere: this primary begins one");
-        self.home.write(&own).map_err(|error| chain(&error))?;
-        Ok(AsPrimary { own, lost: false })
     }
-}
-
-/// A running primary's own part of the ledger.
-#[derive(Clone, Debug)]
-pub struct AsPrimary {
-    /// What it works with.
-    pub own: Own,
-    /// It is what the CIB says, for the own file is lost.
-    pub lost: bool,
 }

@@ -40,14 +40,15 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-use crate::client::ledger_file::{Cache, Home, OwnFile};
+use crate::client::ledger_file::{Cache, Home};
 use crate::client::pacemaker::{Pacemaker, Question};
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, PromotionId};
 use crate::cluster::node::NodeName;
-use crate::decide::monitor::asks_pacemaker;
+use crate::decide::monitor::{LastAsked, pacemaker_is_due};
 use crate::decide::sync::Fencing;
+use crate::decide::token::{self, BARRED};
 use crate::decide::unwatched;
 use crate::ocf::env::Env;
 use crate::ocf::params::{Params, RepMode};
@@ -57,9 +58,6 @@ use crate::sys::exec::Exec;
 
 use crate::decide::view::View;
 pub use crate::decide::{fit, view};
-
-/// Pacemaker's minus infinity.
-pub const BARRED: i32 = -1_000_000;
 
 /// The state of a standby that replays with a delay.
 pub const DELAYED: &str = "delayed";
@@ -154,11 +152,11 @@ impl Agent<'_> {
         self.pacemaker.cib(self.tool_limit())
     }
 
-    /// Whether it is time to ask Pacemaker again although nothing seems to have changed: its
-    /// configuration was written since, or a minute has passed.
+    /// Whether it is time to ask Pacemaker again although nothing seems to have changed.
     pub fn pacemaker_is_due(&self) -> bool {
-        let changed = self.home.cib_changed() != self.cache.cib_changed;
-        asks_pacemaker(self.env.check_level, self.cache.asked, uptime(), changed)
+        let changed_since = self.home.cib_changed() != self.cache.cib_changed;
+        let last = LastAsked { at: self.cache.asked, changed_since };
+        pacemaker_is_due(self.env.check_level, last, uptime())
     }
 
     /// The members, this node included.
@@ -235,15 +233,11 @@ impl Agent<'_> {
         }
     }
 
-    /// This node was the primary, and took the right to be promoted from itself a moment ago. Whoever
-    /// gives a score is a primary, and there has been none since: nobody has given it back.
+    /// This node was the primary, and took the right to be promoted from itself a moment ago.
     pub fn is_barred_already(&self) -> bool {
-        const A_MOMENT: u64 = 10;
-        self.cache.barred > 0
-            && uptime().saturating_sub(self.cache.barred) < A_MOMENT
-            && matches!(self.home.read(), OwnFile::Read(own)
-                if own.store.intent(&self.me).is_none()
-                    && own.store.newest_done().is_some_and(|entry| entry.primary == self.me))
+        let since = self.cache.barred;
+        let seconds = (since > 0).then(|| uptime().saturating_sub(since));
+        seconds.is_some() && token::is_barred(seconds, self.home.read().if_read(), &self.me)
     }
 
     /// Removes a promotion score.

@@ -7,58 +7,47 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
-use super::care::Cared;
 use super::outcome::Outcome;
 use crate::client::ledger_file::{Cache, OwnFile};
 use crate::cluster::known::Known;
-use crate::cluster::ledger::Own;
 use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::monitor::primary::Cared;
 use crate::decide::monitor::reported::{self, Reported};
-use crate::decide::monitor::{Expected, Verdict, judge, with_refused};
+use crate::decide::monitor::{
+    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, tends,
+};
+use crate::decide::publication::is_noted;
 use crate::decide::standby::first::goes_first;
 use crate::decide::standby::watch::Seen;
 use crate::decide::standby::{self, Facts, Next, Step};
 use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
+use crate::decide::token;
 use crate::decide::unwatched;
-use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
 /// set up the service's address just now.
 const FOR_THE_ADDRESS: Duration = Duration::from_millis(300);
 
-/// The score that a member gives itself at a cold start: below any heir's.
-pub const COLD_SCORE: i32 = 5_000;
-
 impl Agent<'_> {
-    fn expected(&self) -> Expected {
-        if self.env.is_probe() {
-            Expected::Anything
-        } else if self.env.expects_promoted() {
-            Expected::Promoted
-        } else {
-            Expected::Unpromoted
-        }
-    }
-
     fn sql_limit(&self) -> Duration {
-        match self.expected() {
+        match Expected::of(&self.env) {
             Expected::Promoted => self.params.monitor_timeout_promoted,
             Expected::Anything | Expected::Unpromoted => self.params.monitor_timeout_unpromoted,
         }
     }
 
-    /// Answers what runs here. A reason that has changed gets through to people. `malformed`: these
+    /// Answers what runs here. A reason that has changed gets through to people. `refused`: these
     /// parameters have errors, and it only looks.
-    pub fn monitor(&mut self, malformed: Option<String>) -> Outcome {
-        let expected = self.expected();
+    pub fn monitor(&mut self, refused: Option<String>) -> Outcome {
+        let expected = Expected::of(&self.env);
         let probe = expected == Expected::Anything;
         self.pg.bound_log();
-        let Outcome { code, reason, output } = match malformed {
-            Some(words) if !probe => self.judge_malformed(expected, &words),
+        let Outcome { code, reason, output } = match refused {
+            Some(words) if !probe => self.judge_malformed(expected, words),
             Some(_) | None => self.judge_instance(expected),
         };
         if self.standalone || probe {
@@ -67,9 +56,9 @@ impl Agent<'_> {
             self.cache.past_told.clear();
             return Outcome { code, reason, output };
         }
-        let (code, reason) = match self.refused_name().and_then(|why| with_refused(code, &why)) {
-            Some(Verdict { code, reason }) => (code, reason),
-            None => (code, reason),
+        let Verdict { code, reason } = match self.refused_name() {
+            Some(why) => malformed(Verdict { code, reason }, why),
+            None => Verdict { code, reason },
         };
         let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
@@ -86,12 +75,9 @@ impl Agent<'_> {
         Outcome { code: verdict.code, reason: verdict.reason, output }
     }
 
-    /// Whether Pacemaker may have scheduled monitors anew since the last one: another action ran, or none
-    /// did for longer than a late one takes (maintenance).
     fn monitors_are_new(&self, now: u64) -> bool {
         let interval = self.env.interval.map_or(0, |interval| interval.as_secs());
-        let late = 3 * interval + Cache::COARSE + 30;
-        self.cache.monitored == 0 || now.saturating_sub(self.cache.monitored) > late
+        reported::is_first(self.cache.monitored, interval, Cache::COARSE, now)
     }
 
     fn judge_instance(&mut self, expected: Expected) -> Outcome {
@@ -103,51 +89,40 @@ impl Agent<'_> {
             return outcome;
         }
         let verdict = judge(expected, &instance);
-        let plain =
-            Outcome { code: verdict.code, reason: verdict.reason.clone(), output: Vec::new() };
         if self.standalone {
-            return plain;
+            return verdict.into();
         }
-        // Of a failure that is over nothing is left to be done at some later demotion.
-        self.cache.bar_due = false;
-        if verdict.code == ExitCode::FailedPromoted {
-            // Without it Pacemaker would first plan to promote this node again, and anew as soon as
-            // demote takes it.
+        let bars = bars(&verdict, self.cache.controller_here);
+        self.cache.bar_due = bars == Bars::BeforeItsDemotion;
+        if bars == Bars::Now {
             let me = self.me.clone();
-            if self.cache.controller_here {
-                // The controller plans anew for the score, finds its own node's result on the way to
-                // the CIB, and then sleeps for a second. It plans for the result first.
-                self.cache.bar_due = true;
-            } else {
-                self.bar(&me);
-            }
+            self.bar(&me);
         }
-        match &instance.sql {
-            Sql::Primary(primary) if verdict.code == ExitCode::RunningPromoted => {
-                let primary = primary.clone();
-                self.monitor_primary(expected, &instance, &primary)
+        match (tends(expected, &verdict, &instance.sql), &instance.sql) {
+            (Tends::ItsStandbys, Sql::Primary(primary)) => {
+                self.monitor_primary(&instance, &primary.clone())
             }
-            Sql::Standby(facts)
-                if verdict.code == ExitCode::Ok && expected != Expected::Anything =>
-            {
-                let facts = facts.clone();
-                self.monitor_standby(&instance, &facts)
+            (Tends::ItsScore, Sql::Primary(primary)) => {
+                self.restore_own_score(&primary.clone());
+                verdict.into()
             }
-            Sql::Starting(_) if expected == Expected::Unpromoted => {
+            (Tends::ItsUpstream, Sql::Standby(facts)) => {
+                self.monitor_standby(&instance, &facts.clone())
+            }
+            (Tends::WhetherItOpens, _) => {
                 self.attach_who_waits(&instance);
-                plain
+                verdict.into()
             }
-            _ => plain,
+            (Tends::Nothing | Tends::ItsStandbys | Tends::ItsScore | Tends::ItsUpstream, _) => {
+                verdict.into()
+            }
         }
     }
 
-    /// The monitor of an instance one of whose parameters is malformed: what runs goes on running,
-    /// and nothing is changed by values that nobody has chosen.
-    fn judge_malformed(&mut self, expected: Expected, words: &str) -> Outcome {
+    /// The monitor of an instance one of whose parameters is malformed.
+    fn judge_malformed(&mut self, expected: Expected, words: String) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
-        let seen = judge(expected, &instance);
-        let Verdict { code, reason } = with_refused(seen.code, words).unwrap_or(seen);
-        Outcome { code, reason, output: Vec::new() }
+        malformed(judge(expected, &instance), words).into()
     }
 
     /// A standby that opens only with an upstream gets the live primary as one.
@@ -159,10 +134,7 @@ impl Agent<'_> {
         let host = self.address(&live.node);
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
         let attached = Conninfo::parse(&present).is_ok_and(|now| now.get("host") == Some(&host));
-        let ours = live.system_id == control.system_id
-            && live.knows_our_promotion != Some(false)
-            && live.line.contains(control.timeline, control.checkpoint);
-        if attached || !ours {
+        if attached || !start::may_attach(control, &live) {
             return;
         }
         info!("does not open by itself: streams from {} from now on", live.node);
@@ -172,16 +144,7 @@ impl Agent<'_> {
         }
     }
 
-    fn monitor_primary(
-        &mut self,
-        expected: Expected,
-        instance: &Instance,
-        primary: &PrimaryFacts,
-    ) -> Outcome {
-        if expected != Expected::Promoted {
-            self.restore_own_score(primary);
-            return Outcome::is(ExitCode::RunningPromoted);
-        }
+    fn monitor_primary(&mut self, instance: &Instance, primary: &PrimaryFacts) -> Outcome {
         let (file, _) = self.settle_intent(instance);
         if self.primary_is_quiet(&file, primary) {
             let heirs = match &file {
@@ -232,15 +195,9 @@ impl Agent<'_> {
     fn restore_own_score(&mut self, primary: &PrimaryFacts) {
         let Known::Known(view) = self.view() else { return };
         let Known::Known(cib) = view.ledger() else { return };
-        let all = match self.home.read() {
-            OwnFile::Read(own) => own.store.merged(&cib, Some(&self.me)),
-            OwnFile::Missing | OwnFile::Unreadable(_) => cib,
-        };
-        let named = match all.newest_done() {
-            Some(entry) => entry.primary == self.me && entry.system_id == primary.system_id,
-            None => view.promoted().is_empty(),
-        };
-        if named {
+        let (file, promoted) = (self.home.read(), !view.promoted().is_empty());
+        let (own, system) = (file.if_read(), primary.system_id);
+        if token::is_primary_by_ledger(own, &cib, &self.me, system, promoted) {
             info!("accepts writes, as the ledger has it: score {PRIMARY_SCORE}");
             let me = self.me.clone();
             self.set_score(&me, PRIMARY_SCORE);
@@ -297,21 +254,17 @@ impl Agent<'_> {
         loop {
             match standby::next(&facts) {
                 Next::Answer { code, reason, state } => {
-                    if streams || watch.broken >= facts.threshold || code == ExitCode::Error {
+                    let also = standby::also(&facts, code, state);
+                    if also.says_its_state {
                         self.publish_state(state);
                     }
-                    if code == ExitCode::Error {
+                    if also.leaves_off {
                         self.leave_off(end.as_ref());
                     }
-                    if let (ExitCode::Degraded, "not-streaming", Some(reason)) =
-                        (code, state, &reason)
-                    {
+                    if let (true, Some(reason)) = (also.is_remembered, &reason) {
                         self.cache.reported.clone_from(reason);
                     }
-                    if code == ExitCode::Ok && !self.cache.kept_out.is_empty() {
-                        return Outcome::because(ExitCode::Degraded, self.cache.kept_out.clone());
-                    }
-                    return Outcome { code, reason, output: Vec::new() };
+                    return kept_out(Verdict { code, reason }, &self.cache.kept_out).into();
                 }
                 Next::Do(Step::AskUpstream) => {
                     let (file, _) = self.settle_intent(instance);
@@ -397,9 +350,7 @@ impl Agent<'_> {
                     });
                 }
                 Next::Do(Step::ElectForColdStart) => {
-                    let Some(view) = view.clone() else {
-                        return Outcome::is(ExitCode::Ok);
-                    };
+                    let Some(view) = view.clone() else { return Outcome::ok() };
                     let mut ruling = self.cold_election(instance, &view);
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let file = self.home.read();
@@ -418,7 +369,7 @@ impl Agent<'_> {
                     let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
                     facts.has_score = self.set_score(&me, score);
                     if !facts.has_score {
-                        return Outcome::is(ExitCode::Ok);
+                        return Outcome::ok();
                     }
                 }
             }
@@ -446,17 +397,9 @@ impl Agent<'_> {
         true
     }
 
-    /// The primary of the ledger is preferred among equals, so that a cluster that was stopped comes
-    /// back as it was.
+    /// The score for a cold start.
     pub fn cold_score(&self) -> i32 {
-        match self.home.read() {
-            OwnFile::Read(own)
-                if own.store.newest_done().is_some_and(|entry| entry.primary == self.me) =>
-            {
-                COLD_SCORE + 1_000
-            }
-            OwnFile::Read(_) | OwnFile::Missing | OwnFile::Unreadable(_) => COLD_SCORE,
-        }
+        token::cold_score(self.home.read().if_read(), &self.me)
     }
 
     /// Publishes the own position and judges whether this node may have a score although there is
@@ -482,10 +425,4 @@ impl Agent<'_> {
         };
         self.elect(view, &file, instance, position, Purpose::ColdStart).0
     }
-}
-
-/// Whether the own file says that this node's data is of the newest promotion that it knows. Without
-/// that it is no help in an election, and its absence would block everybody's.
-fn is_noted(own: &Own) -> bool {
-    own.followed.is_some() && own.followed == own.store.newest_done().map(|one| one.id)
 }

@@ -1,5 +1,7 @@
-//! How an action ends. Floor 3.
+//! How an action ends. The codes are chosen by `decide`. Floor 3.
 
+use crate::decide::answer::{Answer, Asked, End, Met, answer, code};
+use crate::decide::monitor::Verdict;
 use crate::ocf::exit_code::ExitCode;
 
 /// An exit code, the reason that Pacemaker shows with it, and lines for the standard output.
@@ -14,23 +16,34 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// This code, without words.
-    pub fn is(code: ExitCode) -> Self {
-        Self { code, reason: None, output: Vec::new() }
-    }
-
-    /// This code, for this reason.
-    pub fn because(code: ExitCode, reason: impl Into<String>) -> Self {
-        Self { code, reason: Some(reason.into()), output: Vec::new() }
-    }
-
     /// Success.
     pub fn ok() -> Self {
-        Self::is(ExitCode::Ok)
+        Self { code: code(End::Done), reason: None, output: Vec::new() }
     }
 
     /// A failure that another try may mend.
     pub fn error(reason: impl Into<String>) -> Self {
-        Self::because(ExitCode::Error, reason)
+        Self::ended(End::Failed, reason)
+    }
+
+    /// This end, for this reason.
+    pub fn ended(end: End, reason: impl Into<String>) -> Self {
+        Self { code: code(end), reason: Some(reason.into()), output: Vec::new() }
+    }
+
+    /// The end of an action that has met this; none: it goes on all the same.
+    pub fn of(met: &Met, asked: Asked, reason: impl Into<String>) -> Option<Self> {
+        let (code, reason) = match answer(met, asked) {
+            Answer::GoesOn => return None,
+            Answer::Ends(code) => (code, None),
+            Answer::Because(code) => (code, Some(reason.into())),
+        };
+        Some(Self { code, reason, output: Vec::new() })
+    }
+}
+
+impl From<Verdict> for Outcome {
+    fn from(Verdict { code, reason }: Verdict) -> Self {
+        Self { code, reason, output: Vec::new() }
     }
 }

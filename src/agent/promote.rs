@@ -6,7 +6,6 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
-use super::ledger::timeline_written;
 use super::outcome::Outcome;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
@@ -19,11 +18,12 @@ use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::history::became_primary;
+use crate::decide::ledger::timeline_written;
 use crate::decide::promote::{
     Answer, End, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
 use crate::decide::sync::{NodeState, PRIMARY_SCORE};
-use crate::ocf::exit_code::ExitCode;
+use crate::decide::token;
 use crate::postgres::sync_names::{self, StandbyName};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
@@ -98,27 +98,15 @@ impl Agent<'_> {
 
     /// Whether this node laid its score down in this election.
     pub fn has_yielded(&self) -> bool {
-        match self.home.read() {
-            OwnFile::Read(own) => own
-                .store
-                .newest_done()
-                .is_some_and(|entry| entry.id.to_string() == self.cache.yielded),
-            OwnFile::Missing | OwnFile::Unreadable(_) => false,
-        }
+        token::has_yielded(&self.cache.yielded, self.home.read().if_read())
     }
 
     /// Lays the score down, so that Pacemaker takes another node, whatever location rules say. The
     /// right stays: if the better one does not come, this node takes it up again.
     pub fn give_way(&mut self) {
-        let had = match self.view() {
-            Known::Known(view) => self.has_token(&view),
-            Known::Unknown(_) => false,
-        };
-        if had
-            && let OwnFile::Read(own) = self.home.read()
-            && let Some(entry) = own.store.newest_done()
-        {
-            self.cache.yielded = entry.id.to_string();
+        let had = self.view().map(|view| self.has_token(&view));
+        if let Some(promotion) = token::laid_down(&had, self.home.read().if_read()) {
+            self.cache.yielded = promotion.to_string();
         }
         let me = self.me.clone();
         self.bar(&me);
@@ -250,9 +238,7 @@ impl Agent<'_> {
         round.file = self.exchange_ledger(&view, false);
         let position = self.position(&facts.instance);
         round.position = position.clone().known();
-        // The score is the token of whoever was primary; without it only the rule of a cold start
-        // permits anything.
-        let purpose = if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
+        let purpose = token::purpose(self.has_token(&view));
         let (ruling, seen) = self.elect(&view, &round.file, &facts.instance, position, purpose);
         (facts.ruling, round.seen) = (Some(ruling), seen);
         round.view = Some(view);
@@ -429,6 +415,6 @@ impl Agent<'_> {
         if let Some(words) = promotion {
             self.note_promotion(&words);
         }
-        Outcome::is(ExitCode::Ok)
+        Outcome::ok()
     }
 }

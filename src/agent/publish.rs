@@ -14,7 +14,8 @@ use crate::cluster::ledger::{Own, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Member, Position, Publication};
 use crate::decide::election::{self, Purpose, Ruling};
-use crate::decide::facts::{DataDir, Instance, Process, Sql, StandbyFacts};
+use crate::decide::facts::{Instance, Sql, StandbyFacts};
+use crate::decide::publication::{self, Reached, Says, file_or_first, heard, says};
 use crate::postgres::lsn::Lsn;
 
 impl Agent<'_> {
@@ -47,64 +48,42 @@ impl Agent<'_> {
         file: &OwnFile,
         cib: &Store,
     ) -> Known<Publication> {
-        if !self.recovery().marker().data_is_whole() {
-            return Known::unknown("a recovery of its data has not ended");
-        }
-        if instance.process == Process::None
-            && matches!(instance.data, DataDir::Absent | DataDir::Empty)
-        {
-            // Its data may be on the file system that is not there.
-            if let Some(why) = self.mount(&instance.data).refusal(&self.params.pgdata) {
-                return Known::Unknown(why);
+        let whole = self.recovery().marker().data_is_whole();
+        let ever = cib.newest_done().is_some();
+        match says(whole, instance, file, ever, &self.resource, &self.me) {
+            Says::Nothing(why) => Known::Unknown(why),
+            Says::NoDataIfMounted => {
+                match self.mount(&instance.data).refusal(&self.params.pgdata) {
+                    Some(why) => Known::Unknown(why),
+                    None => Known::Known(Publication::NoData),
+                }
             }
-            return Known::Known(Publication::NoData);
-        }
-        let own = match file {
-            OwnFile::Read(own) => own.clone(),
-            // Where nobody was ever promoted, a file that is not there is one that never was.
-            OwnFile::Missing if cib.newest_done().is_none() => Own::new(&self.resource, &self.me),
-            OwnFile::Missing => return Known::unknown("its ledger file is missing"),
-            OwnFile::Unreadable(why) => {
-                return Known::unknown(format!("its ledger file is unreadable: {why}"));
+            Says::Position(own) => {
+                let primary_reached = self.primary_reached(instance, &own);
+                self.position(instance).map(|position| {
+                    Publication::Data(Box::new(Member {
+                        position,
+                        followed: own.followed,
+                        primary_reached,
+                        store: own.store,
+                    }))
+                })
             }
-        };
-        // Whoever hears a member takes its intent for resolved: one that is not keeps silent.
-        if own.store.intent(&self.me).is_some() {
-            return Known::unknown("its own promotion has not come to its end");
         }
-        let primary_reached = self.primary_reached(instance, &own);
-        self.position(instance).map(|position| {
-            Publication::Data(Box::new(Member {
-                position,
-                followed: own.followed,
-                primary_reached,
-                store: own.store,
-            }))
-        })
     }
 
-    /// How far the primary of the newest promotion in `own` was last known to be. The receiver forgets
-    /// it when it ends, so monitors keep it.
     fn primary_reached(&self, instance: &Instance, own: &Own) -> Option<Lsn> {
-        let now = match &instance.sql {
-            Sql::Standby(standby) => standby.receiver.as_ref().and_then(|one| one.latest_end),
-            _ => None,
-        };
-        let kept = self.cache.reached_by(own.store.newest_done()?.id);
-        now.max(kept).filter(|lsn| lsn.is_valid())
+        publication::reached(&instance.sql, own, &self.kept_reached())
+    }
+
+    fn kept_reached(&self) -> Reached {
+        Reached { of: self.cache.reached_of.clone(), lsn: self.cache.reached }
     }
 
     /// Keeps how far the primary is, for the time when it does not say so any more.
     pub fn keep_reached(&mut self, own: &Own, standby: &StandbyFacts) {
-        let Some(entry) = own.store.newest_done().filter(|one| own.followed == Some(one.id)) else {
-            return;
-        };
-        let Some(now) = standby.receiver.as_ref().and_then(|one| one.latest_end) else { return };
-        let of = entry.id.to_string();
-        if self.cache.reached_of != of {
-            (self.cache.reached_of, self.cache.reached) = (of, 0);
-        }
-        self.cache.reached = self.cache.reached.max(now.0);
+        let kept = publication::keep(self.kept_reached(), own, standby);
+        (self.cache.reached_of, self.cache.reached) = (kept.of, kept.lsn);
     }
 
     /// Publishes it. What cannot be measured is not published: the others then do not see this node.
@@ -127,24 +106,18 @@ impl Agent<'_> {
         }
     }
 
-    /// Where nobody was ever promoted, whoever has data waits until all others have said what they have: also
-    /// that it is nothing. (With a ledger this word would change no election.)
+    /// Says that there is no data here, where that counts.
     pub fn say_that_there_is_no_data(
         &mut self,
         instance: &Instance,
         file: &OwnFile,
         cib: &Known<Store>,
     ) {
-        let Known::Known(cib) = cib else { return };
-        let nobody = match file {
-            OwnFile::Missing => true,
-            OwnFile::Read(own) => own.store.newest_done().is_none(),
-            OwnFile::Unreadable(_) => false,
-        };
-        if !nobody || cib.newest_done().is_some() {
+        let Known::Known(store) = cib else { return };
+        if !publication::nothing_counts(file, cib) {
             return;
         }
-        let publication = self.publication(instance, file, cib);
+        let publication = self.publication(instance, file, store);
         if publication == Known::Known(Publication::NoData) {
             self.publish_position(&publication);
         }
@@ -157,9 +130,8 @@ impl Agent<'_> {
             self.publish_position(publication);
             return;
         };
-        let newest = own.store.newest_done().filter(|entry| entry.primary != self.me);
         let position = Publication::Data(member.clone()).to_string();
-        let ack = newest.map(|entry| entry.ack().to_string());
+        let ack = publication::ack(own, &self.me).map(|ack| ack.to_string());
         let mut news = vec![News::Publish(Attribute::Position, &position)];
         news.extend(ack.iter().map(|ack| News::Publish(Attribute::Ack, ack)));
         let answers = self.pacemaker.tell_all(&news, self.tool_limit());
@@ -212,19 +184,10 @@ impl Agent<'_> {
         &mut self,
         newest: Option<crate::cluster::ledger::PromotionId>,
     ) -> Known<BTreeMap<NodeName, Known<Publication>>> {
-        let parse = |text: &str| {
-            Known::from(text.parse::<Publication>()).and_then(|publication| match &publication {
-                Publication::Data(member)
-                    if member.store.newest_done().map(|entry| entry.id) != newest =>
-                {
-                    Known::unknown("what it said is older than the last promotion")
-                }
-                Publication::Data(_) | Publication::NoData => Known::Known(publication),
-            })
-        };
-        self.pacemaker
-            .read_all(Attribute::Position, self.tool_limit())
-            .map(|texts| texts.into_iter().map(|(node, text)| (node, parse(&text))).collect())
+        let all = self.pacemaker.read_all(Attribute::Position, self.tool_limit());
+        all.map(|texts| {
+            texts.into_iter().map(|(node, text)| (node, heard(&text, newest))).collect()
+        })
     }
 
     /// Holds the election for this node on what is known now: the ruling, and the members that it saw.
@@ -239,21 +202,10 @@ impl Agent<'_> {
         let nobody = BTreeSet::new();
         let cib = view.ledger();
         let members = self.members(view);
-        let own = match file {
-            OwnFile::Read(own) => own.clone(),
-            OwnFile::Missing => match &cib {
-                Known::Known(store) if store.newest_done().is_none() => {
-                    Own::new(&self.resource, &self.me)
-                }
-                _ => {
-                    let why = election::Obstacle::OwnLedgerUnknown("it is missing".into());
-                    return (Ruling::Refused(vec![why]), nobody);
-                }
-            },
-            OwnFile::Unreadable(why) => {
-                let why = election::Obstacle::OwnLedgerUnknown(why.clone());
-                return (Ruling::Refused(vec![why]), nobody);
-            }
+        let ever = publication::ever_promoted(&cib);
+        let own = match file_or_first(file, ever, &self.resource, &self.me) {
+            Ok(own) => own,
+            Err(lost) => return (Ruling::Refused(vec![lost.obstacle()]), nobody),
         };
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);

@@ -12,10 +12,11 @@ use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::decide::answer::{Asked, Met};
 use crate::decide::fit::not_a_full_node;
+use crate::decide::monitor::Expected;
 use crate::ocf::action::Action;
 use crate::ocf::env::{Env, EnvError};
-use crate::ocf::exit_code::ExitCode;
 use crate::ocf::notify::Notification;
 use crate::ocf::params::Params;
 use crate::runtime::instance::Postgres;
@@ -45,66 +46,66 @@ pub fn passfile_copy(resource: &str) -> PathBuf {
 
 /// Runs one action that works on the resource.
 pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> Outcome {
-    let env = match Env::parse(vars) {
+    let env = match read_env(action, vars) {
         Ok(env) => env,
-        Err(error) => match nameless(action, vars, &error) {
-            Some(env) => env,
-            None => return Outcome::because(ExitCode::Args, chain(&error)),
-        },
+        Err(outcome) => return outcome,
     };
     for problem in &env.problems {
         warn!("{problem}");
     }
+    let asked = Asked { action, expected: Expected::of(&env) };
+    let probe = asked.is_probe();
     let mut resolved = Params::resolve(vars);
     for problem in &resolved.errors {
         error!("{problem}");
     }
-    let probe = action == Action::Monitor && env.is_probe();
     let malformed = (!resolved.errors.is_empty())
         .then(|| resolved.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     if let Some(words) = &malformed {
-        let names_nothing = resolved.refused("pgdata");
-        match action {
-            // Neither is ever made to fail by configuration. Where nobody knows where to look, nothing of
-            // ours can be there.
-            Action::Stop if names_nothing => return Outcome::ok(),
-            Action::Monitor if probe && names_nothing => {
-                return Outcome::is(ExitCode::NotRunning);
-            }
-            Action::Monitor if names_nothing => return Outcome::error(words.clone()),
-            // Its data says whose it is.
-            Action::Stop | Action::Monitor if resolved.refused("pguser") => {
-                match owner::of(Path::new(&resolved.params.pgdata)) {
-                    Owner::Of(user) => resolved.params.pguser = user,
-                    Owner::NothingRuns if action == Action::Stop => return Outcome::ok(),
-                    Owner::NothingRuns => return Outcome::is(ExitCode::NotRunning),
-                    Owner::Unknown(why) => return Outcome::error(format!("{why}; {words}")),
+        let place = resolved.refused("pgdata");
+        if let Some(outcome) = Outcome::of(&Met::Malformed { place }, asked, words) {
+            return outcome;
+        }
+        // Its data says whose it is.
+        if resolved.refused("pguser") {
+            let (met, why) = match owner::of(Path::new(&resolved.params.pgdata)) {
+                Owner::Of(user) => {
+                    resolved.params.pguser = user;
+                    (Met::Nothing, String::new())
                 }
+                Owner::NothingRuns => (Met::NothingRuns, String::new()),
+                Owner::Unknown(why) => (Met::NoOwner, format!("{why}; {words}")),
+            };
+            if let Some(outcome) = Outcome::of(&met, asked, &why) {
+                return outcome;
             }
-            Action::Stop | Action::Monitor => {}
-            // Nobody listens to a notification. A change that cannot be taken over leaves what
-            // runs as it is, and the monitor says so: an error here would stop all of it.
-            Action::Notify | Action::ReloadAgent => return Outcome::ok(),
-            Action::Demote => return Outcome::error(words.clone()),
-            Action::Start
-            | Action::Promote
-            | Action::ValidateAll
-            | Action::ValidatePghba
-            | Action::MetaData
-            | Action::Usage => return Outcome::because(ExitCode::Configured, words.clone()),
         }
     }
     let params = resolved.params;
-    if params.container_mode && !probe && action != Action::Stop {
-        return Outcome::because(
-            ExitCode::Unimplemented,
+    if params.container_mode
+        && let Some(outcome) = Outcome::of(
+            &Met::NotBuilt,
+            asked,
             "container_mode=true is not built yet: unset it to run PostgreSQL on the host",
-        );
-    }
-    if matches!(action, Action::Start | Action::Promote)
-        && let Some(refused) = misplaced(&env)
+        )
     {
-        return refused;
+        return outcome;
+    }
+    if env.outside_a_clone()
+        && let Some(outcome) = Outcome::of(
+            &Met::NoClone,
+            asked,
+            "this resource is not in a promotable clone: put it into one (crm: clone, pcs: resource \
+             promotable)",
+        )
+    {
+        return outcome;
+    }
+    let here = env.on_node.as_ref().map_or("this node", NodeName::as_str);
+    if let Some(why) = not_a_full_node(here, env.physical_host.as_deref(), None)
+        && let Some(outcome) = Outcome::of(&Met::NoFullNode, asked, &why)
+    {
+        return outcome;
     }
     let resource = env.resource.as_str().to_owned();
     let standalone = env.standalone();
@@ -116,14 +117,16 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     let mut pacemaker = Pacemaker::new(exec, &resource).with_env(passed_on);
     let me = match me(&env, standalone, &mut pacemaker) {
         Ok(me) => me,
-        Err(why) if action == Action::Stop || probe => {
+        Err(why) => {
+            if let Some(outcome) = Outcome::of(&Met::NoNodeName, asked, &why) {
+                return outcome;
+            }
             warn!("{why}");
             match "unknown-node".parse() {
                 Ok(me) => me,
                 Err(_) => return Outcome::error(why),
             }
         }
-        Err(why) => return Outcome::error(why),
     };
     let start_log = PathBuf::from(LOG_ROOT).join(format!("{resource}.log"));
     if let Err(problem) = files::ensure_root_dir(&PathBuf::from(LOG_ROOT), 0o750) {
@@ -138,7 +141,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
                 Ok(pids) => Known::Known(!pids.is_empty()),
                 Err(why) => Known::Unknown(why),
             };
-            return without_user(action, &env, &problem, &running);
+            return without_user(asked, &problem, running);
         }
     };
     let mut home = Home::new(STATE_ROOT, RUN_ROOT, &resource, &me);
@@ -203,71 +206,41 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     outcome
 }
 
-/// The environment of a call whose resource has a name that cannot be one of a file: it has no
-/// ledger and no scores, and nothing but a stop or a probe is done for it.
-fn nameless(action: Action, vars: &BTreeMap<String, String>, error: &EnvError) -> Option<Env> {
-    match error {
-        EnvError::NoResource => return None,
-        EnvError::BadResource(_) => {}
-    }
+/// The environment. Where the resource has a name that cannot be one of a file, nothing but a stop or a probe
+/// is done for it, by another name and without a cluster.
+fn read_env(action: Action, vars: &BTreeMap<String, String>) -> Result<Env, Outcome> {
+    let error = match Env::parse(vars) {
+        Ok(env) => return Ok(env),
+        Err(error) => error,
+    };
+    let met = match error {
+        EnvError::NoResource => Met::NoResource,
+        EnvError::BadResource(_) => Met::NamelessResource,
+    };
     let mut vars = vars.clone();
     vars.insert("OCF_RESOURCE_INSTANCE".to_owned(), "unnamed".to_owned());
     vars.remove("OCF_RESKEY_CRM_meta_clone_max");
-    let env = Env::parse(&vars).ok()?;
-    let allowed = action == Action::Stop || (action == Action::Monitor && env.is_probe());
-    if allowed {
-        warn!("{}", chain(error));
+    let why = chain(&error);
+    let env = Env::parse(&vars).map_err(|_| Outcome::error(&why))?;
+    let asked = Asked { action, expected: Expected::of(&env) };
+    if let Some(outcome) = Outcome::of(&met, asked, &why) {
+        return Err(outcome);
     }
-    allowed.then_some(env)
+    warn!("{why}");
+    Ok(env)
 }
 
-/// Why nothing can be started where this call was made, as far as its environment tells.
-fn misplaced(env: &Env) -> Option<Outcome> {
-    if env.outside_a_clone() {
-        return Some(Outcome::because(
-            ExitCode::Configured,
-            "this resource is not in a promotable clone: put it into one (crm: clone, pcs: resource \
-             promotable)",
-        ));
-    }
-    let here = env.on_node.as_ref().map_or("this node", NodeName::as_str);
-    let why = not_a_full_node(here, env.physical_host.as_deref(), None)?;
-    Some(Outcome::because(ExitCode::Args, why))
-}
-
-/// The answer where PostgreSQL's user cannot be had, so that nothing can be done. A user database that
-/// does not answer (LDAP, sssd) ends no PostgreSQL, and may say that there is no such user: what runs
-/// in PGDATA is seen without it.
-fn without_user(
-    action: Action,
-    env: &Env,
-    problem: &PrivilegeError,
-    running: &Known<bool>,
-) -> Outcome {
-    let gone_for_good = matches!(problem, PrivilegeError::NoUser { .. });
-    let why = match running {
+/// The end where PostgreSQL's user cannot be had.
+fn without_user(asked: Asked, problem: &PrivilegeError, runs: Known<bool>) -> Outcome {
+    let why = match &runs {
         Known::Known(false) => chain(problem),
         Known::Known(true) => format!("PostgreSQL runs, and {}", chain(problem)),
         Known::Unknown(unseen) => {
             format!("{}; whether PostgreSQL runs is not known: {unseen}", chain(problem))
         }
     };
-    match (action, running) {
-        (Action::Notify, _) | (Action::Stop, Known::Known(false)) => Outcome::ok(),
-        (Action::Monitor, Known::Known(false)) if env.is_probe() || !gone_for_good => {
-            Outcome::is(ExitCode::NotRunning)
-        }
-        // It is not bounced for that, and a stop would end in fencing.
-        (Action::Monitor, Known::Known(true)) if !env.is_probe() => Outcome::because(
-            if env.expects_promoted() { ExitCode::DegradedPromoted } else { ExitCode::Degraded },
-            why,
-        ),
-        (Action::Stop, _) | (Action::Monitor, Known::Known(true) | Known::Unknown(_)) => {
-            Outcome::error(why)
-        }
-        _ if gone_for_good => Outcome::because(ExitCode::Installed, why),
-        _ => Outcome::error(why),
-    }
+    let gone = matches!(problem, PrivilegeError::NoUser { .. });
+    Outcome::of(&Met::NoUser { gone, runs }, asked, &why).unwrap_or_else(|| Outcome::error(why))
 }
 
 fn me(env: &Env, standalone: bool, pacemaker: &mut Pacemaker<'_>) -> Result<NodeName, String> {
@@ -290,48 +263,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_database_that_does_not_answer_ends_no_postgresql() {
-        use ExitCode::{Degraded, DegradedPromoted, Error, Installed, NotRunning, Ok};
-
-        let gone = PrivilegeError::NoUser { user: "postgres".into() };
-        let silent =
-            PrivilegeError::Lookup { user: "postgres".into(), source: std::io::Error::other("x") };
-        let env = |interval: &str, role: &str| {
-            let vars = [
-                ("OCF_RESOURCE_INSTANCE", "db"),
-                ("OCF_RESKEY_CRM_meta_interval", interval),
-                ("OCF_RESKEY_CRM_meta_role", role),
-            ];
-            let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            Env::parse(&vars.into()).unwrap()
-        };
-        let (probe, promoted, unpromoted) =
-            (env("0", "Stopped"), env("3000", "Promoted"), env("8000", "Unpromoted"));
-        let no = Known::Known(false);
-        let yes = Known::Known(true);
-        let unknown = Known::unknown("/proc is not there");
-        for (action, env, running, without, unanswered) in [
-            (Action::Stop, &probe, &no, Ok, Ok),
-            (Action::Stop, &probe, &yes, Error, Error),
-            (Action::Stop, &probe, &unknown, Error, Error),
-            (Action::Monitor, &probe, &no, NotRunning, NotRunning),
-            (Action::Monitor, &probe, &yes, Error, Error),
-            (Action::Monitor, &probe, &unknown, Error, Error),
-            (Action::Monitor, &promoted, &no, Installed, NotRunning),
-            (Action::Monitor, &promoted, &yes, DegradedPromoted, DegradedPromoted),
-            (Action::Monitor, &unpromoted, &yes, Degraded, Degraded),
-            (Action::Monitor, &promoted, &unknown, Error, Error),
-            (Action::Start, &probe, &no, Installed, Error),
-            (Action::Promote, &probe, &yes, Installed, Error),
-            (Action::Notify, &probe, &yes, Ok, Ok),
-        ] {
-            let code = |problem| without_user(action, env, problem, running).code;
-            assert_eq!(code(&gone), without, "{action} {running:?}");
-            assert_eq!(code(&silent), unanswered, "{action} {running:?}");
-        }
-    }
-
-    #[test]
     fn a_resource_whose_name_cannot_be_used_is_stopped_and_probed_and_nothing_else() {
         let vars: BTreeMap<String, String> = [
             ("OCF_RESOURCE_INSTANCE", "../etc"),
@@ -340,7 +271,6 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        let error = Env::parse(&vars).unwrap_err();
         for (action, allowed) in [
             (Action::Stop, true),
             (Action::Monitor, true),
@@ -348,10 +278,12 @@ mod tests {
             (Action::Promote, false),
             (Action::Notify, false),
         ] {
-            let env = nameless(action, &vars, &error);
-            assert_eq!(env.is_some(), allowed, "{action}");
-            assert!(env.is_none_or(|env| env.standalone()), "{action}");
+            match read_env(action, &vars) {
+                Ok(env) => assert!(allowed && env.standalone(), "{action}"),
+                Err(outcome) => assert!(!allowed && outcome.reason.is_some(), "{action}"),
+            }
         }
-        assert_eq!(nameless(Action::Stop, &vars, &EnvError::NoResource), None);
+        let nobody = read_env(Action::Stop, &BTreeMap::new()).unwrap_err();
+        assert!(nobody.reason.unwrap().contains("OCF_RESOURCE_INSTANCE is not set"));
     }
 }

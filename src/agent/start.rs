@@ -4,22 +4,18 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::Agent;
+use super::fit;
 use super::outcome::Outcome;
-use super::{Agent, BARRED, fit};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::Mode;
-use crate::decide::facts::{DataDir, Instance, Sql};
+use crate::decide::answer::End;
+use crate::decide::facts::{DataDir, Sql};
 use crate::decide::recovery::Marked;
-use crate::decide::start::{Facts, Next, Step, Upstream, next, speaks};
-use crate::ocf::exit_code::ExitCode;
-
-/// How long `start` waits for an answer when nobody is there to follow: an election may be waiting.
-const BRIEFLY: Duration = Duration::from_secs(1);
-/// And where others may be promoted: nobody is, before this is over. A primary that has just crashed is
-/// not waited for at all once it replays: it first syncs its whole directory, which can take any time.
-const A_MOMENT: Duration = Duration::from_millis(300);
+use crate::decide::start::first_answer::Starts;
+use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::token::{self, BARRED};
 
 impl Agent<'_> {
     /// Starts PostgreSQL as a standby.
@@ -57,7 +53,7 @@ impl Agent<'_> {
             mount: self.mount(&first.data),
             instance: first,
             upstream: self.standalone.then_some(Upstream::Nobody),
-            alone: self.may_only_be_me(&file),
+            alone: self.standalone || token::only_me(file.if_read(), &self.me),
             recovered: None,
             prepared: false,
             started: None,
@@ -99,7 +95,7 @@ impl Agent<'_> {
                     ));
                 }
                 Next::Recover(cause) => return self.come_back(cause.as_ref(), &facts),
-                Next::Perm(why) => return Outcome::because(ExitCode::Perm, why),
+                Next::Perm(why) => return Outcome::ended(End::UnusableData, why),
                 Next::Do(step) => {
                     if let Err(outcome) = self.start_step(&step, &mut facts, &file) {
                         return outcome;
@@ -115,47 +111,6 @@ impl Agent<'_> {
         fit::not_a_full_node(self.me.as_str(), None, kind).or_else(|| self.refused_name())
     }
 
-    /// The own file says that nobody but this node can be the primary.
-    fn may_only_be_me(&self, file: &OwnFile) -> bool {
-        if self.standalone {
-            return true;
-        }
-        match file {
-            OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
-                entry.primary == self.me
-                    && entry.heirs.is_empty()
-                    && own.store.intent(&self.me).is_none()
-            }),
-            OwnFile::Missing | OwnFile::Unreadable(_) => false,
-        }
-    }
-
-    /// This node is the primary of the ledger, and none of those who may replace it runs (whatever
-    /// comes, they will follow it), or the mode is async, where it is preferred to them.
-    fn no_heir_runs(&self, file: &OwnFile, view: &super::view::View) -> bool {
-        match file {
-            OwnFile::Read(own) => own.store.newest_done().is_some_and(|entry| {
-                entry.primary == self.me
-                    && own.store.intent(&self.me).is_none()
-                    && (entry.mode == Mode::Async
-                        || entry.heirs.iter().all(|node| !view.runs_on(node)))
-            }),
-            OwnFile::Missing | OwnFile::Unreadable(_) => false,
-        }
-    }
-
-    /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely
-    /// becomes it again. One that waits for a snapshot opens by what it gets there.
-    fn primary_of_ledger(&self) -> Option<crate::cluster::node::NodeName> {
-        match self.home.read() {
-            OwnFile::Read(own) => {
-                let primary = own.store.newest_done()?.primary.clone();
-                (primary != self.me).then_some(primary)
-            }
-            OwnFile::Missing | OwnFile::Unreadable(_) => None,
-        }
-    }
-
     fn start_step(
         &mut self,
         step: &Step,
@@ -167,14 +122,16 @@ impl Agent<'_> {
                 facts.upstream = Some(match self.view() {
                     Known::Known(view) => {
                         if let Some(why) = self.unfit(&view) {
-                            return Err(Outcome::because(ExitCode::Args, why));
+                            return Err(Outcome::ended(End::WrongPlace, why));
                         }
                         // Also from a node that is going to be refused: its word may be all that the
                         // primary waits for.
                         if let OwnFile::Read(own) = self.exchange_ledger(&view, false) {
                             self.publish_ack(&own, true);
                         }
-                        facts.alone = facts.alone || self.no_heir_runs(file, &view);
+                        let running = view.running();
+                        facts.alone = facts.alone
+                            || token::nobody_else_runs(file.if_read(), &self.me, &running);
                         self.find_upstream(&view, file)
                     }
                     Known::Unknown(why) => {
@@ -198,7 +155,9 @@ impl Agent<'_> {
             Step::Prepare { attach } => {
                 let upstream = match (&facts.upstream, attach) {
                     (Some(Upstream::Live(live)), true) => Some(live.node.clone()),
-                    (Some(Upstream::Nobody), _) => self.primary_of_ledger(),
+                    (Some(Upstream::Nobody), _) => {
+                        token::most_likely(self.home.read().if_read(), &self.me)
+                    }
                     _ => None,
                 };
                 let attached = upstream.is_some() && *attach;
@@ -274,23 +233,14 @@ impl Agent<'_> {
     /// After the start: waits for the first answer, briefly if nobody is there to follow.
     fn await_answer(&mut self, facts: &mut Facts) {
         let follows = matches!(facts.upstream, Some(Upstream::Live(_))) || self.standalone;
-        let crashed = !follows && !facts.alone && self.is_barred_already();
-        let end = match (follows, facts.alone) {
-            (true, _) => self.deadline,
-            (false, true) => self.deadline.within(BRIEFLY),
-            (false, false) => self.deadline.within(A_MOMENT),
-        };
+        let who = Starts { follows, alone: facts.alone, barred: self.is_barred_already() };
+        let end = who.patience().map_or(self.deadline, |patience| self.deadline.within(patience));
         loop {
             // A moment bounds the waiting and not the look: one that was cut short says nothing.
-            let instance: Instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
-            let starting = matches!(instance.sql, Sql::Starting(_));
-            let said = speaks(&instance.sql);
-            let settled =
-                (said && !starting) || instance.process == crate::decide::facts::Process::None;
-            let replays = crashed && starting;
-            facts.instance = instance;
-            if settled || replays || end.expired() {
-                facts.out_of_time = replays || (said && end.expired()) || self.deadline.expired();
+            facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+            let (late, ends) = (end.expired(), self.deadline.expired());
+            if who.is_over(&facts.instance, late) {
+                facts.out_of_time = who.out_of_time(&facts.instance, late, ends);
                 return;
             }
             // A standby with an overflowed snapshot opens only with an upstream.

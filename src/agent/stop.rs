@@ -6,12 +6,14 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::outcome::Outcome;
-use super::{Agent, BARRED, view};
+use super::{Agent, view};
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
 use crate::cluster::position::Shutdown;
 use crate::decide::facts::{DataDir, Process, Sql};
+use crate::decide::stop::goodbye;
+use crate::decide::token::BARRED;
 
 impl Agent<'_> {
     /// Stops PostgreSQL.
@@ -51,17 +53,13 @@ impl Agent<'_> {
     fn say_goodbye(&mut self, ended: bool) {
         let me = self.me.clone();
         self.cache.yielded.clear();
-        if !(ended && self.has_laid_down()) {
+        let laid_down = self.has_laid_down();
+        let said = goodbye(ended, laid_down, self.home.read().if_read(), &me);
+        if said.takes_back {
             self.lay_down_and_say_nothing(News::NoScore(&me));
         }
-        // Nobody waits for the word of a primary that has crashed, and the service does for this stop.
-        if ended
-            && let OwnFile::Read(own) = self.home.read()
-            && own.store.newest_done().is_some_and(|entry| entry.primary == self.me)
-        {
-            return;
-        }
-        if let Known::Known(cib) = self.cib()
+        if said.confirms
+            && let Known::Known(cib) = self.cib()
             && let OwnFile::Read(own) =
                 self.exchange_with(view::ledger(&cib, &self.resource), false)
         {

@@ -10,11 +10,11 @@ use super::pghba::Asked;
 use crate::client::sql::look::UNLIMITED_SLOTS;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
+use crate::decide::answer::End;
 use crate::decide::facts::{DataDir, Sql};
 use crate::decide::pghba;
 use crate::decide::slots::lost_at_failover;
 use crate::decide::source::{Login, Passfile};
-use crate::ocf::exit_code::ExitCode;
 use crate::postgres::pgpass;
 use crate::runtime::BinariesError;
 use crate::runtime::passfile::Fitness;
@@ -24,12 +24,12 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// The answer where PostgreSQL's programs are not what the data needs.
 pub fn without_programs(error: &BinariesError) -> Outcome {
-    let code = match error {
-        BinariesError::NotInBindir { .. } | BinariesError::NotFound { .. } => ExitCode::Installed,
-        BinariesError::OtherMajor { .. } => ExitCode::Args,
-        BinariesError::NoVersion { .. } => ExitCode::Error,
+    let end = match error {
+        BinariesError::NotInBindir { .. } | BinariesError::NotFound { .. } => End::NoPrograms,
+        BinariesError::OtherMajor { .. } => End::OtherPrograms,
+        BinariesError::NoVersion { .. } => End::Failed,
     };
-    Outcome::because(code, error.to_string())
+    Outcome::ended(end, error.to_string())
 }
 
 impl Agent<'_> {
@@ -39,7 +39,7 @@ impl Agent<'_> {
             return without_programs(&error);
         }
         if let Some(why) = self.refused_name() {
-            return Outcome::because(ExitCode::Args, why);
+            return Outcome::ended(End::WrongPlace, why);
         }
         let data = self.pg.data_dir();
         if let Some(why) = self.mount(&data).refusal(&self.params.pgdata) {
@@ -59,7 +59,7 @@ impl Agent<'_> {
                 }
                 Outcome { output, ..Outcome::ok() }
             }
-            DataDir::Unusable(why) => Outcome::because(ExitCode::Perm, why),
+            DataDir::Unusable(why) => Outcome::ended(End::UnusableData, why),
             DataDir::Absent | DataDir::Empty => Outcome::error(format!(
                 "{} holds no database: make one by initdb on the first node, by pg_basebackup on \
                  the others",
@@ -207,6 +207,6 @@ impl Agent<'_> {
         } else {
             format!("pg_hba.conf lacks: {}", check.add.join(" | "))
         };
-        Outcome { code: ExitCode::Degraded, reason: Some(reason), output }
+        Outcome { output, ..Outcome::ended(End::NeedsAttention, reason) }
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::say;
 use crate::agent::outcome::Outcome;
 use crate::agent::run;
+use crate::decide::answer::{End, code};
 use crate::ocf::action::Action;
 use crate::ocf::metadata;
 use crate::sys::exec::System;
@@ -26,7 +27,7 @@ pub fn main(word: &str) -> ExitCode {
                 "{error}\n{USAGE}\nCommands for people: {}; see pgtwin --help.",
                 super::options::commands().join(", ")
             ));
-            return ExitCode::from(crate::ocf::exit_code::ExitCode::Unimplemented.code());
+            return ExitCode::from(code(End::NoAction).code());
         }
     };
     match action {
@@ -34,7 +35,7 @@ pub fn main(word: &str) -> ExitCode {
             // Half of it would be taken for the whole.
             return match say::whole(metadata::xml(env!("CARGO_PKG_VERSION"))) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::from(crate::ocf::exit_code::ExitCode::Error.code()),
+                Err(_) => ExitCode::from(code(End::Failed).code()),
             };
         }
         Action::Usage => {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::ledger::{LedgerError, Own, PromotionId};
 use crate::cluster::node::NodeName;
+use crate::cluster::recovery::Kept;
 use crate::decide::standby::watch::Watch;
 use crate::postgres::lsn::Lsn;
 use crate::sys::files::{self, FileError, Lock};
@@ -20,16 +21,9 @@ const CACHE: &str = "cache.json";
 const LOCK: &str = "lock";
 const MAX_BYTES: u64 = 256 * 1024;
 
-/// What the own file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnFile {
-    /// It was read.
-    Read(Own),
-    /// There is none: this member has never held a ledger, or has lost it.
-    Missing,
-    /// It could not be read, or is not this member's.
-    Unreadable(String),
-}
+/// What the own file says. Where it is missing, this member has never held a ledger, or has lost it; and
+/// one that is not this member's is unreadable.
+pub type OwnFile = Kept<Own>;
 
 /// Where a member keeps what it knows.
 #[derive(Debug)]

@@ -204,6 +204,16 @@ pub enum Kept<T> {
     Unreadable(String),
 }
 
+impl<T> Kept<T> {
+    /// What it says, where it says anything.
+    pub fn if_read(&self) -> Option<&T> {
+        match self {
+            Self::Read(value) => Some(value),
+            Self::Missing | Self::Unreadable(_) => None,
+        }
+    }
+}
+
 impl Kept<Marker> {
     /// Whether the data directory is whole as far as recoveries go. A marker that cannot be read may
     /// stand for a copy that is half done.

@@ -1,7 +1,9 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
 
+pub mod answer;
 pub mod bootstrap;
 pub mod broken_replication;
+pub mod demote;
 pub mod doctor;
 pub mod election;
 pub mod explain;
@@ -11,10 +13,13 @@ pub mod force;
 pub mod foreign_history;
 pub mod forget;
 pub mod history;
+pub mod ledger;
 pub mod monitor;
+pub mod notify;
 pub mod pause;
 pub mod pghba;
 pub mod promote;
+pub mod publication;
 pub mod reach;
 pub mod rebuild;
 pub mod recovery;
@@ -25,8 +30,10 @@ pub mod slots;
 pub mod source;
 pub mod standby;
 pub mod start;
+pub mod stop;
 pub mod switchover;
 pub mod sync;
+pub mod token;
 pub mod unwatched;
 pub mod upstream;
 pub mod view;

@@ -4,9 +4,11 @@
 //! *dead*, nor is a server that refuses the agent's login: a healthy primary is never bounced because
 //! it took no connection, and a line missing in pg_hba.conf would follow the service to the next node.
 
+pub mod primary;
 pub mod reported;
 
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
+use crate::ocf::env::Env;
 use crate::ocf::exit_code::ExitCode;
 use crate::postgres::control_data::WasWritable;
 
@@ -19,6 +21,20 @@ pub enum Expected {
     Unpromoted,
     /// A recurring monitor of a primary.
     Promoted,
+}
+
+impl Expected {
+    /// What this call expects, if it is one of a monitor.
+    #[must_use]
+    pub fn of(env: &Env) -> Self {
+        if env.is_probe() {
+            Self::Anything
+        } else if env.expects_promoted() {
+            Self::Promoted
+        } else {
+            Self::Unpromoted
+        }
+    }
 }
 
 /// An exit code and, unless all is well, the reason. Reasons of 190 and 191 are constant texts for
@@ -38,25 +54,6 @@ impl Verdict {
 
     fn because(code: ExitCode, reason: impl Into<String>) -> Self {
         Self { code, reason: Some(reason.into()) }
-    }
-}
-
-/// Whether a monitor asks Pacemaker although nothing seems to have changed: it was told to be thorough
-/// (`level`, the OCF_CHECK_LEVEL), a minute has passed since it `asked` last (in seconds of uptime; 0: never),
-/// or Pacemaker's configuration was written since.
-#[must_use]
-pub fn asks_pacemaker(level: u32, asked: u64, now: u64, changed: bool) -> bool {
-    const EVERY: u64 = 60;
-    level > 0 || asked == 0 || now.saturating_sub(asked) >= EVERY || changed
-}
-
-/// What a monitor answers where a parameter is refused that does not keep the instance from its work.
-#[must_use]
-pub fn with_refused(code: ExitCode, why: &str) -> Option<Verdict> {
-    match code {
-        ExitCode::Ok => Some(Verdict::because(ExitCode::Degraded, why)),
-        ExitCode::RunningPromoted => Some(Verdict::because(ExitCode::DegradedPromoted, why)),
-        _ => None,
     }
 }
 
@@ -163,6 +160,117 @@ fn running(expected: Expected, instance: &Instance, stopped: bool) -> Verdict {
             Verdict::because(ExitCode::Error, "PostgreSQL runs and was not asked anything")
         }
     }
+}
+
+/// The answer where a parameter is malformed: what runs goes on running, and nothing is changed by values
+/// that nobody has chosen. A failure is said as it is.
+#[must_use]
+pub fn malformed(verdict: Verdict, words: String) -> Verdict {
+    match verdict.code {
+        ExitCode::Ok => Verdict::because(ExitCode::Degraded, words),
+        ExitCode::RunningPromoted => Verdict::because(ExitCode::DegradedPromoted, words),
+        ExitCode::Error
+        | ExitCode::Args
+        | ExitCode::Unimplemented
+        | ExitCode::Perm
+        | ExitCode::Installed
+        | ExitCode::Configured
+        | ExitCode::NotRunning
+        | ExitCode::FailedPromoted
+        | ExitCode::Degraded
+        | ExitCode::DegradedPromoted => verdict,
+    }
+}
+
+/// The answer of a standby that is well, where it would not be let in for a recovery.
+#[must_use]
+pub fn kept_out(verdict: Verdict, why: &str) -> Verdict {
+    if verdict.code == ExitCode::Ok && !why.is_empty() {
+        return Verdict::because(ExitCode::Degraded, why);
+    }
+    verdict
+}
+
+/// When a primary that has failed takes the right to be promoted from itself: without that Pacemaker would
+/// first plan to promote this node again, and anew as soon as demote takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bars {
+    /// It has not failed; and of a failure that is over nothing is left to be done at some later demotion.
+    No,
+    /// Now.
+    Now,
+    /// Before its demotion.
+    BeforeItsDemotion,
+}
+
+/// When it does. `controller_here`: the controller plans anew for the score, finds its own node's result on
+/// the way to the CIB, and then sleeps for a second. It plans for the result first.
+#[must_use]
+pub fn bars(verdict: &Verdict, controller_here: bool) -> Bars {
+    match (verdict.code == ExitCode::FailedPromoted, controller_here) {
+        (false, _) => Bars::No,
+        (true, false) => Bars::Now,
+        (true, true) => Bars::BeforeItsDemotion,
+    }
+}
+
+/// What a monitor takes care of, besides its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tends {
+    /// Nothing: the answer is the verdict.
+    Nothing,
+    /// A primary, as expected: its standbys.
+    ItsStandbys,
+    /// A primary that nobody expected: its score, before anybody decides on that.
+    ItsScore,
+    /// A standby: whom it streams from.
+    ItsUpstream,
+    /// One that replays: it may open only with an upstream.
+    WhetherItOpens,
+}
+
+/// What a monitor takes care of.
+#[must_use]
+pub fn tends(expected: Expected, verdict: &Verdict, sql: &Sql) -> Tends {
+    match sql {
+        Sql::Primary(_) => match (verdict.code == ExitCode::RunningPromoted, expected) {
+            (true, Expected::Promoted) => Tends::ItsStandbys,
+            (true, Expected::Anything | Expected::Unpromoted) => Tends::ItsScore,
+            (false, _) => Tends::Nothing,
+        },
+        Sql::Standby(_) => match (verdict.code == ExitCode::Ok, expected) {
+            (true, Expected::Promoted | Expected::Unpromoted) => Tends::ItsUpstream,
+            (true, Expected::Anything) | (false, _) => Tends::Nothing,
+        },
+        Sql::Starting(_) => match expected {
+            Expected::Unpromoted => Tends::WhetherItOpens,
+            Expected::Anything | Expected::Promoted => Tends::Nothing,
+        },
+        Sql::NotAsked
+        | Sql::ShuttingDown
+        | Sql::Busy(_)
+        | Sql::Alive(_)
+        | Sql::Hung
+        | Sql::Refused(_)
+        | Sql::Unknown(_) => Tends::Nothing,
+    }
+}
+
+/// When Pacemaker was asked last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAsked {
+    /// In seconds of uptime; 0: it was not, or something is to be looked at anew.
+    pub at: u64,
+    /// Its configuration has been written since.
+    pub changed_since: bool,
+}
+
+/// Whether it is time to ask Pacemaker again although nothing seems to have changed: its configuration was
+/// written since, or a minute has passed, or the administrator wants a thorough monitor (`level`).
+#[must_use]
+pub fn pacemaker_is_due(level: u32, last: LastAsked, now: u64) -> bool {
+    const EVERY: u64 = 60;
+    level > 0 || last.at == 0 || last.changed_since || now.saturating_sub(last.at) >= EVERY
 }
 
 #[cfg(test)]

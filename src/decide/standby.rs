@@ -21,6 +21,8 @@ use watch::{Seen, Watch};
 /// From this many monitors without replication on, the data is compared with the primary's, and the cause
 /// is looked for: a reconnect needs neither.
 const PATIENCE: u32 = 2;
+/// The state of a standby whose replication is broken.
+const NOT_STREAMING: &str = "not-streaming";
 
 /// What is known.
 #[derive(Clone, Debug)]
@@ -133,7 +135,7 @@ pub fn next(facts: &Facts) -> Next {
             None => Next::Do(Step::Follow(live.node.clone())),
             Some(Err(why)) => answer(
                 ExitCode::Degraded,
-                "not-streaming",
+                NOT_STREAMING,
                 format!("cannot be pointed at the primary {}: {why}", live.node),
             ),
             Some(Ok(())) => match facts.seen {
@@ -175,6 +177,29 @@ pub fn next(facts: &Facts) -> Next {
     }
 }
 
+/// What comes of an answer besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Also {
+    /// The state attribute says so: not for what may pass.
+    pub says_its_state: bool,
+    /// `start`, which Pacemaker calls after a failure, is left how far the data goes.
+    pub leaves_off: bool,
+    /// The reason is what the next monitor says again while it knows no better.
+    pub is_remembered: bool,
+}
+
+/// What comes of this answer.
+#[must_use]
+pub fn also(facts: &Facts, code: ExitCode, state: &str) -> Also {
+    let failed = code == ExitCode::Error;
+    let lasts = facts.seen == Seen::Streams || facts.watch.broken >= facts.threshold;
+    Also {
+        says_its_state: lasts || failed,
+        leaves_off: failed,
+        is_remembered: code == ExitCode::Degraded && state == NOT_STREAMING,
+    }
+}
+
 fn healthy(facts: &Facts) -> Next {
     if facts.paused {
         return match &facts.why_paused {
@@ -191,15 +216,15 @@ fn healthy(facts: &Facts) -> Next {
 /// A break that may be over: what was said of it stays until the next monitor knows.
 fn perhaps(facts: &Facts) -> Next {
     if facts.watch.broken < facts.threshold || facts.reported.is_empty() {
-        return answer(ExitCode::Ok, "not-streaming", None);
+        return answer(ExitCode::Ok, NOT_STREAMING, None);
     }
-    answer(ExitCode::Degraded, "not-streaming", facts.reported.clone())
+    answer(ExitCode::Degraded, NOT_STREAMING, facts.reported.clone())
 }
 
 /// The primary takes no question. Nothing is proven of it, so nothing but words comes of this.
 fn silent(facts: &Facts, node: &NodeName, why: &str) -> Next {
     if facts.watch.broken < facts.threshold {
-        return answer(ExitCode::Ok, "not-streaming", None);
+        return answer(ExitCode::Ok, NOT_STREAMING, None);
     }
     let Some(diagnosis) = &facts.diagnosis else {
         return Next::Do(Step::Diagnose(node.clone()));
@@ -209,12 +234,12 @@ fn silent(facts: &Facts, node: &NodeName, why: &str) -> Next {
         Cause::NotKnown => format!("the primary {node} does not answer: {why}"),
         _ => format!("does not stream from {node}: {diagnosis}"),
     };
-    answer(ExitCode::Degraded, "not-streaming", words)
+    answer(ExitCode::Degraded, NOT_STREAMING, words)
 }
 
 fn broken(facts: &Facts, primary: &NodeName) -> Next {
     if facts.watch.broken < PATIENCE.min(facts.threshold) {
-        return answer(ExitCode::Ok, "not-streaming", None);
+        return answer(ExitCode::Ok, NOT_STREAMING, None);
     }
     match &facts.parted {
         None => return Next::Do(Step::Compare),
@@ -230,7 +255,7 @@ fn broken(facts: &Facts, primary: &NodeName) -> Next {
         return Next::Do(Step::MakeSlot { node: primary.clone(), lost });
     }
     if facts.watch.broken < facts.threshold {
-        return answer(ExitCode::Ok, "not-streaming", None);
+        return answer(ExitCode::Ok, NOT_STREAMING, None);
     }
     let mut words = format!("does not stream from {primary}: {diagnosis}");
     if let Some(Err(why)) = &facts.new_slot {
@@ -248,7 +273,7 @@ fn broken(facts: &Facts, primary: &NodeName) -> Next {
         };
         let _ = write!(words, "; not yet: {not_yet}");
     }
-    answer(ExitCode::Degraded, "not-streaming", words)
+    answer(ExitCode::Degraded, NOT_STREAMING, words)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
 //! Without a primary it starts and waits for an election.
 
+pub mod first_answer;
+
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
@@ -306,6 +308,14 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
             live.node
         )
     })
+}
+
+/// Whether a standby that replays, and may open only with an upstream, is pointed at this primary: its
+/// control file alone tells how far it is, and PostgreSQL itself refuses WAL of another line.
+#[must_use]
+pub fn may_attach(control: &ControlData, live: &Live) -> bool {
+    foreign(control.system_id, live).is_none()
+        && live.line.contains(control.timeline, control.checkpoint)
 }
 
 /// Why data that goes so far, exactly, cannot follow the primary any more.

@@ -8,6 +8,7 @@
 mod alone;
 mod asynchronous;
 mod change;
+pub mod effect;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

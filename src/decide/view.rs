@@ -68,6 +68,12 @@ impl View {
             .any(|instance| instance.active && instance.nodes.contains(node))
     }
 
+    /// Nodes that Pacemaker has an instance running on.
+    pub fn running(&self) -> BTreeSet<NodeName> {
+        let active = self.status.instances_of(&self.resource).filter(|one| one.active);
+        active.flat_map(|one| one.nodes.iter().cloned()).collect()
+    }
+
     /// Whether Pacemaker is about to take the instance away from this node: it is in standby, or
     /// shutting down.
     pub fn is_to_leave(&self, node: &NodeName) -> bool {

@@ -5,7 +5,7 @@
 //! not an empty one. Pacemaker names no nodes for inactive instances. Every change of a score may
 //! change the lists: they hold for this notification alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::cluster::node::{NodeName, NotANodeName};
@@ -50,6 +50,11 @@ impl Listed {
             Self::Unsaid => None,
             Self::Nodes(nodes) => Some(nodes),
         }
+    }
+
+    /// The nodes by name; none where Pacemaker did not say.
+    pub fn nodes(&self) -> BTreeSet<NodeName> {
+        self.known().unwrap_or_default().iter().cloned().collect()
     }
 
     /// Whether Pacemaker named this node.

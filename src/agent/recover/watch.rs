@@ -11,11 +11,11 @@ use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::Attribute;
 use crate::cluster::known::Known;
 use crate::cluster::recovery::{Kept, Marker, Phase};
+use crate::decide::answer::End;
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::recovery::{Standing, Way, standing};
 use crate::decide::start::Upstream;
 use crate::decide::view::{REBUILDING, View};
-use crate::ocf::exit_code::ExitCode;
 use crate::sys::chain;
 
 /// What monitors say as long as a worker is at work: constant, for each change of it is a result.
@@ -32,7 +32,7 @@ impl Agent<'_> {
         if marker == Kept::Missing {
             return None;
         }
-        let degraded = |why: &str| Some(Outcome::because(ExitCode::Degraded, why));
+        let degraded = |why: &str| Some(Outcome::ended(End::NeedsAttention, why));
         let at_work = self.recovery().at_work().map(|worker| worker.is_some());
         match standing(&instance.process, &at_work) {
             Standing::Other => return None,

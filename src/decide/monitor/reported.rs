@@ -45,6 +45,15 @@ pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Ver
     (Verdict::is(well), Reported::default())
 }
 
+/// Whether Pacemaker may have scheduled monitors anew since the last one: another action ran (`last` is 0), or
+/// none did for longer than a late one takes (maintenance). `interval`: of these monitors, in seconds; `last`:
+/// when one ran, in seconds of uptime, written down only once in `coarse` seconds.
+#[must_use]
+pub fn is_first(last: u64, interval: u64, coarse: u64, now: u64) -> bool {
+    let late = 3 * interval + coarse + 30;
+    last == 0 || now.saturating_sub(last) > late
+}
+
 /// A reason without what may vary while the cause lasts: numbers and positions in the WAL.
 fn kind(reason: &str) -> String {
     let varies = |word: &&str| word.chars().any(|c| c.is_ascii_digit()) && word.contains('/');
@@ -134,6 +143,26 @@ mod tests {
         assert_eq!(first, (Verdict::is(ExitCode::Ok), none.clone()));
         let failed = Verdict::because(ExitCode::FailedPromoted, why);
         assert_eq!(answer(failed.clone(), &none, true, 100), (failed, none), "a failure is");
+    }
+
+    #[test]
+    fn monitors_are_new_after_another_action_and_after_a_long_silence() {
+        // Every 3 s, written down once in 20 s: late is 59 s.
+        for (name, last, now, first) in [
+            ("another action ran", 0, 1_000, true),
+            ("the last one was on time", 997, 1_000, false),
+            ("it was late", 941, 1_000, false),
+            ("nobody has run one for long", 940, 1_000, true),
+            (
+                "the clock of the boot is younger: another boot's cache is not read",
+                2_000,
+                1_000,
+                false,
+            ),
+        ] {
+            assert_eq!(is_first(last, 3, 20, now), first, "{name}");
+        }
+        assert!(is_first(900, 8, 20, 975) && !is_first(900, 8, 20, 974), "every 8 s");
     }
 
     #[test]

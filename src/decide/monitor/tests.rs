@@ -1,6 +1,9 @@
 //! What a monitor answers: every process, every answer over the socket, every expectation.
 
-use super::{Expected, Verdict, judge};
+use super::{
+    Bars, Expected, LastAsked, Tends, Verdict, bars, judge, kept_out, malformed, pacemaker_is_due,
+    tends,
+};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::support::{at_rest, data, in_recovery, running, writable};
 use crate::ocf::exit_code::ExitCode;
@@ -189,4 +192,98 @@ fn reasons_are_one_line_and_constant_where_pacemaker_needs_them_so() {
     }
     let all = [Ok, Error, NotRunning, RunningPromoted, FailedPromoted, Degraded, DegradedPromoted];
     assert_eq!(codes, all.into());
+}
+
+#[test]
+fn what_a_call_expects_is_read_from_its_environment() {
+    use crate::ocf::env::Env;
+    for (interval, role, target, expected) in [
+        ("0", "Stopped", "7", Expected::Anything),
+        ("0", "Promoted", "8", Expected::Anything),
+        ("3000", "Promoted", "8", Expected::Promoted),
+        ("3000", "Promoted", "", Expected::Promoted),
+        ("8000", "Unpromoted", "0", Expected::Unpromoted),
+        ("8000", "Unpromoted", "", Expected::Unpromoted),
+    ] {
+        let vars = [
+            ("OCF_RESOURCE_INSTANCE", "db"),
+            ("OCF_RESKEY_CRM_meta_interval", interval),
+            ("OCF_RESKEY_CRM_meta_role", role),
+            ("OCF_RESKEY_CRM_meta_op_target_rc", target),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(Expected::of(&Env::parse(&vars.into()).unwrap()), expected, "{interval} {role}");
+    }
+}
+
+#[test]
+fn a_malformed_parameter_is_said_of_what_runs_and_a_failure_stays_one() {
+    for code in ExitCode::ALL {
+        let verdict = Verdict { code, reason: Some(why()) };
+        let expected = match code {
+            ExitCode::Ok => Verdict::because(ExitCode::Degraded, "pgport"),
+            ExitCode::RunningPromoted => Verdict::because(ExitCode::DegradedPromoted, "pgport"),
+            _ => verdict.clone(),
+        };
+        assert_eq!(malformed(verdict, "pgport".into()), expected, "{code:?}");
+    }
+}
+
+#[test]
+fn a_standby_that_is_well_says_that_it_is_kept_out() {
+    let (well, worse) = (Verdict::is(ExitCode::Ok), Verdict::because(ExitCode::Degraded, why()));
+    assert_eq!(kept_out(well.clone(), ""), well);
+    assert_eq!(kept_out(well, "pg_rewind"), Verdict::because(ExitCode::Degraded, "pg_rewind"));
+    assert_eq!(kept_out(worse.clone(), "pg_rewind"), worse, "it has something worse to say");
+}
+
+#[test]
+fn only_a_failed_primary_bars_itself_and_not_beside_the_controller() {
+    for code in ExitCode::ALL {
+        let (verdict, failed) = (Verdict::is(code), code == ExitCode::FailedPromoted);
+        let expected = if failed { Bars::Now } else { Bars::No };
+        assert_eq!(bars(&verdict, false), expected, "{code:?}");
+        let expected = if failed { Bars::BeforeItsDemotion } else { Bars::No };
+        assert_eq!(bars(&verdict, true), expected, "{code:?}");
+    }
+}
+
+#[test]
+fn a_monitor_takes_care_of_what_runs_as_it_is_expected() {
+    use Tends::{ItsScore, ItsStandbys, ItsUpstream, Nothing, WhetherItOpens};
+    let starting = || Sql::Starting(why());
+    // A probe, a standby's monitor, a primary's.
+    for (sql, code, expected) in [
+        (writable(), ExitCode::RunningPromoted, [ItsScore, ItsScore, ItsStandbys]),
+        (writable(), ExitCode::FailedPromoted, [Nothing; 3]),
+        (in_recovery(), ExitCode::Ok, [Nothing, ItsUpstream, ItsUpstream]),
+        (in_recovery(), ExitCode::Error, [Nothing; 3]),
+        (starting(), ExitCode::Degraded, [Nothing, WhetherItOpens, Nothing]),
+        (starting(), ExitCode::Ok, [Nothing, WhetherItOpens, Nothing]),
+        (Sql::NotAsked, ExitCode::NotRunning, [Nothing; 3]),
+        (Sql::ShuttingDown, ExitCode::Error, [Nothing; 3]),
+        (Sql::Busy(why()), ExitCode::Degraded, [Nothing; 3]),
+        (Sql::Alive(why()), ExitCode::Ok, [Nothing; 3]),
+        (Sql::Hung, ExitCode::Error, [Nothing; 3]),
+        (Sql::Refused(why()), ExitCode::Error, [Nothing; 3]),
+        (Sql::Unknown(why()), ExitCode::Error, [Nothing; 3]),
+    ] {
+        let found = ALL.map(|expected| tends(expected, &Verdict::is(code), &sql));
+        assert_eq!(found, expected, "{sql} {code:?}");
+    }
+}
+
+#[test]
+fn pacemaker_is_asked_once_a_minute_and_when_its_configuration_was_written() {
+    let last = |at, changed_since| LastAsked { at, changed_since };
+    for (name, level, last, due) in [
+        ("just now", 0, last(990, false), false),
+        ("59 s ago", 0, last(941, false), false),
+        ("a minute ago", 0, last(940, false), true),
+        ("never", 0, last(0, false), true),
+        ("it was written since", 0, last(990, true), true),
+        ("a thorough monitor", 10, last(990, false), true),
+    ] {
+        assert_eq!(pacemaker_is_due(level, last, 1_000), due, "{name}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::watch::{Seen, Watch};
-use super::{Facts, Next, Step, next};
+use super::{Also, Facts, Next, Step, also, next};
 use crate::cluster::known::Known;
 use crate::decide::broken_replication::{Cause, Diagnosis};
 use crate::decide::election::{Obstacle, Plan, Ruling};
@@ -444,4 +444,26 @@ fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
         }
     }
     assert_eq!(met.len(), 16, "{met:?}");
+}
+
+#[test]
+fn a_state_is_said_when_it_lasts_and_a_failure_at_once() {
+    use ExitCode::{Degraded, Error, Ok};
+    let broken = |times| Facts { seen: Seen::Broken, watch: watch(times), ..well() };
+    let (below, reached) = (broken(THRESHOLD - 1), broken(THRESHOLD));
+    for (name, facts, code, state, expected) in [
+        ("it streams", &well(), Ok, "streaming", (true, false, false)),
+        ("it streams, paused", &well(), Degraded, "paused", (true, false, false)),
+        ("it may only reconnect", &below, Ok, "not-streaming", (false, false, false)),
+        ("it cannot be pointed", &below, Degraded, "not-streaming", (false, false, true)),
+        ("it is broken", &reached, Degraded, "not-streaming", (true, false, true)),
+        ("it waits for a primary", &reached, Degraded, "waiting", (true, false, false)),
+        ("it waits, since a moment", &below, Ok, "waiting", (false, false, false)),
+        ("it has parted", &below, Error, "diverged", (true, true, false)),
+        ("it is left behind", &reached, Error, "left-behind", (true, true, false)),
+    ] {
+        let (says_its_state, leaves_off, is_remembered) = expected;
+        let expected = Also { says_its_state, leaves_off, is_remembered };
+        assert_eq!(also(facts, code, state), expected, "{name}");
+    }
 }

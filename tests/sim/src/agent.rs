@@ -16,36 +16,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
+use pgtwin::cluster::node::NodeName;
+use pgtwin::decide::token::{self, BARRED};
+use pgtwin::ocf::notify::{Listed, Notification};
+
 use crate::exec::Sim;
 use crate::mutation::Mutation;
-use crate::world::{Shared, Stack, say};
+use crate::world::{Shared, Stack, name, say};
+
+pub use pgtwin::ocf::notify::{What, When};
 
 pub use ledger::{heirs_on_disk, intended_term};
-
-/// The score of those who must not be promoted.
-const BARRED: i32 = -1_000_000;
-
-/// Before or after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Before it.
-    Pre,
-    /// After it.
-    Post,
-}
-
-/// What a notification is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// A start.
-    Start,
-    /// A stop.
-    Stop,
-    /// A promotion.
-    Promote,
-    /// A demotion.
-    Demote,
-}
 
 /// A notification.
 #[derive(Clone, Debug)]
@@ -64,6 +45,30 @@ impl Notice {
     /// Without a promotion in the same transition.
     pub fn of(when: When, what: What, nodes: &BTreeSet<usize>) -> Self {
         Self { when, what, nodes: nodes.clone(), promote: BTreeSet::new() }
+    }
+
+    /// As the agent reads it from Pacemaker's variables.
+    fn as_read(&self) -> Notification {
+        let listed = |nodes: &BTreeSet<usize>| {
+            Listed::Nodes(nodes.iter().map(|node| name(*node)).collect::<Vec<_>>())
+        };
+        let of = |what| if self.what == what { listed(&self.nodes) } else { Listed::Unsaid };
+        Notification {
+            when: self.when,
+            what: self.what,
+            start: of(What::Start),
+            stop: of(What::Stop),
+            promote: match self.what {
+                What::Promote => listed(&self.nodes),
+                What::Start | What::Stop | What::Demote => listed(&self.promote),
+            },
+            demote: of(What::Demote),
+            active: Listed::Unsaid,
+            promoted: Listed::Unsaid,
+            unpromoted: Listed::Unsaid,
+            available: Listed::Unsaid,
+            all: Listed::Unsaid,
+        }
     }
 }
 
@@ -184,8 +189,8 @@ impl Agent {
         })
         .await;
         if node == self.me {
-            let until = (score == BARRED).then(|| self.sim.now() + 10_000);
-            self.sim.world.borrow_mut().nodes[self.me].cache.barred = until;
+            let since = (score == BARRED).then(|| self.sim.now());
+            self.sim.world.borrow_mut().nodes[self.me].cache.barred = since;
         }
     }
 
@@ -208,13 +213,9 @@ impl Agent {
 
     /// This node crashed as the primary a moment ago, and has barred itself.
     fn is_barred_already(&self) -> bool {
-        let barred = self.sim.world.borrow().nodes[self.me].cache.barred;
-        barred.is_some_and(|until| self.sim.now() < until)
-            && self.own().is_some_and(|own| {
-                let me = crate::world::name(self.me);
-                own.store.intent(&me).is_none()
-                    && own.store.newest_done().is_some_and(|entry| entry.primary == me)
-            })
+        let since = self.sim.world.borrow().nodes[self.me].cache.barred;
+        let seconds = since.map(|since| (self.sim.now() - since) / 1_000);
+        token::is_barred(seconds, self.own().as_ref(), &self.name())
     }
 }
 
@@ -230,6 +231,10 @@ impl View {
     fn scores(&self) -> Vec<(usize, i32)> {
         let all = self.stack.shared.scores.iter();
         all.filter(|(_, score)| **score > 0).map(|(node, score)| (*node, *score)).collect()
+    }
+
+    fn running(&self) -> BTreeSet<NodeName> {
+        self.members.iter().filter(|node| self.runs_on(**node)).map(|node| name(*node)).collect()
     }
 
     fn has_score(&self, node: usize) -> bool {

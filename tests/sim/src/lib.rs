@@ -7,9 +7,11 @@
 //! two servers accept writes; terms never fall, and none has two primaries. At the end, when all faults are
 //! over: one primary, and all others stream from it and are its heirs.
 //!
-//! What is real: every `next` and `judge` of the decisions that it calls, and ledger files, slots,
-//! positions, acknowledgements and `synchronous_standby_names` as text, written and read back. What is told
-//! again for model nodes, and may differ from the program: the loops of `src/agent/` around the decisions.
+//! What is real: every `next` and `judge` of the decisions that it calls, with what follows from a
+//! notification, how a demotion begins, how an intent stands, what a member says and may, and whether V is in
+//! effect; and ledger files, slots, positions, acknowledgements and `synchronous_standby_names` as text,
+//! written and read back. What is told again for model nodes, and may differ from the program: the loops of
+//! `src/agent/` around the decisions, and who is found to be the primary.
 //!
 //! What the model leaves out: async mode, `sync_strict`, fencing that is off or lies, fencing devices that
 //! fail for ever, a clean leave of a node's Pacemaker, maintenance, location rules, `no-quorum-policy`

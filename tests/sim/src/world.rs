@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgtwin::cluster::node::NodeName;
+use pgtwin::decide::sync::effect::Effect;
 use pgtwin::postgres::control_data::ClusterState;
 
 use crate::mutation::Mutation;
@@ -95,19 +96,13 @@ pub struct Stack {
 /// What the agent keeps under /run.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
-    /// The life of the server that the rest is about.
-    pub life: u64,
-    /// V, where its effect is watched, and since which insert position.
-    pub names: BTreeSet<usize>,
-    /// See `names`.
-    pub names_at: usize,
-    /// The wait flag is up.
-    pub flag_proven: bool,
+    /// What proves V to be in effect.
+    pub effect: Effect,
     /// Since when a standby is missing.
     pub missing_since: BTreeMap<usize, u64>,
     /// For which promotion this node has laid its score down.
     pub yielded: Option<String>,
-    /// Until then the crashed primary has barred itself.
+    /// Since when this node has barred itself.
     pub barred: Option<u64>,
     /// Monitors in a row that saw no stream.
     pub broken: u32,

@@ -4,23 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Entry, Mode, Own};
+use pgtwin::cluster::node::NodeName;
 use pgtwin::decide::facts::{PrimaryFacts, Sql};
+use pgtwin::decide::sync::effect;
 use pgtwin::decide::sync::{
-    self, Cluster, Facts, Fencing, HEIR_SCORE, Next, NodeState, PRIMARY_SCORE, Standby, Step,
+    self, Cluster, Facts, Fencing, HEIR_SCORE, Next, NodeState, PRIMARY_SCORE, Step,
 };
+use pgtwin::decide::token::BARRED;
 use pgtwin::postgres::lsn::Lsn;
-use pgtwin::postgres::sync_names::{self, SyncNames};
 
 use super::ledger::cib;
+use super::look::standby_name;
 use super::{Agent, View};
 use crate::mutation::Mutation;
-use crate::wal::{Record, lsn};
+use crate::wal::Record;
 use crate::world::{index, name, say};
-
-/// How long a standby may be missing before it is not counted on.
-const GONE_FOR_LONG: u64 = 10_000;
-/// After so many seconds of silence with WAL to confirm, a standby does not stream.
-const SILENCE: u64 = 12;
 
 struct Round {
     own: Own,
@@ -31,17 +29,6 @@ struct Round {
     leaving: BTreeSet<usize>,
     /// What this round itself has written since it asked.
     cluster: Option<Cluster>,
-}
-
-fn parse_names(text: &str) -> Option<BTreeSet<usize>> {
-    match sync_names::parse(text) {
-        SyncNames::Empty => Some(BTreeSet::new()),
-        SyncNames::Foreign(_) => None,
-        SyncNames::Ours(names) => {
-            let node = |name: &str| index(&name.parse().expect("a standby's name is a node's"));
-            Some(names.iter().map(|name| node(name.as_str())).collect())
-        }
-    }
 }
 
 impl Agent {
@@ -59,7 +46,7 @@ impl Agent {
         primary: &PrimaryFacts,
         round: Option<&Round>,
     ) -> Facts {
-        let names = parse_names(&primary.names);
+        let names = self.members_of(&primary.names);
         let effective = self.effective(primary, names.as_ref());
         let now = self.sim.now();
         let mut world = self.sim.world.borrow_mut();
@@ -67,20 +54,14 @@ impl Agent {
         let missing = &mut world.nodes[self.me].cache.missing_since;
         let mut standbys = BTreeMap::new();
         for node in others {
-            let sender = primary.walsenders.iter().find(|one| {
-                let stalled = one.silent_for.is_some_and(|seconds| seconds >= SILENCE)
-                    && one.flush.is_none_or(|flush| flush < primary.insert);
-                one.name == name(node).as_str() && one.state == "streaming" && !stalled
-            });
-            let streaming = sender.map(|one| one.flush.unwrap_or(Lsn(0)));
-            if streaming.is_some() {
+            let sender = effect::sender(primary, &standby_name(node));
+            if sender.is_some() {
                 missing.remove(&node);
             } else {
                 missing.entry(node).or_insert(now);
             }
             let since = missing.get(&node).copied().unwrap_or(now);
-            let gone_for_long = streaming.is_none() && now - since >= GONE_FOR_LONG;
-            standbys.insert(name(node), Standby { streaming, gone_for_long, eligible: true });
+            standbys.insert(name(node), effect::standby(sender, (now - since) / 1_000, false));
         }
         Facts {
             me: self.name(),
@@ -88,7 +69,7 @@ impl Agent {
             strict: false,
             own: own.clone(),
             lost,
-            names: names.map(|names| names.into_iter().map(name).collect()),
+            names,
             effective,
             barrier: round.and_then(|round| round.barrier),
             standbys,
@@ -96,33 +77,24 @@ impl Agent {
         }
     }
 
-    fn effective(&self, primary: &PrimaryFacts, names: Option<&BTreeSet<usize>>) -> bool {
-        let Some(names) = names else { return false };
+    fn others_by_name(&self) -> effect::Names {
+        let all = self.sim.world.borrow().all();
+        let others = all.into_iter().filter(|node| *node != self.me);
+        others.map(|node| (name(node), standby_name(node))).collect()
+    }
+
+    fn members_of(&self, text: &str) -> Option<BTreeSet<NodeName>> {
+        effect::members_of(text, &self.others_by_name())
+    }
+
+    fn effective(&self, primary: &PrimaryFacts, names: Option<&BTreeSet<NodeName>>) -> bool {
+        let others = self.others_by_name();
         let mut world = self.sim.world.borrow_mut();
-        let eager = world.has(Mutation::EffectiveAtOnce);
-        let end = world.nodes[self.me].disk.wal.records.len();
+        let eager = world.has(Mutation::EffectiveAtOnce) && names.is_some();
         let cache = &mut world.nodes[self.me].cache;
-        let life = u64::try_from(primary.started).unwrap_or(0);
-        if cache.life != life {
-            (cache.life, cache.flag_proven, cache.names_at) = (life, false, end);
-            cache.names.clear();
-        }
-        if names.is_empty() {
-            cache.flag_proven = false;
-            cache.names.clear();
-            return true;
-        }
-        if cache.names.is_empty() {
-            (cache.names_at, cache.flag_proven) = (end, false);
-        }
-        cache.names.clone_from(names);
-        if primary.redo > lsn(cache.names_at) {
-            cache.flag_proven = true;
-        }
-        let old_left = primary.walsenders.iter().any(|one| {
-            one.priority > 0 && !names.iter().any(|node| name(*node).as_str() == one.name)
-        });
-        eager || (cache.flag_proven && !old_left)
+        let (after, effective) = std::mem::take(&mut cache.effect).after(primary, names, &others);
+        cache.effect = after;
+        eager || effective
     }
 
     /// A quiet monitor has nothing to do.
@@ -187,9 +159,9 @@ impl Agent {
                 self.sim.reload(self.me);
             }
             Step::AwaitEffective => {
-                let names = parse_names(&primary.names);
+                let names = self.members_of(&primary.names);
                 let until = end.min(self.sim.now() + 5_000);
-                let proven = self.sim.world.borrow().nodes[self.me].cache.flag_proven;
+                let proven = self.sim.world.borrow().nodes[self.me].cache.effect.proven;
                 let id = self.sim.id();
                 {
                     let mut world = self.sim.world.borrow_mut();
@@ -269,7 +241,7 @@ impl Agent {
                 if !self.has(Mutation::ScoreNotRevoked) {
                     let at = index(node);
                     if round.view.stack.view.contains(&at) {
-                        self.set_score(at, super::BARRED).await;
+                        self.set_score(at, BARRED).await;
                     } else {
                         self.delete_score(at).await;
                     }

@@ -2,10 +2,12 @@
 
 use pgtwin::cluster::ledger::Own;
 use pgtwin::cluster::position::Shutdown;
+use pgtwin::decide::demote::{After, LaysDown, Next, after, lays_down, next};
 use pgtwin::decide::facts::{Process, Sql};
+use pgtwin::decide::token::BARRED;
 use pgtwin::postgres::control_data::ClusterState;
 
-use super::{Agent, Answer, BARRED};
+use super::{Agent, Answer};
 use crate::wal::{lsn, timeline};
 use crate::world::index;
 
@@ -13,18 +15,22 @@ impl Agent {
     pub(super) async fn demote(&self) -> Answer {
         let me = self.me;
         let instance = self.look().await;
-        let runs = instance.process != Process::None;
-        if runs || !self.is_barred_already() {
-            self.set_score(me, BARRED).await;
-            if !matches!(instance.sql, Sql::Standby(_)) {
+        let goes = lays_down(&instance.process, &instance.sql, self.is_barred_already());
+        match goes {
+            LaysDown::Nothing => {}
+            LaysDown::TheRight => self.set_score(me, BARRED).await,
+            LaysDown::TheRightAndItsEnd => {
+                self.set_score(me, BARRED).await;
                 self.tell(move |shared| {
                     shared.shutdown.remove(&me);
                 })
                 .await;
             }
         }
-        if !runs || matches!(instance.sql, Sql::Standby(_)) {
-            return Answer::Standby;
+        match next(&instance.process, &instance.sql) {
+            Next::Done => return Answer::Standby,
+            Next::Failed(why) => return Answer::Fails(why.into()),
+            Next::ShutDown => {}
         }
         self.settle_intent(&instance).await;
         self.sim.shut_down(me, true).await;
@@ -45,12 +51,10 @@ impl Agent {
         let end = self.sim.now() + 20_000;
         while self.sim.now() < end {
             let now = self.look().await;
-            match now.sql {
-                Sql::Standby(_) => return Answer::Standby,
-                _ if now.process == Process::None => {
-                    return Answer::Fails("it ended right after its start".into());
-                }
-                _ => self.sim.sleep(20).await,
+            match after(&now, false) {
+                After::Demoted | After::StillReplays => return Answer::Standby,
+                After::Ended => return Answer::Fails("it ended right after its start".into()),
+                After::Wait => self.sim.sleep(20).await,
             }
         }
         Answer::Standby

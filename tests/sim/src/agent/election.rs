@@ -6,9 +6,12 @@ use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Mode, Own, PromotionId};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::position::{Member, Position, Publication, Shutdown};
-use pgtwin::decide::election::{Facts, Obstacle, Plan, Purpose, Ruling, judge};
+use pgtwin::cluster::recovery::Kept;
+use pgtwin::decide::election::{Facts, Plan, Purpose, Ruling, judge};
 use pgtwin::decide::facts::Instance;
 use pgtwin::decide::promote::Planned;
+use pgtwin::decide::publication::{Says, file_or_first, heard, says};
+use pgtwin::decide::token;
 
 use super::ledger::cib;
 use super::{Agent, View};
@@ -27,27 +30,21 @@ impl Agent {
         own: Option<&Own>,
         view: &View,
     ) -> Known<Publication> {
-        if self.sim.world.borrow().nodes[self.me].disk.half_done {
-            return Known::unknown("a recovery of its data has not ended");
+        let whole = !self.sim.world.borrow().nodes[self.me].disk.half_done;
+        let ever = cib(&view.stack.shared).newest_done().is_some();
+        let file = own.cloned().map_or(Kept::Missing, Kept::Read);
+        match says(whole, instance, &file, ever, RESOURCE, &self.name()) {
+            Says::Nothing(why) => Known::Unknown(why),
+            Says::NoDataIfMounted => Known::Known(Publication::NoData),
+            Says::Position(own) => self.position(instance).map(|position| {
+                Publication::Data(Box::new(Member {
+                    position,
+                    followed: own.followed,
+                    primary_reached: None,
+                    store: own.store,
+                }))
+            }),
         }
-        let own = match own {
-            Some(own) => own.clone(),
-            None if cib(&view.stack.shared).newest_done().is_none() => {
-                Own::new(RESOURCE, &self.name())
-            }
-            None => return Known::unknown("its ledger file is missing"),
-        };
-        if own.store.intent(&self.name()).is_some() {
-            return Known::unknown("its own promotion has not come to its end");
-        }
-        self.position(instance).map(|position| {
-            Publication::Data(Box::new(Member {
-                position,
-                followed: own.followed,
-                primary_reached: None,
-                store: own.store,
-            }))
-        })
     }
 
     /// Publishes it, or takes it back.
@@ -73,14 +70,7 @@ impl Agent {
     ) -> BTreeMap<usize, Known<Publication>> {
         let any = self.has(Mutation::OldPositionsCount);
         let parse = |text: &String| {
-            Known::from(text.parse::<Publication>()).and_then(|said| match &said {
-                Publication::Data(member)
-                    if !any && member.store.newest_done().map(|entry| entry.id) != newest =>
-                {
-                    Known::unknown("what it said is older than the last promotion")
-                }
-                Publication::Data(_) | Publication::NoData => Known::Known(said),
-            })
+            if any { Known::from(text.parse::<Publication>()) } else { heard(text, newest) }
         };
         view.stack.shared.position.iter().map(|(node, text)| (*node, parse(text))).collect()
     }
@@ -120,15 +110,11 @@ impl Agent {
         position: Known<Position>,
         purpose: Purpose,
     ) -> (Ruling, BTreeSet<usize>) {
-        let own = match file {
-            Some(own) => own.clone(),
-            None if cib(&view.stack.shared).newest_done().is_none() => {
-                Own::new(RESOURCE, &self.name())
-            }
-            None => {
-                let why = Obstacle::OwnLedgerUnknown("it is missing".into());
-                return (Ruling::Refused(vec![why]), BTreeSet::new());
-            }
+        let ever = cib(&view.stack.shared).newest_done().is_some();
+        let file = file.cloned().map_or(Kept::Missing, Kept::Read);
+        let own = match file_or_first(&file, ever, RESOURCE, &self.name()) {
+            Ok(own) => own,
+            Err(lost) => return (Ruling::Refused(vec![lost.obstacle()]), BTreeSet::new()),
         };
         let peers = self.peers(view, &own, &position);
         let seen = peers.iter().filter(|(_, said)| said.is_known());
@@ -207,19 +193,16 @@ impl Agent {
 
     pub(super) fn has_yielded(&self) -> bool {
         let yielded = self.sim.world.borrow().nodes[self.me].cache.yielded.clone();
-        let newest =
-            self.own().and_then(|own| own.store.newest_done().map(|one| one.id.to_string()));
-        yielded.is_some() && yielded == newest
+        token::has_yielded(&yielded.unwrap_or_default(), self.own().as_ref())
     }
 
     /// Lays the score down, so that Pacemaker takes another node.
     pub(super) async fn give_way(&self) {
         let view = self.view().await;
-        if self.has_token(&view)
-            && let Some(entry) = self.own().and_then(|own| own.store.newest_done().cloned())
-        {
-            self.sim.world.borrow_mut().nodes[self.me].cache.yielded = Some(entry.id.to_string());
+        let had = Known::Known(self.has_token(&view));
+        if let Some(promotion) = token::laid_down(&had, self.own().as_ref()) {
+            self.sim.world.borrow_mut().nodes[self.me].cache.yielded = Some(promotion.to_string());
         }
-        self.set_score(self.me, super::BARRED).await;
+        self.set_score(self.me, token::BARRED).await;
     }
 }

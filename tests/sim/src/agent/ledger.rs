@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Ack, Entry, Mode, Own, Slot, Store};
 use pgtwin::cluster::node::NodeName;
-use pgtwin::decide::facts::{DataDir, Instance, Process, Sql};
+use pgtwin::cluster::recovery::Kept;
+use pgtwin::decide::facts::Instance;
+use pgtwin::decide::ledger::{self, AsPrimary, Stands};
 use pgtwin::decide::promote::Intent;
-use pgtwin::postgres::control_data::WasWritable;
+use pgtwin::decide::publication;
 use pgtwin::postgres::lsn::Timeline;
 
 use super::{Agent, View};
@@ -76,37 +79,23 @@ impl Agent {
 
     /// Where an own intent stands.
     fn intent(&self, own: &Own, instance: &Instance) -> Intent {
-        if own.store.intent(&self.name()).is_none() {
-            return Intent::None;
-        }
-        match (&instance.process, &instance.sql) {
-            (_, Sql::Primary(_)) => Intent::CarriedOut,
-            (Process::Running { .. }, Sql::Standby(_)) => {
+        match ledger::stands(own, &self.name(), instance) {
+            Stands::Is(intent) => intent,
+            Stands::AskIfTold => {
                 let world = self.sim.world.borrow();
                 let told = world.nodes[self.me].server.as_ref().is_none_or(|one| one.told);
-                if told { Intent::Pending } else { Intent::Void }
+                ledger::of_standby(&Known::Known(told))
             }
-            (Process::None, _) => match &instance.data {
-                DataDir::Cluster(control) => match control.state.was_writable() {
-                    WasWritable::Yes => Intent::CarriedOut,
-                    WasWritable::No => Intent::Void,
-                    WasWritable::Unknown => Intent::Pending,
-                },
-                _ => Intent::Pending,
-            },
-            _ => Intent::Pending,
         }
     }
 
     /// Resolves an own intent as far as it can be resolved now.
     pub(super) async fn settle_intent(&self, instance: &Instance) -> (Option<Own>, Intent) {
-        let Some(mut own) = self.own() else { return (None, Intent::None) };
+        let Some(own) = self.own() else { return (None, Intent::None) };
         let state = self.intent(&own, instance);
-        match state {
-            Intent::None | Intent::Pending => return (Some(own), state),
-            Intent::CarriedOut => own.carried_out(&self.name(), timeline_written(instance)),
-            Intent::Void => own.store.drop_intent(&self.name()),
-        }
+        let Some(own) = ledger::resolved(&own, &self.name(), &state, instance) else {
+            return (Some(own), state);
+        };
         self.write_own(&own).await;
         self.log(&format!("an earlier intent is resolved: {state:?}"));
         (Some(own), Intent::None)
@@ -116,27 +105,19 @@ impl Agent {
     pub(super) async fn exchange(&self, view: &View, create: bool) -> Option<Own> {
         let cib = cib(&view.stack.shared);
         let file = self.own();
-        let missing = file.is_none();
-        let mut own = match file {
-            Some(own) => own,
-            None if create && !cib.is_empty() => Own::new(RESOURCE, &self.name()),
-            None => return None,
-        };
-        let mine = self.name();
-        let keep = if self.has(Mutation::CibIsBelieved) { None } else { Some(&mine) };
-        let merged = own.store.merged(&cib, keep);
-        if merged != own.store || missing {
-            own.store = merged;
+        let kept = file.clone().map_or(Kept::Missing, Kept::Read);
+        let mut own = ledger::taken_in(&kept, &cib, RESOURCE, &self.name(), create)?;
+        if let (Some(file), true) = (&file, self.has(Mutation::CibIsBelieved)) {
+            own.store = file.store.merged(&cib, None);
+        }
+        if file.as_ref() != Some(&own) {
             if self.has(Mutation::AckBeforeFile) {
                 self.publish_ack(&own).await;
             }
             self.write_own(&own).await;
         }
-        let wanted = cib.merged(&own.store, None);
-        for (node, slot) in wanted.slots() {
-            if cib.slot(node) != Some(slot) {
-                self.write_slot(index(node), slot).await;
-            }
+        for (node, slot) in ledger::lacking(&cib, &own.store) {
+            self.write_slot(index(&node), &slot).await;
         }
         Some(own)
     }
@@ -152,11 +133,8 @@ impl Agent {
 
     /// Tells the others which entry this node's disk holds.
     pub(super) async fn publish_ack(&self, own: &Own) {
-        let Some(entry) = own.store.newest_done() else { return };
-        if entry.primary == self.name() {
-            return;
-        }
-        let (me, text) = (self.me, entry.ack().to_string());
+        let Some(ack) = publication::ack(own, &self.name()) else { return };
+        let (me, text) = (self.me, ack.to_string());
         let there = self.sim.world.borrow().nodes[me].stack.shared.ack.get(&me).cloned();
         if there.as_ref() == Some(&text) {
             return;
@@ -179,44 +157,18 @@ impl Agent {
         view: &View,
         timeline: Timeline,
     ) -> Option<(Own, bool)> {
-        let file = self.own();
-        if let Some(own) = &file
-            && own.store.done(&self.name()).is_some()
-        {
-            return Some((own.clone(), false));
+        let kept = self.own().map_or(Kept::Missing, Kept::Read);
+        let cib = cib(&view.stack.shared);
+        match ledger::as_primary(&kept, &cib, RESOURCE, &self.name(), timeline) {
+            AsPrimary::Has(own) => Some((own, false)),
+            AsPrimary::Lost(own) => Some((own, true)),
+            AsPrimary::NamesAnother(_) => None,
+            AsPrimary::Begins(own) => {
+                let (id, system) = (self.promotion_id(), crate::world::SYSTEM);
+                let own = ledger::first_entry(own, &self.name(), id, system, timeline, Mode::Sync);
+                self.write_own(&own).await;
+                Some((own, false))
+            }
         }
-        let mut own = file.unwrap_or_else(|| Own::new(RESOURCE, &self.name()));
-        own.store = own.store.merged(&cib(&view.stack.shared), None);
-        if own.store.newest_done().is_some_and(|entry| entry.primary != self.name()) {
-            return None;
-        }
-        own.carried_out(&self.name(), Some(timeline));
-        if let Some(id) = own.store.done(&self.name()).map(|entry| entry.id) {
-            own.followed = Some(id);
-            return Some((own, true));
-        }
-        let entry = Entry {
-            system_id: crate::world::SYSTEM,
-            term: own.store.max_term().max(1),
-            seq: 0,
-            id: self.promotion_id(),
-            primary: self.name(),
-            timeline,
-            mode: Mode::Sync,
-            heirs: BTreeSet::new(),
-            history: Vec::new(),
-        };
-        own.followed = Some(entry.id);
-        own.store.set_done(entry);
-        self.write_own(&own).await;
-        Some((own, false))
-    }
-}
-
-/// The timeline that a server which accepts writes is on.
-pub fn timeline_written(instance: &Instance) -> Option<Timeline> {
-    match &instance.sql {
-        Sql::Primary(primary) => Some(primary.timeline),
-        _ => None,
     }
 }

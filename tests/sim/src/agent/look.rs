@@ -17,10 +17,12 @@ use crate::world::{Disk, SYSTEM, World, name};
 
 /// V as PostgreSQL has it.
 pub fn names_text(names: &std::collections::BTreeSet<usize>) -> String {
-    let names = names.iter().map(|node| {
-        name(*node).as_str().parse::<StandbyName>().expect("a node's name is a standby's")
-    });
-    sync_names::write(&names.collect())
+    sync_names::write(&names.iter().map(|node| standby_name(*node)).collect())
+}
+
+/// The name of a node's walreceiver.
+pub fn standby_name(node: usize) -> StandbyName {
+    name(node).as_str().parse().expect("a node's name is a standby's")
 }
 
 fn control(disk: &Disk) -> ControlData {

@@ -13,11 +13,12 @@ use pgtwin::decide::standby::watch::{Seen, Watch};
 use pgtwin::decide::standby::{Facts, Next, Step, next};
 use pgtwin::decide::start::{self, Upstream};
 use pgtwin::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
+use pgtwin::decide::token::{self, BARRED};
 use pgtwin::ocf::exit_code::ExitCode;
 
 use super::ledger::cib;
-use super::{Agent, Answer, BARRED};
-use crate::world::{SYSTEM, index};
+use super::{Agent, Answer};
+use crate::world::{Role, SYSTEM, index};
 
 fn answer(code: ExitCode, reason: Option<String>) -> Answer {
     match code {
@@ -35,10 +36,9 @@ impl Agent {
         if let Sql::Primary(_) = &instance.sql {
             let view = self.view().await;
             let store = cib(&view.stack.shared);
-            let all = self
-                .own()
-                .map_or(store.clone(), |own| own.store.merged(&store, Some(&self.name())));
-            if all.newest_done().is_some_and(|entry| entry.primary == self.name()) {
+            let own = self.own();
+            let promoted = view.stack.shared.roles.values().any(|role| *role == Role::Promoted);
+            if token::is_primary_by_ledger(own.as_ref(), &store, &self.name(), SYSTEM, promoted) {
                 self.set_score(self.me, PRIMARY_SCORE).await;
             }
         }

@@ -1,51 +1,47 @@
-//! As `src/agent/notify.rs`.
+//! As `src/agent/notify.rs`: what follows is `decide::notify`'s.
 
 use std::collections::BTreeSet;
 
 use pgtwin::cluster::known::Known;
+use pgtwin::cluster::ledger::Mode;
+use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::position::{Position, Publication};
 use pgtwin::decide::election::{Purpose, Ruling};
-use pgtwin::decide::facts::{Instance, Sql};
-use pgtwin::postgres::history::Relation;
+use pgtwin::decide::facts::Instance;
+use pgtwin::decide::notify::{
+    Candidate, Cold, Follows, Points, Preferred, after_cold_election, candidate, follows,
+    is_elsewhere, matters, may_be_cold_start, points, preferred, waits_for_a_primary,
+};
+use pgtwin::decide::token::{self, PREFERRED_SCORE};
 
-use super::{Agent, Notice, What, When};
+use super::{Agent, Notice};
 use crate::world::{Role, index};
-
-/// The score that whoever may take over, or a returning primary, gives itself when it has more than the
-/// candidate.
-const PREFERRED_SCORE: i32 = 12_000;
-/// The score of a member that a cold start favours.
-const COLD_SCORE: i32 = 5_000;
 
 impl Agent {
     pub(super) async fn notify(&self, notice: &Notice) {
-        match (notice.when, notice.what) {
-            (When::Pre, What::Stop | What::Promote)
-            | (When::Post, What::Stop | What::Start | What::Promote) => {}
-            (When::Pre, What::Start | What::Demote) | (When::Post, What::Demote) => return,
+        if !matters(notice.when, notice.what) {
+            return;
         }
         let instance = self.look().await;
-        match (&instance.sql, notice.when, notice.what) {
-            (Sql::Primary(_), _, What::Stop) if !notice.nodes.contains(&self.me) => {
-                let patience = if notice.when == When::Pre { 10_000 } else { 20_000 };
-                self.care(&notice.nodes, patience).await;
+        let millis = |patience: std::time::Duration| patience.as_secs() * 1_000;
+        match follows(&notice.as_read(), &self.name(), &instance.sql) {
+            Follows::Nothing => {}
+            Follows::Care(leaving, patience) => {
+                self.care(&leaving.iter().map(index).collect(), millis(patience)).await;
             }
-            (Sql::Primary(_), When::Post, What::Start) => {
+            Follows::TakeIn(_, patience) => {
                 self.sim.sleep(self.sim.between(0, 3_000)).await;
-                self.care(&BTreeSet::new(), 20_000).await;
+                self.care(&BTreeSet::new(), millis(patience)).await;
             }
-            (Sql::Standby(_) | Sql::Starting(_), When::Pre, What::Promote) => {
-                self.before_promotion(&instance, &notice.nodes).await;
+            Follows::BeforePromotion(candidates) => {
+                self.before_promotion(&instance, &candidates).await;
             }
-            (Sql::Standby(_), When::Post, What::Promote) => self.join(&notice.nodes).await,
-            (Sql::Standby(_), When::Post, What::Start) if notice.promote.is_empty() => {
-                self.after_start().await;
-            }
-            _ => {}
+            Follows::Join(primary) => self.join(index(&primary)).await,
+            Follows::PerhapsColdStart => self.after_start().await,
         }
     }
 
-    async fn before_promotion(&self, first: &Instance, candidates: &BTreeSet<usize>) {
+    async fn before_promotion(&self, first: &Instance, candidates: &BTreeSet<NodeName>) {
         self.settle_intent(first).await;
         let view = self.view().await;
         let file = self.exchange(&view, false).await;
@@ -56,52 +52,51 @@ impl Agent {
             self.publish_ack(own).await;
         }
         let Known::Known(Publication::Data(member)) = publication else { return };
-        let position = Known::Known(member.position);
-        if candidates.contains(&self.me) {
+        let mine = member.position;
+        let position = Known::Known(mine.clone());
+        if candidates.contains(&self.name()) {
             let view = self.view().await;
             let ruling = self.elect_to_take_over(&view, file.as_ref(), &position);
-            if matches!(ruling, Ruling::Refused(_)) && !ruling.may_pass() {
-                self.give_way().await;
+            match candidate(&ruling, Mode::Sync) {
+                Candidate::GivesWay(_) => self.give_way().await,
+                Candidate::UnlessTheOldPrimaryIsBack | Candidate::Waits => {}
             }
             return;
         }
-        let Some(candidate) = candidates.first().copied() else { return };
-        if let Known::Known(mine) = &position
-            && self.has_more_than(candidate, mine).await
-        {
+        let Some(candidate) = candidates.first() else { return };
+        if self.is_preferred_to(candidate, &mine).await {
             let view = self.view().await;
-            let ruling = if self.has_token(&view) {
-                self.elect_to_take_over(&view, file.as_ref(), &position)
-            } else {
-                self.elect(&view, file.as_ref(), position, Purpose::ColdStart).0
+            let ruling = match token::purpose(self.has_token(&view)) {
+                Purpose::Promotion => self.elect_to_take_over(&view, file.as_ref(), &position),
+                Purpose::ColdStart => {
+                    self.elect(&view, file.as_ref(), position, Purpose::ColdStart).0
+                }
             };
             if matches!(ruling, Ruling::Permitted(_)) {
                 self.set_score(self.me, PREFERRED_SCORE).await;
             }
             return;
         }
-        let elsewhere = file.as_ref().is_some_and(|own| {
-            own.store.newest_done().is_some_and(|entry| own.is_elsewhere_than(entry))
-        });
-        if matches!(first.sql, Sql::Standby(_)) && !elsewhere {
-            self.follow(candidate).await;
+        match points(&first.sql, is_elsewhere(file.as_ref())) {
+            Points::AtTheCandidate => self.follow(index(candidate)).await,
+            Points::Elsewhere | Points::Nowhere => {}
         }
     }
 
-    async fn has_more_than(&self, other: usize, mine: &Position) -> bool {
+    async fn is_preferred_to(&self, other: &NodeName, mine: &Position) -> bool {
         let view = self.view().await;
-        let newest = self.own().and_then(|own| own.store.newest_done().map(|entry| entry.id));
-        match self.publications(&view, newest).get(&other) {
-            Some(Known::Known(Publication::Data(theirs))) => {
-                mine.relation_to(&theirs.position) == Relation::AAhead
-            }
-            _ => false,
+        let own = self.own();
+        let newest = own.as_ref().and_then(|own| own.store.newest_done().map(|entry| entry.id));
+        let said = self.publications(&view, newest);
+        let said = said.get(&index(other));
+        match preferred(said, mine, own.as_ref(), &self.name(), Mode::Sync) {
+            Preferred::Yes => true,
+            Preferred::UnlessItEndedInOrder(_) | Preferred::No => false,
         }
     }
 
     /// After a promotion: notes it, and confirms it once this node streams.
-    async fn join(&self, promoted: &BTreeSet<usize>) {
-        let Some(primary) = promoted.first().copied() else { return };
+    async fn join(&self, primary: usize) {
         let view = self.view().await;
         self.note_followed(&view, primary).await;
         let end = self.sim.now() + 150;
@@ -129,34 +124,29 @@ impl Agent {
         while self.sim.now() < end {
             let view = self.view().await;
             let promoted = view.stack.shared.roles.values().any(|role| *role == Role::Promoted);
-            if promoted || !view.scores().is_empty() {
+            if !may_be_cold_start(promoted, !view.scores().is_empty()) {
                 return;
             }
             let instance = self.look().await;
-            match &instance.sql {
-                Sql::Standby(standby) if !standby.streams() => {}
-                _ => return,
+            if !waits_for_a_primary(&instance.sql) {
+                return;
             }
             let ruling = self.cold_election(&instance).await;
-            if matches!(ruling, Ruling::Permitted(_)) {
-                self.set_score(self.me, self.cold_score()).await;
-                return;
-            }
-            if !ruling.may_pass() {
-                return;
+            // Its Pacemaker loses no monitor: nobody is let go first.
+            match after_cold_election(&ruling, Some(false), false) {
+                Cold::TakeTheScore => {
+                    self.set_score(self.me, self.cold_score()).await;
+                    return;
+                }
+                Cold::LeaveIt => return,
+                Cold::LookAgain | Cold::LookWhoGoesFirst => {}
             }
             self.sim.sleep(300).await;
         }
     }
 
     pub(super) fn cold_score(&self) -> i32 {
-        let primary =
-            self.own().and_then(|own| own.store.newest_done().map(|one| one.primary.clone()));
-        if primary.is_some_and(|primary| index(&primary) == self.me) {
-            COLD_SCORE + 1_000
-        } else {
-            COLD_SCORE
-        }
+        token::cold_score(self.own().as_ref(), &self.name())
     }
 
     /// Publishes the own position and judges whether this node may have a score without a primary.

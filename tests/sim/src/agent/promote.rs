@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use pgtwin::cluster::ledger::{Mode, Own, PromotionId};
 use pgtwin::cluster::position::Position;
-use pgtwin::decide::election::{Plan, Purpose, Ruling};
+use pgtwin::decide::election::{Plan, Ruling};
+use pgtwin::decide::ledger::timeline_written;
 use pgtwin::decide::promote::{
     Answer as Said, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
 use pgtwin::decide::sync::PRIMARY_SCORE;
+use pgtwin::decide::token;
 
-use super::ledger::timeline_written;
 use super::{Agent, Answer, View};
 use crate::mutation::Mutation;
 use crate::server::Phase;
@@ -91,8 +92,7 @@ impl Agent {
                 self.sim.act().await;
                 let position = self.position(&facts.instance);
                 round.position = position.clone().known();
-                let purpose =
-                    if self.has_token(&view) { Purpose::Promotion } else { Purpose::ColdStart };
+                let purpose = token::purpose(self.has_token(&view));
                 let (ruling, seen) = self.elect(&view, round.file.as_ref(), position, purpose);
                 facts.ruling = Some(ruling);
                 round.seen = seen;

@@ -7,10 +7,11 @@ use pgtwin::cluster::position::Exactness;
 use pgtwin::decide::facts::{DataDir, Sql};
 use pgtwin::decide::recovery::{Marked, Mount};
 use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use pgtwin::decide::token::{self, BARRED};
 use pgtwin::decide::upstream::{self, Candidate, choose, in_order};
 
 use super::ledger::cib;
-use super::{Agent, Answer, BARRED, View};
+use super::{Agent, Answer, View};
 use crate::server::Phase;
 use crate::wal::{line, lsn};
 use crate::world::{Role, SYSTEM, index, name};
@@ -45,7 +46,7 @@ impl Agent {
             pgdata: "/data".into(),
             instance,
             upstream: None,
-            alone: self.may_only_be_me(file.as_ref()),
+            alone: token::only_me(file.as_ref(), &self.name()),
             recovered: None,
             prepared: false,
             started: None,
@@ -81,26 +82,6 @@ impl Agent {
         }
     }
 
-    fn may_only_be_me(&self, file: Option<&Own>) -> bool {
-        file.is_some_and(|own| {
-            own.store.intent(&self.name()).is_none()
-                && own
-                    .store
-                    .newest_done()
-                    .is_some_and(|one| one.primary == self.name() && one.heirs.is_empty())
-        })
-    }
-
-    fn no_heir_runs(&self, file: Option<&Own>, view: &View) -> bool {
-        file.is_some_and(|own| {
-            own.store.intent(&self.name()).is_none()
-                && own.store.newest_done().is_some_and(|one| {
-                    one.primary == self.name()
-                        && one.heirs.iter().all(|node| !view.runs_on(index(node)))
-                })
-        })
-    }
-
     async fn start_step(
         &self,
         step: &Step,
@@ -114,7 +95,8 @@ impl Agent {
                 if let Some(own) = self.exchange(&view, false).await {
                     self.publish_ack(&own).await;
                 }
-                facts.alone = facts.alone || self.no_heir_runs(file, &view);
+                facts.alone =
+                    facts.alone || token::nobody_else_runs(file, &self.name(), &view.running());
                 facts.upstream = Some(self.find_upstream(&view, file).await);
             }
             Step::AskForWal(_) => facts.wal_gone = Some(None),
@@ -128,11 +110,9 @@ impl Agent {
             Step::Prepare { attach } => {
                 let upstream = match (&facts.upstream, attach) {
                     (Some(Upstream::Live(live)), true) => Some(index(&live.node)),
-                    (Some(Upstream::Nobody), _) => self
-                        .own()
-                        .and_then(|own| own.store.newest_done().map(|one| one.primary.clone()))
-                        .map(|primary| index(&primary))
-                        .filter(|primary| *primary != me),
+                    (Some(Upstream::Nobody), _) => {
+                        token::most_likely(self.own().as_ref(), &self.name()).as_ref().map(index)
+                    }
                     _ => None,
                 };
                 if let (Some(node), true) = (upstream, *attach) {

@@ -1,0 +1,190 @@
+//! How a primary becomes a standby. Floor 1.
+//!
+//! A demotion is an orderly shutdown, whose end is made known, and a start as a standby. On an instance that
+//! isn't running there is nothing to do, and no crash recovery either; one that cannot be shut down in order
+//! is stopped instead: immediate mode is never a demotion.
+
+use crate::decide::facts::{Instance, Process, Sql};
+
+/// How a demotion begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is over: nothing runs, or a standby does.
+    Done,
+    /// It cannot be done in order, for this reason.
+    Failed(&'static str),
+    /// PostgreSQL is shut down in order, and started as a standby.
+    ShutDown,
+}
+
+/// How a demotion begins.
+#[must_use]
+pub fn next(process: &Process, sql: &Sql) -> Next {
+    match (process, sql) {
+        (Process::None, _) | (_, Sql::Standby(_)) => Next::Done,
+        (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => Next::Failed(
+            "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
+        ),
+        (Process::Orphans(_), _) => {
+            Next::Failed("the postmaster is gone and processes of it still run")
+        }
+        (
+            Process::Running { stopped: false, .. } | Process::Unknown(_),
+            Sql::NotAsked
+            | Sql::Primary(_)
+            | Sql::Starting(_)
+            | Sql::ShuttingDown
+            | Sql::Busy(_)
+            | Sql::Alive(_)
+            | Sql::Refused(_)
+            | Sql::Unknown(_),
+        ) => Next::ShutDown,
+    }
+}
+
+/// What goes before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaysDown {
+    /// Nothing: after a crash the right is gone already, and this promotion has published no end.
+    Nothing,
+    /// The right to be promoted. A demotion that was done before has published its end already, and one that
+    /// cannot be done in order has none to publish.
+    TheRight,
+    /// And what was said about an earlier end.
+    TheRightAndItsEnd,
+}
+
+/// What goes before anything else. `barred`: this node has taken the right from itself a moment ago
+/// ([`crate::decide::token::is_barred`]).
+#[must_use]
+pub fn lays_down(process: &Process, sql: &Sql, barred: bool) -> LaysDown {
+    match (process, next(process, sql)) {
+        (Process::None, _) if barred => LaysDown::Nothing,
+        (Process::None, _) | (_, Next::ShutDown) => LaysDown::TheRightAndItsEnd,
+        (
+            Process::Running { .. } | Process::Orphans(_) | Process::Unknown(_),
+            Next::Done | Next::Failed(_),
+        ) => LaysDown::TheRight,
+    }
+}
+
+/// How far it is after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// A standby answers.
+    Demoted,
+    /// It still replays, and the time is over: its monitor goes on.
+    StillReplays,
+    /// It ended right after its start.
+    Ended,
+    /// Not yet.
+    Wait,
+}
+
+/// How far it is after the start.
+#[must_use]
+pub fn after(instance: &Instance, out_of_time: bool) -> After {
+    match (&instance.sql, &instance.process) {
+        (Sql::Standby(_), _) => After::Demoted,
+        (_, Process::None) => After::Ended,
+        (_, Process::Running { .. } | Process::Orphans(_) | Process::Unknown(_)) => {
+            if out_of_time {
+                After::StillReplays
+            } else {
+                After::Wait
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::decide::facts::DataDir;
+    use crate::decide::support::{in_recovery, writable};
+
+    fn processes() -> [Process; 5] {
+        [
+            Process::None,
+            Process::Running { pid: 42, stopped: false },
+            Process::Running { pid: 42, stopped: true },
+            Process::Orphans(vec![43]),
+            Process::Unknown("no /proc".into()),
+        ]
+    }
+
+    /// Short for the table: how it begins, and what is laid down if the node has not barred itself.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Is {
+        /// Done, the end goes.
+        Rest,
+        /// Done, the end stays.
+        Done,
+        /// Fails: it hangs.
+        Hangs,
+        /// Fails: orphans.
+        Orphans,
+        /// Shut down.
+        Down,
+    }
+
+    #[test]
+    fn a_process_and_an_answer_decide_how_a_demotion_begins() {
+        use Is::{Done, Down, Hangs, Orphans, Rest};
+        let why = || "why".to_owned();
+        // Nothing runs, it runs, it is stopped, orphans, not known.
+        let rows = [
+            (Sql::NotAsked, [Rest, Down, Hangs, Orphans, Down]),
+            (writable(), [Rest, Down, Hangs, Orphans, Down]),
+            (in_recovery(), [Rest, Done, Done, Done, Done]),
+            (Sql::Starting(why()), [Rest, Down, Hangs, Orphans, Down]),
+            (Sql::ShuttingDown, [Rest, Down, Hangs, Orphans, Down]),
+            (Sql::Busy(why()), [Rest, Down, Hangs, Orphans, Down]),
+            (Sql::Alive(why()), [Rest, Down, Hangs, Orphans, Down]),
+            (Sql::Hung, [Rest, Hangs, Hangs, Hangs, Hangs]),
+            (Sql::Refused(why()), [Rest, Down, Hangs, Orphans, Down]),
+            (Sql::Unknown(why()), [Rest, Down, Hangs, Orphans, Down]),
+        ];
+        for (sql, expected) in rows {
+            for (process, is) in processes().iter().zip(expected) {
+                let begins = match next(process, &sql) {
+                    Next::Done => "done",
+                    Next::Failed(words) if words.starts_with("PostgreSQL hangs") => "hangs",
+                    Next::Failed(_) => "orphans",
+                    Next::ShutDown => "down",
+                };
+                let (word, goes) = match is {
+                    Rest => ("done", LaysDown::TheRightAndItsEnd),
+                    Done => ("done", LaysDown::TheRight),
+                    Hangs => ("hangs", LaysDown::TheRight),
+                    Orphans => ("orphans", LaysDown::TheRight),
+                    Down => ("down", LaysDown::TheRightAndItsEnd),
+                };
+                assert_eq!(begins, word, "{process:?} {sql}");
+                assert_eq!(lays_down(process, &sql, false), goes, "{process:?} {sql}");
+                let barred = if is == Rest { LaysDown::Nothing } else { goes };
+                assert_eq!(lays_down(process, &sql, true), barred, "{process:?} {sql}, barred");
+            }
+        }
+    }
+
+    #[test]
+    fn a_demotion_is_over_when_a_standby_answers_or_its_time_is() {
+        use After::{Demoted, Ended, StillReplays, Wait};
+        let starting = || Sql::Starting("why".into());
+        for (process, sql, in_time, too_late) in [
+            (1, in_recovery(), Demoted, Demoted),
+            (1, starting(), Wait, StillReplays),
+            (1, Sql::Hung, Wait, StillReplays),
+            (1, writable(), Wait, StillReplays),
+            (0, Sql::NotAsked, Ended, Ended),
+            (3, starting(), Wait, StillReplays),
+            (4, starting(), Wait, StillReplays),
+        ] {
+            let process = processes()[process].clone();
+            let now = Instance { data: DataDir::Absent, process, sql };
+            assert_eq!((after(&now, false), after(&now, true)), (in_time, too_late), "{now:?}");
+        }
+    }
+}
