@@ -166,6 +166,7 @@ impl World {
             mode: Mode::Sync,
             heirs,
             history: Vec::new(),
+            adopted: None,
         }
     }
 

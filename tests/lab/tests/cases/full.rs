@@ -1,5 +1,6 @@
 //! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
 
+mod adopt;
 mod broken_replication;
 mod first_start;
 mod pause;
