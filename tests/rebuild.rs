@@ -1,4 +1,5 @@
-//! `pgtwin rebuild` on a real primary and a real standby; Pacemaker's tools alone are played. Needs root.
+//! `pgtwin rebuild` and `pgtwin adopt` on a real primary and a real standby; Pacemaker's tools alone are played.
+//! Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stderr)]
 
@@ -6,22 +7,26 @@
 #[allow(dead_code)]
 mod account;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use account::{NAME, home_of, is_root, test_user};
+use pgtwin::agent::adopt::Begun;
 use pgtwin::agent::operate::Subject;
 use pgtwin::agent::worker;
+use pgtwin::client::ledger_file::OwnFile;
 use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId, Slot};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Kept, Method};
+use pgtwin::decide::adopt::{Ruling, judge};
 use pgtwin::decide::recovery::Way;
+use pgtwin::decide::report::Server;
 use pgtwin::postgres::lsn::Timeline;
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, Output, System};
 
@@ -64,6 +69,14 @@ struct World {
     asked: AtomicU32,
     /// n1 counts on n2 whatever it says.
     stubborn: AtomicBool,
+    /// n1's promotion, and what was given up for its data.
+    promotion: u64,
+    adopted: Option<Vec<u64>>,
+    /// Pacemaker has stopped it everywhere.
+    stopped: bool,
+    /// What n2 has told of the ledger, and the `admin_epoch` that it has set.
+    slot: Mutex<Option<String>>,
+    epoch: AtomicU64,
 }
 
 impl World {
@@ -78,14 +91,14 @@ impl World {
             told: Mutex::new(Vec::new()),
             asked: 0.into(),
             stubborn: true.into(),
+            promotion: 7,
+            adopted: None,
+            stopped: false,
+            slot: Mutex::new(None),
+            epoch: 4.into(),
         };
-        let (primary, standby) = (new.path("primary"), new.path("standby"));
-        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
-        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
-        new.configure("primary", "127.0.0.1");
-        new.start("primary");
-        let system = new.psql("SELECT system_identifier FROM pg_control_system()");
-        new.system = system.parse().unwrap();
+        let standby = new.path("standby");
+        new.make_primary();
         let source = format!("host=127.0.0.1 port={} user={NAME} application_name=n2", new.port);
         succeeds("pg_basebackup", &["-d", &source, "-D", &standby, "--checkpoint=fast"]);
         new.configure("standby", "127.0.0.2");
@@ -101,6 +114,35 @@ impl World {
         new.start("standby");
         new.streams();
         new
+    }
+
+    /// A database that did not exist before.
+    fn make_primary(&mut self) {
+        let primary = self.path("primary");
+        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
+        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
+        self.configure("primary", "127.0.0.1");
+        self.start("primary");
+        let system = self.psql("SELECT system_identifier FROM pg_control_system()");
+        self.system = system.parse().unwrap();
+    }
+
+    /// n1's data is of another database system now, and of another promotion.
+    fn another_primary(&mut self) {
+        self.stop("primary");
+        for name in ["primary", "primary-socket"] {
+            fs::remove_dir_all(self.home.path().join(name)).unwrap();
+        }
+        self.make_primary();
+        self.promotion += 1;
+    }
+
+    /// The database system of n2's data.
+    fn own_system(&self) -> u64 {
+        let said = succeeds("pg_controldata", &["-D", &self.path("standby")]);
+        let line =
+            said.lines().find(|line| line.starts_with("Database system identifier")).unwrap();
+        line.split_whitespace().last().unwrap().parse().unwrap()
     }
 
     fn path(&self, name: &str) -> String {
@@ -158,15 +200,15 @@ impl World {
         let heirs = if told { BTreeSet::new() } else { BTreeSet::from([node("n2")]) };
         Entry {
             system_id: self.system,
-            term: 1,
+            term: self.promotion - 6,
             seq: u64::from(told),
-            id: PromotionId(7),
+            id: PromotionId(self.promotion),
             primary: node("n1"),
             timeline: Timeline(1),
             mode: Mode::Sync,
             heirs,
             history: Vec::new(),
-            adopted: None,
+            adopted: self.adopted.clone(),
         }
     }
 
@@ -187,25 +229,39 @@ impl World {
             .map(|(name, value)| format!("<nvpair id='p-{name}' name='{name}' value='{value}'/>"))
             .collect();
         let parameters = parameters.concat();
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let of_n2 = self.slot.lock().unwrap().as_ref().map_or_else(String::new, |slot| {
+            format!("<nvpair id='l2' name='pgtwin-{RESOURCE}-ledger-n2' value='{slot}'/>")
+        });
+        let role =
+            if self.stopped { "<nvpair id='m-2' name='target-role' value='Stopped'/>" } else { "" };
         format!(
-            "<cib admin_epoch='0' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
+            "<cib admin_epoch='{epoch}' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
              <cluster_property_set id='o'><nvpair id='o-1' name='stonith-enabled' value='true'/>\
              </cluster_property_set><cluster_property_set id='pgtwin-{RESOURCE}'><nvpair id='l' \
-             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/></cluster_property_set></crm_config>\
+             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{of_n2}</cluster_property_set></crm_config>\
              <nodes><node id='1' uname='n1'/><node id='2' uname='n2'/></nodes><resources><clone id='c'>\
-             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/></meta_attributes>\
+             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/>{role}</meta_attributes>\
              <primitive id='{RESOURCE}' class='ocf' provider='heartbeat' type='pgtwin'>\
              <instance_attributes id='p'>{parameters}</instance_attributes></primitive></clone>\
              </resources><constraints/></configuration><status/></cib>"
         )
     }
 
-    fn status() -> String {
+    fn status(&self) -> String {
         let file = "tests/fixtures/pacemaker/trixie/healthy.crm_mon.xml";
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         // n1 and n3 in each other's place, so that n1 is the primary.
         let text = text.replace("\"n3\"", "\"n0\"").replace("\"n1\"", "\"n3\"");
-        text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""))
+        let text =
+            text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""));
+        if !self.stopped {
+            return text;
+        }
+        ["Promoted", "Unpromoted", "Started"]
+            .iter()
+            .fold(text, |text, role| text.replace(&format!("role=\"{role}\""), "role=\"Stopped\""))
+            .replace("active=\"true\"", "active=\"false\"")
     }
 }
 
@@ -213,7 +269,7 @@ impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
         let stdout = match cmd.program.as_str() {
-            "crm_mon" => Self::status(),
+            "crm_mon" => self.status(),
             "cibadmin" if asks("--query") => {
                 if self.told.lock().unwrap().iter().any(|told| told.contains("=rebuilding")) {
                     self.asked.fetch_add(1, Ordering::Relaxed);
@@ -227,6 +283,18 @@ impl Exec for World {
             "cibadmin" | "attrd_updater" | "crm_attribute" => {
                 let told = format!("{} {}", cmd.program, cmd.args.join(" "));
                 self.told.lock().unwrap().push(told);
+                let text = String::from_utf8_lossy(&cmd.stdin);
+                if let Some(epoch) = text.split("admin_epoch=\"").nth(1) {
+                    let epoch = epoch.split('"').next().unwrap().parse().unwrap();
+                    self.epoch.store(epoch, Ordering::Relaxed);
+                }
+                let ledger = format!("--name=pgtwin-{RESOURCE}-ledger-n2");
+                let update = cmd.args.iter().find_map(|arg| arg.strip_prefix("--update="));
+                if asks(&ledger)
+                    && let Some(slot) = update
+                {
+                    *self.slot.lock().unwrap() = Some(slot.to_owned());
+                }
                 String::new()
             }
             _ => return System.run(cmd),
@@ -297,7 +365,7 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
         eprintln!("not tried: not root");
         return;
     }
-    let world = World::new();
+    let mut world = World::new();
     let mut own = Own::new(RESOURCE, &node("n2"));
     own.store.set_done(world.entry());
     own.followed = Some(PromotionId(7));
@@ -361,4 +429,89 @@ fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off
         .collect();
     let [copy] = copies.as_slice() else { panic!("{copies:?}") };
     assert!(copy.join("mark-of-the-old-data").exists());
+
+    world.stop("standby");
+    given_up_data_is_replaced(&mut world);
+    world.stop("standby");
+    own_data_is_adopted(&mut world);
+}
+
+/// n1 has another database system: that of n2 is left alone, until an operator has given it up.
+fn given_up_data_is_replaced(world: &mut World) {
+    let old = world.system;
+    world.another_primary();
+    for adopted in [None, Some(vec![]), Some(vec![old + 1])] {
+        world.adopted = adopted;
+        work(world).unwrap_err();
+        assert_eq!(world.own_system(), old);
+        assert_eq!(marker(world), Kept::Missing);
+    }
+    world.adopted = Some(vec![old + 1, old]);
+    work(world).unwrap();
+    world.streams();
+    assert_eq!(marker(world), Kept::Missing);
+    assert_eq!(world.own_system(), world.system);
+    let OwnFile::Read(own) = subject(world).home().read() else { panic!("no ledger file") };
+    assert_eq!(own.followed, Some(PromotionId(world.promotion)));
+}
+
+/// What the command does, with what it finds in the way.
+fn own_data_is_adopted(world: &mut World) {
+    let absent = |why: &str| BTreeMap::from([(node("n1"), Server::Absent(why.to_owned()))]);
+    let judged = |world: &World| {
+        let mut agent = subject(world).agent(world, TIME).unwrap();
+        judge(&agent.adopt_facts(&node("n2"), &absent("nobody listens")).unwrap())
+    };
+    let refused = |world: &World, words: &str| match judged(world) {
+        Ruling::Refused(why) => assert!(why.contains(words), "{words}: {why}"),
+        Ruling::Possible(_) => panic!("{words}"),
+    };
+    world.stop("primary");
+    refused(world, "Pacemaker has c running on n1");
+    world.stopped = true;
+    let label = world.home.path().join("standby/backup_label");
+    fs::write(&label, "").unwrap();
+    refused(world, "backup_label is there");
+    fs::remove_file(&label).unwrap();
+    world.start("standby");
+    refused(world, "PostgreSQL has to be stopped here, and it runs");
+    world.stop("standby");
+    let Ruling::Possible(proposal) = judged(world) else { panic!("{:?}", judged(world)) };
+    assert_eq!((proposal.term, proposal.system_id), (world.promotion - 5, world.system));
+
+    // Before the others know of it, the own file permits nothing; and it goes no further than they know.
+    let begin = |world: &World| {
+        let mut agent = subject(world).agent(world, TIME).unwrap();
+        agent.home.take_turn(TIME).unwrap();
+        agent.begin_adoption(&proposal, "a test").unwrap()
+    };
+    let end = |world: &World, begun: &Begun| {
+        let mut agent = subject(world).agent(world, TIME).unwrap();
+        agent.home.take_turn(TIME).unwrap();
+        agent.end_adoption(begun)
+    };
+    let own = |world: &World| match subject(world).home().read() {
+        OwnFile::Read(own) => own,
+        other => panic!("{other:?}"),
+    };
+    let begun = begin(world);
+    assert_eq!(world.epoch.load(Ordering::Relaxed), 5);
+    let file = own(world);
+    assert!(file.unfinished().is_some() && file.store.done(&node("n2")).is_none(), "{file:?}");
+    let slot: Slot = world.slot.lock().unwrap().as_ref().unwrap().parse().unwrap();
+    assert_eq!(slot.done.as_ref(), Some(&begun.entry));
+    let was = world.slot.lock().unwrap().take();
+    assert!(end(world, &begun).unwrap_err().contains("the CIB does not have it any more"));
+    *world.slot.lock().unwrap() = was;
+    world.epoch.store(4, Ordering::Relaxed);
+    assert!(end(world, &begun).unwrap_err().contains("the CIB does not have it any more"));
+    assert!(own(world).unfinished().is_some());
+
+    // It goes on when it is run again.
+    let begun = begin(world);
+    end(world, &begun).unwrap();
+    let file = own(world);
+    assert_eq!((file.unfinished(), file.followed), (None, Some(begun.entry.id)));
+    assert_eq!(file.store.entries().collect::<Vec<_>>(), [&begun.entry]);
+    assert_eq!(begun.entry.adopted, Some(world.adopted.clone().unwrap()));
 }

@@ -1,6 +1,6 @@
 //! Floor 3: the loop of observe, decide and act; one file an action.
 
-mod adopt;
+pub mod adopt;
 pub mod bootstrap;
 pub mod broken;
 pub mod care;
