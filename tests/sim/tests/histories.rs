@@ -52,6 +52,8 @@ fn nor_where_an_operator_has_nodes_rebuilt() {
 }
 
 /// What was acknowledged before an adoption and is not in the adopted data is given up; nothing else is.
+/// (Seed 300097 is another matter: a checkpoint that began just before V was set, with nothing written in
+/// between, is taken for one that began after it, and a commit does not wait for the first heir.)
 #[test]
 fn nor_where_an_operator_has_other_data_adopted() {
     let options = Options { adoptions: true, ..Options::default() };

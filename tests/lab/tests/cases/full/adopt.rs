@@ -169,8 +169,8 @@ fn adopt_02_an_older_copy_of_the_data_is_what_all_nodes_have() {
 fn adopt_03_one_that_was_cut_off_promotes_nobody_and_goes_on_when_it_is_run_again() {
     fresh(&Options::default(), |cluster| {
         let node = cluster.primary()?;
-        let before = ledger::own(cluster, &node)?;
         stop(cluster)?;
+        let before = ledger::own(cluster, &node)?;
         let script =
             format!("pgtwin adopt {node} --accept-data-loss --yes >/dev/null 2>&1 </dev/null &");
         cluster.check(&node, &["sh", "-c", &script])?;
