@@ -172,7 +172,8 @@ impl Agent<'_> {
     }
 
     /// Whether V is in effect. The wait flag is proven by a checkpoint that began after V was first
-    /// seen: the checkpointer raises it. A name that was removed counts until no walsender of that
+    /// seen, and after something was written since, for one that was under way may have begun at the very
+    /// position: the checkpointer raises it. A name that was removed counts until no walsender of that
     /// name has a priority.
     fn effective(
         &mut self,
@@ -199,7 +200,7 @@ impl Agent<'_> {
             self.cache.flag_proven = false;
         }
         self.cache.names.clone_from(&primary.names);
-        if primary.redo.0 >= self.cache.names_at {
+        if primary.redo.0 > self.cache.names_at {
             self.cache.flag_proven = true;
         }
         let old_names_left = primary.walsenders.iter().any(|walsender| {

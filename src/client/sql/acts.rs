@@ -39,12 +39,15 @@ pub fn show(wire: &mut dyn Wire, name: &str, deadline: &Deadline) -> Result<Stri
         .ok_or_else(|| SqlError::Answer(format!("no value of {name}")))
 }
 
-/// Asks for a checkpoint and does not wait long for its end.
+/// Asks for a checkpoint and does not wait long for its end. It begins after a record of its own: so it
+/// can be told from one that was under way, also where nobody else writes anything.
 ///
 /// The request stays with the checkpointer when the statement that made it is cut short, which
 /// happens here on purpose, and without a line in the server's log. Not after a few milliseconds: on a
 /// machine that stands still for a moment that would be before the request was made at all.
 pub fn request_checkpoint(wire: &mut dyn Wire, deadline: &Deadline) -> Result<(), SqlError> {
+    let record = "SELECT pg_catalog.pg_logical_emit_message(false, 'pgtwin'::text, ''::text)::text";
+    wire.ask(record, deadline)?;
     let sql = "SET log_min_messages TO fatal; SET statement_timeout TO 1000; CHECKPOINT";
     let cut_short = match wire.ask(sql, deadline) {
         Ok(_) | Err(SqlError::Busy(_)) => Ok(()),

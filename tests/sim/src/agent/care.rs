@@ -14,7 +14,7 @@ use pgtwin::postgres::sync_names::{self, SyncNames};
 use super::ledger::cib;
 use super::{Agent, View};
 use crate::mutation::Mutation;
-use crate::wal::lsn;
+use crate::wal::{Record, lsn};
 use crate::world::{index, name, say};
 
 /// How long a standby may be missing before it is not counted on.
@@ -116,7 +116,7 @@ impl Agent {
             (cache.names_at, cache.flag_proven) = (end, false);
         }
         cache.names.clone_from(names);
-        if primary.redo >= lsn(cache.names_at) {
+        if primary.redo > lsn(cache.names_at) {
             cache.flag_proven = true;
         }
         let old_left = primary.walsenders.iter().any(|one| {
@@ -194,8 +194,15 @@ impl Agent {
             Step::AwaitEffective => {
                 let names = parse_names(&primary.names);
                 let until = end.min(self.sim.now() + 5_000);
-                if let Some(server) = &mut self.sim.world.borrow_mut().nodes[self.me].server {
-                    server.wanted = true;
+                let proven = self.sim.world.borrow().nodes[self.me].cache.flag_proven;
+                let id = self.sim.id();
+                {
+                    let mut world = self.sim.world.borrow_mut();
+                    let here = &mut world.nodes[self.me];
+                    if let Some(server) = here.server.as_mut().filter(|_| !proven) {
+                        server.wanted = true;
+                        here.disk.wal.write(Record::Checkpoint(id));
+                    }
                 }
                 loop {
                     let Some(now) = self.primary() else { return false };
