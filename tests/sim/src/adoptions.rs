@@ -16,6 +16,10 @@ use crate::world::{Disk, RESOURCE, name};
 pub async fn adoptions(sim: Rc<Sim>, until: u64, gives_up: bool) {
     while sim.now() < until {
         sim.sleep(sim.between(5_000, 50_000)).await;
+        if sim.world.borrow().counts.promotions == 0 {
+            // What no ledger has ever known is not given up: it would have to be moved away by hand.
+            continue;
+        }
         let at = {
             let n = sim.world.borrow().nodes.len() as u64;
             sim.between(0, n - 1) as usize
@@ -147,6 +151,7 @@ fn put_data(sim: &Sim, at: usize) {
         // Its own, as it is.
         _ => {
             world.nodes[at].disk.changed = true;
+            world.nodes[at].disk.begun = false;
             drop(world);
             sim.log(&format!("OPERATOR: the data of {} stays as it is", name(at)));
             return;
@@ -166,6 +171,7 @@ fn put_data(sim: &Sim, at: usize) {
         signal: false,
         half_done: None,
         changed: true,
+        begun: false,
         ledger: disk.ledger.clone(),
         unsynced: disk.unsynced.clone(),
     };

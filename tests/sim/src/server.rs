@@ -112,6 +112,7 @@ impl Sim {
         let life = self.id();
         {
             let mut world = self.world.borrow_mut();
+            world.check_start(node);
             let node = &mut world.nodes[node];
             assert!(node.server.is_none() && node.disk.signal, "always started as a standby");
             node.disk.wal.flush();

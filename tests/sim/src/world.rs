@@ -41,6 +41,8 @@ pub struct Disk {
     pub half_done: Option<u64>,
     /// An operator has changed the data, and it was not adopted since.
     pub changed: bool,
+    /// And its adoption was begun.
+    pub begun: bool,
 }
 
 /// In which role Pacemaker has an instance.
@@ -183,6 +185,8 @@ pub struct World {
     pub acked: Vec<(u64, usize)>,
     /// Database systems that an operator has given up.
     pub given_up: BTreeSet<u64>,
+    /// An operator has started what was not adopted: nothing that is broken from here on counts.
+    pub spoiled: bool,
     /// An operator is in the middle of an adoption.
     pub adopting: bool,
     /// The highest term that has been carried out, and by whom.
@@ -233,6 +237,7 @@ impl World {
             unsynced: None,
             half_done: None,
             changed: false,
+            begun: false,
         };
         let node = Node {
             up: false,
@@ -252,6 +257,7 @@ impl World {
             wire: vec![vec![true; n]; n],
             acked: Vec::new(),
             given_up: BTreeSet::new(),
+            spoiled: false,
             adopting: false,
             term: (0, 0),
             clients: true,
@@ -292,7 +298,9 @@ impl World {
 
     /// Notes a broken invariant; the first one counts.
     pub fn broken(&mut self, words: String) {
-        self.violation.get_or_insert(words);
+        if !self.spoiled {
+            self.violation.get_or_insert(words);
+        }
     }
 
     /// A server begins to accept writes: is anything missing, and is it the only one?
@@ -315,6 +323,7 @@ impl World {
     /// The data of this node is the truth now: what is not in it was given up on purpose, and nothing of what
     /// is in it, or comes after it.
     pub fn adopt(&mut self, node: usize) {
+        self.spoiled = false;
         let (lost, kept): (Vec<_>, Vec<_>) =
             self.acked.iter().partition(|(commit, _)| !self.nodes[node].disk.wal.has(*commit));
         self.counts.given_up += lost.len() as u64;
@@ -328,6 +337,13 @@ impl World {
         if !writable.is_empty() {
             self.broken(format!("{} accepts writes while data is adopted", say(&writable)));
         }
+    }
+
+    /// A server is about to start. On data that an operator has put there, and has not begun to adopt, it is
+    /// the operator who loses what was acknowledged: the rest of this history shows nothing.
+    pub fn check_start(&mut self, node: usize) {
+        let disk = &self.nodes[node].disk;
+        self.spoiled |= disk.changed && !disk.begun;
     }
 
     /// Data is about to be replaced by a copy of that of `from`.

@@ -52,12 +52,10 @@ fn nor_where_an_operator_has_nodes_rebuilt() {
 }
 
 /// What was acknowledged before an adoption and is not in the adopted data is given up; nothing else is.
-/// (Seed 300097 is another matter: a checkpoint that began just before V was set, with nothing written in
-/// between, is taken for one that began after it, and a commit does not wait for the first heir.)
 #[test]
 fn nor_where_an_operator_has_other_data_adopted() {
     let options = Options { adoptions: true, ..Options::default() };
-    all_hold(300_100..300_400, &options);
+    all_hold(300_000..300_300, &options);
     // Here some are begun and not ended: then nobody may be promoted any more, and nothing is lost.
     all_hold(301_000..301_400, &Options { converges: false, ..options });
 }
@@ -72,18 +70,20 @@ fn a_seed_lives_through_the_same_history_again() {
 /// The first seed that finds the error; that seed is well without it.
 fn is_caught(mutation: Mutation) {
     let options = Options { mutation: Some(mutation), converges: false, ..Options::default() };
-    is_caught_with(options);
+    is_caught_with(options, 1);
 }
 
 /// The same where an operator has data adopted.
 fn is_caught_adopting(mutation: Mutation, converges: bool) {
     let mutation = Some(mutation);
-    is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() });
+    // Whatever needs a command that is killed and given up is rare.
+    let from = if mutation == Some(Mutation::AdoptionIsNotBegun) { 2_000 } else { 1 };
+    is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() }, from);
 }
 
-fn is_caught_with(options: Options) {
+fn is_caught_with(options: Options, from: u64) {
     let mutation = options.mutation.unwrap();
-    let found = (1..1_000).find(|seed| run(*seed, &options).violation.is_some());
+    let found = (from..from + 1_000).find(|seed| run(*seed, &options).violation.is_some());
     let seed = found.unwrap_or_else(|| panic!("no history finds {mutation}"));
     let well = Options { mutation: None, ..options };
     assert_eq!(run(seed, &well).violation, None, "seed {seed}, without {mutation}");
@@ -125,7 +125,7 @@ fn the_configuration_has_an_adoption_before_the_own_file() {
 
 #[test]
 fn no_older_configuration_wins_over_an_adoption() {
-    is_caught_adopting(Mutation::AdoptionIsOlder, false);
+    is_caught_adopting(Mutation::AdoptionIsOlder, true);
 }
 
 #[test]

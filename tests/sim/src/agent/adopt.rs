@@ -53,6 +53,7 @@ impl Agent {
         if !self.has(Mutation::AdoptionIsNotBegun) {
             self.write_own(&begun(&own, &entry)).await;
         }
+        self.sim.world.borrow_mut().nodes[self.me].disk.begun = true;
         self.write_slot(self.me, &slot).await;
         if !self.has(Mutation::AdoptedAtOnce) {
             self.sim.sleep(TO_NOTICE).await;
