@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use pgtwin::client::recovery_log::KEPT;
 use pgtwin::cluster::cib::{Cib, Setting, Settings};
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Entry, Mode, PromotionId};
+use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Attempts, MOST, Turn, pause};
 use pgtwin::decide::election::Obstacle;
@@ -50,6 +50,7 @@ fn entry(heirs: BTreeSet<NodeName>) -> Box<Entry> {
         mode: Mode::Sync,
         heirs,
         history: Vec::new(),
+        adopted: None,
     })
 }
 
@@ -63,6 +64,7 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::ForeignSystem { theirs: NUMBER, ours: NUMBER, source: WHY.into() },
         Obstacle::NotAnHeir(entry(BTreeSet::new())),
         Obstacle::NotAnHeir(entry(names())),
+        Obstacle::NotAnHeir(Box::new(Entry { adopted: Some(vec![]), ..*entry(BTreeSet::new()) })),
         Obstacle::NotSeen(name(), WHY.into()),
         Obstacle::NotExact(name()),
         Obstacle::Behind { better: name(), at, mine: at },
@@ -162,6 +164,7 @@ fn waiting_words() -> Vec<String> {
         line: History::of_first_line(),
         lsn: Lsn(NUMBER),
         knows_our_promotion: None,
+        adopted: None,
     }));
     let well = recovery::Facts {
         pgdata: WHY.into(),
@@ -170,6 +173,7 @@ fn waiting_words() -> Vec<String> {
         system_id: Some(NUMBER),
         upstream: live,
         upstream_is_me: false,
+        adopting: None,
         mount: Mount::InPlace,
         // A number that is no other part of a message.
         failed: Attempts { failed: 77_777, ..Attempts::default().failed_again(0, WHY, WHY) },
@@ -182,6 +186,7 @@ fn waiting_words() -> Vec<String> {
         }),
     };
     let cause_unknown = Known::unknown(WHY);
+    let adopting = Own { adopting: Some(PromotionId(1)), ..Own::new(WHY, &name()) }.unfinished();
     let all = [
         recovery::Facts { mount: Mount::Missing(WHY.into()), ..well.clone() },
         recovery::Facts { mount: Mount::Unknown(WHY.into()), ..well.clone() },
@@ -196,6 +201,7 @@ fn waiting_words() -> Vec<String> {
         recovery::Facts { upstream: Upstream::Unknown(WHY.into()), ..well.clone() },
         recovery::Facts { upstream_is_me: true, ..well.clone() },
         recovery::Facts { system_id: Some(1), ..well.clone() },
+        recovery::Facts { adopting, ..well.clone() },
         recovery::Facts { turn: Turn::At(1), ..well.clone() },
         recovery::Facts { turn: Turn::Over, ..well.clone() },
         well,

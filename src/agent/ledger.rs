@@ -220,6 +220,7 @@ impl Agent<'_> {
             mode: self.mode(),
             heirs: std::collections::BTreeSet::new(),
             history: Vec::new(),
+            adopted: None,
         };
         own.followed = Some(entry.id);
         own.store.set_done(entry);

@@ -68,6 +68,10 @@ impl Agent<'_> {
                 return Known::unknown(format!("its ledger file is unreadable: {why}"));
             }
         };
+        // It is not the data that anybody's entry speaks of.
+        if let Some(why) = own.unfinished() {
+            return Known::Unknown(why);
+        }
         // Whoever hears a member takes its intent for resolved: one that is not keeps silent.
         if own.store.intent(&self.me).is_some() {
             return Known::unknown("its own promotion has not come to its end");
@@ -256,6 +260,9 @@ impl Agent<'_> {
                 return (Ruling::Refused(vec![why]), nobody);
             }
         };
+        if let Some(why) = own.unfinished() {
+            return (Ruling::Refused(vec![election::Obstacle::OwnLedgerUnknown(why)]), nobody);
+        }
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);
         let seen = peers.iter().filter(|(_, said)| said.is_known());

@@ -136,12 +136,14 @@ impl Agent<'_> {
     }
 
     /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely
-    /// becomes it again. One that waits for a snapshot opens by what it gets there.
+    /// becomes it again. One that waits for a snapshot opens by what it gets there. Data that is of
+    /// another branch listens to nobody: the numbers of timelines do not tell.
     fn primary_of_ledger(&self) -> Option<crate::cluster::node::NodeName> {
         match self.home.read() {
             OwnFile::Read(own) => {
-                let primary = own.store.newest_done()?.primary.clone();
-                (primary != self.me).then_some(primary)
+                let entry = own.store.newest_done()?;
+                let listens = entry.primary != self.me && !own.is_elsewhere_than(entry);
+                listens.then(|| entry.primary.clone())
             }
             OwnFile::Missing | OwnFile::Unreadable(_) => None,
         }

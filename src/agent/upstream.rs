@@ -91,19 +91,10 @@ impl Agent<'_> {
         } else {
             self.pg.peer_history(&peer, identity.timeline, limit).into_result()?
         };
-        let knows_our_promotion = match (view.ledger(), followed) {
-            (Known::Known(store), Some(id)) => {
-                store.of_running_primary(node).map(|entry| entry.descends_from(id))
-            }
-            (Known::Known(_), None) | (Known::Unknown(_), _) => None,
-        };
-        Ok(Some(Live {
-            node: node.clone(),
-            system_id: identity.system_id,
-            line,
-            lsn: identity.lsn,
-            knows_our_promotion,
-        }))
+        let ledger = view.ledger().known();
+        let entry = ledger.as_ref().and_then(|store| store.of_running_primary(node));
+        let at = (line, identity.lsn);
+        Ok(Some(Live::of(node, identity.system_id, at, entry, followed)))
     }
 
     /// The settings with which this node streams from `node`. What an administrator added to

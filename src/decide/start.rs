@@ -4,7 +4,7 @@
 //! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
 //! Without a primary it starts and waits for an election.
 
-use crate::cluster::ledger::Own;
+use crate::cluster::ledger::{Entry, Own, PromotionId};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -27,6 +27,36 @@ pub struct Live {
     /// Whether its ledger entry descends from the promotion that this node's data contains; none
     /// when either is not known.
     pub knows_our_promotion: Option<bool>,
+    /// Its entry goes back to data that an operator has adopted: the database systems that were given up for
+    /// that. None where it does not, or where its entry is not known.
+    pub adopted: Option<Vec<u64>>,
+}
+
+impl Live {
+    /// What its entry says of data that is known to be of `followed`.
+    #[must_use]
+    pub fn of(
+        node: &NodeName,
+        system_id: u64,
+        (line, lsn): (History, Lsn),
+        entry: Option<&Entry>,
+        followed: Option<PromotionId>,
+    ) -> Self {
+        Self {
+            node: node.clone(),
+            system_id,
+            line,
+            lsn,
+            knows_our_promotion: entry.and_then(|entry| entry.is_after(followed)),
+            adopted: entry.and_then(|entry| entry.adopted.clone()),
+        }
+    }
+
+    /// Whether an operator has given this other database system up for the data that it goes back to.
+    #[must_use]
+    pub fn was_chosen_over(&self, system_id: u64) -> bool {
+        self.adopted.as_ref().is_some_and(|systems| systems.contains(&system_id))
+    }
 }
 
 /// Who is primary now.
@@ -216,7 +246,9 @@ fn crashed_primary(control: &ControlData) -> bool {
 /// What needs no position to be known.
 fn cannot_follow(control: &ControlData, live: &Live) -> Option<Next> {
     if let Some(why) = foreign(control.system_id, live) {
-        return Some(if control.system_id == live.system_id {
+        return Some(if live.was_chosen_over(control.system_id) {
+            Next::Recover(Some(Cause::GivenUp(why)))
+        } else if control.system_id == live.system_id {
             Next::Recover(Some(Cause::OtherBranch(why)))
         } else {
             Next::Refuse(why)
@@ -286,6 +318,12 @@ fn is_end_of(end: &Position, control: &ControlData) -> bool {
 
 /// Why data of this database system, and of the promotion that was asked about, is none of the primary's.
 pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
+    if system_id != live.system_id && live.was_chosen_over(system_id) {
+        return Some(format!(
+            "this node's data is of database system {system_id}, which was given up for {} (pgtwin adopt)",
+            live.system_id
+        ));
+    }
     if system_id != live.system_id {
         return Some(format!(
             "this node's data is of database system {system_id}, the primary {} has {}: it is another \
@@ -294,9 +332,12 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
         ));
     }
     (live.knows_our_promotion == Some(false)).then(|| {
+        let how = match live.adopted {
+            Some(_) => "pgtwin adopt, or two promotions on one timeline number",
+            None => "two promotions on one timeline number",
+        };
         format!(
-            "this node's data is of a promotion that the primary {} does not descend from (two \
-             promotions on one timeline number)",
+            "this node's data is of a promotion that the primary {} does not descend from ({how})",
             live.node
         )
     })

@@ -140,6 +140,7 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                 line: line.clone(),
                 lsn: primary.lsn,
                 knows_our_promotion: None,
+                adopted: None,
             };
             let facts = start::Facts {
                 pgdata: String::new(),

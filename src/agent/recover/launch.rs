@@ -106,7 +106,11 @@ impl Agent<'_> {
             method: match cause {
                 Some(Cause::Diverged(_)) | None => Method::Rewind,
                 Some(
-                    Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_) | Cause::Asked(_),
+                    Cause::WalGone(_)
+                    | Cause::NoData
+                    | Cause::OtherBranch(_)
+                    | Cause::GivenUp(_)
+                    | Cause::Asked(_),
                 ) => Method::Rebuild,
             },
             phase: Phase::Checking,

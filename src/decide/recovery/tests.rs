@@ -18,6 +18,7 @@ fn live() -> Upstream {
         line: History::of_first_line(),
         lsn: Lsn(0x300_0000),
         knows_our_promotion: Some(true),
+        adopted: None,
     }))
 }
 
@@ -29,6 +30,7 @@ fn facts() -> Facts {
         system_id: Some(7),
         upstream: live(),
         upstream_is_me: false,
+        adopting: None,
         mount: Mount::InPlace,
         failed: Attempts::default(),
         turn: Turn::Now,
@@ -68,6 +70,7 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
         ("a rewind failed before, no room", diverged(), true, Yes, no("disk"), None),
         ("no data", Cause::NoData, false, never(), Yes, Some(Method::Rebuild)),
         ("same number", Cause::OtherBranch("b".into()), false, Yes, Yes, Some(Method::Rebuild)),
+        ("given up", Cause::GivenUp("g".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("WAL gone", Cause::WalGone("w".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("asked for", Cause::Asked("a".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("asked for, no room", Cause::Asked("a".into()), false, Yes, no("disk"), None),
@@ -83,6 +86,46 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
         };
         assert_eq!(recovers(&way(&facts)), expected, "{name}");
     }
+}
+
+#[test]
+fn another_database_is_overwritten_only_where_an_operator_gave_it_up() {
+    for adopted in [None, Some(vec![]), Some(vec![9]), Some(vec![9, 8])] {
+        let given_up = adopted.as_ref().is_some_and(|systems| systems.contains(&8));
+        let Upstream::Live(live) = live() else { panic!() };
+        let upstream = Upstream::Live(Box::new(Live { adopted, ..*live }));
+        let whole = Facts {
+            upstream: upstream.clone(),
+            system_id: Some(8),
+            cause: Known::Known(Some(Cause::GivenUp("g".into()))),
+            ..facts()
+        };
+        let ruin = Facts { marked: Marked::HalfDone { system_id: 8 }, upstream, ..facts() };
+        for (name, facts) in [("whole", whole), ("half done", ruin)] {
+            match way(&facts) {
+                Way::Recover(Method::Rebuild, _) => assert!(given_up, "{name}"),
+                Way::Refuse(why) => {
+                    assert!(!given_up && why.contains("another database"), "{name}");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn data_that_an_operator_began_to_adopt_is_not_replaced() {
+    let adopting = Some("pgtwin adopt n2 has not ended".to_owned());
+    let begun = Facts { adopting, ..facts() };
+    for cause in [Cause::Diverged("d".into()), Cause::OtherBranch("b".into())] {
+        let facts = Facts { cause: Known::Known(Some(cause)), ..begun.clone() };
+        assert!(
+            matches!(way(&facts), Way::Refuse(why) if why.contains("pgtwin adopt n2 has not ended"))
+        );
+    }
+    // Where it was moved away, nothing is lost by a copy.
+    let gone = Facts { cause: Known::Known(Some(Cause::NoData)), system_id: None, ..begun };
+    assert_eq!(recovers(&way(&gone)), Some(Method::Rebuild));
 }
 
 #[test]

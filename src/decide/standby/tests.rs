@@ -23,6 +23,7 @@ fn the_live() -> Live {
         line: "1".parse().unwrap(),
         lsn: Lsn(0x500),
         knows_our_promotion: Some(true),
+        adopted: None,
     }
 }
 

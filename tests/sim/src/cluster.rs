@@ -168,8 +168,12 @@ impl Sim {
             node.disk.ledger = before;
         }
         let kept = &node.stack.shared;
-        let shared =
-            Shared { version: kept.version, ledger: kept.ledger.clone(), ..Shared::default() };
+        let shared = Shared {
+            version: kept.version,
+            ledger: kept.ledger.clone(),
+            disabled: kept.disabled,
+            ..Shared::default()
+        };
         node.stack = Stack { shared, ..Stack::default() };
     }
 

@@ -112,6 +112,7 @@ impl Sim {
         let life = self.id();
         {
             let mut world = self.world.borrow_mut();
+            world.check_start(node);
             let node = &mut world.nodes[node];
             assert!(node.server.is_none() && node.disk.signal, "always started as a standby");
             node.disk.wal.flush();
@@ -346,7 +347,8 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
                 && there.frozen_until <= sim.now()
                 && world.wire[*from][node]
                 && (goes_on(there.server.as_ref(), *from, here.server.as_ref(), node)
-                    || wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records))
+                    || (there.disk.system == here.disk.system
+                        && wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records)))
         });
         let Some(from) = from else {
             sim.server(node, life, |one| one.streams_from = None);

@@ -6,6 +6,7 @@ use sim::{Mutation, Options, run};
 /// Lives through these histories.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     let (mut acked, mut promotions, mut fenced, mut alone, mut rebuilt) = (0, 0, 0, 0, 0);
+    let (mut adopted, mut given_up) = (0, 0);
     for seed in seeds {
         let report = run(seed, options);
         if let Some(words) = report.violation {
@@ -16,11 +17,15 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
         fenced += report.counts.fenced;
         alone += report.counts.alone;
         rebuilt += report.counts.rebuilt;
+        adopted += report.counts.adopted;
+        given_up += report.counts.given_up;
     }
     // Where nothing happens, nothing is shown.
     assert!(acked > 1_000, "{acked} commits");
     assert!(promotions > 100 && fenced > 100, "{promotions} promotions, {fenced} fenced");
     assert!(alone > 0 && rebuilt > 0, "{alone} times alone, {rebuilt} copies");
+    let enough = adopted > 100 && given_up > 1_000;
+    assert_eq!(enough, options.adoptions, "{adopted} adoptions, {given_up} commits given up");
 }
 
 #[test]
@@ -46,6 +51,15 @@ fn nor_where_an_operator_has_nodes_rebuilt() {
     all_hold(200_000..200_400, &Options { rebuilds: true, ..Options::default() });
 }
 
+/// What was acknowledged before an adoption and is not in the adopted data is given up; nothing else is.
+#[test]
+fn nor_where_an_operator_has_other_data_adopted() {
+    let options = Options { adoptions: true, ..Options::default() };
+    all_hold(300_000..300_300, &options);
+    // Here some are begun and not ended: then nobody may be promoted any more, and nothing is lost.
+    all_hold(301_000..301_400, &Options { converges: false, ..options });
+}
+
 #[test]
 fn a_seed_lives_through_the_same_history_again() {
     for seed in [1, 4, 8, 9] {
@@ -56,7 +70,20 @@ fn a_seed_lives_through_the_same_history_again() {
 /// The first seed that finds the error; that seed is well without it.
 fn is_caught(mutation: Mutation) {
     let options = Options { mutation: Some(mutation), converges: false, ..Options::default() };
-    let found = (1..1_000).find(|seed| run(*seed, &options).violation.is_some());
+    is_caught_with(options, 1);
+}
+
+/// The same where an operator has data adopted.
+fn is_caught_adopting(mutation: Mutation, converges: bool) {
+    let mutation = Some(mutation);
+    // Whatever needs a command that is killed and given up is rare.
+    let from = if mutation == Some(Mutation::AdoptionIsNotBegun) { 2_000 } else { 1 };
+    is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() }, from);
+}
+
+fn is_caught_with(options: Options, from: u64) {
+    let mutation = options.mutation.unwrap();
+    let found = (from..from + 1_000).find(|seed| run(*seed, &options).violation.is_some());
     let seed = found.unwrap_or_else(|| panic!("no history finds {mutation}"));
     let well = Options { mutation: None, ..options };
     assert_eq!(run(seed, &well).violation, None, "seed {seed}, without {mutation}");
@@ -79,4 +106,34 @@ caught! {
     a_primary_that_restarts_in_place_keeps_its_names: InPlaceWithoutNames,
     a_lost_node_is_down_when_it_was_fenced: LostIsDown,
     a_larger_e_goes_before_v: NamesBeforeHeirs,
+}
+
+#[test]
+fn no_promotion_leads_to_adopted_data() {
+    is_caught_adopting(Mutation::AdoptionHasHistory, true);
+}
+
+#[test]
+fn the_own_file_permits_nothing_while_its_data_is_adopted() {
+    is_caught_adopting(Mutation::AdoptionIsNotBegun, false);
+}
+
+#[test]
+fn the_configuration_has_an_adoption_before_the_own_file() {
+    is_caught_adopting(Mutation::AdoptedBeforeAnnounced, false);
+}
+
+#[test]
+fn no_older_configuration_wins_over_an_adoption() {
+    is_caught_adopting(Mutation::AdoptionIsOlder, true);
+}
+
+#[test]
+fn who_is_cut_off_adopts_nothing() {
+    is_caught_adopting(Mutation::AdoptedAtOnce, false);
+}
+
+#[test]
+fn nothing_is_adopted_while_others_run() {
+    is_caught_adopting(Mutation::AdoptsBesideOthers, false);
 }

@@ -19,6 +19,7 @@ pub fn live(line: &str) -> Live {
         line: line.parse().unwrap(),
         lsn: Lsn(0x500),
         knows_our_promotion: None,
+        adopted: None,
     }
 }
 
@@ -424,6 +425,29 @@ fn data_of_another_promotion_on_the_same_timeline_is_recovered() {
                 assert!(!allowed && why.contains("promotion"), "{why:?}");
             }
             other => assert!(allowed, "{knows:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn data_of_another_database_system_is_replaced_only_where_an_operator_gave_it_up() {
+    for (adopted, replaced) in
+        [(None, false), (Some(vec![]), false), (Some(vec![9]), false), (Some(vec![9, 8]), true)]
+    {
+        let control = ControlData { system_id: 8, ..control(ClusterState::ShutDown) };
+        let live = Live { adopted: adopted.clone(), ..live("1") };
+        let facts = Facts {
+            upstream: Some(Upstream::Live(Box::new(live))),
+            ..begin(at_rest(DataDir::Cluster(Box::new(control))))
+        };
+        match next(&facts) {
+            Next::Recover(Some(Cause::GivenUp(why))) => {
+                assert!(replaced && why.contains("8, which was given up for 7"), "{why}");
+            }
+            Next::Refuse(why) => {
+                assert!(!replaced && why.contains("it is another database"), "{why}");
+            }
+            other => panic!("{adopted:?}: {other:?}"),
         }
     }
 }

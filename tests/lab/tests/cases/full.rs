@@ -1,5 +1,6 @@
 //! What only `tests/run --full` plays: variants of the numbered cases, and long runs.
 
+mod adopt;
 mod broken_replication;
 pub mod documents;
 mod first_start;

@@ -27,7 +27,7 @@ impl Agent {
         own: Option<&Own>,
         view: &View,
     ) -> Known<Publication> {
-        if self.sim.world.borrow().nodes[self.me].disk.half_done {
+        if self.sim.world.borrow().nodes[self.me].disk.half_done.is_some() {
             return Known::unknown("a recovery of its data has not ended");
         }
         let own = match own {
@@ -37,6 +37,9 @@ impl Agent {
             }
             None => return Known::unknown("its ledger file is missing"),
         };
+        if let Some(why) = own.unfinished() {
+            return Known::Unknown(why);
+        }
         if own.store.intent(&self.name()).is_some() {
             return Known::unknown("its own promotion has not come to its end");
         }
@@ -130,6 +133,9 @@ impl Agent {
                 return (Ruling::Refused(vec![why]), BTreeSet::new());
             }
         };
+        if let Some(why) = own.unfinished() {
+            return (Ruling::Refused(vec![Obstacle::OwnLedgerUnknown(why)]), BTreeSet::new());
+        }
         let peers = self.peers(view, &own, &position);
         let seen = peers.iter().filter(|(_, said)| said.is_known());
         let seen = seen.map(|(node, _)| index(node)).collect();

@@ -196,7 +196,7 @@ impl Agent {
             return Some((own, true));
         }
         let entry = Entry {
-            system_id: crate::world::SYSTEM,
+            system_id: self.sim.world.borrow().nodes[self.me].disk.system,
             term: own.store.max_term().max(1),
             seq: 0,
             id: self.promotion_id(),
@@ -205,6 +205,7 @@ impl Agent {
             mode: Mode::Sync,
             heirs: BTreeSet::new(),
             history: Vec::new(),
+            adopted: None,
         };
         own.followed = Some(entry.id);
         own.store.set_done(entry);

@@ -17,7 +17,7 @@ use pgtwin::ocf::exit_code::ExitCode;
 
 use super::ledger::cib;
 use super::{Agent, Answer, BARRED};
-use crate::world::{SYSTEM, index};
+use crate::world::index;
 
 fn answer(code: ExitCode, reason: Option<String>) -> Answer {
     match code {
@@ -63,7 +63,10 @@ impl Agent {
             Sql::Primary(_) if verdict.code == ExitCode::RunningPromoted && promoted => {
                 self.settle_intent(&instance).await;
                 if !self.is_quiet() || self.sim.once_in(8) {
-                    self.care(&BTreeSet::new(), 15_000).await;
+                    let superseded = self.care(&BTreeSet::new(), 15_000).await;
+                    if superseded {
+                        return Answer::Fails("another node was promoted since".into());
+                    }
                 }
                 answer(verdict.code, None)
             }
@@ -116,7 +119,7 @@ impl Agent {
         let mut facts = Facts {
             seen: if streams { Seen::Streams } else { Seen::Broken },
             from_the_right_one: right,
-            system_id: SYSTEM,
+            system_id: standby.system_id,
             paused: false,
             why_paused: None,
             delayed: false,

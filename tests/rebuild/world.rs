@@ -1,10 +1,4 @@
-//! `pgtwin rebuild` on a real primary and a real standby; Pacemaker's tools alone are played. Needs root.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::print_stderr)]
-
-#[path = "account/mod.rs"]
-#[allow(dead_code)]
-mod account;
+//! n1, a real primary, and n2, its real standby; what Pacemaker's tools say is played.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,30 +6,24 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use account::{NAME, home_of, is_root, test_user};
-use pgtwin::agent::operate::Subject;
-use pgtwin::agent::recover::now;
-use pgtwin::agent::worker;
-use pgtwin::cluster::asked::{Order, OrderId};
-use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId, Slot};
+use pgtwin::cluster::ledger::{Entry, Mode, PromotionId, Slot};
 use pgtwin::cluster::node::NodeName;
-use pgtwin::cluster::recovery::{Kept, Method};
-use pgtwin::decide::recovery::Way;
 use pgtwin::postgres::lsn::Timeline;
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, Output, System};
 
-const RESOURCE: &str = "pgtwin-test-rebuild";
-const REASON: &str = "a full copy was asked for (a test)";
-const TIME: Duration = Duration::from_mins(2);
+use crate::account::{NAME, home_of, test_user};
 
-fn node(name: &str) -> NodeName {
+pub const RESOURCE: &str = "pgtwin-test-rebuild";
+pub const TIME: Duration = Duration::from_mins(2);
+
+pub fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
-fn bindir() -> PathBuf {
+pub fn bindir() -> PathBuf {
     let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .unwrap()
         .map(|entry| entry.unwrap().path().join("bin"))
@@ -45,7 +33,7 @@ fn bindir() -> PathBuf {
     found.pop().unwrap()
 }
 
-fn succeeds(program: &str, args: &[&str]) -> String {
+pub fn succeeds(program: &str, args: &[&str]) -> String {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", NAME, "--regid", NAME, "--init-groups", "--"]);
     command.arg(bindir().join(program)).args(args).stdin(Stdio::null());
@@ -56,26 +44,32 @@ fn succeeds(program: &str, args: &[&str]) -> String {
 }
 
 /// n1, the primary, at 127.0.0.1, and n2, its standby, at 127.0.0.2; this is n2.
-struct World {
-    home: tempfile::TempDir,
-    port: String,
-    system: u64,
+pub struct World {
+    pub home: tempfile::TempDir,
+    pub port: String,
+    pub system: u64,
     /// What Pacemaker was told.
-    told: Mutex<Vec<String>>,
+    pub told: Mutex<Vec<String>>,
     /// How often it was asked since n2 said that it is rebuilt.
-    asked: AtomicU32,
+    pub asked: AtomicU32,
     /// n1 counts on n2 whatever it says.
-    stubborn: AtomicBool,
+    pub stubborn: AtomicBool,
     /// What was asked of n2 on another node.
-    order: Mutex<String>,
+    pub order: Mutex<String>,
     /// The CIB takes no change.
-    sealed: AtomicBool,
-    /// Pacemaker does not run the resource on n2 any more.
-    stopped: AtomicBool,
+    pub sealed: AtomicBool,
+    /// Pacemaker has stopped it everywhere.
+    pub stopped: AtomicBool,
+    /// n1's promotion, and what was given up for its data.
+    pub promotion: u64,
+    pub adopted: Option<Vec<u64>>,
+    /// What n2 has told of the ledger, and the `admin_epoch` that it has set.
+    pub slot: Mutex<Option<String>>,
+    pub epoch: AtomicU64,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         forget();
         let home = home_of(&test_user());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -89,14 +83,13 @@ impl World {
             order: Mutex::new(String::new()),
             sealed: false.into(),
             stopped: false.into(),
+            promotion: 7,
+            adopted: None,
+            slot: Mutex::new(None),
+            epoch: 4.into(),
         };
-        let (primary, standby) = (new.path("primary"), new.path("standby"));
-        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
-        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
-        new.configure("primary", "127.0.0.1");
-        new.start("primary");
-        let system = new.psql("SELECT system_identifier FROM pg_control_system()");
-        new.system = system.parse().unwrap();
+        let standby = new.path("standby");
+        new.make_primary();
         let source = format!("host=127.0.0.1 port={} user={NAME} application_name=n2", new.port);
         succeeds("pg_basebackup", &["-d", &source, "-D", &standby, "--checkpoint=fast"]);
         new.configure("standby", "127.0.0.2");
@@ -114,11 +107,40 @@ impl World {
         new
     }
 
-    fn path(&self, name: &str) -> String {
+    /// A database that did not exist before.
+    pub fn make_primary(&mut self) {
+        let primary = self.path("primary");
+        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
+        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
+        self.configure("primary", "127.0.0.1");
+        self.start("primary");
+        let system = self.psql("SELECT system_identifier FROM pg_control_system()");
+        self.system = system.parse().unwrap();
+    }
+
+    /// n1's data is of another database system now, and of another promotion.
+    pub fn another_primary(&mut self) {
+        self.stop("primary");
+        for name in ["primary", "primary-socket"] {
+            fs::remove_dir_all(self.home.path().join(name)).unwrap();
+        }
+        self.make_primary();
+        self.promotion += 1;
+    }
+
+    /// The database system of n2's data.
+    pub fn own_system(&self) -> u64 {
+        let said = succeeds("pg_controldata", &["-D", &self.path("standby")]);
+        let line =
+            said.lines().find(|line| line.starts_with("Database system identifier")).unwrap();
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    }
+
+    pub fn path(&self, name: &str) -> String {
         self.home.path().join(name).display().to_string()
     }
 
-    fn configure(&self, name: &str, address: &str) {
+    pub fn configure(&self, name: &str, address: &str) {
         let sockets = self.home.path().join(format!("{name}-socket"));
         fs::create_dir(&sockets).unwrap();
         let user = test_user();
@@ -133,22 +155,22 @@ impl World {
         fs::write(&conf, text).unwrap();
     }
 
-    fn start(&self, name: &str) {
+    pub fn start(&self, name: &str) {
         let log = self.path(&format!("{name}.log"));
         succeeds("pg_ctl", &["-D", &self.path(name), "-l", &log, "-w", "start"]);
     }
 
-    fn stop(&self, name: &str) {
+    pub fn stop(&self, name: &str) {
         succeeds("pg_ctl", &["-D", &self.path(name), "-m", "fast", "-w", "stop"]);
     }
 
     /// Asked of the primary.
-    fn psql(&self, sql: &str) -> String {
+    pub fn psql(&self, sql: &str) -> String {
         let login = format!("host=127.0.0.1 port={} dbname=postgres user={NAME}", self.port);
         succeeds("psql", &["-Atw", &login, "-c", sql])
     }
 
-    fn streams(&self) {
+    pub fn streams(&self) {
         let ask = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n2' AND state = \
                    'streaming'";
         let begin = Instant::now();
@@ -158,29 +180,34 @@ impl World {
         }
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub fn has(&self, path: &str) -> bool {
         self.home.path().join(path).exists()
     }
 
     /// n1's entry: n2 may take over, until n1 has had the time to see that it is rebuilt.
-    fn entry(&self) -> Entry {
+    pub fn entry(&self) -> Entry {
         let stubborn = self.stubborn.load(Ordering::Relaxed);
         let told = !stubborn && self.asked.load(Ordering::Relaxed) > 4;
         let heirs = if told { BTreeSet::new() } else { BTreeSet::from([node("n2")]) };
         Entry {
             system_id: self.system,
-            term: 1,
+            term: self.promotion - 6,
             seq: u64::from(told),
-            id: PromotionId(7),
+            id: PromotionId(self.promotion),
             primary: node("n1"),
             timeline: Timeline(1),
             mode: Mode::Sync,
             heirs,
             history: Vec::new(),
+            adopted: self.adopted.clone(),
         }
     }
 
-    fn cib(&self) -> String {
+    pub fn cib(&self) -> String {
         let slot = Slot { done: Some(self.entry()), intent: None };
         let parameters = [
             ("pgdata", self.path("standby")),
@@ -203,25 +230,43 @@ impl World {
                 format!("<nvpair id='o-2' name='pgtwin-{RESOURCE}-rebuild-n2' value='{order}'/>")
             }
         };
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let of_n2 = self.slot.lock().unwrap().as_ref().map_or_else(String::new, |slot| {
+            format!("<nvpair id='l2' name='pgtwin-{RESOURCE}-ledger-n2' value='{slot}'/>")
+        });
+        let role = if self.is_stopped() {
+            "<nvpair id='m-2' name='target-role' value='Stopped'/>"
+        } else {
+            ""
+        };
         format!(
-            "<cib admin_epoch='0' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
+            "<cib admin_epoch='{epoch}' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
              <cluster_property_set id='o'><nvpair id='o-1' name='stonith-enabled' value='true'/>\
              </cluster_property_set><cluster_property_set id='pgtwin-{RESOURCE}'><nvpair id='l' \
-             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{order}</cluster_property_set></crm_config>\
+             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{of_n2}{order}</cluster_property_set>\
+             </crm_config>\
              <nodes><node id='1' uname='n1'/><node id='2' uname='n2'/></nodes><resources><clone id='c'>\
-             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/></meta_attributes>\
+             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/>{role}</meta_attributes>\
              <primitive id='{RESOURCE}' class='ocf' provider='heartbeat' type='pgtwin'>\
              <instance_attributes id='p'>{parameters}</instance_attributes></primitive></clone>\
              </resources><constraints/></configuration><status/></cib>"
         )
     }
 
-    fn status() -> String {
+    pub fn status(&self) -> String {
         let file = "tests/fixtures/pacemaker/trixie/healthy.crm_mon.xml";
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         // n1 and n3 in each other's place, so that n1 is the primary.
         let text = text.replace("\"n3\"", "\"n0\"").replace("\"n1\"", "\"n3\"");
-        text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""))
+        let text =
+            text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""));
+        if !self.is_stopped() {
+            return text;
+        }
+        ["Promoted", "Unpromoted", "Started"]
+            .iter()
+            .fold(text, |text, role| text.replace(&format!("role=\"{role}\""), "role=\"Stopped\""))
+            .replace("active=\"true\"", "active=\"false\"")
     }
 }
 
@@ -229,9 +274,7 @@ impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
         let stdout = match cmd.program.as_str() {
-            "crm_mon" if self.stopped.load(Ordering::Relaxed) => Self::status()
-                .replace("<node name=\"n2\" id=\"2\" cached", "<node name=\"n9\" id=\"9\" cached"),
-            "crm_mon" => Self::status(),
+            "crm_mon" => self.status(),
             "cibadmin" if asks("--query") => {
                 if self.told.lock().unwrap().iter().any(|told| told.contains("=rebuilding")) {
                     self.asked.fetch_add(1, Ordering::Relaxed);
@@ -252,6 +295,18 @@ impl Exec for World {
             "cibadmin" | "attrd_updater" | "crm_attribute" => {
                 let told = format!("{} {}", cmd.program, cmd.args.join(" "));
                 self.told.lock().unwrap().push(told);
+                let text = String::from_utf8_lossy(&cmd.stdin);
+                if let Some(epoch) = text.split("admin_epoch=\"").nth(1) {
+                    let epoch = epoch.split('"').next().unwrap().parse().unwrap();
+                    self.epoch.store(epoch, Ordering::Relaxed);
+                }
+                let ledger = format!("--name=pgtwin-{RESOURCE}-ledger-n2");
+                let update = cmd.args.iter().find_map(|arg| arg.strip_prefix("--update="));
+                if asks(&ledger)
+                    && let Some(slot) = update
+                {
+                    *self.slot.lock().unwrap() = Some(slot.to_owned());
+                }
                 String::new()
             }
             _ => return System.run(cmd),
@@ -281,156 +336,9 @@ impl Drop for World {
     }
 }
 
-fn forget() {
+pub fn forget() {
     for root in ["/var/lib/pgtwin", "/run/pgtwin", "/var/log/pgtwin"] {
         let _ = fs::remove_dir_all(Path::new(root).join(RESOURCE));
         let _ = fs::remove_file(Path::new(root).join(format!("{RESOURCE}.log")));
     }
-}
-
-fn subject(world: &World) -> Subject {
-    Subject::find(world, Some(RESOURCE)).unwrap()
-}
-
-/// What the command does before it starts a worker.
-fn make_way(world: &World) {
-    let subject = subject(world);
-    let way = subject.agent(world, TIME).unwrap().way_to_a_copy(REASON).unwrap();
-    assert_eq!(way, Way::Recover(Method::Rebuild, REASON.into()));
-    let mut agent = subject.agent(world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    agent.make_way_for_a_copy(&node("n1"), REASON).unwrap();
-    let Kept::Read(marker) = agent.recovery().marker() else { panic!("no marker") };
-    assert!(marker.asked && !marker.half_done && marker.reason == REASON, "{marker:?}");
-    assert!(!world.has("standby/postmaster.pid"), "PostgreSQL runs");
-}
-
-/// A worker, as the agent starts one.
-fn work(world: &World) -> Result<(), String> {
-    let order = subject(world).agent(world, TIME).unwrap().recovery().give_order().unwrap();
-    worker::recover(world, RESOURCE, &node("n2"), &order)
-}
-
-fn marker(world: &World) -> Kept<pgtwin::cluster::recovery::Marker> {
-    subject(world).agent(world, TIME).unwrap().recovery().marker()
-}
-
-/// What a monitor of n2 makes of what it finds in the CIB.
-fn takes(world: &World) -> Option<Order> {
-    let mut agent = subject(world).agent(world, TIME).unwrap();
-    let view = agent.view().known().unwrap();
-    agent.take_order(&view)
-}
-
-/// An order of another node is removed, and then it is carried out; once.
-fn an_order_is_taken_once(world: &World) {
-    let removed = || {
-        let name = format!("--name=pgtwin-{RESOURCE}-rebuild-n2 --delete");
-        world.told.lock().unwrap().iter().filter(|told| told.contains(&name)).count()
-    };
-    assert_eq!((takes(world), removed()), (None, 0));
-    let order = |id, at| Order::new(OrderId(id), at, "operator root on n1");
-    let put = |text: &str| text.clone_into(&mut world.order.lock().unwrap());
-    put(&order(1, now()).to_string());
-    world.sealed.store(true, Ordering::Relaxed);
-    assert_eq!((takes(world), removed()), (None, 0));
-    world.sealed.store(false, Ordering::Relaxed);
-    assert_eq!(takes(world).map(|order| order.id), Some(OrderId(1)));
-    assert_eq!(removed(), 1);
-    // It is still there, or there again: somebody's CIB was older.
-    assert_eq!((takes(world), removed()), (None, 2));
-    for text in [order(2, now() - 700).to_string(), "rebuild, please".to_owned()] {
-        put(&text);
-        let before = removed();
-        assert_eq!((takes(world), removed()), (None, before + 1), "{text}");
-    }
-    put(&order(3, now()).to_string());
-    assert_eq!(takes(world).map(|order| order.by), Some("operator root on n1".to_owned()));
-    put("");
-}
-
-// One test: a process is one user at a time.
-#[test]
-fn a_standby_is_built_anew_or_goes_on_with_its_old_data_wherever_that_is_cut_off() {
-    if !is_root() {
-        eprintln!("not tried: not root");
-        return;
-    }
-    let world = World::new();
-    let mut own = Own::new(RESOURCE, &node("n2"));
-    own.store.set_done(world.entry());
-    own.followed = Some(PromotionId(7));
-    let mut home = subject(&world).home();
-    home.take_turn(TIME).unwrap();
-    home.write(&own).unwrap();
-    drop(home);
-
-    an_order_is_taken_once(&world);
-
-    // Pacemaker has stopped it since the check.
-    world.stopped.store(true, Ordering::Relaxed);
-    let mut agent = subject(&world).agent(&world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
-    assert!(why.contains("nothing was done: Pacemaker does not run it"), "{why}");
-    drop(agent);
-    assert_eq!(marker(&world), Kept::Missing);
-    world.streams();
-    world.stopped.store(false, Ordering::Relaxed);
-
-    // A primary that counts on its data keeps it from being replaced.
-    let mut agent = subject(&world).agent(&world, TIME).unwrap();
-    agent.home.take_turn(TIME).unwrap();
-    let why = agent.make_way_for_a_copy(&node("n1"), REASON).unwrap_err();
-    assert!(why.contains("counts on its data still"), "{why}");
-    drop(agent);
-    assert_eq!(marker(&world), Kept::Missing);
-    world.start("standby");
-    world.streams();
-    world.stubborn.store(false, Ordering::Relaxed);
-    world.asked.store(0, Ordering::Relaxed);
-
-    // Cut off, and PostgreSQL is started again on the old data: that is all that happens.
-    make_way(&world);
-    let told = world.told.lock().unwrap().join("\n");
-    for words in ["state --update=rebuilding", "--promotion=pgtwin-test-rebuild --node=n2 --delete"]
-    {
-        assert!(told.contains(words), "{words}: {told}");
-    }
-    let said = |words: &str| told.find(words).unwrap_or_else(|| panic!("{words}: {told}"));
-    // Of the entry that it was in, and then, when n1 has written that, of the one that it is not in.
-    assert!(said("--update=0000000000000007.1.0") < said("--update=0000000000000007.1.1"));
-    world.start("standby");
-    world.streams();
-    work(&world).unwrap();
-    assert_eq!(marker(&world), Kept::Missing);
-    assert!(world.has("standby/mark-of-the-old-data"));
-
-    // Cut off, and somebody has worked on the old data since: the order holds no more.
-    make_way(&world);
-    std::thread::sleep(Duration::from_secs(3));
-    world.start("standby");
-    world.stop("standby");
-    let why = work(&world).unwrap_err();
-    assert!(why.contains("can follow as it is"), "{why}");
-    assert!(world.has("standby/mark-of-the-old-data"));
-    world.start("standby");
-    world.streams();
-    work(&world).unwrap();
-
-    // And to its end.
-    make_way(&world);
-    work(&world).unwrap();
-    world.streams();
-    assert_eq!(marker(&world), Kept::Missing);
-    assert!(!world.has("standby/mark-of-the-old-data"), "it is the old data");
-    let conf = fs::read_to_string(world.path("standby/postgresql.conf")).unwrap();
-    assert!(conf.contains("127.0.0.2"), "its own configuration: {conf}");
-    let copies: Vec<PathBuf> = fs::read_dir(world.home.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().contains("standby.backup."))
-        .collect();
-    let [copy] = copies.as_slice() else { panic!("{copies:?}") };
-    assert!(copy.join("mark-of-the-old-data").exists());
 }
