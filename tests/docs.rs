@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use pgtwin::client::recovery_log::KEPT;
 use pgtwin::cluster::cib::{Cib, Setting, Settings};
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId};
+use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId, Store};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Attempts, MOST, Turn, pause};
 use pgtwin::decide::election::Obstacle;
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way};
-use pgtwin::decide::start::{Live, Upstream};
+use pgtwin::decide::start::{Live, Upstream, disowned};
 use pgtwin::decide::sync::Waiting;
 use pgtwin::ocf::params::{Params, TABLE};
 use pgtwin::postgres::copy_tools::REWIND_GRANTS;
@@ -158,14 +158,22 @@ fn a_message_that_is_not_explained_would_be_found() {
 
 /// All that a node says that waits to be brought back, or is not brought back.
 fn waiting_words() -> Vec<String> {
-    let live = Upstream::Live(Box::new(Live {
+    let live = Live {
         node: name(),
         system_id: NUMBER,
         line: History::of_first_line(),
         lsn: Lsn(NUMBER),
+        promotion: Some(PromotionId(1)),
         knows_our_promotion: None,
         adopted: None,
-    }));
+    };
+    let unsaid = Upstream::Live(Box::new(Live { promotion: None, ..live.clone() }));
+    let live = Upstream::Live(Box::new(live));
+    let mut ledger = Store::default();
+    ledger.set_done(*entry(BTreeSet::new()));
+    let other: NodeName = WHY.parse().unwrap();
+    let why = disowned(&other, &ledger).unwrap();
+    let disowned = Upstream::Disowned(other, why);
     let well = recovery::Facts {
         pgdata: WHY.into(),
         marked: Marked::Nothing,
@@ -199,6 +207,8 @@ fn waiting_words() -> Vec<String> {
         recovery::Facts { upstream: Upstream::Nobody, ..well.clone() },
         recovery::Facts { upstream: Upstream::Silent(name(), WHY.into()), ..well.clone() },
         recovery::Facts { upstream: Upstream::Unknown(WHY.into()), ..well.clone() },
+        recovery::Facts { upstream: disowned, ..well.clone() },
+        recovery::Facts { upstream: unsaid, ..well.clone() },
         recovery::Facts { upstream_is_me: true, ..well.clone() },
         recovery::Facts { system_id: Some(1), ..well.clone() },
         recovery::Facts { adopting, ..well.clone() },

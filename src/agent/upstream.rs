@@ -12,7 +12,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::decide::source::Login;
-use crate::decide::start::{Live, Upstream};
+use crate::decide::start::{self, Live, Upstream};
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
 use crate::postgres::refusal::Refusal;
@@ -31,7 +31,7 @@ impl Agent<'_> {
     }
 
     /// The primary of the cluster: whom Pacemaker has promoted, or the primary of the newest ledger
-    /// entry, if it answers as one.
+    /// entry, if it answers as one, and the ledger does not stand against it.
     pub fn find_upstream(&mut self, view: &View, own: &OwnFile) -> Upstream {
         let mut candidates: Vec<NodeName> =
             view.promoted().into_iter().filter(|node| *node != self.me).collect();
@@ -49,19 +49,30 @@ impl Agent<'_> {
             OwnFile::Read(own) => own.followed,
             OwnFile::Missing | OwnFile::Unreadable(_) => None,
         };
-        let mut silent = None;
+        // What the configuration has lost the own file may know.
+        let ledger = ledger.known().map(|cib| match own {
+            OwnFile::Read(own) => own.store.merged(&cib, Some(&self.me)),
+            OwnFile::Missing | OwnFile::Unreadable(_) => cib,
+        });
+        let (mut silent, mut disowned) = (None, None);
         for node in candidates {
             let asked = self.ask_primary(&node, view, followed);
             debug!("asked {node} whether it is the primary: {asked:?}");
             match asked {
-                Ok(Some(live)) => return Upstream::Live(Box::new(live)),
+                Ok(Some(live)) => {
+                    match ledger.as_ref().and_then(|ledger| start::disowned(&node, ledger)) {
+                        None => return Upstream::Live(Box::new(live)),
+                        Some(why) => disowned = Some((node, why)),
+                    }
+                }
                 Err(why) if promoted.contains(&node) => silent = Some((node, why)),
                 Ok(None) | Err(_) => {}
             }
         }
-        match silent {
-            Some((node, why)) => Upstream::Silent(node, why),
-            None => Upstream::Nobody,
+        match (silent, disowned) {
+            (Some((node, why)), _) => Upstream::Silent(node, why),
+            (None, Some((node, why))) => Upstream::Disowned(node, why),
+            (None, None) => Upstream::Nobody,
         }
     }
 

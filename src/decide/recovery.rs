@@ -52,7 +52,7 @@ impl Cause {
 pub fn is_asked_for(marker: &Marker, upstream: &Upstream, untouched: bool) -> bool {
     let somebody = match upstream {
         Upstream::Live(_) | Upstream::Silent(..) | Upstream::Unknown(_) => true,
-        Upstream::Nobody => false,
+        Upstream::Nobody | Upstream::Disowned(..) => false,
     };
     marker.asked && !marker.half_done && marker.phase < Phase::Starting && somebody && untouched
 }
@@ -280,10 +280,17 @@ pub fn way(facts: &Facts) -> Way {
         Upstream::Silent(node, why) => {
             return Way::Wait(format!("{cause}; the primary {node} cannot be asked: {why}"));
         }
+        Upstream::Disowned(_, why) => return Way::Wait(format!("{cause}; {why}")),
         Upstream::Unknown(why) => {
             return Way::Wait(format!("{cause}; who is primary is not known: {why}"));
         }
     };
+    if live.promotion.is_none() {
+        return Way::Wait(format!(
+            "{cause}; {} accepts writes, and of which promotion the ledger does not say yet",
+            live.node
+        ));
+    }
     if facts.upstream_is_me {
         return Way::Refuse(format!("{cause}; nothing is recovered from itself"));
     }

@@ -147,7 +147,8 @@ pub fn next(facts: &Facts) -> Next {
             Seen::Perhaps => perhaps(facts),
             Seen::Broken => silent(facts, node, why),
         },
-        Some(Upstream::Unknown(_)) if streams => healthy(facts),
+        Some(Upstream::Unknown(_) | Upstream::Disowned(..)) if streams => healthy(facts),
+        Some(Upstream::Disowned(_, why)) => answer(ExitCode::Degraded, "waiting", why.clone()),
         Some(Upstream::Unknown(why)) => {
             answer(ExitCode::Degraded, "waiting", format!("Pacemaker could not be asked: {why}"))
         }

@@ -4,7 +4,9 @@
 //! that it has; data that cannot follow is brought back by a plan of its own ([`Next::Recover`]).
 //! Without a primary it starts and waits for an election.
 
-use crate::cluster::ledger::{Entry, Own, PromotionId};
+mod primary;
+
+use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -13,64 +15,7 @@ use crate::postgres::control_data::{ControlData, WasWritable};
 use crate::postgres::history::{History, Relation};
 use crate::postgres::lsn::{Lsn, Timeline};
 
-/// The primary, as proven by asking it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// Its node.
-    pub node: NodeName,
-    /// Its system identifier.
-    pub system_id: u64,
-    /// Its line of history.
-    pub line: History,
-    /// How far it is.
-    pub lsn: Lsn,
-    /// Whether its ledger entry descends from the promotion that this node's data contains; none
-    /// when either is not known.
-    pub knows_our_promotion: Option<bool>,
-    /// Its entry goes back to data that an operator has adopted: the database systems that were given up for
-    /// that. None where it does not, or where its entry is not known.
-    pub adopted: Option<Vec<u64>>,
-}
-
-impl Live {
-    /// What its entry says of data that is known to be of `followed`.
-    #[must_use]
-    pub fn of(
-        node: &NodeName,
-        system_id: u64,
-        (line, lsn): (History, Lsn),
-        entry: Option<&Entry>,
-        followed: Option<PromotionId>,
-    ) -> Self {
-        Self {
-            node: node.clone(),
-            system_id,
-            line,
-            lsn,
-            knows_our_promotion: entry.and_then(|entry| entry.is_after(followed)),
-            adopted: entry.and_then(|entry| entry.adopted.clone()),
-        }
-    }
-
-    /// Whether an operator has given this other database system up for the data that it goes back to.
-    #[must_use]
-    pub fn was_chosen_over(&self, system_id: u64) -> bool {
-        self.adopted.as_ref().is_some_and(|systems| systems.contains(&system_id))
-    }
-}
-
-/// Who is primary now.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Upstream {
-    /// Pacemaker has none, and nobody answers as one.
-    Nobody,
-    /// This one; it was asked.
-    Live(Box<Live>),
-    /// Pacemaker has one, and it could not be asked.
-    Silent(NodeName, String),
-    /// Pacemaker could not be asked.
-    Unknown(String),
-}
+pub use primary::{Live, Upstream, disowned};
 
 /// What `start` knows.
 #[derive(Clone, Debug)]
@@ -226,7 +171,7 @@ fn stopped(facts: &Facts) -> Next {
     if let Some(Err(why)) = &facts.recovered {
         return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
     }
-    if *upstream == Upstream::Nobody
+    if matches!(upstream, Upstream::Nobody | Upstream::Disowned(..))
         && facts.alone
         && facts.recovered.is_none()
         && crashed_primary(control)
@@ -375,7 +320,9 @@ pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
 /// was is measured first.
 fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
     match upstream {
-        Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => false,
+        Upstream::Nobody | Upstream::Silent(..) | Upstream::Disowned(..) | Upstream::Unknown(_) => {
+            false
+        }
         Upstream::Live(_) => control.state.was_writable() == WasWritable::No,
     }
 }

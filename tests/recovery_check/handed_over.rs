@@ -139,6 +139,7 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                 system_id: primary.system_id,
                 line: line.clone(),
                 lsn: primary.lsn,
+                promotion: None,
                 knows_our_promotion: None,
                 adopted: None,
             };

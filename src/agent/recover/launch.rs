@@ -99,7 +99,10 @@ impl Agent<'_> {
             .map_err(|error| chain(&error))?;
         let live = match upstream {
             Upstream::Live(live) => Some(live),
-            Upstream::Nobody | Upstream::Silent(..) | Upstream::Unknown(_) => None,
+            Upstream::Nobody
+            | Upstream::Silent(..)
+            | Upstream::Disowned(..)
+            | Upstream::Unknown(_) => None,
         };
         let new = Marker {
             attempt: self.attempts().next_attempt(),

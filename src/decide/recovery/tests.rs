@@ -1,6 +1,7 @@
 //! The way back, row by row.
 
 use super::*;
+use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::WorkerId;
 use crate::decide::start::Live;
@@ -17,9 +18,20 @@ fn live() -> Upstream {
         system_id: 7,
         line: History::of_first_line(),
         lsn: Lsn(0x300_0000),
+        promotion: Some(PromotionId(1)),
         knows_our_promotion: Some(true),
         adopted: None,
     }))
+}
+
+fn disowned() -> Upstream {
+    Upstream::Disowned(n1(), "n1 accepts writes, and is not the ledger's primary".into())
+}
+
+/// It accepts writes, and the ledger says nothing of it.
+fn of_no_promotion() -> Upstream {
+    let Upstream::Live(live) = live() else { panic!() };
+    Upstream::Live(Box::new(Live { promotion: None, ..*live }))
 }
 
 fn facts() -> Facts {
@@ -151,6 +163,7 @@ fn a_copy_that_was_asked_for_is_made_of_data_that_nobody_has_touched_since() {
         ("the check comes next", &marker(Phase::Checking, false), &live(), true, true),
         ("the primary may answer later", &asked, &silent, true, true),
         ("nobody is there to copy", &asked, &Upstream::Nobody, true, false),
+        ("but one that is not the primary", &asked, &disowned(), true, false),
         ("somebody has started PostgreSQL on it", &asked, &live(), false, false),
         ("nobody has asked", &unasked, &live(), true, false),
         ("the new data is in place", &marker(Phase::Starting, false), &live(), true, false),
@@ -183,6 +196,8 @@ fn nothing_is_recovered_from_anybody_but_the_proven_primary_of_this_database() {
     for upstream in [
         Upstream::Nobody,
         Upstream::Silent(n1(), "no route".into()),
+        disowned(),
+        of_no_promotion(),
         Upstream::Unknown("crm_mon hangs".into()),
     ] {
         for marked in [Marked::Nothing, Marked::HalfDone { system_id: 7 }] {

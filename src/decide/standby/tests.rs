@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::watch::{Seen, Watch};
 use super::{Facts, Next, Step, next};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::PromotionId;
 use crate::decide::broken_replication::{Cause, Diagnosis};
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::source::Advice;
@@ -22,6 +23,7 @@ fn the_live() -> Live {
         system_id: SYSTEM,
         line: "1".parse().unwrap(),
         lsn: Lsn(0x500),
+        promotion: Some(PromotionId(1)),
         knows_our_promotion: Some(true),
         adopted: None,
     }
@@ -42,6 +44,10 @@ fn of_another_branch() -> Upstream {
 
 fn silent() -> Upstream {
     Upstream::Silent(node("n1"), "timeout".into())
+}
+
+fn disowned() -> Upstream {
+    Upstream::Disowned(node("n1"), "n1 is not the ledger's".into())
 }
 
 fn permitted() -> Ruling {
@@ -173,6 +179,16 @@ fn every_row_of_a_standbys_monitor() {
             "or says that it knows nothing",
             broken(1, Upstream::Unknown("hung".into())),
             says(Degraded, "waiting", "Pacemaker could not be asked: hung"),
+        ),
+        (
+            "one that the ledger does not name is not followed, and its data not compared",
+            broken(THRESHOLD, disowned()),
+            says(Degraded, "waiting", "n1 is not the ledger's"),
+        ),
+        (
+            "nor is it anybody's concern while it streams",
+            streams(broken(0, disowned())),
+            says(Ok, "streaming", ""),
         ),
         (
             "without a primary there is an election",
@@ -320,7 +336,7 @@ fn only_three_causes_lead_to_a_restart() {
 fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
     let upstreams = || {
         let unknown = Upstream::Unknown("hung".into());
-        [live(), of_another_branch(), silent(), Upstream::Nobody, unknown]
+        [live(), of_another_branch(), silent(), disowned(), Upstream::Nobody, unknown]
     };
     let mut queue = Vec::new();
     for bits in 0..32 {

@@ -37,6 +37,7 @@ async fn one(sim: &Rc<Sim>, at: usize, gives_up: bool) {
     loop {
         set_disabled(sim, true).await;
         sim.sleep(sim.between(200, 2_000)).await;
+        stop_by_hand(sim);
         let (up, stopped) = {
             let world = sim.world.borrow();
             let node = &world.nodes[at];
@@ -99,8 +100,21 @@ fn give_up(sim: &Sim, at: usize, before: &Disk) -> bool {
     true
 }
 
+/// What no cluster has started, none stops.
+fn stop_by_hand(sim: &Sim) {
+    let by_hand: Vec<usize> = {
+        let world = sim.world.borrow();
+        let is = |node: &usize| world.nodes[*node].server.as_ref().is_some_and(|one| one.by_hand);
+        world.all().into_iter().filter(is).collect()
+    };
+    for node in by_hand {
+        sim.log(&format!("OPERATOR: kills the server that {} has started by itself", name(node)));
+        sim.crash_server(node);
+    }
+}
+
 /// `crm resource stop`, or start, from a node of a partition with quorum.
-async fn set_disabled(sim: &Rc<Sim>, disabled: bool) {
+pub async fn set_disabled(sim: &Rc<Sim>, disabled: bool) {
     loop {
         let by = {
             let world = sim.world.borrow();

@@ -7,7 +7,8 @@
 //! two servers accept writes; terms never fall, and none has two primaries. At the end, when all faults are
 //! over: one primary, and all others stream from it, on the same branch, and are its heirs. Where an operator
 //! has data adopted, what is not in it is given up on purpose, at the end of the command and not before; no
-//! data of another database system is overwritten that nobody gave up.
+//! data of another database system is overwritten that nobody gave up, and none by a copy that lacks what was
+//! acknowledged.
 //!
 //! What is real: every `next` and `judge` of the decisions that it calls, and ledger files, slots,
 //! positions, acknowledgements and `synchronous_standby_names` as text, written and read back. What is told
@@ -70,6 +71,8 @@ pub struct Options {
     pub rebuilds: bool,
     /// An operator puts other data on nodes meanwhile, and has it adopted.
     pub adoptions: bool,
+    /// The distribution starts PostgreSQL at boot, now and then, on data of a primary of the past.
+    pub services: bool,
 }
 
 impl Default for Options {
@@ -81,6 +84,7 @@ impl Default for Options {
             converges: true,
             rebuilds: false,
             adoptions: false,
+            services: false,
         }
     }
 }
@@ -128,6 +132,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
     if options.rebuilds {
         sim.spawn(Owner::World, begin, faults::rebuilds(Rc::clone(&sim), until));
     }
+    sim.world.borrow_mut().services = options.services;
     if options.adoptions {
         let adoptions = adoptions::adoptions(Rc::clone(&sim), until, !options.converges);
         sim.spawn(Owner::World, begin, adoptions);
@@ -137,6 +142,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
     sim.deadly.set([0, 300, 1_000, 3_000][sim.between(0, 3) as usize]);
     sim.run(until);
     if options.converges && sim.world.borrow().violation.is_none() {
+        sim.world.borrow_mut().services = false;
         sim.spawn(Owner::World, 0, faults::heal(Rc::clone(&sim)));
         let mut end = until;
         while end < until + PATIENCE && !is_well(&sim) && sim.world.borrow().violation.is_none() {

@@ -50,6 +50,8 @@ pub enum Mutation {
     AdoptedAtOnce,
     /// Data is adopted while others run.
     AdoptsBesideOthers,
+    /// Whoever accepts writes is copied, whatever the ledger says.
+    AnybodyIsCopied,
 }
 
 /// All of them, with their names.
@@ -76,6 +78,7 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::AdoptionIsOlder, "adoption-is-older"),
     (Mutation::AdoptedAtOnce, "adopted-at-once"),
     (Mutation::AdoptsBesideOthers, "adopts-beside-others"),
+    (Mutation::AnybodyIsCopied, "anybody-is-copied"),
 ];
 
 impl fmt::Display for Mutation {

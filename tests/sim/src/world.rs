@@ -171,6 +171,8 @@ pub struct Counts {
     pub adopted: u64,
     /// Acknowledged commits that were given up by that.
     pub given_up: u64,
+    /// Servers that no cluster has started.
+    pub by_hand: u64,
 }
 
 /// All of it.
@@ -191,6 +193,10 @@ pub struct World {
     pub adopting: bool,
     /// The highest term that has been carried out, and by whom.
     pub term: (u64, usize),
+    /// Whose data was adopted, and nobody was promoted since.
+    pub adopted: Option<usize>,
+    /// The distribution starts PostgreSQL at boot, now and then.
+    pub services: bool,
     /// Clients go on.
     pub clients: bool,
     /// What is on its way between the nodes.
@@ -260,6 +266,8 @@ impl World {
             spoiled: false,
             adopting: false,
             term: (0, 0),
+            adopted: None,
+            services: false,
             clients: true,
             mail: crate::cluster::Mail::default(),
             history: Vec::new(),
@@ -289,11 +297,17 @@ impl World {
         }
     }
 
-    /// Servers that accept writes, frozen ones included.
+    /// Servers that accept writes, frozen ones included; but for those that no cluster has started.
     pub fn writable(&self) -> Vec<usize> {
+        let writes = |one: &Server| one.is_primary() && !one.by_hand;
         (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].server.as_ref().is_some_and(Server::is_primary))
+            .filter(|node| self.nodes[*node].server.as_ref().is_some_and(writes))
             .collect()
+    }
+
+    /// Another node was promoted since this one was, or its data adopted.
+    pub fn is_past(&self, node: usize) -> bool {
+        self.adopted.map_or(self.term.1, |by| by) != node && self.term.0 > 0
     }
 
     /// Notes a broken invariant; the first one counts.
@@ -329,6 +343,7 @@ impl World {
         self.counts.given_up += lost.len() as u64;
         self.acked = kept;
         self.counts.adopted += 1;
+        self.adopted = Some(node);
         self.nodes[node].disk.changed = false;
         let system = self.nodes[node].disk.system;
         self.given_up.extend(self.nodes.iter().map(|one| one.disk.system));
@@ -346,8 +361,18 @@ impl World {
         self.spoiled |= disk.changed && !disk.begun;
     }
 
-    /// Data is about to be replaced by a copy of that of `from`.
+    /// Data is about to be replaced by a copy of that of `from`, which has all that was acknowledged.
     pub fn check_copy(&mut self, node: usize, from: usize) {
+        let has = |at: usize, commit| self.nodes[at].disk.wal.has(commit);
+        let lost = self.acked.iter().find(|(one, _)| has(node, *one) && !has(from, *one)).copied();
+        if let Some((commit, by)) = lost {
+            self.broken(format!(
+                "commit {commit}, which n{} acknowledged, is overwritten on n{} by a copy of n{}",
+                by + 1,
+                node + 1,
+                from + 1
+            ));
+        }
         let (old, new) = (self.nodes[node].disk.system, self.nodes[from].disk.system);
         if old != new && !self.given_up.contains(&old) {
             self.broken(format!(

@@ -6,7 +6,7 @@ use sim::{Mutation, Options, run};
 /// Lives through these histories.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     let (mut acked, mut promotions, mut fenced, mut alone, mut rebuilt) = (0, 0, 0, 0, 0);
-    let (mut adopted, mut given_up) = (0, 0);
+    let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
     for seed in seeds {
         let report = run(seed, options);
         if let Some(words) = report.violation {
@@ -19,6 +19,7 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
         rebuilt += report.counts.rebuilt;
         adopted += report.counts.adopted;
         given_up += report.counts.given_up;
+        by_hand += report.counts.by_hand;
     }
     // Where nothing happens, nothing is shown.
     assert!(acked > 1_000, "{acked} commits");
@@ -26,6 +27,7 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     assert!(alone > 0 && rebuilt > 0, "{alone} times alone, {rebuilt} copies");
     let enough = adopted > 100 && given_up > 1_000;
     assert_eq!(enough, options.adoptions, "{adopted} adoptions, {given_up} commits given up");
+    assert_eq!(by_hand > 20, options.services, "{by_hand} servers that no cluster has started");
 }
 
 #[test]
@@ -58,6 +60,15 @@ fn nor_where_an_operator_has_other_data_adopted() {
     all_hold(300_000..300_300, &options);
     // Here some are begun and not ended: then nobody may be promoted any more, and nothing is lost.
     all_hold(301_000..301_400, &Options { converges: false, ..options });
+}
+
+/// Nobody follows a server that the distribution has started at boot, on data of a primary of the past, nor is any
+/// data replaced for that.
+#[test]
+fn nor_where_the_distribution_starts_servers_at_boot() {
+    let options = Options { services: true, ..Options::default() };
+    all_hold(421_000..421_300, &options);
+    all_hold(450_000..450_250, &Options { converges: false, adoptions: true, ..options });
 }
 
 #[test]
@@ -136,4 +147,11 @@ fn who_is_cut_off_adopts_nothing() {
 #[test]
 fn nothing_is_adopted_while_others_run() {
     is_caught_adopting(Mutation::AdoptsBesideOthers, false);
+}
+
+#[test]
+fn no_data_is_replaced_by_that_of_a_server_which_is_not_the_ledgers_primary() {
+    let mutation = Some(Mutation::AnybodyIsCopied);
+    let options = Options { mutation, services: true, converges: false, ..Options::default() };
+    is_caught_with(options, 411_200);
 }

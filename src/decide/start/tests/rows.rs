@@ -1,12 +1,12 @@
 //! One row for each answer, and the traps.
 
-use super::super::{Facts, Live, Next, Step, Upstream, next, written_apart};
-use crate::cluster::ledger::{Entry, Own, Past, PromotionId};
+use super::super::{Facts, Live, Next, Step, Upstream, disowned, next, written_apart};
+use crate::cluster::ledger::{Entry, Own, Past, PromotionId, Store};
 use crate::cluster::position::Position;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::recovery::{Cause, Marked, Mount};
 use crate::decide::support::{
-    SYSTEM, at, at_rest, control, data, entry, in_recovery, node, running, writable,
+    SYSTEM, after, at, at_rest, control, data, entry, in_recovery, node, running, writable,
 };
 use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -18,6 +18,7 @@ pub fn live(line: &str) -> Live {
         system_id: SYSTEM,
         line: line.parse().unwrap(),
         lsn: Lsn(0x500),
+        promotion: Some(PromotionId(1)),
         knows_our_promotion: None,
         adopted: None,
     }
@@ -117,6 +118,7 @@ fn every_row_of_a_start() {
     let with = |upstream, facts: Facts| Facts { upstream, ..facts };
     let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
     let unknown = || Some(Upstream::Unknown("hung".into()));
+    let disowned = || Some(Upstream::Disowned(node("n1"), "not the ledger's".into()));
     let attached = |facts: Facts| Facts { attached: true, ..facts };
     let no_data = || Next::Recover(Some(Cause::NoData));
     let half_done =
@@ -128,6 +130,16 @@ fn every_row_of_a_start() {
         ("a standby waits for a primary", nobody(standby()), prepare(false)),
         ("a standby of a silent primary starts", with(silent(), standby()), prepare(false)),
         ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
+        (
+            "one whose ledger names another starts by itself",
+            with(disowned(), standby()),
+            prepare(false),
+        ),
+        (
+            "regression: so does one that may only be the primary itself, whatever writes elsewhere",
+            Facts { alone: true, ..with(disowned(), was_primary()) },
+            Next::Do(Step::RecoverSingleUser),
+        ),
         (
             "one that was writable is measured before it follows",
             with(follows(), was_primary()),
@@ -449,6 +461,52 @@ fn data_of_another_database_system_is_replaced_only_where_an_operator_gave_it_up
             }
             other => panic!("{adopted:?}: {other:?}"),
         }
+    }
+}
+
+/// Regression: data that was adopted, or whose primary had gone on alone, was rewound to a server that somebody
+/// had started by hand on data of before.
+#[test]
+fn a_server_that_writes_is_the_primary_only_where_no_ledger_names_another() {
+    let ledger = |entries: &[Entry]| {
+        let mut store = Store::default();
+        for entry in entries {
+            store.set_done(entry.clone());
+        }
+        store
+    };
+    let mut begun = ledger(&[entry(4, 0, 44, "n2", "n1")]);
+    begun.set_intent(entry(5, 0, 55, "n1", ""));
+    let followed_by = |id| {
+        let mut store = ledger(&[entry(4, 3, id, "n1", "n2")]);
+        store.set_intent(after(entry(5, 0, 55, "n2", ""), &[44]));
+        store
+    };
+    for (name, ledger, against) in [
+        (
+            "another was about to be promoted after it, and who knows",
+            followed_by(44),
+            Some("n2 was about to follow it (term 5)"),
+        ),
+        ("that came to nothing, and it was promoted again", followed_by(45), None),
+        ("nobody was ever promoted", ledger(&[]), None),
+        ("it is named", ledger(&[entry(4, 0, 44, "n1", "n2")]), None),
+        ("its promotion has begun", begun, None),
+        ("another is named", ledger(&[entry(4, 0, 44, "n2", "")]), Some("n2 is (term 4)")),
+        (
+            "another was promoted since",
+            ledger(&[entry(4, 0, 44, "n1", "n2"), entry(5, 0, 55, "n2", "")]),
+            Some("n2 is (term 5)"),
+        ),
+        (
+            "two of one term: the data itself decides",
+            ledger(&[entry(4, 0, 44, "n1", ""), entry(4, 0, 45, "n2", "")]),
+            None,
+        ),
+    ] {
+        let why = disowned(&node("n1"), &ledger);
+        assert_eq!(why.is_some(), against.is_some(), "{name}: {why:?}");
+        assert!(why.unwrap_or_default().contains(against.unwrap_or_default()), "{name}");
     }
 }
 

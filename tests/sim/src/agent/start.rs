@@ -7,10 +7,11 @@ use pgtwin::cluster::position::Exactness;
 use pgtwin::cluster::recovery::{Attempts, Turn};
 use pgtwin::decide::facts::{DataDir, Sql};
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way, way};
-use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, disowned, next, written_apart};
 
 use super::ledger::cib;
 use super::{Agent, Answer, BARRED, View};
+use crate::mutation::Mutation;
 use crate::server::Phase;
 use crate::wal::{line, lsn};
 use crate::world::{Role, index, name};
@@ -209,7 +210,8 @@ impl Agent {
                 candidates.push(node);
             }
         }
-        let mut silent = None;
+        let known = own.map_or(ledger.clone(), |own| own.store.merged(&ledger, Some(&self.name())));
+        let (mut silent, mut stranger) = (None, None);
         for node in candidates {
             self.sim.act().await;
             let world = self.sim.world.borrow();
@@ -220,6 +222,12 @@ impl Agent {
                 && world.wire[node][self.me];
             match &there.server {
                 Some(server) if answers && server.phase == Phase::Primary => {
+                    if let Some(why) = disowned(&name(node), &known)
+                        && !world.has(Mutation::AnybodyIsCopied)
+                    {
+                        stranger = Some((node, why));
+                        continue;
+                    }
                     let records = &there.disk.wal.records;
                     let followed = own.and_then(|own| own.followed);
                     return Upstream::Live(Box::new(Live::of(
@@ -235,9 +243,10 @@ impl Agent {
                 _ => {}
             }
         }
-        match silent {
-            Some(node) => Upstream::Silent(node, "it does not answer".into()),
-            None => Upstream::Nobody,
+        match (silent, stranger) {
+            (Some(node), _) => Upstream::Silent(node, "it does not answer".into()),
+            (None, Some((node, why))) => Upstream::Disowned(name(node), why),
+            (None, None) => Upstream::Nobody,
         }
     }
 
@@ -290,7 +299,7 @@ impl Agent {
         let me = self.me;
         let view = self.view().await;
         let own = self.own();
-        let upstream = self.find_upstream(&view, None).await;
+        let upstream = self.find_upstream(&view, own.as_ref()).await;
         let marked = self.marked();
         let system_id = Some(self.sim.world.borrow().nodes[me].disk.system);
         let way = way(&recovery::Facts {
