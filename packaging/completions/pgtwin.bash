@@ -157,7 +157,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__adopt)
-            opts="-h --yes --json --resource --accept-data-loss --dry-run --help"
+            opts="-h --yes --json --resource --accept-data-loss --keep-restore-command --dry-run --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -150,6 +150,7 @@ complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l resource -d 'The
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l yes -d 'Do not ask'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l json -d 'Print JSON; its shape is in docs/json.md. Needs --yes'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l accept-data-loss -d 'All that is not in this node\'s data is given up, acknowledged commits included'
+complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l keep-restore-command -d 'Also where a restore_command is set: its archive has nothing of this data\'s timeline beyond this data, and no newer timeline'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -l dry-run -d 'Check only, and say what would be done'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand adopt" -s h -l help -d 'Print help'
 complete -c pgtwin -n "__fish_pgtwin_using_subcommand help; and not __fish_seen_subcommand_from status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt help" -f -a "status" -d 'Show the nodes, who may take over, and what needs attention'

@@ -15,6 +15,7 @@ use crate::cluster::corosync_conf::Corosync;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Own, Slot};
 use crate::cluster::node::NodeName;
+use crate::cluster::past::Kind;
 use crate::cluster::recovery::{Attempts, Kept};
 use crate::decide::adopt::{self, Facts, Here, Proposal};
 use crate::decide::report::Server;
@@ -69,6 +70,7 @@ impl Agent<'_> {
             mode: self.mode(),
             strict: self.params.sync_strict,
             keep_old: self.params.backup_before_basebackup,
+            keep_restore_command: false,
         })
     }
 
@@ -101,6 +103,7 @@ impl Agent<'_> {
                 .data_major()
                 .and_then(|data| self.pg.programs_version().map(|programs| (data, programs.major))),
             to_recover,
+            lead_on: self.pg.configured(&adopt::LEAD_ON, &self.deadline),
             at_work: home.at_work().map(|worker| worker.is_some()),
             marked: marked(&home.marker()),
             process: instance.process,
@@ -142,7 +145,7 @@ impl Agent<'_> {
 
     /// The own file has it too. What nobody has looked at since, is looked at: that the CIB which this
     /// partition shares has the entry.
-    pub fn end_adoption(&mut self, begun: &Begun) -> Result<(), String> {
+    pub fn end_adoption(&mut self, begun: &Begun, by: &str) -> Result<(), String> {
         let again = "Run it again before anything is started";
         let view = self.view().into_result().map_err(|why| format!("{why}. {again}"))?;
         let cib = view.ledger().into_result().map_err(|why| format!("{why}. {again}"))?;
@@ -156,6 +159,8 @@ impl Agent<'_> {
             .map_err(|error| format!("{}. {again}", chain(&error)))?;
         info!("the data of {} is the truth: term {}", self.me, begun.entry.term);
         self.forget_recoveries();
+        let words = format!("{by} declares its data the truth (term {})", begun.entry.term);
+        self.note_past(Kind::Promotion, &words);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::agent::Agent;
 use crate::agent::operate::Subject;
 use crate::agent::survey::survey;
 use crate::cluster::node::NodeName;
-use crate::decide::adopt::{Proposal, Ruling, clone_of, judge};
+use crate::decide::adopt::{Facts, Proposal, Ruling, clone_of, judge};
 
 /// Declare this node's data the truth, and have all others built anew from it
 ///
@@ -26,6 +26,10 @@ pub(super) struct Options {
     /// All that is not in this node's data is given up, acknowledged commits included
     #[arg(long, required_unless_present = "dry_run")]
     accept_data_loss: bool,
+    /// Also where a restore_command is set: its archive has nothing of this data's timeline beyond this data,
+    /// and no newer timeline
+    #[arg(long)]
+    keep_restore_command: bool,
     /// Check only, and say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -40,11 +44,25 @@ pub(super) fn run(options: &Options) -> End {
             "adopt is run by root: it reads this node's data and writes the ledger",
         );
     }
-    word::give(&Adopt { dry_run: options.dry_run }, &options.about)
+    let Options { dry_run, keep_restore_command, .. } = *options;
+    word::give(&Adopt { dry_run, keep_restore_command }, &options.about)
 }
 
 struct Adopt {
     dry_run: bool,
+    keep_restore_command: bool,
+}
+
+impl Adopt {
+    fn judge(
+        &self,
+        agent: &mut Agent<'_>,
+        subject: &Subject,
+        node: &NodeName,
+    ) -> Result<Ruling, String> {
+        let facts = agent.adopt_facts(node, &survey(subject).servers)?;
+        Ok(judge(&Facts { keep_restore_command: self.keep_restore_command, ..facts }))
+    }
 }
 
 impl Word for Adopt {
@@ -62,8 +80,7 @@ impl Word for Adopt {
         subject: &Subject,
         node: &NodeName,
     ) -> Result<Option<Proposal>, String> {
-        let servers = survey(subject).servers;
-        match judge(&agent.adopt_facts(node, &servers)?) {
+        match self.judge(agent, subject, node)? {
             Ruling::Refused(why) => Err(why),
             Ruling::Possible(proposal) => Ok(Some(proposal)),
         }
@@ -87,7 +104,8 @@ impl Word for Adopt {
         node: &NodeName,
         tell: &mut dyn FnMut(String),
     ) -> Result<(), String> {
-        let begun = agent.begin_adoption(proposal, &ask::who())?;
+        let by = ask::who();
+        let begun = agent.begin_adoption(proposal, &by)?;
         let (term, id) = (begun.entry.term, begun.entry.id);
         tell(format!("nobody else can be promoted: {node} is the primary of term {term} ({id})"));
         tell(format!(
@@ -96,13 +114,12 @@ impl Word for Adopt {
         ));
         agent.deadline.sleep(begun.wait);
         // Whatever has changed since may be that nobody else knows of it.
-        let servers = survey(subject).servers;
-        if let Ruling::Refused(why) = judge(&agent.adopt_facts(node, &servers)?) {
+        if let Ruling::Refused(why) = self.judge(agent, subject, node)? {
             return Err(format!(
                 "{why}; so it is not known whether the others know: run it again before anything is started"
             ));
         }
-        agent.end_adoption(&begun)?;
+        agent.end_adoption(&begun, &by)?;
         let name = clone_of(&subject.view);
         tell(format!(
             "the data of {node} is the truth; start it: crm resource start {name}, or pcs resource enable {name}"

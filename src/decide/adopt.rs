@@ -2,11 +2,11 @@
 //! up for it. Whether that can be done now, and what it costs. Floor 1.
 //!
 //! After pg_upgrade, or when a backup was put back, what the ledger says is about other data. The word
-//! becomes an entry of it, as that of `force-promote` does: the next term, a new identity, this node as
-//! the primary, E = {}, done. Two things are different. It has no history: no promotion before leads
-//! to this data, so whatever another node has is of another branch, by its promotion and not by its
-//! position, and is replaced by a full copy; never rewound, for timelines of the old history may have the
-//! numbers of the new one. And it names the database systems that the ledger knew before: data of those,
+//! becomes an entry of it, as that of `force-promote` does: a later term, a new identity, this node as
+//! the primary, E = {}, done. Three things are different. Its term is far beyond all that are known
+//! ([`LEAP`]). It has no history: no promotion before leads to this data, so whatever another node has is of
+//! another branch, by its promotion and not by its position, and is replaced by a full copy; never rewound,
+//! for timelines of the old history may have the numbers of the new one. And it names the database systems that the ledger knew before: data of those,
 //! and of no other, may be overwritten although it is another database.
 //!
 //! Nothing may run anywhere meanwhile, and Pacemaker must not start anything: who was promoted by the old
@@ -17,6 +17,7 @@
 //! nobody else is permitted either; the own file gets it. Cut off before the CIB has it, the old entries
 //! are in force without this node; after that, nobody is promoted; the command run again goes on.
 
+mod data;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +32,23 @@ use crate::decide::force::Other;
 use crate::decide::recovery::Marked;
 use crate::decide::report::Server;
 use crate::decide::view::View;
-use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::lsn::Timeline;
+
+/// What an adoption adds to the highest term that is known. A member that is away, or only stopped, may have been
+/// promoted unseen, by terms that nobody here knows: of one term there must not be two.
+pub const LEAP: u64 = 1_000;
+/// A standby that has it replays what an archive holds.
+pub const RESTORE_COMMAND: &str = "restore_command";
+/// Settings by which a server that is started as a standby goes on beyond the data that was looked at, or ends
+/// before its end.
+pub const LEAD_ON: [&str; 6] = [
+    RESTORE_COMMAND,
+    "recovery_target",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_xid",
+];
 
 /// What keeps Pacemaker from starting PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +74,8 @@ pub struct Here {
     pub majors: Known<(u32, u32)>,
     /// The file that says that a backup has to be recovered first, if there is one.
     pub to_recover: Known<Option<&'static str>>,
+    /// Which of [`LEAD_ON`] are set.
+    pub lead_on: Known<Vec<&'static str>>,
     /// A recovery is at work.
     pub at_work: Known<bool>,
     /// What recoveries have left written.
@@ -93,6 +111,8 @@ pub struct Facts {
     pub strict: bool,
     /// Old data is kept as a copy.
     pub keep_old: bool,
+    /// The operator says that the archive leads nowhere else.
+    pub keep_restore_command: bool,
 }
 
 /// What would be written and what it costs.
@@ -189,12 +209,13 @@ pub fn ended(own: &Own, entry: &Entry) -> Own {
 fn possible(facts: &Facts) -> Result<Proposal, String> {
     names(facts)?;
     everything_is_down(facts)?;
-    let control = the_data(facts)?;
+    let control = data::whole(facts)?;
+    data::leads_nowhere_else(facts, control)?;
     let entries = match &facts.entries {
         Known::Known(entries) => entries,
         Known::Unknown(why) => return Err(format!("the ledger cannot be read: {why}")),
     };
-    let term = entries.iter().map(|entry| entry.term).max().unwrap_or(0) + 1;
+    let term = entries.iter().map(|entry| entry.term).max().unwrap_or(0) + LEAP;
     let system_id = control.system_id;
     let timeline = control.timeline.max(control.min_recovery_timeline);
     let given_up = given_up(entries, system_id);
@@ -275,80 +296,6 @@ fn everything_is_down(facts: &Facts) -> Result<(), String> {
 
 fn stop(resource: &str) -> String {
     format!("stop it everywhere (crm resource stop {resource}, or pcs resource disable {resource})")
-}
-
-/// The data is whole, and PostgreSQL will start on it.
-fn the_data(facts: &Facts) -> Result<&ControlData, String> {
-    let Here { data, not_mounted, majors, to_recover, at_work, marked, .. } = &facts.here;
-    if let Some(why) = not_mounted {
-        return Err(why.clone());
-    }
-    match at_work {
-        Known::Known(false) => {}
-        Known::Known(true) => {
-            return Err("a recovery of this node's data is at work: see pgtwin status".to_owned());
-        }
-        Known::Unknown(why) => {
-            return Err(format!("whether a recovery is at work here is not known: {why}"));
-        }
-    }
-    match marked {
-        Marked::Nothing | Marked::Whole => {}
-        Marked::HalfDone { .. } => {
-            return Err(
-                "a recovery of this node's data ended half way: it is between old and new. \
-                        Where you have put whole data in its place since, remove the marker as \
-                        docs/recovery-by-hand.md says"
-                    .to_owned(),
-            );
-        }
-        Marked::Unreadable(why) => {
-            return Err(format!("the marker of a recovery is unreadable: {why}"));
-        }
-    }
-    let control = match data {
-        DataDir::Cluster(control) => control,
-        DataDir::Absent | DataDir::Empty => return Err("there is no data here".to_owned()),
-        DataDir::Unusable(why) => return Err(why.clone()),
-        DataDir::Unknown(why) => return Err(format!("pgdata could not be read: {why}")),
-    };
-    match majors {
-        Known::Known((data, programs)) if data == programs => {}
-        Known::Known((data, programs)) => {
-            return Err(format!(
-                "the data is of version {data}, and the programs are {programs}: upgrade it first, or set \
-                 pgdata or pg_bindir"
-            ));
-        }
-        Known::Unknown(why) => return Err(format!("the version of the data is not known: {why}")),
-    }
-    let by_hand =
-        "start PostgreSQL on it by hand once, look whether it is the data you want, and stop it";
-    match to_recover {
-        Known::Known(None) => {}
-        Known::Known(Some(file)) => {
-            return Err(format!(
-                "this is a backup that has not been recovered ({file} is there): {by_hand}"
-            ));
-        }
-        Known::Unknown(why) => {
-            return Err(format!("whether this is a backup to be recovered is not known: {why}"));
-        }
-    }
-    if control.backup_end_required || control.backup_start.is_valid() {
-        return Err(format!("this is a backup whose recovery has not come to its end: {by_hand}"));
-    }
-    match &control.state {
-        ClusterState::ShutDown
-        | ClusterState::ShutDownInRecovery
-        | ClusterState::ShuttingDown
-        | ClusterState::InCrashRecovery
-        | ClusterState::InArchiveRecovery
-        | ClusterState::InProduction => Ok(control),
-        state @ (ClusterState::StartingUp | ClusterState::Other(_)) => {
-            Err(format!("the control file says {state}, which does not tell what it is: {by_hand}"))
-        }
-    }
 }
 
 /// What the ledger knew before, the last one first.

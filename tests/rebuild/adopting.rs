@@ -8,7 +8,7 @@ use pgtwin::agent::adopt::Begun;
 use pgtwin::client::ledger_file::OwnFile;
 use pgtwin::cluster::ledger::{PromotionId, Slot};
 use pgtwin::cluster::recovery::Kept;
-use pgtwin::decide::adopt::{Ruling, judge};
+use pgtwin::decide::adopt::{Facts, LEAP, Ruling, judge};
 use pgtwin::decide::report::Server;
 
 use crate::world::{TIME, World, node};
@@ -36,10 +36,11 @@ pub fn given_up_data_is_replaced(world: &mut World) {
 /// What the command does, with what it finds in the way.
 pub fn own_data_is_adopted(world: &mut World) {
     let absent = |why: &str| BTreeMap::from([(node("n1"), Server::Absent(why.to_owned()))]);
-    let judged = |world: &World| {
+    let facts = |world: &World| {
         let mut agent = subject(world).agent(world, TIME).unwrap();
-        judge(&agent.adopt_facts(&node("n2"), &absent("nobody listens")).unwrap())
+        agent.adopt_facts(&node("n2"), &absent("nobody listens")).unwrap()
     };
+    let judged = |world: &World| judge(&facts(world));
     let refused = |world: &World, words: &str| match judged(world) {
         Ruling::Refused(why) => assert!(why.contains(words), "{words}: {why}"),
         Ruling::Possible(_) => panic!("{words}"),
@@ -54,8 +55,20 @@ pub fn own_data_is_adopted(world: &mut World) {
     world.start("standby");
     refused(world, "PostgreSQL has to be stopped here, and it runs");
     world.stop("standby");
+    // As the server itself would read it, and not by the letters of a file.
+    let conf = world.home.path().join("standby/postgresql.conf");
+    let plain = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("{plain}Restore_Command 'false'\n")).unwrap();
+    refused(world, "restore_command is set here");
+    let told = Facts { keep_restore_command: true, ..facts(world) };
+    assert!(matches!(judge(&told), Ruling::Possible(_)), "{:?}", judge(&told));
+    fs::write(&conf, format!("{plain}recovery_target_time = '2026-01-01 00:00:00+00'\n")).unwrap();
+    refused(world, "recovery_target_time is set here");
+    fs::write(&conf, format!("{plain}restore_command = nonsense nonsense\n")).unwrap();
+    refused(world, "whether a restore_command is set here is not known");
+    fs::write(&conf, plain).unwrap();
     let Ruling::Possible(proposal) = judged(world) else { panic!("{:?}", judged(world)) };
-    assert_eq!((proposal.term, proposal.system_id), (world.promotion - 5, world.system));
+    assert_eq!((proposal.term, proposal.system_id), (world.promotion - 6 + LEAP, world.system));
 
     // Before the others know of it, the own file permits nothing; and it goes no further than they know.
     let begin = |world: &World| {
@@ -66,7 +79,7 @@ pub fn own_data_is_adopted(world: &mut World) {
     let end = |world: &World, begun: &Begun| {
         let mut agent = subject(world).agent(world, TIME).unwrap();
         agent.home.take_turn(TIME).unwrap();
-        agent.end_adoption(begun)
+        agent.end_adoption(begun, "a test")
     };
     let own = |world: &World| match subject(world).home().read() {
         OwnFile::Read(own) => own,

@@ -1,5 +1,7 @@
 use super::*;
+use crate::decide::recovery::Marked;
 use crate::decide::support::{SYSTEM, after, control, data, entry as an_entry, node, nodes};
+use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::lsn::Lsn;
 
 fn down() -> Other {
@@ -28,6 +30,7 @@ fn stopped() -> Facts {
             not_mounted: None,
             majors: Known::Known((17, 17)),
             to_recover: Known::Known(None),
+            lead_on: Known::Known(vec![]),
             at_work: Known::Known(false),
             marked: Marked::Nothing,
         },
@@ -35,6 +38,7 @@ fn stopped() -> Facts {
         mode: Mode::Sync,
         strict: false,
         keep_old: true,
+        keep_restore_command: false,
     }
 }
 
@@ -169,6 +173,36 @@ fn data_that_postgresql_would_not_start_on_or_that_is_half_done_is_refused() {
     }
 }
 
+/// What was given up would come back out of the archive, on all nodes.
+#[test]
+fn data_that_is_led_on_by_its_settings_is_refused_until_the_operator_knows() {
+    let set = |lead_on, keep_restore_command| Facts {
+        keep_restore_command,
+        ..here(|here| here.lead_on = Known::Known(lead_on))
+    };
+    let refusal = |facts: &Facts| match judge(facts) {
+        Ruling::Refused(why) => why,
+        Ruling::Possible(_) => String::new(),
+    };
+    for target in &LEAD_ON[1..] {
+        for keep in [false, true] {
+            let why = refusal(&set(vec![*target], keep));
+            assert!(why.starts_with(&format!("{target} is set here, of a recovery")), "{why}");
+        }
+    }
+    let why = refusal(&set(vec![RESTORE_COMMAND], false));
+    for words in ["of timeline 1 beyond this data", "until n2 is the", "--keep-restore-command"] {
+        assert!(why.contains(words), "{words}: {why}");
+    }
+    let told = proposal(&set(vec![RESTORE_COMMAND], true)).remarks.join("\n");
+    assert!(told.contains("has it replay what the archive has"), "{told}");
+    for keep in [false, true] {
+        let unknown = here(|here| here.lead_on = Known::unknown("postgres: EIO"));
+        let facts = Facts { keep_restore_command: keep, ..unknown };
+        assert!(refusal(&facts).contains("set here is not known: postgres: EIO"));
+    }
+}
+
 #[test]
 fn what_a_server_can_recover_by_itself_is_adopted_wherever_nothing_runs() {
     for state in [
@@ -194,7 +228,8 @@ fn the_entry_is_of_a_new_term_and_nothing_leads_to_it() {
     let facts =
         Facts { entries: Known::Known(entries), ..of(|it| it.min_recovery_timeline = Timeline(2)) };
     let it = entry(&proposal(&facts), &node("n2"), PromotionId(55), Mode::Sync);
-    assert_eq!((it.term, it.seq, it.id), (5, 0, PromotionId(55)));
+    // Regression: n3 had been promoted unseen, and was of the same term.
+    assert_eq!((it.term, it.seq, it.id), (4 + LEAP, 0, PromotionId(55)));
     assert_eq!((it.primary.as_str(), it.timeline, it.system_id), ("n2", Timeline(2), SYSTEM));
     assert!(it.heirs.is_empty() && it.history.is_empty());
     assert_eq!(it.adopted, Some(vec![]));
@@ -241,7 +276,6 @@ fn it_is_told_what_is_lost_and_what_to_mind() {
         "is not in the data of n2: of term 3, n1 and n2 have them all",
         "the data of n1 and n3: it is replaced by a full copy; the old data is kept as a backup",
         "the data of n2: database system 7, timeline 1, checkpoint at 0/300, shut down",
-        "a restore_command would have it replay",
         "n2 takes commits on its own until a standby streams",
     ] {
         assert!(words.contains(expected), "{expected}: {words}");

@@ -57,12 +57,13 @@ pub(super) fn remarks(facts: &Facts, control: &ControlData) -> Vec<String> {
         "the data of {node}: database system {}, timeline {}, checkpoint at {}, {}",
         control.system_id, control.timeline, control.checkpoint, control.state
     )];
-    remarks.push(
-        "it is started as a standby first: a restore_command would have it replay what an archive has of \
-         its timeline beyond this data. If there is one, see that the archive has none, or that the \
-         data is on a timeline of its own"
-            .to_owned(),
-    );
+    if facts.keep_restore_command {
+        remarks.push(
+            "it is started as a standby first: a restore_command has it replay what the archive has of its \
+             timeline beyond this data, and follow any newer timeline there"
+                .to_owned(),
+        );
+    }
     for (other, seen) in &facts.others {
         if let (false, Absence::Assumed(why)) = (seen.online, &seen.absence) {
             remarks.push(format!(

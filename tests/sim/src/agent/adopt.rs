@@ -109,6 +109,7 @@ impl Agent {
                 not_mounted: None,
                 majors: Known::Known((17, 17)),
                 to_recover: Known::Known(None),
+                lead_on: Known::Known(Vec::new()),
                 at_work: Known::Known(false),
                 marked: self.marked(),
             },
@@ -116,6 +117,7 @@ impl Agent {
             mode: Mode::Sync,
             strict: false,
             keep_old: true,
+            keep_restore_command: false,
         }
     }
 

@@ -218,7 +218,7 @@ fn readers(book: &Book, cluster: &Cluster) -> Result<()> {
 fn adopts(book: &Book, cluster: &Cluster) -> Result<()> {
     script(cluster, "n1", "crm resource stop db-clone; crm_resource --wait --timeout 90s")?;
     let said = book.play(cluster, "n1", ADOPT)?;
-    assert!(said.contains("the data of n1 is the truth"), "{said}");
+    assert!(said.contains("the data of n1 is the truth; start it"), "{said}");
     assert_eq!(book.take(ADOPT_UPGRADED).lines(), book.take(ADOPT).lines());
     script(cluster, "n1", "crm resource start db-clone")?;
     cluster.wait_until("n1 is the primary, and the others stream from it", SOON, || {
