@@ -123,6 +123,7 @@ fn as_primary(on: &Rig, mode: Mode) {
         mode,
         heirs: BTreeSet::new(),
         history: Vec::new(),
+        adopted: None,
     });
     home.write(&own).unwrap();
     let mut cache = home.cache();

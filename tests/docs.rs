@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use pgtwin::client::recovery_log::KEPT;
 use pgtwin::cluster::cib::{Cib, Setting, Settings};
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Entry, Mode, PromotionId};
+use pgtwin::cluster::ledger::{Entry, Mode, Own, Past, PromotionId, Store};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Attempts, MOST, Turn, pause};
 use pgtwin::decide::election::Obstacle;
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way};
 use pgtwin::decide::start::{Live, Upstream};
 use pgtwin::decide::sync::Waiting;
-use pgtwin::decide::upstream::overtaken;
+use pgtwin::decide::upstream::disowned;
 use pgtwin::ocf::params::{Params, TABLE};
 use pgtwin::postgres::copy_tools::REWIND_GRANTS;
 use pgtwin::postgres::history::History;
@@ -51,6 +51,7 @@ fn entry(heirs: BTreeSet<NodeName>) -> Box<Entry> {
         mode: Mode::Sync,
         heirs,
         history: Vec::new(),
+        adopted: None,
     })
 }
 
@@ -64,6 +65,7 @@ fn obstacles() -> Vec<Obstacle> {
         Obstacle::ForeignSystem { theirs: NUMBER, ours: NUMBER, source: WHY.into() },
         Obstacle::NotAnHeir(entry(BTreeSet::new())),
         Obstacle::NotAnHeir(entry(names())),
+        Obstacle::NotAnHeir(Box::new(Entry { adopted: Some(vec![]), ..*entry(BTreeSet::new()) })),
         Obstacle::NotSeen(name(), WHY.into()),
         Obstacle::NotExact(name()),
         Obstacle::Behind { better: name(), at, mine: at },
@@ -159,14 +161,28 @@ fn a_message_that_is_not_explained_would_be_found() {
 
 /// All that a node says that waits to be brought back, or is not brought back.
 fn waiting_words() -> Vec<String> {
-    let live = Upstream::Live(Box::new(Live {
+    let live = Live {
         node: name(),
         system_id: NUMBER,
         line: History::of_first_line(),
         lsn: Lsn(NUMBER),
+        promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: None,
-        term: Known::Known(NUMBER),
-    }));
+        adopted: None,
+    };
+    let unsaid = Upstream::Live(Box::new(Live { promotion: Known::unknown(WHY), ..live.clone() }));
+    let live = Upstream::Live(Box::new(live));
+    let mut ledger = Store::default();
+    ledger.set_done(*entry(BTreeSet::new()));
+    let other: NodeName = WHY.parse().unwrap();
+    let older = Upstream::Disowned(other.clone(), disowned(&other, &ledger).unwrap());
+    ledger.set_done(Entry { primary: other.clone(), ..*entry(names()) });
+    let same = Upstream::Disowned(other.clone(), disowned(&other, &ledger).unwrap());
+    let mut ledger = Store::default();
+    ledger.set_done(Entry { primary: other.clone(), term: 1, ..*entry(names()) });
+    let history = vec![Past { id: PromotionId(NUMBER), timeline: Timeline(1) }];
+    ledger.set_intent(Entry { history, ..*entry(names()) });
+    let followed = Upstream::Disowned(other.clone(), disowned(&other, &ledger).unwrap());
     let well = recovery::Facts {
         pgdata: WHY.into(),
         marked: Marked::Nothing,
@@ -174,6 +190,7 @@ fn waiting_words() -> Vec<String> {
         system_id: Some(NUMBER),
         upstream: live,
         upstream_is_me: false,
+        adopting: None,
         mount: Mount::InPlace,
         // A number that is no other part of a message.
         failed: Attempts { failed: 77_777, ..Attempts::default().failed_again(0, WHY, WHY) },
@@ -186,9 +203,7 @@ fn waiting_words() -> Vec<String> {
         }),
     };
     let cause_unknown = Known::unknown(WHY);
-    let older = Upstream::Older(name(), overtaken(&name(), &entry(names())));
-    let Upstream::Live(seen) = well.upstream.clone() else { panic!("{:?}", well.upstream) };
-    let unread = Upstream::Live(Box::new(Live { term: Known::unknown(WHY), ..*seen }));
+    let adopting = Own { adopting: Some(PromotionId(1)), ..Own::new(WHY, &name()) }.unfinished();
     let all = [
         recovery::Facts { mount: Mount::Missing(WHY.into()), ..well.clone() },
         recovery::Facts { mount: Mount::Unknown(WHY.into()), ..well.clone() },
@@ -201,10 +216,13 @@ fn waiting_words() -> Vec<String> {
         recovery::Facts { upstream: Upstream::Nobody, ..well.clone() },
         recovery::Facts { upstream: Upstream::Silent(name(), WHY.into()), ..well.clone() },
         recovery::Facts { upstream: older, ..well.clone() },
-        recovery::Facts { upstream: unread, ..well.clone() },
+        recovery::Facts { upstream: same, ..well.clone() },
+        recovery::Facts { upstream: followed, ..well.clone() },
         recovery::Facts { upstream: Upstream::Unknown(WHY.into()), ..well.clone() },
+        recovery::Facts { upstream: unsaid, ..well.clone() },
         recovery::Facts { upstream_is_me: true, ..well.clone() },
         recovery::Facts { system_id: Some(1), ..well.clone() },
+        recovery::Facts { adopting, ..well.clone() },
         recovery::Facts { turn: Turn::At(1), ..well.clone() },
         recovery::Facts { turn: Turn::Over, ..well.clone() },
         well,

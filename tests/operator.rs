@@ -30,8 +30,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
         let people = "Commands for people: status, explain, switchover, rebuild, history, pause, resume, \
-                      validate-pghba, fix-pghba, doctor, setup, bootstrap, forget, force-promote; see \
-                      pgtwin --help.";
+                      validate-pghba, fix-pghba, doctor, setup, bootstrap, forget, force-promote, adopt; \
+                      see pgtwin --help.";
         assert!(stderr.contains(people), "{word}: {stderr}");
     }
 }
@@ -70,6 +70,9 @@ fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
         &["forget"],
         &["rebuild"],
         &["force-promote", "n1"],
+        &["adopt"],
+        &["adopt", "n1"],
+        &["adopt", "--dry-run"],
         &["validate-pghba", "n1"],
         &["validate-pghba", "--param", "pgport"],
         &["validate-pghba", "--param", "pgprot=5432"],
@@ -185,6 +188,8 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         &["forget", "n1", "--yes", "--json"],
         &["force-promote", "n1", "--accept-data-loss"],
         &["ordered", "--resource=db", "--node=n1", "--order=0000000000000001", "--by=root"],
+        &["adopt", "n1", "--accept-data-loss"],
+        &["adopt", "n1", "--dry-run", "--json"],
         &["validate-pghba"],
         &["validate-pghba", "--json"],
         &["fix-pghba", "--yes"],

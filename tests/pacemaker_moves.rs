@@ -11,7 +11,11 @@ use pgtwin::client::pacemaker::moving::MoveOptions;
 use pgtwin::cluster::cib::Cib;
 use pgtwin::cluster::known::Known;
 use pgtwin::cluster::node::NodeName;
+use pgtwin::cluster::topology::ClusterStatus;
+use pgtwin::decide::adopt::{Held, clone_of, held};
 use pgtwin::decide::switchover::has_constraint;
+use pgtwin::decide::view::View;
+use pgtwin::ocf::params::FencingPolicy;
 use pgtwin::sys::exec::System;
 use tempfile::TempDir;
 
@@ -71,6 +75,47 @@ fn options(pacemaker: &Pacemaker<'_>) -> MoveOptions {
         Known::Known(options) => options,
         Known::Unknown(why) => panic!("{why}"),
     }
+}
+
+#[test]
+fn what_keeps_pacemaker_from_starting_it_is_seen_as_the_tools_write_it() {
+    let set = ["--set-parameter", "target-role", "--parameter-value"];
+    let of = |id: &'static str, role: &'static str| {
+        [&["--resource", id, "--meta"][..], &set, &[role]].concat()
+    };
+    for (name, orders, maintenance, expected) in [
+        ("nothing", vec![], false, Held::No),
+        ("maintenance", vec![], true, Held::Unmanaged),
+        ("the clone is stopped", vec![of("db-clone", "Stopped")], false, Held::Stopped),
+        ("both are", vec![of("db-clone", "Stopped"), of("db", "stopped")], false, Held::Stopped),
+        ("started", vec![of("db-clone", "Started")], false, Held::No),
+        ("who wins?", vec![of("db-clone", "Stopped"), of("db", "Started")], false, Held::No),
+    ] {
+        let cluster = Cluster::new();
+        for order in orders {
+            cluster.by_hand(&order);
+        }
+        let status = "tests/fixtures/pacemaker/bookworm/healthy.crm_mon.xml";
+        let status = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(status);
+        let mut status = ClusterStatus::parse(&std::fs::read_to_string(status).unwrap()).unwrap();
+        status.options.maintenance_mode = maintenance;
+        let policy = FencingPolicy::Required;
+        let view = View { resource: "db".into(), policy, status, cib: cluster.cib() };
+        assert_eq!(clone_of(&view), "db-clone", "{name}");
+        assert_eq!(held(&view), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_configuration_is_made_to_win_over_any_copy_of_it_and_never_to_lose() {
+    let cluster = Cluster::new();
+    let (admin, epoch, _) = cluster.cib().version;
+    let raise = |to| cluster.pacemaker().raise_admin_epoch(to, LIMIT);
+    assert_eq!(raise(admin + 3), Known::Known(()));
+    assert_eq!(cluster.cib().version.0, admin + 3);
+    assert!(cluster.cib().version.1 >= epoch);
+    assert!(!raise(admin + 2).is_known(), "an older one");
+    assert_eq!(cluster.cib().version.0, admin + 3);
 }
 
 #[test]

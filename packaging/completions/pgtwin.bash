@@ -16,6 +16,9 @@ _pgtwin() {
             ",$1")
                 cmd="pgtwin"
                 ;;
+            pgtwin,adopt)
+                cmd="pgtwin__subcmd__adopt"
+                ;;
             pgtwin,bootstrap)
                 cmd="pgtwin__subcmd__bootstrap"
                 ;;
@@ -79,6 +82,9 @@ _pgtwin() {
             pgtwin__subcmd__bootstrap__subcmd__help,standby)
                 cmd="pgtwin__subcmd__bootstrap__subcmd__help__subcmd__standby"
                 ;;
+            pgtwin__subcmd__help,adopt)
+                cmd="pgtwin__subcmd__help__subcmd__adopt"
+                ;;
             pgtwin__subcmd__help,bootstrap)
                 cmd="pgtwin__subcmd__help__subcmd__bootstrap"
                 ;;
@@ -137,12 +143,30 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__adopt)
+            opts="-h --yes --json --resource --accept-data-loss --keep-restore-command --dry-run --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -407,8 +431,22 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

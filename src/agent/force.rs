@@ -106,7 +106,7 @@ impl Agent<'_> {
     }
 
     /// The entries of the own file, of the CIB, and of whatever the members have published.
-    fn all_entries(&mut self, view: &View, file: &OwnFile) -> Known<Vec<Entry>> {
+    pub(super) fn all_entries(&mut self, view: &View, file: &OwnFile) -> Known<Vec<Entry>> {
         let published = self.pacemaker.read_all(Attribute::Position, self.tool_limit());
         let cib = match view.ledger() {
             Known::Known(store) => store,
@@ -177,7 +177,7 @@ impl Agent<'_> {
     }
 }
 
-fn others(
+pub(super) fn others(
     members: &BTreeSet<NodeName>,
     me: &NodeName,
     view: &View,

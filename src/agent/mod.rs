@@ -1,5 +1,6 @@
 //! Floor 3: the loop of observe, decide and act; one file an action.
 
+pub mod adopt;
 pub mod asked;
 pub mod bootstrap;
 pub mod broken;

@@ -97,7 +97,7 @@ impl Agent<'_> {
         let (node, silent) = match upstream {
             Upstream::Live(live) => (live.node.clone(), None),
             Upstream::Silent(node, why) => (node.clone(), Some(why.clone())),
-            Upstream::Nobody | Upstream::Older(..) | Upstream::Unknown(_) => return,
+            Upstream::Nobody | Upstream::Disowned(..) | Upstream::Unknown(_) => return,
         };
         if silent.is_none() && !self.warnings_are_due(AS_STANDBY, node.as_str()) {
             return;

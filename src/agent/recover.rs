@@ -175,6 +175,10 @@ impl Agent<'_> {
             },
             upstream: upstream.clone(),
             upstream_is_me: matches!(upstream, Upstream::Live(live) if live.node == self.me),
+            adopting: match self.home.read() {
+                OwnFile::Read(own) => own.unfinished(),
+                OwnFile::Missing | OwnFile::Unreadable(_) => None,
+            },
             mount: self.mount(&instance.data),
             turn,
             again: self.recovery().again(),
@@ -192,12 +196,16 @@ impl Agent<'_> {
             let peer = self.peer(&live.node);
             let slot = slot_name(&self.params.slot_name, self.me.as_str());
             let provider = Provider { node: live.node.as_str(), peer: &peer, slot: &slot };
-            let looked = self.pg.recovery_facts(
-                &provider,
-                self.noted_parts().as_ref(),
-                !facts.marked.data_is_whole(),
-                &self.deadline.within(self.deadline.left() / 2),
-            );
+            let deadline = self.deadline.within(self.deadline.left() / 2);
+            let looked = recovery_check::Facts {
+                given_up: live.adopted.clone().unwrap_or_default(),
+                ..self.pg.recovery_facts(
+                    &provider,
+                    self.noted_parts().as_ref(),
+                    !facts.marked.data_is_whole(),
+                    &deadline,
+                )
+            };
             let mut found = recovery_check::check(&looked);
             if matches!(&instance.sql, Sql::Standby(standby) if standby.streams()) {
                 // That is this node's own receiver, which is gone before a worker begins.

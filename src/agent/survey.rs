@@ -49,7 +49,10 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
     problems.extend(refused.map(|error| error.to_string()));
     // Early, because it is compared with the CIB, which was read a moment ago.
     let own = match subject.home().read() {
-        OwnFile::Read(own) => OwnLedger::Read(own.store),
+        OwnFile::Read(own) => {
+            problems.extend(own.unfinished());
+            OwnLedger::Read(own.store)
+        }
         OwnFile::Missing => OwnLedger::Missing,
         OwnFile::Unreadable(why) => OwnLedger::Unreadable(why),
     };

@@ -40,7 +40,7 @@ impl Agent<'_> {
     }
 
     /// The primary of the cluster: whom Pacemaker has promoted, or the primary of the newest ledger
-    /// entry, if it answers as one, and nobody was promoted since.
+    /// entry, if it answers as one, and the ledger does not stand against it.
     pub fn find_upstream(&mut self, view: &View, own: &OwnFile) -> Upstream {
         let mut candidates: Vec<NodeName> =
             view.promoted().into_iter().filter(|node| *node != self.me).collect();
@@ -103,20 +103,8 @@ impl Agent<'_> {
         } else {
             self.pg.peer_history(&peer, identity.timeline, limit).into_result()?
         };
-        let knows_our_promotion = match (view.ledger(), followed) {
-            (Known::Known(store), Some(id)) => {
-                store.of_running_primary(node).map(|entry| entry.descends_from(id))
-            }
-            (Known::Known(_), None) | (Known::Unknown(_), _) => None,
-        };
-        Ok(Some(Live {
-            node: node.clone(),
-            system_id: identity.system_id,
-            line,
-            lsn: identity.lsn,
-            knows_our_promotion,
-            term: Known::unknown("it was not looked for"),
-        }))
+        let at = (line, identity.lsn);
+        Ok(Some(Live::of(node, identity.system_id, at, &view.ledger(), followed)))
     }
 
     /// The settings with which this node streams from `node`. What an administrator added to

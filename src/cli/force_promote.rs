@@ -75,6 +75,7 @@ impl Word for Force {
     fn carry_out(
         &self,
         agent: &mut Agent<'_>,
+        _: &Subject,
         proposal: &Proposal,
         node: &NodeName,
         tell: &mut dyn FnMut(String),

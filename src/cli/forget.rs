@@ -72,6 +72,7 @@ impl Word for Forget {
     fn carry_out(
         &self,
         agent: &mut Agent<'_>,
+        _: &Subject,
         plan: &Plan,
         node: &NodeName,
         tell: &mut dyn FnMut(String),

@@ -1,5 +1,6 @@
 //! Floor 4: the command line; the only place that prints (`say`).
 
+mod adopt;
 pub mod agent;
 mod ask;
 mod bootstrap;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    bootstrap, doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild, recover,
-    setup, status, switchover, validate_pghba,
+    adopt, bootstrap, doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild,
+    recover, setup, status, switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -52,6 +52,7 @@ enum Command {
     Bootstrap(bootstrap::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
+    Adopt(adopt::Options),
     #[command(hide = true)]
     Recover(recover::Options),
     #[command(hide = true)]
@@ -92,6 +93,7 @@ pub(super) fn main() -> ExitCode {
         Command::Bootstrap(options) => bootstrap::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
+        Command::Adopt(options) => adopt::run(&options),
         Command::Recover(options) => recover::run(&options),
         Command::Ordered(options) => rebuild::ordered::run(&options),
     }

@@ -1,4 +1,4 @@
-//! The operator's word about a node: what `forget` and `force-promote` have in common. They look,
+//! The operator's word about a node: what `forget`, `force-promote` and `adopt` have in common. They look,
 //! say what they are about to do, ask, and look again before they do it. Floor 4.
 
 use std::time::Duration;
@@ -38,13 +38,18 @@ pub(super) struct About {
     resource: Option<String>,
 }
 
-/// One of the two commands.
+/// One of the commands.
 pub(super) trait Word {
     /// What it would do.
     type Plan;
 
     /// Its name.
     const NAME: &'static str;
+
+    /// Whether nothing is to be done but to look.
+    fn only_looks(&self) -> bool {
+        false
+    }
 
     /// Whether it may be done, and what that is; nothing if there is nothing to do.
     fn plan(
@@ -64,6 +69,7 @@ pub(super) trait Word {
     fn carry_out(
         &self,
         agent: &mut Agent<'_>,
+        subject: &Subject,
         plan: &Self::Plan,
         node: &NodeName,
         tell: &mut dyn FnMut(String),
@@ -98,7 +104,7 @@ struct Report<'a> {
 
 /// The whole command.
 pub(super) fn give<W: Word>(word: &W, about: &About) -> End {
-    if about.json && !about.yes {
+    if about.json && !about.yes && !word.only_looks() {
         say::problem("pgtwin: --json asks nobody: add --yes");
         return End::Usage;
     }
@@ -154,6 +160,10 @@ fn follow<W: Word>(
             list(title, lines);
         }
     }
+    if word.only_looks() {
+        report.outcome = "possible";
+        return Ok(());
+    }
     if !about.yes {
         ask::typed(&word.question(node), node.as_str())?;
     }
@@ -171,7 +181,7 @@ fn follow<W: Word>(
     };
     report.outcome = "failed";
     let steps = &mut report.steps;
-    word.carry_out(&mut agent, &plan, node, &mut |step| {
+    word.carry_out(&mut agent, &subject, &plan, node, &mut |step| {
         if !quiet {
             say::line(wrapped(&format!("- {step}"), 2));
         }

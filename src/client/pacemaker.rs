@@ -372,6 +372,11 @@ impl<'a> Pacemaker<'a> {
         }
     }
 
+    /// Makes the CIB win over any copy whose `admin_epoch` is lower. Refused if it is as high by now.
+    pub fn raise_admin_epoch(&self, epoch: u64, limit: Duration) -> Known<()> {
+        self.tell(commands::admin_epoch(epoch, limit))
+    }
+
     /// Removes a node's part of the ledger from the CIB.
     pub fn delete_ledger(&self, node: &NodeName, limit: Duration) -> Known<()> {
         let (set, name) = self.ledger_name(node);

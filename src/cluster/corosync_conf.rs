@@ -1,7 +1,9 @@
-//! corosync.conf, as far as quorum goes. Floor 0.
+//! corosync.conf, as far as quorum goes, and how long it takes to notice a loss. Floor 0.
 //!
 //! Source: corosync.conf(5) and votequorum(5). The file is what the cluster starts with; what was
 //! changed while it runs is not in it.
+
+use std::time::Duration;
 
 /// What it says about quorum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,12 @@ pub struct Corosync {
     pub device: Option<String>,
     /// How many nodes `nodelist` has.
     pub nodes: usize,
+    /// `totem.token`, in milliseconds.
+    pub token: Option<u32>,
+    /// `totem.token_coefficient`, likewise, for each node beyond two.
+    pub coefficient: Option<u32>,
+    /// `totem.consensus`, likewise.
+    pub consensus: Option<u32>,
 }
 
 /// Why a text is no corosync.conf.
@@ -68,8 +76,21 @@ impl Corosync {
             (["quorum"], "two_node") => self.two_node = on(),
             (["quorum"], "wait_for_all") => self.wait_for_all = Some(on()),
             (["quorum", "device"], "model") => self.device = Some(value.to_owned()),
+            (["totem"], "token") => self.token = value.parse().ok(),
+            (["totem"], "token_coefficient") => self.coefficient = value.parse().ok(),
+            (["totem"], "consensus") => self.consensus = value.parse().ok(),
             (_, _) => {}
         }
+    }
+
+    /// How long a membership of so many nodes may last that does not hold any more: until the token is lost,
+    /// and all have agreed on another one.
+    pub fn notices_within(&self, nodes: usize) -> Duration {
+        let beyond_two = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
+        let more = self.coefficient.unwrap_or(650).saturating_mul(beyond_two);
+        let token = self.token.unwrap_or(3_000).saturating_add(more);
+        let consensus = self.consensus.unwrap_or(token.saturating_add(token / 5));
+        Duration::from_millis(u64::from(token) + u64::from(consensus))
     }
 
     /// Whether nodes that boot wait until all were seen once.
@@ -91,8 +112,7 @@ mod tests {
     fn what_matters_for_quorum_is_read() {
         let found = Corosync::parse(TWO).unwrap();
         let provider = Some("corosync_votequorum".to_owned());
-        let expected =
-            Corosync { provider, two_node: true, wait_for_all: None, device: None, nodes: 2 };
+        let expected = Corosync { provider, two_node: true, nodes: 2, ..Corosync::default() };
         assert_eq!(found, expected);
         assert!(found.waits_for_all());
         let all = Corosync::parse(&TWO.replace("two_node: 1", "two_node: 1\nwait_for_all: 0"));
@@ -106,6 +126,26 @@ mod tests {
         assert!(other.unwrap().two_node);
         assert!(!Corosync::parse("totem {\n two_node: 1\n}\n").unwrap().two_node);
         assert_eq!(Corosync::parse("").unwrap(), Corosync::default());
+    }
+
+    #[test]
+    fn a_loss_is_noticed_after_the_token_and_the_consensus() {
+        let within = |totem: &str, nodes| {
+            let text = TWO.replace("version: 2", &format!("version: 2\n  {totem}"));
+            Corosync::parse(&text).unwrap().notices_within(nodes).as_millis()
+        };
+        for (totem, nodes, expected) in [
+            ("secauth: on", 2, 6_600),
+            ("secauth: on", 1, 6_600),
+            ("secauth: on", 4, 9_460),
+            ("token: 1000", 2, 2_200),
+            ("token: 1000\n  token_coefficient: 0", 3, 2_200),
+            ("token: 1000\n  consensus: 5000", 2, 6_000),
+            ("token: rubbish", 2, 6_600),
+            ("token: 4294967295", 99, 8_589_934_590),
+        ] {
+            assert_eq!(within(totem, nodes), expected, "{totem}, {nodes} nodes");
+        }
     }
 
     #[test]

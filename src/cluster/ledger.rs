@@ -12,7 +12,7 @@ mod store;
 mod tests;
 mod text;
 
-pub use entry::{Ack, Entry, HISTORY, Mode, Past, PromotionId};
+pub use entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
 pub use own::Own;
 pub use store::{Slot, Store};
 pub use text::{LedgerError, names, parse_names};

@@ -217,6 +217,7 @@ mod tests {
                 mode: Mode::Sync,
                 heirs: ["n3".parse().unwrap()].into(),
                 history: Vec::new(),
+                adopted: None,
             });
         }
         Publication::Data(Box::new(Member {

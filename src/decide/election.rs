@@ -540,6 +540,11 @@ impl fmt::Display for Obstacle {
             Self::ForeignSystem { theirs, ours, source } => {
                 write!(f, "{source} is about database system {theirs}, this node's is {ours}")
             }
+            Self::NotAnHeir(entry) if entry.is_an_adoption() => write!(
+                f,
+                "only {} may be promoted: an operator has adopted its data (term {})",
+                entry.primary, entry.term
+            ),
             Self::NotAnHeir(entry) if entry.heirs.is_empty() => write!(
                 f,
                 "only {} has every acknowledged commit (term {}: it went on alone)",

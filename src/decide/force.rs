@@ -105,6 +105,8 @@ pub struct Proposal {
     pub timeline: Timeline,
     /// The promotions that this node's data contains, newest first.
     pub history: Vec<Past>,
+    /// What was given up for the data that it goes back to, where that was adopted.
+    pub adopted: Option<Vec<u64>>,
     /// What may be lost, one line each; never empty.
     pub losses: Vec<String>,
     /// What else the operator should know.
@@ -149,11 +151,13 @@ pub fn judge(facts: &Facts) -> Ruling {
             entry.primary, entry.system_id, facts.node
         ));
     }
+    let (history, adopted) = contained(entries, facts.followed, timeline);
     Ruling::Possible(Proposal {
         term: entries.iter().map(|entry| entry.term).max().unwrap_or(0) + 1,
         system_id,
         timeline,
-        history: history(entries, facts.followed, timeline),
+        history,
+        adopted,
         losses: losses(facts, entries),
         remarks: remarks(facts),
     })
@@ -172,6 +176,7 @@ pub fn entry(proposal: &Proposal, me: &NodeName, id: PromotionId, mode: Mode) ->
         mode,
         heirs: BTreeSet::new(),
         history: proposal.history.clone(),
+        adopted: proposal.adopted.clone(),
     }
 }
 
@@ -249,20 +254,26 @@ fn refusal(facts: &Facts) -> Option<String> {
 }
 
 /// The promotions that a node's data contains which is noted as a follower of `followed` and ends on
-/// `timeline`.
-fn history(entries: &[Entry], followed: Option<PromotionId>, timeline: Timeline) -> Vec<Past> {
-    let Some(id) = followed else { return Vec::new() };
-    let from = |entry: &Entry| -> Option<Vec<Past>> {
+/// `timeline`; and what was given up for it, if it was adopted: what leads to an adoption is in no history,
+/// so whatever is found in one is of that data.
+fn contained(
+    entries: &[Entry],
+    followed: Option<PromotionId>,
+    timeline: Timeline,
+) -> (Vec<Past>, Option<Vec<u64>>) {
+    let Some(id) = followed else { return (Vec::new(), None) };
+    let from = |entry: &Entry| {
         let line = entry.history_with_self();
         let at = line.iter().position(|past| past.id == id)?;
-        Some(line.into_iter().skip(at).filter(|past| past.timeline <= timeline).collect())
+        let history = line.into_iter().skip(at).filter(|past| past.timeline <= timeline);
+        Some((history.collect(), entry.adopted.clone()))
     };
     let known = entries
         .iter()
         .find(|entry| entry.id == id)
         .and_then(from)
         .or_else(|| entries.iter().find_map(from));
-    known.unwrap_or_else(|| vec![Past { id, timeline }])
+    known.unwrap_or_else(|| (vec![Past { id, timeline }], None))
 }
 
 fn losses(facts: &Facts, entries: &[Entry]) -> Vec<String> {

@@ -200,6 +200,7 @@ pub fn first_entry(
         mode,
         heirs: BTreeSet::new(),
         history: Vec::new(),
+        adopted: None,
     });
     own
 }

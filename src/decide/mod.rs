@@ -1,5 +1,6 @@
 //! Floor 1: the decisions, as pure functions. No I/O, no clock.
 
+pub mod adopt;
 pub mod answer;
 pub mod bootstrap;
 pub mod broken_replication;

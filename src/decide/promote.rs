@@ -373,6 +373,7 @@ pub fn intent(
         mode,
         heirs: plan.heirs.clone(),
         history: history(plan.after.as_ref(), followed, timeline),
+        adopted: plan.after.as_ref().and_then(|entry| entry.adopted.clone()),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Lost {
     Missing,
     /// It cannot be read.
     Unreadable(String),
+    /// It is about other data than there is: an operator has begun to adopt that.
+    Unfinished(String),
 }
 
 impl Lost {
@@ -27,6 +29,7 @@ impl Lost {
         match self {
             Self::Missing => "its ledger file is missing".to_owned(),
             Self::Unreadable(why) => format!("its ledger file is unreadable: {why}"),
+            Self::Unfinished(why) => why,
         }
     }
 
@@ -34,7 +37,7 @@ impl Lost {
     pub fn obstacle(self) -> Obstacle {
         Obstacle::OwnLedgerUnknown(match self {
             Self::Missing => "it is missing".to_owned(),
-            Self::Unreadable(why) => why,
+            Self::Unreadable(why) | Self::Unfinished(why) => why,
         })
     }
 }
@@ -48,7 +51,10 @@ pub fn file_or_first(
     me: &NodeName,
 ) -> Result<Own, Lost> {
     match file {
-        Kept::Read(own) => Ok(own.clone()),
+        Kept::Read(own) => match own.unfinished() {
+            None => Ok(own.clone()),
+            Some(why) => Err(Lost::Unfinished(why)),
+        },
         Kept::Missing if !ever_promoted => Ok(Own::new(resource, me)),
         Kept::Missing => Err(Lost::Missing),
         Kept::Unreadable(why) => Err(Lost::Unreadable(why.clone())),

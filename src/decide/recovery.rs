@@ -23,6 +23,8 @@ pub enum Cause {
     Diverged(String),
     /// It is of another promotion under the same timeline number, which pg_rewind cannot see.
     OtherBranch(String),
+    /// It is of another database system, which an operator has given up for the primary's.
+    GivenUp(String),
     /// WAL that it needs is gone on the primary.
     WalGone(String),
     /// It can, and somebody wants a full copy in its place.
@@ -36,6 +38,7 @@ impl Cause {
             Self::NoData => "there is no data here",
             Self::Diverged(words)
             | Self::OtherBranch(words)
+            | Self::GivenUp(words)
             | Self::WalGone(words)
             | Self::Asked(words) => words,
         }
@@ -48,10 +51,8 @@ impl Cause {
 #[must_use]
 pub fn is_asked_for(marker: &Marker, upstream: &Upstream, untouched: bool) -> bool {
     let somebody = match upstream {
-        Upstream::Live(_) | Upstream::Silent(..) | Upstream::Older(..) | Upstream::Unknown(_) => {
-            true
-        }
-        Upstream::Nobody => false,
+        Upstream::Live(_) | Upstream::Silent(..) | Upstream::Unknown(_) => true,
+        Upstream::Nobody | Upstream::Disowned(..) => false,
     };
     marker.asked && !marker.half_done && marker.phase < Phase::Starting && somebody && untouched
 }
@@ -200,6 +201,8 @@ pub struct Facts {
     pub upstream: Upstream,
     /// The primary is this node: it calls itself the source.
     pub upstream_is_me: bool,
+    /// Why this data is nobody's to replace: an operator has begun to declare it the truth.
+    pub adopting: Option<String>,
     /// Where the directory lies.
     pub mount: Mount,
     /// The attempts that failed in a row.
@@ -277,13 +280,18 @@ pub fn way(facts: &Facts) -> Way {
         (Marked::Nothing | Marked::Whole, Known::Known(None)) => return Way::Follow,
         (Marked::Nothing | Marked::Whole, Known::Known(Some(cause))) => cause.words().to_owned(),
     };
+    let replaces_nothing =
+        facts.marked.data_is_whole() && matches!(facts.cause, Known::Known(Some(Cause::NoData)));
+    if let (Some(why), false) = (&facts.adopting, replaces_nothing) {
+        return Way::Refuse(format!("{why}, or move the data away; {cause}"));
+    }
     let live = match &facts.upstream {
         Upstream::Live(live) => live,
         Upstream::Nobody => return Way::Wait(format!("there is no primary to copy; {cause}")),
         Upstream::Silent(node, why) => {
             return Way::Wait(format!("the primary {node} cannot be asked: {why}; {cause}"));
         }
-        Upstream::Older(_, why) => return Way::Wait(format!("{why}; {cause}")),
+        Upstream::Disowned(_, why) => return Way::Wait(format!("{why}; {cause}")),
         Upstream::Unknown(why) => {
             return Way::Wait(format!("who is primary is not known: {why}; {cause}"));
         }
@@ -291,9 +299,9 @@ pub fn way(facts: &Facts) -> Way {
     if facts.upstream_is_me {
         return Way::Refuse(format!("nothing is recovered from itself; {cause}"));
     }
-    if let Known::Unknown(why) = &live.term {
+    if let Known::Unknown(why) = &live.promotion {
         let node = &live.node;
-        return Way::Wait(format!("whether {node} was promoted last is not known: {why}; {cause}"));
+        return Way::Wait(format!("of which promotion {node} is is not known: {why}; {cause}"));
     }
     let of = match &facts.marked {
         Marked::HalfDone { system_id } => Some(*system_id),
@@ -328,10 +336,13 @@ pub fn way(facts: &Facts) -> Way {
     }
 }
 
-/// Another database is never overwritten. That its promotion is not the primary's is a cause here, and
-/// no obstacle.
+/// Another database is never overwritten, but for one that an operator has given up for the primary's. That
+/// its promotion is not the primary's is a cause here, and no obstacle.
 fn foreign_system(system_id: u64, live: &crate::decide::start::Live) -> Option<String> {
-    if system_id == live.system_id { None } else { foreign(system_id, live) }
+    if system_id == live.system_id || live.was_chosen_over(system_id) {
+        return None;
+    }
+    foreign(system_id, live)
 }
 
 fn method(facts: &Facts, check: &Check) -> Result<Method, String> {

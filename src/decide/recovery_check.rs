@@ -29,6 +29,8 @@ pub struct Facts {
     pub source: Source,
     /// This node's data.
     pub data: DataDir,
+    /// The database systems that an operator has given up for the source's.
+    pub given_up: Vec<u64>,
     /// The major version in its `PG_VERSION`; asked only where there is data.
     pub data_major: Known<u32>,
     /// The version of this node's programs.
@@ -258,15 +260,22 @@ fn own_data(facts: &Facts, sender: &Sender, findings: &mut Vec<Finding>) {
         }
     };
     if control.system_id != sender.system_id {
+        let (closes, remedy) = if facts.given_up.contains(&control.system_id) {
+            (Closes::Rewind, "it was given up (pgtwin adopt): it is replaced by a copy")
+        } else {
+            let move_away =
+                "it is another database: move it away by hand, then an empty pgdata is filled";
+            (Closes::Both, move_away)
+        };
         findings.push(Finding::new(
             Kind::OtherSystem,
-            Closes::Both,
+            closes,
             Advice::new(
                 format!(
                     "this node's data is of database system {}, {node} has {}",
                     control.system_id, sender.system_id
                 ),
-                "it is another database: move it away by hand, then an empty pgdata is filled",
+                remedy,
             ),
         ));
     }

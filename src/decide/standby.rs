@@ -149,13 +149,13 @@ pub fn next(facts: &Facts) -> Next {
             Seen::Perhaps => perhaps(facts),
             Seen::Broken => silent(facts, node, why),
         },
-        Some(Upstream::Older(_, why)) => match facts.seen {
+        Some(Upstream::Disowned(_, why)) => match facts.seen {
             Seen::Streams => healthy(facts),
             Seen::Perhaps => perhaps(facts),
             Seen::Broken if facts.watch.broken < facts.threshold => {
-                answer(ExitCode::Ok, "not-streaming", None)
+                answer(ExitCode::Ok, "waiting", None)
             }
-            Seen::Broken => answer(ExitCode::Degraded, "not-streaming", why.clone()),
+            Seen::Broken => answer(ExitCode::Degraded, "waiting", why.clone()),
         },
         Some(Upstream::Unknown(_)) if streams => healthy(facts),
         Some(Upstream::Unknown(why)) => {

@@ -5,8 +5,8 @@
 //! Without a primary it starts and waits for an election.
 
 pub mod first_answer;
+mod primary;
 
-use crate::cluster::known::Known;
 use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
@@ -16,39 +16,7 @@ use crate::postgres::control_data::{ControlData, WasWritable};
 use crate::postgres::history::{History, Relation};
 use crate::postgres::lsn::{Lsn, Timeline};
 
-/// The primary, as proven by asking it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// Its node.
-    pub node: NodeName,
-    /// Its system identifier.
-    pub system_id: u64,
-    /// Its line of history.
-    pub line: History,
-    /// How far it is.
-    pub lsn: Lsn,
-    /// Whether its ledger entry descends from the promotion that this node's data contains; none
-    /// when either is not known.
-    pub knows_our_promotion: Option<bool>,
-    /// The term of its promotion, the newest that is known ([`crate::decide::upstream`]), 0 without any
-    /// ledger; unknown where the ledger could not be read: it may be followed then, and is not copied.
-    pub term: Known<u64>,
-}
-
-/// Who is primary now.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Upstream {
-    /// Pacemaker has none, and nobody answers as one.
-    Nobody,
-    /// This one; it was asked.
-    Live(Box<Live>),
-    /// Pacemaker has one, and it could not be asked.
-    Silent(NodeName, String),
-    /// This one accepts writes, and another was promoted since: why nothing is taken from it.
-    Older(NodeName, String),
-    /// Pacemaker could not be asked.
-    Unknown(String),
-}
+pub use primary::{Live, Upstream};
 
 /// What `start` knows.
 #[derive(Clone, Debug)]
@@ -204,7 +172,7 @@ fn stopped(facts: &Facts) -> Next {
     if let Some(Err(why)) = &facts.recovered {
         return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
     }
-    if *upstream == Upstream::Nobody
+    if matches!(upstream, Upstream::Nobody | Upstream::Disowned(..))
         && facts.alone
         && facts.recovered.is_none()
         && crashed_primary(control)
@@ -224,7 +192,9 @@ fn crashed_primary(control: &ControlData) -> bool {
 /// What needs no position to be known.
 fn cannot_follow(control: &ControlData, live: &Live) -> Option<Next> {
     if let Some(why) = foreign(control.system_id, live) {
-        return Some(if control.system_id == live.system_id {
+        return Some(if live.was_chosen_over(control.system_id) {
+            Next::Recover(Some(Cause::GivenUp(why)))
+        } else if control.system_id == live.system_id {
             Next::Recover(Some(Cause::OtherBranch(why)))
         } else {
             Next::Refuse(why)
@@ -294,6 +264,12 @@ fn is_end_of(end: &Position, control: &ControlData) -> bool {
 
 /// Why data of this database system, and of the promotion that was asked about, is none of the primary's.
 pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
+    if system_id != live.system_id && live.was_chosen_over(system_id) {
+        return Some(format!(
+            "this node's data is of database system {system_id}, which was given up for {} (pgtwin adopt)",
+            live.system_id
+        ));
+    }
     if system_id != live.system_id {
         return Some(format!(
             "this node's data is of database system {system_id}, the primary {} has {}: it is another \
@@ -302,9 +278,12 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
         ));
     }
     (live.knows_our_promotion == Some(false)).then(|| {
+        let how = match live.adopted {
+            Some(_) => "pgtwin adopt, or two promotions on one timeline number",
+            None => "two promotions on one timeline number",
+        };
         format!(
-            "this node's data is of a promotion that the primary {} does not descend from (two \
-             promotions on one timeline number)",
+            "this node's data is of a promotion that the primary {} does not descend from ({how})",
             live.node
         )
     })
@@ -350,7 +329,7 @@ pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
 /// was is measured first.
 fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
     match upstream {
-        Upstream::Nobody | Upstream::Silent(..) | Upstream::Older(..) | Upstream::Unknown(_) => {
+        Upstream::Nobody | Upstream::Silent(..) | Upstream::Disowned(..) | Upstream::Unknown(_) => {
             false
         }
         Upstream::Live(_) => control.state.was_writable() == WasWritable::No,

@@ -44,6 +44,7 @@ pub fn entry(term: u64, seq: u64, id: u64, primary: &str, heirs: &str) -> Entry 
         mode: Mode::Sync,
         heirs: nodes(heirs),
         history: Vec::new(),
+        adopted: None,
     }
 }
 

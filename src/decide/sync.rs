@@ -306,16 +306,16 @@ pub fn quiet(facts: &Facts) -> bool {
 }
 
 /// What both modes do first: ask, stand back, bring file and CIB together.
-fn common(facts: &Facts) -> Result<&Cluster, Next> {
+fn common(facts: &Facts) -> Result<&Cluster, Box<Next>> {
     let cluster = match &facts.cluster {
-        None => return Err(Next::Do(Step::AskCluster)),
+        None => return Err(Box::new(Next::Do(Step::AskCluster))),
         Some(Known::Unknown(why)) => {
-            return Err(Next::Wait(Waiting::ClusterUnknown(why.clone())));
+            return Err(Box::new(Next::Wait(Waiting::ClusterUnknown(why.clone()))));
         }
         Some(Known::Known(cluster)) => cluster,
     };
     if let Some(entry) = &cluster.superseded {
-        return Err(Next::Superseded(Box::new(entry.clone())));
+        return Err(Box::new(Next::Superseded(Box::new(entry.clone()))));
     }
     Ok(cluster)
 }
@@ -324,7 +324,7 @@ fn next_sync(facts: &Facts) -> Next {
     let own = &facts.own;
     let cluster = match common(facts) {
         Ok(cluster) => cluster,
-        Err(next) => return next,
+        Err(next) => return *next,
     };
     if own.mode == Mode::Async {
         return alone::to_sync(facts, cluster);

@@ -92,11 +92,13 @@ pub fn is_primary_by_ledger(
 }
 
 /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely becomes it
-/// again. One that waits for a snapshot opens by what it gets there.
+/// again. One that waits for a snapshot opens by what it gets there. Data that is of another branch listens to
+/// nobody: the numbers of timelines do not tell.
 #[must_use]
 pub fn most_likely(own: Option<&Own>, me: &NodeName) -> Option<NodeName> {
-    let primary = own?.store.newest_done()?.primary.clone();
-    (primary != *me).then_some(primary)
+    let own = own?;
+    let newest = own.store.newest_done()?;
+    (newest.primary != *me && !own.is_elsewhere_than(newest)).then(|| newest.primary.clone())
 }
 
 /// The own file says that nobody but this node can be the primary.

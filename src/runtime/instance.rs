@@ -236,6 +236,17 @@ impl<'a> Postgres<'a> {
         start::promote(&self.runtime, self.exec, deadline).map_err(|error| chain(&error))
     }
 
+    /// Which of these settings a server that is started here would have, as its files and options say; it need
+    /// not run.
+    pub fn configured(
+        &self,
+        names: &[&'static str],
+        deadline: &Deadline,
+    ) -> Known<Vec<&'static str>> {
+        let found = settings::configured(&self.runtime, self.exec, names, deadline);
+        found.map_err(|error| chain(&error)).into()
+    }
+
     /// Recovers a crashed primary in single-user mode, and leaves it shut down with standby.signal.
     pub fn recover_single_user(&self, deadline: &Deadline) -> Result<(), String> {
         recover::single_user_recover(&self.runtime, self.exec, deadline)

@@ -1,9 +1,13 @@
 //! Our settings in `postgresql.auto.conf`, line by line: an administrator's own survive. Floor 2.
 
+use std::time::Duration;
+
 use crate::postgres::conf;
+use crate::sys::deadline::Deadline;
+use crate::sys::exec::Exec;
 use crate::sys::files::{FileError, Seen, look, read_untrusted, write_durably};
 
-use super::{Place, RuntimeError};
+use super::{Place, Runtime, RuntimeError, bare, succeeded};
 
 const NAME: &str = "postgresql.auto.conf";
 const LARGEST: u64 = 4 << 20;
@@ -56,4 +60,31 @@ pub fn auto_conf(place: &Place) -> Result<String, RuntimeError> {
         }
         other => other,
     }
+}
+
+/// Which of these settings a server would have that is started here, by all of its files and options: `postgres`
+/// itself is asked, and need not run. What they are set to may be a secret.
+pub fn configured(
+    runtime: &dyn Runtime,
+    exec: &dyn Exec,
+    names: &[&'static str],
+    deadline: &Deadline,
+) -> Result<Vec<&'static str>, RuntimeError> {
+    let what = "ask postgres for its settings";
+    let place = runtime.place();
+    let mut set = Vec::new();
+    for name in names {
+        let cmd = runtime
+            .command("postgres")?
+            .args(bare::config_args(place))
+            .args(place.start_opts.iter().cloned())
+            .args(["-C", name])
+            .limit(deadline.bounded(Duration::from_secs(10)));
+        let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
+        succeeded(what, &output)?;
+        if !output.stdout.trim().is_empty() {
+            set.push(*name);
+        }
+    }
+    Ok(set)
 }

@@ -54,7 +54,7 @@ fn a_source_that_is_none_any_more_gives_up_the_attempt_and_no_copy_follows() {
     let before = fs::metadata(world.path("standby/mark-of-the-old-data")).unwrap().modified();
     world.overtakes.store(true, Ordering::Relaxed);
     let why = work(&world).unwrap_err();
-    let newer = "n1 accepts writes, and n4 was promoted since (term 2)";
+    let newer = "n1 accepts writes, and the ledger's primary is n4 (term 2)";
     assert!(why.contains(newer), "{why}");
     let log = World::last_log();
     assert!(log.contains("RecoverCrash") && !log.contains("EnsureSlot"), "{log}");
@@ -66,7 +66,7 @@ fn a_source_that_is_none_any_more_gives_up_the_attempt_and_no_copy_follows() {
 
     // As long as it is so nothing begins.
     let (upstream, instance, way) = seen(&world);
-    assert!(matches!(upstream, Upstream::Older(node, _) if node == self::node("n1")));
+    assert!(matches!(upstream, Upstream::Disowned(node, _) if node == self::node("n1")));
     assert!(matches!(instance.data, DataDir::Cluster(_)));
     let Way::Wait(why) = way else { panic!("{way:?}") };
     assert!(why.starts_with(newer) && why.ends_with("; data diverged"), "{why}");

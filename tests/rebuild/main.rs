@@ -6,6 +6,7 @@
 #[path = "../account/mod.rs"]
 #[allow(dead_code)]
 mod account;
+mod adopting;
 mod asked;
 mod broken;
 mod lost;

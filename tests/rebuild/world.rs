@@ -1,4 +1,4 @@
-//! A real primary and a real standby; Pacemaker's tools alone are played.
+//! n1, a real primary, and n2, its real standby; what Pacemaker's tools say is played.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pgtwin::agent::operate::Subject;
@@ -27,7 +27,7 @@ pub fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
-fn bindir() -> PathBuf {
+pub fn bindir() -> PathBuf {
     let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .unwrap()
         .map(|entry| entry.unwrap().path().join("bin"))
@@ -37,7 +37,7 @@ fn bindir() -> PathBuf {
     found.pop().unwrap()
 }
 
-fn succeeds(program: &str, args: &[&str]) -> String {
+pub fn succeeds(program: &str, args: &[&str]) -> String {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", NAME, "--regid", NAME, "--init-groups", "--"]);
     command.arg(bindir().join(program)).args(args).stdin(Stdio::null());
@@ -62,7 +62,7 @@ pub struct World {
     pub order: Mutex<String>,
     /// The CIB takes no change.
     pub sealed: AtomicBool,
-    /// Pacemaker does not run the resource on n2 any more.
+    /// Pacemaker has stopped it everywhere.
     pub stopped: AtomicBool,
     /// It has a tablespace, and WAL of its own elsewhere.
     spread: bool,
@@ -72,6 +72,12 @@ pub struct World {
     pub overtakes: AtomicBool,
     /// It has been.
     pub overtaken: AtomicBool,
+    /// n1's promotion, and what was given up for its data.
+    pub promotion: u64,
+    pub adopted: Option<Vec<u64>>,
+    /// What n2 has told of the ledger, and the `admin_epoch` that it has set.
+    pub slot: Mutex<Option<String>>,
+    pub epoch: AtomicU64,
 }
 
 impl World {
@@ -102,14 +108,13 @@ impl World {
             breaks: false.into(),
             overtakes: false.into(),
             overtaken: false.into(),
+            promotion: 7,
+            adopted: None,
+            slot: Mutex::new(None),
+            epoch: 4.into(),
         };
-        let (primary, standby) = (new.path("primary"), new.path("standby"));
-        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
-        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
-        new.configure("primary", "127.0.0.1");
-        new.start("primary");
-        let system = new.psql("SELECT system_identifier FROM pg_control_system()");
-        new.system = system.parse().unwrap();
+        let standby = new.path("standby");
+        new.make_primary();
         let source = format!("host=127.0.0.1 port={} user={NAME} application_name=n2", new.port);
         let mut copy: Vec<String> =
             ["-d", &source, "-D", &standby, "--checkpoint=fast"].map(str::to_owned).into();
@@ -134,11 +139,40 @@ impl World {
         new
     }
 
+    /// A database that did not exist before.
+    pub fn make_primary(&mut self) {
+        let primary = self.path("primary");
+        let initdb = ["--auth-local=peer", "--auth-host=trust", "--data-checksums", "--no-sync"];
+        succeeds("initdb", &[&initdb[..], &["--wal-segsize=1", "-D", &primary]].concat());
+        self.configure("primary", "127.0.0.1");
+        self.start("primary");
+        let system = self.psql("SELECT system_identifier FROM pg_control_system()");
+        self.system = system.parse().unwrap();
+    }
+
+    /// n1's data is of another database system now, and of another promotion.
+    pub fn another_primary(&mut self) {
+        self.stop("primary");
+        for name in ["primary", "primary-socket"] {
+            fs::remove_dir_all(self.home.path().join(name)).unwrap();
+        }
+        self.make_primary();
+        self.promotion += 1;
+    }
+
+    /// The database system of n2's data.
+    pub fn own_system(&self) -> u64 {
+        let said = succeeds("pg_controldata", &["-D", &self.path("standby")]);
+        let line =
+            said.lines().find(|line| line.starts_with("Database system identifier")).unwrap();
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    }
+
     pub fn path(&self, name: &str) -> String {
         self.home.path().join(name).display().to_string()
     }
 
-    fn configure(&self, name: &str, address: &str) {
+    pub fn configure(&self, name: &str, address: &str) {
         let sockets = self.home.path().join(format!("{name}-socket"));
         self.make_dir(&format!("{name}-socket"));
         let conf = match self.config_file().filter(|_| name == "standby") {
@@ -269,6 +303,10 @@ impl World {
         }
     }
 
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     pub fn has(&self, path: &str) -> bool {
         self.home.path().join(path).exists()
     }
@@ -280,18 +318,19 @@ impl World {
         let heirs = if told { BTreeSet::new() } else { BTreeSet::from([node("n2")]) };
         Entry {
             system_id: self.system,
-            term: 1,
+            term: self.promotion - 6,
             seq: u64::from(told),
-            id: PromotionId(7),
+            id: PromotionId(self.promotion),
             primary: node("n1"),
             timeline: Timeline(1),
             mode: Mode::Sync,
             heirs,
             history: Vec::new(),
+            adopted: self.adopted.clone(),
         }
     }
 
-    fn cib(&self) -> String {
+    pub fn cib(&self) -> String {
         let slot = Slot { done: Some(self.entry()), intent: None };
         let parameters = [
             ("pgdata", self.path("standby")),
@@ -324,25 +363,43 @@ impl World {
                 format!("<nvpair id='o-2' name='pgtwin-{RESOURCE}-rebuild-n2' value='{order}'/>")
             }
         };
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let of_n2 = self.slot.lock().unwrap().as_ref().map_or_else(String::new, |slot| {
+            format!("<nvpair id='l2' name='pgtwin-{RESOURCE}-ledger-n2' value='{slot}'/>")
+        });
+        let role = if self.is_stopped() {
+            "<nvpair id='m-2' name='target-role' value='Stopped'/>"
+        } else {
+            ""
+        };
         format!(
-            "<cib admin_epoch='0' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
+            "<cib admin_epoch='{epoch}' epoch='7' num_updates='1' have-quorum='1'><configuration><crm_config>\
              <cluster_property_set id='o'><nvpair id='o-1' name='stonith-enabled' value='true'/>\
              </cluster_property_set><cluster_property_set id='pgtwin-{RESOURCE}'><nvpair id='l' \
-             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{newer}{order}</cluster_property_set></crm_config>\
+             name='pgtwin-{RESOURCE}-ledger-n1' value='{slot}'/>{of_n2}{newer}{order}</cluster_property_set>\
+             </crm_config>\
              <nodes><node id='1' uname='n1'/><node id='2' uname='n2'/></nodes><resources><clone id='c'>\
-             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/></meta_attributes>\
+             <meta_attributes id='m'><nvpair id='m-1' name='promotable' value='true'/>{role}</meta_attributes>\
              <primitive id='{RESOURCE}' class='ocf' provider='heartbeat' type='pgtwin'>\
              <instance_attributes id='p'>{parameters}</instance_attributes></primitive></clone>\
              </resources><constraints/></configuration><status/></cib>"
         )
     }
 
-    fn status() -> String {
+    pub fn status(&self) -> String {
         let file = "tests/fixtures/pacemaker/trixie/healthy.crm_mon.xml";
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         // n1 and n3 in each other's place, so that n1 is the primary.
         let text = text.replace("\"n3\"", "\"n0\"").replace("\"n1\"", "\"n3\"");
-        text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""))
+        let text =
+            text.replace("\"n0\"", "\"n1\"").replace("id=\"db\"", &format!("id=\"{RESOURCE}\""));
+        if !self.is_stopped() {
+            return text;
+        }
+        ["Promoted", "Unpromoted", "Started"]
+            .iter()
+            .fold(text, |text, role| text.replace(&format!("role=\"{role}\""), "role=\"Stopped\""))
+            .replace("active=\"true\"", "active=\"false\"")
     }
 }
 
@@ -350,9 +407,7 @@ impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
         let stdout = match cmd.program.as_str() {
-            "crm_mon" if self.stopped.load(Ordering::Relaxed) => Self::status()
-                .replace("<node name=\"n2\" id=\"2\" cached", "<node name=\"n9\" id=\"9\" cached"),
-            "crm_mon" => Self::status(),
+            "crm_mon" => self.status(),
             "cibadmin" if asks("--query") => {
                 if self.told.lock().unwrap().iter().any(|told| told.contains("=rebuilding")) {
                     self.asked.fetch_add(1, Ordering::Relaxed);
@@ -373,6 +428,18 @@ impl Exec for World {
             "cibadmin" | "attrd_updater" | "crm_attribute" => {
                 let told = format!("{} {}", cmd.program, cmd.args.join(" "));
                 self.told.lock().unwrap().push(told);
+                let text = String::from_utf8_lossy(&cmd.stdin);
+                if let Some(epoch) = text.split("admin_epoch=\"").nth(1) {
+                    let epoch = epoch.split('"').next().unwrap().parse().unwrap();
+                    self.epoch.store(epoch, Ordering::Relaxed);
+                }
+                let ledger = format!("--name=pgtwin-{RESOURCE}-ledger-n2");
+                let update = cmd.args.iter().find_map(|arg| arg.strip_prefix("--update="));
+                if asks(&ledger)
+                    && let Some(slot) = update
+                {
+                    *self.slot.lock().unwrap() = Some(slot.to_owned());
+                }
                 String::new()
             }
             _ => {
@@ -411,7 +478,7 @@ impl Drop for World {
     }
 }
 
-fn forget() {
+pub fn forget() {
     for root in ["/var/lib/pgtwin", "/run/pgtwin", "/var/log/pgtwin"] {
         let _ = fs::remove_dir_all(Path::new(root).join(RESOURCE));
         let _ = fs::remove_file(Path::new(root).join(format!("{RESOURCE}.log")));

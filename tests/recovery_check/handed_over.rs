@@ -139,8 +139,9 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                 system_id: primary.system_id,
                 line: line.clone(),
                 lsn: primary.lsn,
+                promotion: pgtwin::cluster::known::Known::unknown("nobody asked"),
                 knows_our_promotion: None,
-                term: pgtwin::cluster::known::Known::Known(1),
+                adopted: None,
             };
             let facts = start::Facts {
                 pgdata: String::new(),

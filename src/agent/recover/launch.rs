@@ -101,7 +101,7 @@ impl Agent<'_> {
             Upstream::Live(live) => Some(live),
             Upstream::Nobody
             | Upstream::Silent(..)
-            | Upstream::Older(..)
+            | Upstream::Disowned(..)
             | Upstream::Unknown(_) => None,
         };
         let new = Marker {
@@ -109,7 +109,11 @@ impl Agent<'_> {
             method: match cause {
                 Some(Cause::Diverged(_)) | None => Method::Rewind,
                 Some(
-                    Cause::WalGone(_) | Cause::NoData | Cause::OtherBranch(_) | Cause::Asked(_),
+                    Cause::WalGone(_)
+                    | Cause::NoData
+                    | Cause::OtherBranch(_)
+                    | Cause::GivenUp(_)
+                    | Cause::Asked(_),
                 ) => Method::Rebuild,
             },
             phase: Phase::Checking,

@@ -8,7 +8,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::Store;
 use crate::cluster::node::NodeName;
 use crate::decide::recovery_check;
-use crate::decide::upstream::{newer, overtaken};
+use crate::decide::upstream::disowned;
 
 /// How long a source that does not answer is asked whether it still is the primary.
 const FOR_THE_SOURCE: Duration = Duration::from_mins(1);
@@ -27,8 +27,8 @@ impl Work<'_, '_> {
         self.agent.own_slot()
     }
 
-    /// The source still is what it was when it was chosen: a primary on the same timeline, and nobody was
-    /// promoted since. One that was demoted and promoted again meanwhile is on another.
+    /// The source still is what it was when it was chosen: a primary on the same timeline, against
+    /// which the ledger does not stand. One that was demoted and promoted again meanwhile is on another.
     pub(super) fn prove_source(&mut self) -> Result<(), Failure> {
         let live = self.source.clone().ok_or_else(|| Failure::new("there is no primary"))?;
         let peer = self.agent.peer(&live.node);
@@ -47,9 +47,9 @@ impl Work<'_, '_> {
                 }
                 PeerAnswer::Primary(_) => match self.ledger() {
                     Known::Known(ledger) => {
-                        return match newer(&ledger, &live.node) {
+                        return match disowned(&live.node, &ledger) {
                             None => Ok(()),
-                            Some(entry) => Err(Failure::new(overtaken(&live.node, entry))),
+                            Some(why) => Err(Failure::new(why)),
                         };
                     }
                     Known::Unknown(why) => why,

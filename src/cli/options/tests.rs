@@ -36,6 +36,8 @@ Commands:
                   it
   forget          Stop counting on a node that is gone for good
   force-promote   Make a node the primary although commits may be lost
+  adopt           Declare this node's data the truth, and have all others built
+                  anew from it
   help            Print this message or the help of the given subcommand(s)
 
 Options:
@@ -223,6 +225,10 @@ fn force_promote_needs_the_word_and_names_are_checked() {
         ("pgtwin force-promote --accept-data-loss", false),
         ("pgtwin forget n1 --yes --json --resource db", true),
         ("pgtwin force-promote n1 --accept-data-loss --yes --json", true),
+        ("pgtwin adopt n1 --accept-data-loss --yes --json", true),
+        ("pgtwin adopt n1 --dry-run", true),
+        ("pgtwin adopt n1", false),
+        ("pgtwin adopt --accept-data-loss", false),
         ("pgtwin forget n;1", false),
         ("pgtwin forget", false),
         ("pgtwin status --resource db", true),

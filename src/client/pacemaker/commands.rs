@@ -136,6 +136,14 @@ pub fn add_to(section: &str, text: &str, limit: Duration) -> Cmd {
     Cmd { stdin: text.as_bytes().to_vec(), ..cmd.arg(format!("--scope={section}")).limit(limit) }
 }
 
+/// Makes this copy of the configuration count for newer than any that has a lower number there, whatever has
+/// been changed in that.
+pub fn admin_epoch(epoch: u64, limit: Duration) -> Cmd {
+    let text = format!("<cib admin_epoch=\"{epoch}\"/>");
+    let cmd = Cmd::new("cibadmin").args(["--modify", "--xml-pipe"]);
+    Cmd { stdin: text.into_bytes(), ..cmd.limit(limit) }
+}
+
 /// Whether Pacemaker would take this configuration.
 pub fn verify(file: &str, limit: Duration) -> Cmd {
     Cmd::new("crm_verify").args(["--xml-file", file, "--verbose"]).limit(limit)

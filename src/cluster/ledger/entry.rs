@@ -7,6 +7,8 @@ use crate::postgres::lsn::Timeline;
 
 /// How many past promotions an entry remembers.
 pub const HISTORY: usize = 24;
+/// How many database systems that were given up an entry remembers.
+pub const GIVEN_UP: usize = 16;
 
 /// The identity of one promotion: 64 random bits, written as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,9 @@ pub struct Entry {
     pub heirs: BTreeSet<NodeName>,
     /// Earlier promotions, newest first.
     pub history: Vec<Past>,
+    /// An operator has declared data to be the truth (`pgtwin adopt`), and this line goes back to that: the
+    /// other database systems that were given up for it, the last one first. None where nobody did.
+    pub adopted: Option<Vec<u64>>,
 }
 
 impl Entry {
@@ -73,6 +78,20 @@ impl Entry {
     /// Whether the promotion `id` is this one or one that led to it.
     pub fn descends_from(&self, id: PromotionId) -> bool {
         self.id == id || self.history.iter().any(|past| past.id == id)
+    }
+
+    /// Whether it is the entry of an adoption itself: nobody was promoted since.
+    pub fn is_an_adoption(&self) -> bool {
+        self.adopted.is_some() && self.history.is_empty() && self.heirs.is_empty()
+    }
+
+    /// Whether data that is known to be of `followed` is of a promotion that led to this one; none: nobody
+    /// knows. Where data was adopted nothing else leads to it, so what is known of nothing does not.
+    pub fn is_after(&self, followed: Option<PromotionId>) -> Option<bool> {
+        match followed {
+            Some(id) => Some(self.descends_from(id)),
+            None => self.adopted.is_some().then_some(false),
+        }
     }
 
     /// The history for an entry that follows this one.

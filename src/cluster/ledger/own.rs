@@ -18,6 +18,9 @@ pub struct Own {
     pub node: NodeName,
     /// The last promotion that this node's data is known to contain.
     pub followed: Option<PromotionId>,
+    /// An operator has begun to declare this node's data the truth, by this entry, which the file does not
+    /// have yet. What the file has is about other data: it permits nothing.
+    pub adopting: Option<PromotionId>,
     /// The entries.
     pub store: Store,
 }
@@ -31,6 +34,7 @@ impl Own {
             resource: resource.to_owned(),
             node: node.clone(),
             followed: None,
+            adopting: None,
             store: Store::default(),
         }
     }
@@ -48,7 +52,17 @@ impl Own {
 
     /// Whether this node's data is known to be of a promotion that did not lead to this one.
     pub fn is_elsewhere_than(&self, entry: &Entry) -> bool {
-        self.followed.is_some_and(|followed| !entry.descends_from(followed))
+        entry.is_after(self.followed) == Some(false)
+    }
+
+    /// The data is that of a primary now, of this promotion, whatever it was of before.
+    pub fn is_a_copy_of(&mut self, promotion: PromotionId) {
+        (self.followed, self.adopting) = (Some(promotion), None);
+    }
+
+    /// Why what this file says is no help, if it is about other data than there is.
+    pub fn unfinished(&self) -> Option<String> {
+        self.adopting.map(|_| format!("pgtwin adopt {} has not ended: run it again", self.node))
     }
 
     /// The file's text.
@@ -56,6 +70,9 @@ impl Own {
         let mut text = format!("{MAGIC}\nresource {}\nnode {}\n", self.resource, self.node);
         if let Some(id) = self.followed {
             let _ = writeln!(text, "followed {id}");
+        }
+        if let Some(id) = self.adopting {
+            let _ = writeln!(text, "adopting {id}");
         }
         for slot in self.store.slots().map(|(_, slot)| slot) {
             for (stage, entry) in [("done", &slot.done), ("intent", &slot.intent)] {
@@ -86,6 +103,7 @@ impl Own {
                 "node" if value == node.as_str() => {}
                 "node" => return Err(LedgerError::File(format!("it belongs to node {value}"))),
                 "followed" => own.followed = Some(value.parse()?),
+                "adopting" => own.adopting = Some(value.parse()?),
                 "done" => {
                     let entry: Entry = value.parse()?;
                     let slot = own.store.slot_mut(&entry.primary);

@@ -19,6 +19,7 @@ fn entry(primary: &str, term: u64, seq: u64, heirs: &[&str]) -> Entry {
         mode: Mode::Sync,
         heirs: heirs.iter().map(|name| node(name)).collect(),
         history: vec![Past { id: PromotionId(5), timeline: Timeline(2) }],
+        adopted: None,
     }
 }
 
@@ -27,6 +28,43 @@ fn an_entry_reads_back_as_it_was_written() {
     for heirs in [&[][..], &["n2"], &["n2", "pg-3.example"]] {
         let written = entry("n1", 4, 9, heirs);
         assert_eq!(written.to_string().parse::<Entry>().unwrap(), written);
+    }
+}
+
+#[test]
+fn what_was_given_up_for_adopted_data_reads_back_and_older_text_has_none() {
+    let plain = entry("n1", 4, 9, &["n2"]);
+    assert!(!plain.to_string().contains("adopted"));
+    for systems in [vec![], vec![7], vec![9, 7]] {
+        let adopted = Some(systems);
+        let written = Entry { adopted, ..plain.clone() };
+        assert_eq!(written.to_string().parse::<Entry>().unwrap(), written);
+        let mut own = Own::new("pg", &node("n2"));
+        own.store.set_done(written.clone());
+        assert_eq!(Own::parse(&own.to_text(), "pg", &node("n2")).unwrap(), own);
+        own.adopting = Some(PromotionId(9));
+        assert_eq!(Own::parse(&own.to_text(), "pg", &node("n2")).unwrap(), own);
+        assert!(own.unfinished().unwrap().contains("pgtwin adopt n2 has not ended"));
+        own.is_a_copy_of(PromotionId(8));
+        assert_eq!((own.unfinished(), own.followed), (None, Some(PromotionId(8))));
+    }
+}
+
+#[test]
+fn to_adopted_data_nothing_leads_that_is_not_known_to() {
+    let (ours, theirs) = (Some(PromotionId(5)), Some(PromotionId(99)));
+    let plain = entry("n1", 4, 0, &[]);
+    let adopted = Entry { adopted: Some(vec![]), ..plain.clone() };
+    for (followed, of_plain, of_adopted) in [
+        (ours, Some(true), Some(true)),
+        (theirs, Some(false), Some(false)),
+        (None, None, Some(false)),
+    ] {
+        assert_eq!(plain.is_after(followed), of_plain, "{followed:?}");
+        assert_eq!(adopted.is_after(followed), of_adopted, "{followed:?}");
+        let own = Own { followed, ..Own::new("pg", &node("n2")) };
+        assert_eq!(own.is_elsewhere_than(&plain), of_plain == Some(false), "{followed:?}");
+        assert_eq!(own.is_elsewhere_than(&adopted), of_adopted == Some(false), "{followed:?}");
     }
 }
 
@@ -49,6 +87,8 @@ fn malformed_entries_are_errors() {
         ("timeline 0", good.replace("timeline=3", "timeline=0")),
         ("a timeline with a sign", good.replace("timeline=3", "timeline=+3")),
         ("a past timeline 0", good.replace("@2", "@0")),
+        ("a system that is no number", format!("{good} adopted=7,x")),
+        ("no system at all", format!("{good} adopted=")),
         ("another mode", good.replace("mode=sync", "mode=maybe")),
         ("a short id", good.replace(&PromotionId(407).to_string(), "407")),
         ("the primary as heir", good.replace("heirs=n2", "heirs=n1")),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::entry::{Ack, Entry, HISTORY, Mode, Past, PromotionId};
+use super::entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
 use super::store::Slot;
 use crate::cluster::node::NodeName;
 use crate::postgres::lsn::Timeline;
@@ -114,12 +114,19 @@ impl fmt::Display for Entry {
             self.system_id,
         )?;
         if self.history.is_empty() {
-            return f.write_str("-");
+            f.write_str("-")?;
         }
         for (i, past) in self.history.iter().enumerate() {
             write!(f, "{}{}@{}", if i == 0 { "" } else { "," }, past.id, past.timeline)?;
         }
-        Ok(())
+        match self.adopted.as_deref() {
+            None => Ok(()),
+            Some([]) => f.write_str(" adopted=-"),
+            Some(systems) => {
+                let systems: Vec<String> = systems.iter().map(u64::to_string).collect();
+                write!(f, " adopted={}", systems.join(","))
+            }
+        }
     }
 }
 
@@ -156,6 +163,15 @@ impl FromStr for Entry {
                 })
                 .collect::<Result<_, LedgerError>>()?,
         };
+        // Older versions write none, and pass over it.
+        let adopted = match fields.get("adopted").copied() {
+            None => None,
+            Some("-") => Some(Vec::new()),
+            Some(list) => {
+                let systems = list.split(',').take(GIVEN_UP).map(|system| number(system, text));
+                Some(systems.collect::<Result<_, LedgerError>>()?)
+            }
+        };
         let entry = Self {
             system_id: number(get("system")?, text)?,
             term: counter(get("term")?, text)?,
@@ -166,6 +182,7 @@ impl FromStr for Entry {
             mode,
             heirs: parse_names(get("heirs")?)?,
             history,
+            adopted,
         };
         if entry.heirs.contains(&entry.primary) {
             return Err(bad("the primary is among its own heirs", text));

@@ -256,9 +256,8 @@ fn well(members: &BTreeSet<NodeName>) -> Member {
             corosync: Known::Known(Corosync {
                 provider: Some("corosync_votequorum".into()),
                 two_node: members.len() == 2,
-                wait_for_all: None,
-                device: None,
                 nodes: members.len(),
+                ..Corosync::default()
             }),
             at_boot: Vec::new(),
             ipc: Known::Known(Ipc { user: "postgres".into(), system_user: true, remove: None }),

@@ -1,6 +1,7 @@
 //! The way back, row by row.
 
 use super::*;
+use crate::cluster::ledger::PromotionId;
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::WorkerId;
 use crate::decide::start::Live;
@@ -17,15 +18,23 @@ fn live() -> Upstream {
         system_id: 7,
         line: History::of_first_line(),
         lsn: Lsn(0x300_0000),
+        promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: Some(true),
-        term: Known::Known(1),
+        adopted: None,
     }))
 }
 
-/// The primary, of a promotion of this term.
-fn of_term(term: Known<u64>) -> Upstream {
-    let Upstream::Live(live) = live() else { panic!("nobody is there") };
-    Upstream::Live(Box::new(Live { term, ..*live }))
+fn disowned() -> Upstream {
+    Upstream::Disowned(n1(), "n1 accepts writes, and the ledger's primary is n2".into())
+}
+
+/// It accepts writes, and the ledger says nothing of it.
+fn of_no_promotion() -> Upstream {
+    let Upstream::Live(live) = live() else { panic!() };
+    Upstream::Live(Box::new(Live {
+        promotion: Known::unknown("the ledger does not say it yet"),
+        ..*live
+    }))
 }
 
 fn facts() -> Facts {
@@ -36,6 +45,7 @@ fn facts() -> Facts {
         system_id: Some(7),
         upstream: live(),
         upstream_is_me: false,
+        adopting: None,
         mount: Mount::InPlace,
         failed: Attempts::default(),
         turn: Turn::Now,
@@ -75,6 +85,7 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
         ("a rewind failed before, no room", diverged(), true, Yes, no("disk"), None),
         ("no data", Cause::NoData, false, never(), Yes, Some(Method::Rebuild)),
         ("same number", Cause::OtherBranch("b".into()), false, Yes, Yes, Some(Method::Rebuild)),
+        ("given up", Cause::GivenUp("g".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("WAL gone", Cause::WalGone("w".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("asked for", Cause::Asked("a".into()), false, Yes, Yes, Some(Method::Rebuild)),
         ("asked for, no room", Cause::Asked("a".into()), false, Yes, no("disk"), None),
@@ -90,6 +101,46 @@ fn a_rewind_comes_first_and_a_copy_where_a_rewind_cannot_work() {
         };
         assert_eq!(recovers(&way(&facts)), expected, "{name}");
     }
+}
+
+#[test]
+fn another_database_is_overwritten_only_where_an_operator_gave_it_up() {
+    for adopted in [None, Some(vec![]), Some(vec![9]), Some(vec![9, 8])] {
+        let given_up = adopted.as_ref().is_some_and(|systems| systems.contains(&8));
+        let Upstream::Live(live) = live() else { panic!() };
+        let upstream = Upstream::Live(Box::new(Live { adopted, ..*live }));
+        let whole = Facts {
+            upstream: upstream.clone(),
+            system_id: Some(8),
+            cause: Known::Known(Some(Cause::GivenUp("g".into()))),
+            ..facts()
+        };
+        let ruin = Facts { marked: Marked::HalfDone { system_id: 8 }, upstream, ..facts() };
+        for (name, facts) in [("whole", whole), ("half done", ruin)] {
+            match way(&facts) {
+                Way::Recover(Method::Rebuild, _) => assert!(given_up, "{name}"),
+                Way::Refuse(why) => {
+                    assert!(!given_up && why.contains("another database"), "{name}");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn data_that_an_operator_began_to_adopt_is_not_replaced() {
+    let adopting = Some("pgtwin adopt n2 has not ended".to_owned());
+    let begun = Facts { adopting, ..facts() };
+    for cause in [Cause::Diverged("d".into()), Cause::OtherBranch("b".into())] {
+        let facts = Facts { cause: Known::Known(Some(cause)), ..begun.clone() };
+        assert!(
+            matches!(way(&facts), Way::Refuse(why) if why.contains("pgtwin adopt n2 has not ended"))
+        );
+    }
+    // Where it was moved away, nothing is lost by a copy.
+    let gone = Facts { cause: Known::Known(Some(Cause::NoData)), system_id: None, ..begun };
+    assert_eq!(recovers(&way(&gone)), Some(Method::Rebuild));
 }
 
 #[test]
@@ -111,13 +162,12 @@ fn a_copy_that_was_asked_for_is_made_of_data_that_nobody_has_touched_since() {
     let asked = marker(Phase::Copying, false);
     let unasked = Marker { asked: false, ..asked.clone() };
     let silent = Upstream::Silent(n1(), "no route".into());
-    let older = Upstream::Older(n1(), "n2 was promoted since".into());
     for (name, marker, upstream, untouched, expected) in [
         ("as it was left", &asked, &live(), true, true),
         ("the check comes next", &marker(Phase::Checking, false), &live(), true, true),
         ("the primary may answer later", &asked, &silent, true, true),
-        ("it may be found out who it is", &asked, &older, true, true),
         ("nobody is there to copy", &asked, &Upstream::Nobody, true, false),
+        ("but one that is not the primary", &asked, &disowned(), true, false),
         ("somebody has started PostgreSQL on it", &asked, &live(), false, false),
         ("nobody has asked", &unasked, &live(), true, false),
         ("the new data is in place", &marker(Phase::Starting, false), &live(), true, false),
@@ -150,8 +200,8 @@ fn nothing_is_recovered_from_anybody_but_the_proven_primary_of_this_database() {
     for upstream in [
         Upstream::Nobody,
         Upstream::Silent(n1(), "no route".into()),
-        Upstream::Older(n1(), "n2 was promoted since (term 5)".into()),
-        of_term(Known::unknown("the CIB is not understood")),
+        disowned(),
+        of_no_promotion(),
         Upstream::Unknown("crm_mon hangs".into()),
     ] {
         for marked in [Marked::Nothing, Marked::HalfDone { system_id: 7 }] {
@@ -159,9 +209,6 @@ fn nothing_is_recovered_from_anybody_but_the_proven_primary_of_this_database() {
             assert!(matches!(way(&facts), Way::Wait(_)), "{upstream:?}");
         }
     }
-    // A first start: there is no ledger yet.
-    let first = Facts { upstream: of_term(Known::Known(0)), ..facts() };
-    assert_eq!(recovers(&way(&first)), Some(Method::Rewind));
 }
 
 #[test]

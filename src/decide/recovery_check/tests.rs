@@ -30,6 +30,7 @@ fn facts() -> Facts {
         data: data(ClusterState::ShutDown),
         data_major: Known::Known(17),
         programs: Known::Known(Version { major: 17, minor: 4 }),
+        given_up: Vec::new(),
         room: Room {
             volumes: Known::Known(vec![
                 volume(Part::Data, 1, 20 * GB, 10 * GB),
@@ -205,6 +206,8 @@ fn nothing_is_recovered_from_what_is_not_the_primary_of_this_data() {
     let other = ControlData { system_id: 9, ..control(ClusterState::ShutDown) };
     let other = Facts { data: DataDir::Cluster(Box::new(other)), ..facts() };
     expect("another database", &other, &[Kind::OtherSystem], NEITHER, "move it away");
+    let given_up = Facts { given_up: vec![9], ..other };
+    expect("given up", &given_up, &[Kind::OtherSystem], REBUILD, "pgtwin adopt");
 }
 
 #[test]

@@ -38,6 +38,11 @@ pub(super) fn words(facts: &Facts, warnings: &mut Vec<String>) -> String {
 fn of_entry(facts: &Facts, entry: &Entry) -> String {
     let (primary, term, seq) = (&entry.primary, entry.term, entry.seq);
     let which = format!("term {term}, promotion {}, entry {seq}", short(entry));
+    if entry.is_an_adoption() && facts.primary().is_none() {
+        return format!(
+            "the data of {primary} was adopted ({which}): only {primary} can be promoted."
+        );
+    }
     if facts.primary() != Some(primary) {
         return format!("{primary} was primary ({which}); {}.", successors(facts, entry));
     }

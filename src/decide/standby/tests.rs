@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::watch::{Seen, Watch};
 use super::{Also, Facts, Next, Step, also, next};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::PromotionId;
 use crate::decide::broken_replication::{Cause, Diagnosis};
 use crate::decide::election::{Obstacle, Plan, Ruling};
 use crate::decide::source::Advice;
@@ -22,8 +23,9 @@ fn the_live() -> Live {
         system_id: SYSTEM,
         line: "1".parse().unwrap(),
         lsn: Lsn(0x500),
+        promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: Some(true),
-        term: Known::Known(1),
+        adopted: None,
     }
 }
 
@@ -36,17 +38,17 @@ fn live() -> Upstream {
     Upstream::Live(Box::new(the_live()))
 }
 
-/// It accepts writes, and another was promoted since.
-fn older() -> Upstream {
-    Upstream::Older(node("n1"), "n1 accepts writes, and n2 was promoted since".into())
-}
-
 fn of_another_branch() -> Upstream {
     Upstream::Live(Box::new(branch()))
 }
 
 fn silent() -> Upstream {
     Upstream::Silent(node("n1"), "timeout".into())
+}
+
+/// It accepts writes, and the ledger stands against it.
+fn disowned() -> Upstream {
+    Upstream::Disowned(node("n1"), "the ledger's primary is n2".into())
 }
 
 fn permitted() -> Ruling {
@@ -171,15 +173,19 @@ fn every_row_of_a_standbys_monitor() {
         ),
         (
             "one that was promoted before another is waited with",
-            broken(THRESHOLD - 1, older()),
-            says(Ok, "not-streaming", ""),
+            broken(THRESHOLD - 1, disowned()),
+            says(Ok, "waiting", ""),
         ),
         (
             "and then it is said",
-            broken(THRESHOLD, older()),
-            says(Degraded, "not-streaming", "n1 accepts writes, and n2 was promoted since"),
+            broken(THRESHOLD, disowned()),
+            says(Degraded, "waiting", "the ledger's primary is n2"),
         ),
-        ("what streams from it streams on", streams(broken(0, older())), says(Ok, "streaming", "")),
+        (
+            "what streams from it streams on",
+            streams(broken(0, disowned())),
+            says(Ok, "streaming", ""),
+        ),
         (
             "without Pacemaker it streams on",
             streams(broken(0, Upstream::Unknown("hung".into()))),
@@ -336,7 +342,7 @@ fn only_three_causes_lead_to_a_restart() {
 fn every_monitor_ends_and_only_a_won_election_gives_a_score() {
     let upstreams = || {
         let unknown = Upstream::Unknown("hung".into());
-        [live(), of_another_branch(), silent(), older(), Upstream::Nobody, unknown]
+        [live(), of_another_branch(), silent(), disowned(), Upstream::Nobody, unknown]
     };
     let mut queue = Vec::new();
     for bits in 0..32 {

@@ -11,7 +11,7 @@ pub(super) fn next_async(facts: &Facts) -> Next {
     let own = &facts.own;
     let cluster = match common(facts) {
         Ok(cluster) => cluster,
-        Err(next) => return next,
+        Err(next) => return *next,
     };
     if own.mode == Mode::Sync {
         return Next::Do(Step::WriteFile(Entry {

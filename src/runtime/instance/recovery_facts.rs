@@ -49,7 +49,8 @@ pub struct Standby<'a> {
 
 impl Postgres<'_> {
     /// All that the check before a recovery looks at. `noted`: where the parts lay of data that is lost.
-    /// `between`: the data is between old and new, where its links say nothing of its parts.
+    /// `between`: the data is between old and new, where its links say nothing of its parts. What was given
+    /// up for the source the ledger knows.
     pub fn recovery_facts(
         &self,
         provider: &Provider<'_>,
@@ -79,6 +80,7 @@ impl Postgres<'_> {
             server: self.server(provider),
             slot: provider.slot.to_owned(),
             data: self.data_dir(),
+            given_up: Vec::new(),
             data_major: self.data_major(),
             programs: self.programs_version(),
             // Old data stays until the new is whole.
@@ -194,7 +196,7 @@ impl Postgres<'_> {
     }
 
     /// The major version that is written in the data directory.
-    fn data_major(&self) -> Known<u32> {
+    pub fn data_major(&self) -> Known<u32> {
         match self.place().read("PG_VERSION", 64) {
             Ok(text) => Known::from(major_of_pg_version(&text)),
             Err(error) => Known::unknown(chain(&error)),
@@ -202,7 +204,7 @@ impl Postgres<'_> {
     }
 
     /// The version of the programs that make a copy.
-    fn programs_version(&self) -> Known<Version> {
+    pub fn programs_version(&self) -> Known<Version> {
         let what = "ask pg_basebackup for its version";
         let cmd = match self.runtime.command("pg_basebackup") {
             Ok(cmd) => cmd.arg("--version"),

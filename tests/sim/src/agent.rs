@@ -2,6 +2,7 @@
 //! ledger, positions and acknowledgements as text; the loops around that are those of `src/agent/`, told
 //! again for model nodes: each sleep is a place where it may be killed or overtaken.
 
+mod adopt;
 mod care;
 mod demote;
 mod election;
@@ -95,6 +96,8 @@ pub enum Action {
     Monitor(bool),
     /// Take note.
     Notify(Notice),
+    /// An operator's command: this node's data is the truth.
+    Adopt,
 }
 
 impl fmt::Display for Action {
@@ -107,6 +110,7 @@ impl fmt::Display for Action {
             Self::Demote => f.write_str("demote"),
             Self::Monitor(_) => f.write_str("monitor"),
             Self::Notify(notice) => write!(f, "notify {notice}"),
+            Self::Adopt => f.write_str("pgtwin adopt"),
         }
     }
 }
@@ -144,6 +148,7 @@ pub async fn run(sim: &Rc<Sim>, me: usize, action: Action) -> Answer {
             agent.notify(&notice).await;
             Answer::Standby
         }
+        Action::Adopt => agent.adopt().await,
     }
 }
 

@@ -168,12 +168,16 @@ impl Sim {
             node.disk.ledger = before;
         }
         let kept = &node.stack.shared;
-        let shared =
-            Shared { version: kept.version, ledger: kept.ledger.clone(), ..Shared::default() };
+        let shared = Shared {
+            version: kept.version,
+            ledger: kept.ledger.clone(),
+            disabled: kept.disabled,
+            ..Shared::default()
+        };
         node.stack = Stack { shared, ..Stack::default() };
     }
 
-    /// Power is back: the cluster stack starts, PostgreSQL does not.
+    /// Power is back: the cluster stack starts, PostgreSQL does not, where the distribution leaves it alone.
     pub fn power_on(self: &Rc<Self>, node: usize) {
         let boot = {
             let mut world = self.world.borrow_mut();
@@ -195,6 +199,11 @@ impl Sim {
             self.between(500, 5_000),
             crate::controller::monitors(Rc::clone(self), node),
         );
+        if self.world.borrow().services && self.once_in(2) {
+            let again = Rc::clone(self);
+            let later = self.between(10, 1_500);
+            self.spawn(owner, later, async move { again.start_by_itself(node) });
+        }
     }
 
     /// A fence agent cuts the power of `target`, and whoever is with `by` knows.

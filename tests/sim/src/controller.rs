@@ -102,7 +102,7 @@ async fn supervise(sim: Rc<Sim>, on: usize, action: Action, done: Rc<Cell<bool>>
     let answer = end.borrow().clone();
     let before = sim.role(on, on);
     let after = match (&action, &answer) {
-        (Action::Notify(_), _) => None,
+        (Action::Notify(_) | Action::Adopt, _) => None,
         (Action::Probe, Some(Answer::Primary)) => Some(Role::Promoted),
         (Action::Probe, Some(Answer::Standby)) => Some(Role::Unpromoted),
         (Action::Probe, _) => Some(Role::Stopped),
@@ -174,7 +174,8 @@ fn plan(sim: &Sim, me: usize) -> Option<Plan> {
         return Some(Plan::Recover(node, was));
     }
     let runs = |node: &usize| matches!(role(*node), Role::Unpromoted | Role::Promoted);
-    let stays = |node: usize| world.quorate(me) && !world.nodes[node].standby;
+    let stays =
+        |node: usize| world.quorate(me) && !world.nodes[node].standby && !stack.shared.disabled;
     let primary = view.iter().copied().find(|node| role(*node) == Role::Promoted);
     let score = |node: usize| stack.shared.scores.get(&node).copied().unwrap_or(-1);
     let best = view

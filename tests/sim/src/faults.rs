@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::adoptions::set_disabled;
 use crate::exec::{Owner, Sim};
 use crate::world::{Role, name, say};
 
@@ -173,6 +174,10 @@ pub async fn heal(sim: Rc<Sim>) {
             sim.power_on(node);
         }
         sim.sleep(15_000).await;
+        // Its configuration may have been lost with the node that had it.
+        if !sim.world.borrow().adopting {
+            set_disabled(&sim, false).await;
+        }
         cleanup(&sim);
     }
 }

@@ -5,7 +5,10 @@
 //! Invariants, at every step: an acknowledged commit is on the primary's disk, and on that of a member of
 //! the E that this primary's file has, or E is empty; it is on every node that begins to accept writes; no
 //! two servers accept writes; terms never fall, and none has two primaries. At the end, when all faults are
-//! over: one primary, and all others stream from it and are its heirs.
+//! over: one primary, and all others stream from it, on the same branch, and are its heirs. Where an operator
+//! has data adopted, what is not in it is given up on purpose, at the end of the command and not before; no
+//! data of another database system is overwritten that nobody gave up, and none by a copy that lacks what was
+//! acknowledged.
 //!
 //! What is real: every `next` and `judge` of the decisions that it calls, with what follows from a
 //! notification, how a demotion begins, how an intent stands, what a member says and may, and whether V is in
@@ -36,6 +39,7 @@
     clippy::future_not_send
 )]
 
+mod adoptions;
 mod agent;
 mod chance;
 mod cluster;
@@ -67,11 +71,23 @@ pub struct Options {
     pub converges: bool,
     /// An operator has nodes rebuilt meanwhile.
     pub rebuilds: bool,
+    /// An operator puts other data on nodes meanwhile, and has it adopted.
+    pub adoptions: bool,
+    /// The distribution starts PostgreSQL at boot, now and then, on data of a primary of the past.
+    pub services: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: None, seconds: 120, mutation: None, converges: true, rebuilds: false }
+        Self {
+            nodes: None,
+            seconds: 120,
+            mutation: None,
+            converges: true,
+            rebuilds: false,
+            adoptions: false,
+            services: false,
+        }
     }
 }
 
@@ -118,11 +134,17 @@ pub fn run(seed: u64, options: &Options) -> Report {
     if options.rebuilds {
         sim.spawn(Owner::World, begin, faults::rebuilds(Rc::clone(&sim), until));
     }
+    sim.world.borrow_mut().services = options.services;
+    if options.adoptions {
+        let adoptions = adoptions::adoptions(Rc::clone(&sim), until, !options.converges);
+        sim.spawn(Owner::World, begin, adoptions);
+    }
     sim.run(begin);
     // In most histories agents are killed in the middle, in some often.
     sim.deadly.set([0, 300, 1_000, 3_000][sim.between(0, 3) as usize]);
     sim.run(until);
     if options.converges && sim.world.borrow().violation.is_none() {
+        sim.world.borrow_mut().services = false;
         sim.spawn(Owner::World, 0, faults::heal(Rc::clone(&sim)));
         let mut end = until;
         while end < until + PATIENCE && !is_well(&sim) && sim.world.borrow().violation.is_none() {
@@ -133,6 +155,12 @@ pub fn run(seed: u64, options: &Options) -> Report {
             sim.log("the end");
             let words = state(&sim);
             let words = format!("all faults are over, and after {} s: {words}", PATIENCE / 1_000);
+            sim.world.borrow_mut().broken(words);
+        }
+        let primary = sim.world.borrow().writable().first().copied();
+        let apart = primary.map(|node| sim.world.borrow().elsewhere_than(node));
+        if let Some(apart) = apart.filter(|apart| !apart.is_empty()) {
+            let words = format!("{} stream on top of another branch", world::say(&apart));
             sim.world.borrow_mut().broken(words);
         }
     }
@@ -156,6 +184,9 @@ fn is_well(sim: &Sim) -> bool {
     let world = sim.world.borrow();
     let writable = world.writable();
     let [primary] = writable.as_slice() else { return false };
+    if world.adopting {
+        return false;
+    }
     let follows = |node: usize| {
         world.nodes[node].server.as_ref().is_some_and(|one| one.streams_from == Some(*primary))
     };

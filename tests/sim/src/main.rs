@@ -27,6 +27,12 @@ struct Args {
     /// Has nodes rebuilt meanwhile.
     #[arg(long)]
     rebuilds: bool,
+    /// Has other data put on nodes, and adopted, meanwhile.
+    #[arg(long)]
+    adoptions: bool,
+    /// Has the distribution start PostgreSQL at boot, on data of a primary of the past.
+    #[arg(long)]
+    services: bool,
     /// Does not ask for a healthy cluster at the end.
     #[arg(long)]
     safety_only: bool,
@@ -46,9 +52,12 @@ fn main() -> ExitCode {
         mutation: args.mutation,
         converges: !args.safety_only,
         rebuilds: args.rebuilds,
+        adoptions: args.adoptions,
+        services: args.services,
     };
     let (mut broken, mut acked, mut promotions) = (0, 0, 0);
     let (mut fenced, mut alone, mut rebuilt) = (0, 0, 0);
+    let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
     let last = args.seed.saturating_add(args.histories);
     for seed in args.seed..last {
         let report = run(seed, &options);
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
         fenced += report.counts.fenced;
         alone += report.counts.alone;
         rebuilt += report.counts.rebuilt;
+        adopted += report.counts.adopted;
+        given_up += report.counts.given_up;
+        by_hand += report.counts.by_hand;
         if args.verbose || (report.violation.is_some() && !args.go_on) {
             for line in &report.history {
                 println!("{line}");
@@ -72,7 +84,8 @@ fn main() -> ExitCode {
     }
     println!(
         "{} histories from seed {}, {broken} broke an invariant; {acked} commits acknowledged, \
-         {promotions} promotions, {fenced} nodes fenced, {alone} times alone, {rebuilt} copies",
+         {promotions} promotions, {fenced} nodes fenced, {alone} times alone, {rebuilt} copies, {adopted} \
+         adoptions that gave up {given_up} commits, {by_hand} servers started by the distribution",
         args.histories, args.seed
     );
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }

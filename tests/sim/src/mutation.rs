@@ -38,6 +38,20 @@ pub enum Mutation {
     NamesBeforeHeirs,
     /// The end of the old primary is not looked at in a planned move, nor is its position.
     NoShutdownCheck,
+    /// An adoption calls the promotions before it a part of its data.
+    AdoptionHasHistory,
+    /// The own file goes on permitting what it did until the configuration has an adoption.
+    AdoptionIsNotBegun,
+    /// The own file has an adoption before the configuration has it.
+    AdoptedBeforeAnnounced,
+    /// An older copy of the configuration may win over one that has an adoption.
+    AdoptionIsOlder,
+    /// Nobody waits until a node that is cut off knows that it is.
+    AdoptedAtOnce,
+    /// Data is adopted while others run.
+    AdoptsBesideOthers,
+    /// Whoever accepts writes is copied, whatever the ledger says.
+    AnybodyIsCopied,
 }
 
 /// All of them, with their names.
@@ -58,6 +72,13 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::LostIsDown, "lost-is-down"),
     (Mutation::NamesBeforeHeirs, "names-before-heirs"),
     (Mutation::NoShutdownCheck, "no-shutdown-check"),
+    (Mutation::AdoptionHasHistory, "adoption-has-history"),
+    (Mutation::AdoptionIsNotBegun, "adoption-is-not-begun"),
+    (Mutation::AdoptedBeforeAnnounced, "adopted-before-announced"),
+    (Mutation::AdoptionIsOlder, "adoption-is-older"),
+    (Mutation::AdoptedAtOnce, "adopted-at-once"),
+    (Mutation::AdoptsBesideOthers, "adopts-beside-others"),
+    (Mutation::AnybodyIsCopied, "anybody-is-copied"),
 ];
 
 impl fmt::Display for Mutation {

@@ -45,6 +45,8 @@ pub struct Server {
     pub life: u64,
     /// What it is at.
     pub phase: Phase,
+    /// A hand has started it, or the distribution at boot, and no cluster: nobody finds it by the address.
+    pub by_hand: bool,
     /// How many records it has replayed.
     pub replayed: usize,
     /// The startup process waits at the end of the WAL.
@@ -112,6 +114,7 @@ impl Sim {
         let life = self.id();
         {
             let mut world = self.world.borrow_mut();
+            world.check_start(node);
             let node = &mut world.nodes[node];
             assert!(node.server.is_none() && node.disk.signal, "always started as a standby");
             node.disk.wal.flush();
@@ -119,6 +122,7 @@ impl Sim {
             node.server = Some(Server {
                 life,
                 phase: Phase::Starting,
+                by_hand: false,
                 replayed: node.disk.checkpoint,
                 at_end: false,
                 streamed: false,
@@ -137,6 +141,50 @@ impl Sim {
         self.spawn(owner, self.between(5, 400), startup(Rc::clone(self), node, life));
         self.spawn(owner, self.between(5, 100), checkpointer(Rc::clone(self), node, life));
         self.spawn(owner, self.between(5, 100), receiver(Rc::clone(self), node, life));
+    }
+
+    /// The distribution starts a server at boot, on data of a primary of the past: it accepts writes at once.
+    pub fn start_by_itself(self: &Rc<Self>, node: usize) {
+        let (life, records) =
+            (self.id(), [Record::Checkpoint(self.id()), Record::Commit(self.id())]);
+        {
+            let mut world = self.world.borrow_mut();
+            if !world.is_past(node) {
+                return;
+            }
+            let node = &mut world.nodes[node];
+            let disk = &mut node.disk;
+            if node.server.is_some() || disk.signal || disk.changed || disk.half_done.is_some() {
+                return;
+            }
+            disk.checkpoint = disk.wal.records.len();
+            for record in records {
+                disk.wal.write(record);
+            }
+            disk.wal.flush();
+            disk.state = ClusterState::InProduction;
+            node.server = Some(Server {
+                life,
+                phase: Phase::Primary,
+                by_hand: true,
+                replayed: disk.wal.records.len(),
+                at_end: true,
+                streamed: false,
+                streams_from: None,
+                names: disk.names.clone(),
+                upstream: None,
+                flag: !disk.names.is_empty(),
+                redo: disk.checkpoint,
+                wanted: false,
+                told: false,
+                released: 0,
+                senders: BTreeMap::new(),
+            });
+            world.counts.by_hand += 1;
+        }
+        self.log(&format!("n{}: ACCEPTS WRITES, started by the distribution", node + 1));
+        let owner = Owner::Server(node, life);
+        self.spawn(owner, self.between(5, 100), checkpointer(Rc::clone(self), node, life));
     }
 
     /// An orderly end: a primary writes its last checkpoint and waits a while for those who stream.
@@ -287,6 +335,7 @@ async fn promote(sim: &Rc<Sim>, node: usize, life: u64) {
         ));
     }
     world.term = (term, node);
+    world.adopted = None;
     world.check_primary(node);
 }
 
@@ -346,7 +395,8 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
                 && there.frozen_until <= sim.now()
                 && world.wire[*from][node]
                 && (goes_on(there.server.as_ref(), *from, here.server.as_ref(), node)
-                    || wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records))
+                    || (there.disk.system == here.disk.system
+                        && wal::may_follow(there.disk.wal.durable(), &here.disk.wal.records)))
         });
         let Some(from) = from else {
             sim.server(node, life, |one| one.streams_from = None);

@@ -10,7 +10,7 @@ use crate::mutation::Mutation;
 use crate::server::Server;
 use crate::wal::Wal;
 
-/// The database system of all histories.
+/// The database system that all histories begin with.
 pub const SYSTEM: u64 = 7;
 /// The resource.
 pub const RESOURCE: &str = "db";
@@ -18,6 +18,8 @@ pub const RESOURCE: &str = "db";
 /// What outlives a loss of power.
 #[derive(Clone, Debug)]
 pub struct Disk {
+    /// The database system.
+    pub system: u64,
     /// The WAL.
     pub wal: Wal,
     /// The control file: state, and how many records lay before its checkpoint.
@@ -36,8 +38,12 @@ pub struct Disk {
     pub ledger: Option<String>,
     /// The ledger file as it was before a write that was not synced (only a mutation leaves one).
     pub unsynced: Option<Option<String>>,
-    /// A recovery of the data is half done.
-    pub half_done: bool,
+    /// A recovery of the data is half done, from a primary of this system.
+    pub half_done: Option<u64>,
+    /// An operator has changed the data, and it was not adopted since.
+    pub changed: bool,
+    /// And its adoption was begun.
+    pub begun: bool,
 }
 
 /// In which role Pacemaker has an instance.
@@ -76,6 +82,8 @@ pub struct Shared {
     pub shutdown: BTreeMap<usize, String>,
     /// Who says that its data is being brought back.
     pub rebuilding: BTreeSet<usize>,
+    /// The operator wants nothing to run anywhere (`crm resource stop`); in the CIB.
+    pub disabled: bool,
 }
 
 /// The cluster stack of a node: gone with its boot, but for the CIB.
@@ -154,6 +162,12 @@ pub struct Counts {
     pub alone: u64,
     /// Times that data was replaced.
     pub rebuilt: u64,
+    /// Times that an operator had data adopted.
+    pub adopted: u64,
+    /// Acknowledged commits that were given up by that.
+    pub given_up: u64,
+    /// Servers that no cluster has started.
+    pub by_hand: u64,
 }
 
 /// All of it.
@@ -166,8 +180,18 @@ pub struct World {
     pub wire: Vec<Vec<bool>>,
     /// Commits that were acknowledged, with the primary.
     pub acked: Vec<(u64, usize)>,
+    /// Database systems that an operator has given up.
+    pub given_up: BTreeSet<u64>,
+    /// An operator has started what was not adopted: nothing that is broken from here on counts.
+    pub spoiled: bool,
+    /// An operator is in the middle of an adoption.
+    pub adopting: bool,
     /// The highest term that has been carried out, and by whom.
     pub term: (u64, usize),
+    /// Whose data was adopted, and nobody was promoted since.
+    pub adopted: Option<usize>,
+    /// The distribution starts PostgreSQL at boot, now and then.
+    pub services: bool,
     /// Clients go on.
     pub clients: bool,
     /// What is on its way between the nodes.
@@ -202,6 +226,7 @@ impl World {
     /// `n` nodes that were stopped in order, all with the same data, on which nothing has run yet.
     pub fn new(n: usize, mutation: Option<Mutation>) -> Self {
         let disk = Disk {
+            system: SYSTEM,
             wal: Wal::default(),
             state: ClusterState::ShutDownInRecovery,
             checkpoint: 0,
@@ -211,7 +236,9 @@ impl World {
             signal: true,
             ledger: None,
             unsynced: None,
-            half_done: false,
+            half_done: None,
+            changed: false,
+            begun: false,
         };
         let node = Node {
             up: false,
@@ -230,7 +257,12 @@ impl World {
             link: vec![vec![true; n]; n],
             wire: vec![vec![true; n]; n],
             acked: Vec::new(),
+            given_up: BTreeSet::new(),
+            spoiled: false,
+            adopting: false,
             term: (0, 0),
+            adopted: None,
+            services: false,
             clients: true,
             mail: crate::cluster::Mail::default(),
             history: Vec::new(),
@@ -260,16 +292,24 @@ impl World {
         }
     }
 
-    /// Servers that accept writes, frozen ones included.
+    /// Servers that accept writes, frozen ones included; but for those that no cluster has started.
     pub fn writable(&self) -> Vec<usize> {
+        let writes = |one: &Server| one.is_primary() && !one.by_hand;
         (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].server.as_ref().is_some_and(Server::is_primary))
+            .filter(|node| self.nodes[*node].server.as_ref().is_some_and(writes))
             .collect()
+    }
+
+    /// Another node was promoted since this one was, or its data adopted.
+    pub fn is_past(&self, node: usize) -> bool {
+        self.adopted.map_or(self.term.1, |by| by) != node && self.term.0 > 0
     }
 
     /// Notes a broken invariant; the first one counts.
     pub fn broken(&mut self, words: String) {
-        self.violation.get_or_insert(words);
+        if !self.spoiled {
+            self.violation.get_or_insert(words);
+        }
     }
 
     /// A server begins to accept writes: is anything missing, and is it the only one?
@@ -287,6 +327,67 @@ impl World {
         if writable.len() > 1 {
             self.broken(format!("two primaries accept writes: {}", say(&writable)));
         }
+    }
+
+    /// The data of this node is the truth now: what is not in it was given up on purpose, and nothing of what
+    /// is in it, or comes after it.
+    pub fn adopt(&mut self, node: usize) {
+        self.spoiled = false;
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            self.acked.iter().partition(|(commit, _)| !self.nodes[node].disk.wal.has(*commit));
+        self.counts.given_up += lost.len() as u64;
+        self.acked = kept;
+        self.counts.adopted += 1;
+        self.adopted = Some(node);
+        self.nodes[node].disk.changed = false;
+        let system = self.nodes[node].disk.system;
+        self.given_up.extend(self.nodes.iter().map(|one| one.disk.system));
+        self.given_up.remove(&system);
+        let writable = self.writable();
+        if !writable.is_empty() {
+            self.broken(format!("{} accepts writes while data is adopted", say(&writable)));
+        }
+    }
+
+    /// A server is about to start. On data that an operator has put there, and has not begun to adopt, it is
+    /// the operator who loses what was acknowledged: the rest of this history shows nothing.
+    pub fn check_start(&mut self, node: usize) {
+        let disk = &self.nodes[node].disk;
+        self.spoiled |= disk.changed && !disk.begun;
+    }
+
+    /// Data is about to be replaced by a copy of that of `from`, which has all that was acknowledged.
+    pub fn check_copy(&mut self, node: usize, from: usize) {
+        let has = |at: usize, commit| self.nodes[at].disk.wal.has(commit);
+        let lost = self.acked.iter().find(|(one, _)| has(node, *one) && !has(from, *one)).copied();
+        if let Some((commit, by)) = lost {
+            self.broken(format!(
+                "commit {commit}, which n{} acknowledged, is overwritten on n{} by a copy of n{}",
+                by + 1,
+                node + 1,
+                from + 1
+            ));
+        }
+        let (old, new) = (self.nodes[node].disk.system, self.nodes[from].disk.system);
+        if old != new && !self.given_up.contains(&old) {
+            self.broken(format!(
+                "n{}'s data of system {old}, which nobody gave up, is overwritten by system {new}",
+                node + 1
+            ));
+        }
+    }
+
+    /// Standbys whose data is not a beginning of this primary's. PostgreSQL may not see that.
+    pub fn elsewhere_than(&self, primary: usize) -> Vec<usize> {
+        let there = self.nodes[primary].disk.wal.durable();
+        let follows = |node: &usize| {
+            let disk = &self.nodes[*node].disk;
+            let last = disk.wal.durable().len().checked_sub(1);
+            // No act writes twice: who has the same last record has all before it.
+            disk.system == self.nodes[primary].disk.system
+                && last.is_none_or(|at| there.get(at) == disk.wal.durable().get(at))
+        };
+        self.all().into_iter().filter(|node| *node != primary && !follows(node)).collect()
     }
 
     /// A commit is acknowledged. It is on the primary's disk, and on that of one of those who may replace

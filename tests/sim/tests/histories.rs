@@ -6,6 +6,7 @@ use sim::{Mutation, Options, run};
 /// Lives through these histories.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     let (mut acked, mut promotions, mut fenced, mut alone, mut rebuilt) = (0, 0, 0, 0, 0);
+    let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
     for seed in seeds {
         let report = run(seed, options);
         if let Some(words) = report.violation {
@@ -16,11 +17,17 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
         fenced += report.counts.fenced;
         alone += report.counts.alone;
         rebuilt += report.counts.rebuilt;
+        adopted += report.counts.adopted;
+        given_up += report.counts.given_up;
+        by_hand += report.counts.by_hand;
     }
     // Where nothing happens, nothing is shown.
     assert!(acked > 1_000, "{acked} commits");
     assert!(promotions > 100 && fenced > 100, "{promotions} promotions, {fenced} fenced");
     assert!(alone > 0 && rebuilt > 0, "{alone} times alone, {rebuilt} copies");
+    let enough = adopted > 100 && given_up > 1_000;
+    assert_eq!(enough, options.adoptions, "{adopted} adoptions, {given_up} commits given up");
+    assert_eq!(by_hand > 20, options.services, "{by_hand} servers that no cluster has started");
 }
 
 #[test]
@@ -46,6 +53,24 @@ fn nor_where_an_operator_has_nodes_rebuilt() {
     all_hold(200_000..200_400, &Options { rebuilds: true, ..Options::default() });
 }
 
+/// What was acknowledged before an adoption and is not in the adopted data is given up; nothing else is.
+#[test]
+fn nor_where_an_operator_has_other_data_adopted() {
+    let options = Options { adoptions: true, ..Options::default() };
+    all_hold(300_000..300_300, &options);
+    // Here some are begun and not ended: then nobody may be promoted any more, and nothing is lost.
+    all_hold(301_000..301_400, &Options { converges: false, ..options });
+}
+
+/// Nobody follows a server that the distribution has started at boot, on data of a primary of the past, nor is any
+/// data replaced for that.
+#[test]
+fn nor_where_the_distribution_starts_servers_at_boot() {
+    let options = Options { services: true, ..Options::default() };
+    all_hold(421_000..421_300, &options);
+    all_hold(450_000..450_250, &Options { converges: false, adoptions: true, ..options });
+}
+
 #[test]
 fn a_seed_lives_through_the_same_history_again() {
     for seed in [1, 4, 8, 9] {
@@ -56,7 +81,20 @@ fn a_seed_lives_through_the_same_history_again() {
 /// The first seed that finds the error; that seed is well without it.
 fn is_caught(mutation: Mutation) {
     let options = Options { mutation: Some(mutation), converges: false, ..Options::default() };
-    let found = (1..1_000).find(|seed| run(*seed, &options).violation.is_some());
+    is_caught_with(options, 1);
+}
+
+/// The same where an operator has data adopted.
+fn is_caught_adopting(mutation: Mutation, converges: bool) {
+    let mutation = Some(mutation);
+    // Whatever needs a command that is killed and given up is rare.
+    let from = if mutation == Some(Mutation::AdoptionIsNotBegun) { 2_000 } else { 1 };
+    is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() }, from);
+}
+
+fn is_caught_with(options: Options, from: u64) {
+    let mutation = options.mutation.unwrap();
+    let found = (from..from + 1_000).find(|seed| run(*seed, &options).violation.is_some());
     let seed = found.unwrap_or_else(|| panic!("no history finds {mutation}"));
     let well = Options { mutation: None, ..options };
     assert_eq!(run(seed, &well).violation, None, "seed {seed}, without {mutation}");
@@ -79,4 +117,41 @@ caught! {
     a_primary_that_restarts_in_place_keeps_its_names: InPlaceWithoutNames,
     a_lost_node_is_down_when_it_was_fenced: LostIsDown,
     a_larger_e_goes_before_v: NamesBeforeHeirs,
+}
+
+#[test]
+fn no_promotion_leads_to_adopted_data() {
+    is_caught_adopting(Mutation::AdoptionHasHistory, true);
+}
+
+#[test]
+fn the_own_file_permits_nothing_while_its_data_is_adopted() {
+    is_caught_adopting(Mutation::AdoptionIsNotBegun, false);
+}
+
+#[test]
+fn the_configuration_has_an_adoption_before_the_own_file() {
+    is_caught_adopting(Mutation::AdoptedBeforeAnnounced, false);
+}
+
+#[test]
+fn no_older_configuration_wins_over_an_adoption() {
+    is_caught_adopting(Mutation::AdoptionIsOlder, true);
+}
+
+#[test]
+fn who_is_cut_off_adopts_nothing() {
+    is_caught_adopting(Mutation::AdoptedAtOnce, false);
+}
+
+#[test]
+fn nothing_is_adopted_while_others_run() {
+    is_caught_adopting(Mutation::AdoptsBesideOthers, false);
+}
+
+#[test]
+fn no_data_is_replaced_by_that_of_a_server_which_is_not_the_ledgers_primary() {
+    let mutation = Some(Mutation::AnybodyIsCopied);
+    let options = Options { mutation, services: true, converges: false, ..Options::default() };
+    is_caught_with(options, 411_200);
 }

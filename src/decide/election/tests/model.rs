@@ -190,6 +190,7 @@ fn real_entry(p: usize, entry: Ent) -> Entry {
         mode: Mode::Sync,
         heirs: set(entry.e),
         history: Vec::new(),
+        adopted: None,
     }
 }
 

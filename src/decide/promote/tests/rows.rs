@@ -289,6 +289,7 @@ fn an_intent_says_what_was_planned_and_what_came_before() {
             mode: Mode::Sync,
             heirs: nodes(""),
             history: vec![past(1), past(7)],
+            adopted: None,
         }
     );
     // Regression: it has not seen the promotion that it replaces, so its data does not contain it.

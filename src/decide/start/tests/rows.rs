@@ -19,8 +19,9 @@ pub fn live(line: &str) -> Live {
         system_id: SYSTEM,
         line: line.parse().unwrap(),
         lsn: Lsn(0x500),
+        promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: None,
-        term: Known::Known(1),
+        adopted: None,
     }
 }
 
@@ -117,8 +118,8 @@ fn every_row_of_a_start() {
     let follows = || Some(primary("1"));
     let with = |upstream, facts: Facts| Facts { upstream, ..facts };
     let silent = || Some(Upstream::Silent(node("n1"), "timeout".into()));
-    let older = || Some(Upstream::Older(node("n1"), "n2 was promoted since".into()));
     let unknown = || Some(Upstream::Unknown("hung".into()));
+    let disowned = || Some(Upstream::Disowned(node("n1"), "not the ledger's".into()));
     let attached = |facts: Facts| Facts { attached: true, ..facts };
     let no_data = || Next::Recover(Some(Cause::NoData));
     let half_done =
@@ -129,12 +130,17 @@ fn every_row_of_a_start() {
         ("a standby follows at once", with(follows(), standby()), prepare(true)),
         ("a standby waits for a primary", nobody(standby()), prepare(false)),
         ("a standby of a silent primary starts", with(silent(), standby()), prepare(false)),
+        ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
         (
-            "so does one of a primary that is none any more",
-            with(older(), standby()),
+            "one whose ledger names another starts by itself",
+            with(disowned(), standby()),
             prepare(false),
         ),
-        ("without Pacemaker it starts as well", with(unknown(), standby()), prepare(false)),
+        (
+            "regression: so does one that may only be the primary itself, whatever writes elsewhere",
+            Facts { alone: true, ..with(disowned(), was_primary()) },
+            Next::Do(Step::RecoverSingleUser),
+        ),
         (
             "one that was writable is measured before it follows",
             with(follows(), was_primary()),
@@ -432,6 +438,29 @@ fn data_of_another_promotion_on_the_same_timeline_is_recovered() {
                 assert!(!allowed && why.contains("promotion"), "{why:?}");
             }
             other => assert!(allowed, "{knows:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn data_of_another_database_system_is_replaced_only_where_an_operator_gave_it_up() {
+    for (adopted, replaced) in
+        [(None, false), (Some(vec![]), false), (Some(vec![9]), false), (Some(vec![9, 8]), true)]
+    {
+        let control = ControlData { system_id: 8, ..control(ClusterState::ShutDown) };
+        let live = Live { adopted: adopted.clone(), ..live("1") };
+        let facts = Facts {
+            upstream: Some(Upstream::Live(Box::new(live))),
+            ..begin(at_rest(DataDir::Cluster(Box::new(control))))
+        };
+        match next(&facts) {
+            Next::Recover(Some(Cause::GivenUp(why))) => {
+                assert!(replaced && why.contains("8, which was given up for 7"), "{why}");
+            }
+            Next::Refuse(why) => {
+                assert!(!replaced && why.contains("it is another database"), "{why}");
+            }
+            other => panic!("{adopted:?}: {other:?}"),
         }
     }
 }

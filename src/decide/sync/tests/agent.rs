@@ -36,6 +36,7 @@ pub fn real(entry: Ent) -> Entry {
         mode: if entry.sync { Mode::Sync } else { Mode::Async },
         heirs: set(entry.e),
         history: Vec::new(),
+        adopted: None,
     }
 }
 

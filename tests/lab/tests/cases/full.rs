@@ -1,5 +1,6 @@
 //! What only `tests/run --full` plays: more of the numbered cases, variants of them, and long runs.
 
+mod adopt;
 mod broken_replication;
 mod doctor;
 pub mod documents;

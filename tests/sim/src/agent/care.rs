@@ -105,33 +105,38 @@ impl Agent {
             && sync::quiet(&self.facts(&entry, false, &primary, None))
     }
 
-    /// Does what the primary has to do for its standbys. `leaving`: whose instance is being stopped.
-    pub(super) async fn care(&self, leaving: &BTreeSet<usize>, patience: u64) {
+    /// Does what the primary has to do for its standbys. `leaving`: whose instance is being stopped. Whether
+    /// another node was promoted since.
+    pub(super) async fn care(&self, leaving: &BTreeSet<usize>, patience: u64) -> bool {
         let end = self.sim.now() + patience;
         let instance = self.look().await;
-        let Sql::Primary(primary) = &instance.sql else { return };
+        let Sql::Primary(primary) = &instance.sql else { return false };
         self.settle_intent(&instance).await;
         let view = self.view().await;
         let Some((own, lost)) = self.entry_as_primary(&view, primary.timeline).await else {
-            return;
+            return cib(&view.stack.shared)
+                .newest_done()
+                .is_some_and(|entry| entry.primary != self.name());
         };
         let leaving = leaving.clone();
         let mut round =
             Round { own, lost, view, asked: false, barrier: None, leaving, cluster: None };
         for _ in 0..60 {
             self.sim.act().await;
-            let Some(primary) = self.primary() else { return };
-            let Some(entry) = round.own.store.done(&self.name()).cloned() else { return };
+            let Some(primary) = self.primary() else { return false };
+            let Some(entry) = round.own.store.done(&self.name()).cloned() else { return false };
             let facts = self.facts(&entry, round.lost, &primary, Some(&round));
             match sync::next(&facts) {
-                Next::Settled | Next::Wait(_) | Next::Superseded(_) => return,
+                Next::Settled | Next::Wait(_) => return false,
+                Next::Superseded(_) => return true,
                 Next::Do(step) => {
                     if self.sim.now() > end || !self.take(&mut round, &step, &primary, end).await {
-                        return;
+                        return false;
                     }
                 }
             }
         }
+        false
     }
 
     /// One step; false: it did not come to its end.

@@ -4,6 +4,7 @@ use pgtwin::cluster::ledger::Own;
 use pgtwin::cluster::position::Shutdown;
 use pgtwin::decide::demote::{After, LaysDown, Next, after, lays_down, next};
 use pgtwin::decide::facts::{Process, Sql};
+use pgtwin::decide::recovery::Cause;
 use pgtwin::decide::token::BARRED;
 use pgtwin::postgres::control_data::ClusterState;
 
@@ -75,7 +76,8 @@ impl Agent {
             let Some(own) = self.exchange(&view, false).await else { break };
             self.publish_ack(&own).await;
             if self.is_parted(&own).await {
-                return self.come_back("an operator wants it").await;
+                let asked = Cause::Asked("an operator wants it".into());
+                return self.come_back(Some(asked)).await;
             }
             self.sim.sleep(300).await;
         }

@@ -30,7 +30,7 @@ impl Agent {
         own: Option<&Own>,
         view: &View,
     ) -> Known<Publication> {
-        let whole = !self.sim.world.borrow().nodes[self.me].disk.half_done;
+        let whole = self.sim.world.borrow().nodes[self.me].disk.half_done.is_none();
         let ever = cib(&view.stack.shared).newest_done().is_some();
         let file = own.cloned().map_or(Kept::Missing, Kept::Read);
         match says(whole, instance, &file, ever, RESOURCE, &self.name()) {

@@ -164,7 +164,8 @@ impl Agent {
             AsPrimary::Lost(own) => Some((own, true)),
             AsPrimary::NamesAnother(_) => None,
             AsPrimary::Begins(own) => {
-                let (id, system) = (self.promotion_id(), crate::world::SYSTEM);
+                let id = self.promotion_id();
+                let system = self.sim.world.borrow().nodes[self.me].disk.system;
                 let own = ledger::first_entry(own, &self.name(), id, system, timeline, Mode::Sync);
                 self.write_own(&own).await;
                 Some((own, false))

@@ -13,7 +13,7 @@ use super::Agent;
 use crate::mutation::Mutation;
 use crate::server::Phase;
 use crate::wal::{line, lsn, timeline};
-use crate::world::{Disk, SYSTEM, World, name};
+use crate::world::{Disk, World, name};
 
 /// V as PostgreSQL has it.
 pub fn names_text(names: &std::collections::BTreeSet<usize>) -> String {
@@ -31,7 +31,7 @@ fn control(disk: &Disk) -> ControlData {
     let ended = disk.min_recovery.map(|at| at.min(records.len()));
     ControlData {
         control_version: 1700,
-        system_id: SYSTEM,
+        system_id: disk.system,
         state: disk.state.clone(),
         checkpoint: lsn(begun),
         redo: lsn(begun),
@@ -84,7 +84,7 @@ fn sql(world: &World, node: usize, now: u64) -> Sql {
                 .collect(),
             version: 170_006,
             weaknesses: Vec::new(),
-            system_id: SYSTEM,
+            system_id: here.disk.system,
             slots: Vec::new(),
         })),
         Phase::Standby => Sql::Standby(Box::new(StandbyFacts {
@@ -108,7 +108,7 @@ fn sql(world: &World, node: usize, now: u64) -> Sql {
             apply_delay: 0,
             started,
             version: 170_006,
-            system_id: SYSTEM,
+            system_id: here.disk.system,
             slots: Vec::new(),
         })),
     }
@@ -143,7 +143,7 @@ impl Agent {
         let exact = standby.at_end_of_wal() || world.has(Mutation::ReplayingIsExact);
         let reached = if server.streamed { here.disk.wal.flushed } else { server.replayed };
         Known::Known(Position {
-            system_id: SYSTEM,
+            system_id: here.disk.system,
             line: line(&here.disk.wal.records[..reached.min(here.disk.wal.records.len())]),
             lsn: lsn(reached),
             exactness: if exact { Exactness::Exact } else { Exactness::AtLeast },

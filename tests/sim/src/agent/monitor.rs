@@ -18,7 +18,7 @@ use pgtwin::ocf::exit_code::ExitCode;
 
 use super::ledger::cib;
 use super::{Agent, Answer};
-use crate::world::{Role, SYSTEM, index};
+use crate::world::{Role, index};
 
 fn answer(code: ExitCode, reason: Option<String>) -> Answer {
     match code {
@@ -33,12 +33,18 @@ impl Agent {
     pub(super) async fn probe(&self) -> Answer {
         let instance = self.look().await;
         let verdict = judge(Expected::Anything, &instance);
-        if let Sql::Primary(_) = &instance.sql {
+        if let Sql::Primary(primary) = &instance.sql {
             let view = self.view().await;
             let store = cib(&view.stack.shared);
             let own = self.own();
             let promoted = view.stack.shared.roles.values().any(|role| *role == Role::Promoted);
-            if token::is_primary_by_ledger(own.as_ref(), &store, &self.name(), SYSTEM, promoted) {
+            if token::is_primary_by_ledger(
+                own.as_ref(),
+                &store,
+                &self.name(),
+                primary.system_id,
+                promoted,
+            ) {
                 self.set_score(self.me, PRIMARY_SCORE).await;
             }
         }
@@ -63,7 +69,10 @@ impl Agent {
             Sql::Primary(_) if verdict.code == ExitCode::RunningPromoted && promoted => {
                 self.settle_intent(&instance).await;
                 if !self.is_quiet() || self.sim.once_in(8) {
-                    self.care(&BTreeSet::new(), 15_000).await;
+                    let superseded = self.care(&BTreeSet::new(), 15_000).await;
+                    if superseded {
+                        return Answer::Fails("another node was promoted since".into());
+                    }
                 }
                 answer(verdict.code, None)
             }
@@ -116,7 +125,7 @@ impl Agent {
         let mut facts = Facts {
             seen: if streams { Seen::Streams } else { Seen::Broken },
             from_the_right_one: right,
-            system_id: SYSTEM,
+            system_id: standby.system_id,
             paused: false,
             why_paused: None,
             delayed: false,

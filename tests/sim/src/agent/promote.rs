@@ -15,7 +15,7 @@ use pgtwin::decide::token;
 use super::{Agent, Answer, View};
 use crate::mutation::Mutation;
 use crate::server::Phase;
-use crate::world::{SYSTEM, index, say};
+use crate::world::{index, say};
 
 /// How long a candidate waits for what its peers have to say.
 const FOR_PEERS: u64 = 10_000;
@@ -187,7 +187,8 @@ impl Agent {
         }
         let (me, id) = (self.name(), round.id);
         let line = position.timeline();
-        let entry = intent(&plan, &me, own.followed, id, SYSTEM, line, Mode::Sync);
+        let system = self.sim.world.borrow().nodes[self.me].disk.system;
+        let entry = intent(&plan, &me, own.followed, id, system, line, Mode::Sync);
         self.log(&format!(
             "promotion begins: term {} seq {}, E={} V={}",
             entry.term,

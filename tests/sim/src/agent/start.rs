@@ -4,17 +4,19 @@
 use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::{Own, Store};
 use pgtwin::cluster::position::Exactness;
+use pgtwin::cluster::recovery::{Attempts, Turn};
 use pgtwin::decide::facts::{DataDir, Sql};
-use pgtwin::decide::recovery::{Marked, Mount};
+use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way, way};
 use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
 use pgtwin::decide::token::{self, BARRED};
 use pgtwin::decide::upstream::{self, Candidate, choose, in_order};
 
 use super::ledger::cib;
 use super::{Agent, Answer, View};
+use crate::mutation::Mutation;
 use crate::server::Phase;
 use crate::wal::{line, lsn};
-use crate::world::{Role, SYSTEM, index, name};
+use crate::world::{Role, index, name};
 
 impl Agent {
     pub(super) async fn start(&self) -> Answer {
@@ -33,15 +35,15 @@ impl Agent {
             })
             .await;
         }
-        let half_done = self.sim.world.borrow().nodes[me].disk.half_done;
-        // Nobody starts a server by hand here: it must never find one.
+        // Nobody starts a server by hand here: it must never find one, but for what an operator put here.
         let apart = match (&instance.data, &file) {
             (DataDir::Cluster(control), Some(own)) => {
                 written_apart(own, &self.name(), control, false)
             }
             _ => None,
         };
-        assert_eq!(apart, None, "{} is taken for written by hand", self.name());
+        let by_hand = self.sim.world.borrow().nodes[me].disk.changed;
+        assert!(by_hand || apart.is_none(), "{} is taken for written by hand", self.name());
         let mut facts = Facts {
             pgdata: "/data".into(),
             instance,
@@ -53,11 +55,7 @@ impl Agent {
             attached: false,
             position: None,
             out_of_time: false,
-            marked: if half_done {
-                Marked::HalfDone { system_id: SYSTEM }
-            } else {
-                Marked::Nothing
-            },
+            marked: self.marked(),
             mount: Mount::InPlace,
             parted: None,
             left_off: None,
@@ -69,8 +67,7 @@ impl Agent {
                 Next::Running(_) => return Answer::Standby,
                 Next::Refuse(why) | Next::Perm(why) => return Answer::Fails(why),
                 Next::Recover(cause) => {
-                    let why = cause.map_or("half done".into(), |one| one.words().to_owned());
-                    return self.come_back(&why).await;
+                    return self.come_back(cause).await;
                 }
                 Next::Do(step) => {
                     if let Err(why) = self.start_step(&step, &mut facts, file.as_ref()).await {
@@ -192,10 +189,10 @@ impl Agent {
             }
         }
         let seen = match own {
-            Some(own) => own.store.merged(&ledger, Some(&name(self.me))),
+            Some(own) => own.store.merged(&ledger, Some(&self.name())),
             None => ledger.clone(),
         };
-        let seen = Known::Known(seen);
+        let (ledger, seen) = (Known::Known(ledger), Known::Known(seen));
         let mut asked = Vec::new();
         for node in in_order(candidates.into_iter().map(name).collect(), &seen) {
             let node = index(&node);
@@ -210,16 +207,17 @@ impl Agent {
                 Some(server) if answers && server.phase == Phase::Primary => {
                     let records = &there.disk.wal.records;
                     let followed = own.and_then(|own| own.followed);
-                    upstream::Answer::Primary(Box::new(Live {
-                        node: name(node),
-                        system_id: SYSTEM,
-                        line: line(records),
-                        lsn: lsn(there.disk.wal.flushed),
-                        knows_our_promotion: followed.and_then(|id| {
-                            ledger.done(&name(node)).map(|entry| entry.descends_from(id))
-                        }),
-                        term: Known::unknown("it was not looked for"),
-                    }))
+                    let live = Box::new(Live::of(
+                        &name(node),
+                        there.disk.system,
+                        (line(records), lsn(there.disk.wal.flushed)),
+                        &ledger,
+                        followed,
+                    ));
+                    if world.has(Mutation::AnybodyIsCopied) {
+                        return Upstream::Live(live);
+                    }
+                    upstream::Answer::Primary(live)
                 }
                 Some(server) if answers && server.phase == Phase::Standby => {
                     upstream::Answer::NotOne
@@ -271,18 +269,51 @@ impl Agent {
         self.write_own(&own).await;
     }
 
-    /// A copy of the live primary's data takes the place of this node's.
-    pub(super) async fn come_back(&self, why: &str) -> Answer {
+    pub(super) fn marked(&self) -> Marked {
+        match self.sim.world.borrow().nodes[self.me].disk.half_done {
+            Some(system_id) => Marked::HalfDone { system_id },
+            None => Marked::Nothing,
+        }
+    }
+
+    /// A copy of the live primary's data takes the place of this node's, if that is the way back; a rewind
+    /// is a copy here.
+    pub(super) async fn come_back(&self, cause: Option<Cause>) -> Answer {
         let me = self.me;
         let view = self.view().await;
         let own = self.own();
-        let Upstream::Live(live) = self.find_upstream(&view, None).await else {
-            return Answer::Fails(format!("{why}, and there is no primary to copy from"));
+        let upstream = self.find_upstream(&view, own.as_ref()).await;
+        let marked = self.marked();
+        let system_id = Some(self.sim.world.borrow().nodes[me].disk.system);
+        let way = way(&recovery::Facts {
+            pgdata: "/data".into(),
+            marked,
+            cause: Known::Known(cause),
+            system_id,
+            upstream: upstream.clone(),
+            upstream_is_me: false,
+            adopting: own.as_ref().and_then(Own::unfinished),
+            mount: Mount::InPlace,
+            failed: Attempts::default(),
+            turn: Turn::Now,
+            again: String::new(),
+            rewind_failed: false,
+            check: Some(Check { rewind: Possible::Yes, rebuild: Possible::Yes }),
+        });
+        let why = match way {
+            Way::Recover(_, why) => why,
+            Way::Wait(why) | Way::Refuse(why) => return Answer::Fails(why),
+            Way::Follow | Way::MakeTheCheck => unreachable!("there is a cause, and the check"),
         };
+        let Upstream::Live(live) = upstream else { unreachable!("nothing is copied of nobody") };
         let from = index(&live.node);
         self.log(&format!("is brought back from n{}: {why}", from + 1));
         self.sim.act().await;
-        self.sim.world.borrow_mut().nodes[me].disk.half_done = true;
+        {
+            let mut world = self.sim.world.borrow_mut();
+            world.check_copy(me, from);
+            world.nodes[me].disk.half_done = Some(live.system_id);
+        }
         self.sim.sleep(self.sim.between(500, 8_000)).await;
         let Some(entry) = cib(&view.stack.shared).done(&name(from)).cloned() else {
             return Answer::Fails("the ledger does not name the primary".into());
@@ -292,13 +323,16 @@ impl Agent {
             let there = &world.nodes[from];
             let primary =
                 there.up && there.server.as_ref().is_some_and(crate::server::Server::is_primary);
-            if !primary || !world.wire[from][me] || !world.wire[me][from] {
+            let same = there.disk.system == live.system_id;
+            if !primary || !same || !world.wire[from][me] || !world.wire[me][from] {
                 return Answer::Fails("the primary is gone in the middle of the copy".into());
             }
             let mut wal = there.disk.wal.clone();
             let redo = there.disk.checkpoint;
             wal.records.truncate(wal.flushed);
             let disk = &mut world.nodes[me].disk;
+            disk.system = live.system_id;
+            disk.changed = false;
             disk.wal = wal;
             disk.checkpoint = redo;
             disk.min_recovery = None;
@@ -309,12 +343,12 @@ impl Agent {
         let mut store = Store::default();
         store.set_done(entry.clone());
         file.store = file.store.merged(&store, Some(&self.name()));
-        file.followed = Some(entry.id);
+        file.is_a_copy_of(entry.id);
         self.write_own(&file).await;
         {
             let mut world = self.sim.world.borrow_mut();
             let disk = &mut world.nodes[me].disk;
-            disk.half_done = false;
+            disk.half_done = None;
             disk.upstream = Some(from);
             disk.signal = true;
         }

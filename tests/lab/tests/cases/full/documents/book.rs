@@ -128,7 +128,7 @@ fn unindented(lines: &[&str]) -> String {
 
 /// What asks a person is told not to: nobody sits here.
 fn answered(text: &str) -> String {
-    let asks = ["switchover", "rebuild", "pause", "resume", "fix-pghba"]
+    let asks = ["switchover", "rebuild", "pause", "resume", "fix-pghba", "adopt"]
         .map(|one| format!("pgtwin {one}"));
     let line = |line: &str| {
         let bare = line.split(" # ").next().unwrap_or(line).trim_end();
