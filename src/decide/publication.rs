@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_about_other_data_says_nothing_and_permits_nothing() {
+        let me = node("n1");
+        let begun = Kept::Read(Own { adopting: Some(PromotionId(10)), ..of("n2") });
+        let why = "pgtwin adopt n1 has not ended: run it again";
+        for ever in [false, true] {
+            let lost = file_or_first(&begun, ever, "db", &me).unwrap_err();
+            assert_eq!(lost.obstacle(), Obstacle::OwnLedgerUnknown(why.to_owned()));
+            let standby = running(ClusterState::InArchiveRecovery, in_recovery());
+            let silent = says(true, &standby, &begun, ever, "db", &me);
+            assert_eq!(silent, Says::Nothing(why.to_owned()));
+        }
+    }
+
+    #[test]
     fn a_member_says_what_it_has_if_that_is_all_and_nothing_else() {
         let standby = || running(ClusterState::InArchiveRecovery, in_recovery());
         let nothing = |words: &str| Says::Nothing(words.to_owned());

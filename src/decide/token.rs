@@ -225,6 +225,9 @@ mod tests {
         assert_eq!(most_likely(Some(&of("n1")), &me), None, "itself");
         assert_eq!(most_likely(Some(&file(Store::default())), &me), None);
         assert_eq!(most_likely(None, &me), None);
+        let followed = |id| Own { followed: Some(PromotionId(id)), ..of("n2") };
+        assert_eq!(most_likely(Some(&followed(9)), &me), Some(node("n2")));
+        assert_eq!(most_likely(Some(&followed(8)), &me), None, "of another branch");
     }
 
     #[test]

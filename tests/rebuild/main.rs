@@ -10,6 +10,7 @@ mod adopting;
 mod asked;
 mod broken;
 mod lost;
+mod played;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
