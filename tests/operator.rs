@@ -26,6 +26,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
     for word in ["frobnicate", "migrate_to", "", "stat"] {
+        assert_eq!(run(&[word, "n1"]), run(&[word]), "{word}: whatever follows it");
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
@@ -66,7 +67,6 @@ fn help_and_version_are_no_mistakes_and_the_rest_exits_with_two() {
         &[][..],
         &["--frobnicate"],
         &["status", "n1"],
-        &["frobnicate", "n1"],
         &["forget"],
         &["rebuild"],
         &["force-promote", "n1"],
