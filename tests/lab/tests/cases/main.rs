@@ -27,5 +27,6 @@ mod recovery;
 mod releases;
 mod stopping;
 mod three_nodes;
+mod three_nodes_orderly;
 mod two_nodes;
 mod unfenced;
