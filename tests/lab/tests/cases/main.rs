@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod guard;
 mod ledger;
 mod load;
 mod look;
