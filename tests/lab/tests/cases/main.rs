@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod guard;
 mod ledger;
 mod load;
 mod look;
@@ -28,5 +29,6 @@ mod recovery;
 mod releases;
 mod stopping;
 mod three_nodes;
+mod three_nodes_orderly;
 mod two_nodes;
 mod unfenced;
