@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lab::config::{CLONE, PRIMITIVE, VIP};
 use lab::{Cluster, LabError, Options, Result};
 
-use crate::look::instances;
+use crate::look::{instances, status};
 use crate::repair::make_ready;
 use crate::stage::{SOON, fresh};
 use defects::{DEFECTS, Defect, Seat};
@@ -75,12 +75,6 @@ fn named(cluster: &Cluster, node: &str) -> Result<BTreeMap<String, String>> {
     }
     assert_eq!(output.code, i32::from(!named.is_empty()), "{}", output.all());
     Ok(named)
-}
-
-/// The screen without its line breaks.
-fn status(cluster: &Cluster, node: &str) -> Result<String> {
-    let text = cluster.exec(node, &["pgtwin", "status"])?.text();
-    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Plants it, has it named, takes it away, and has it named no more. What is not as it should, in words.

@@ -5,7 +5,7 @@ use lab::{Cluster, Options, Result};
 
 use super::recovery::{ballast, copying, go_on_copying};
 use crate::load::Load;
-use crate::look::{postgres_processes, stays, wait_reason, wait_stopped};
+use crate::look::{flat, postgres_processes, stays, wait_reason, wait_stopped};
 use crate::recovery::{assert_recovered, part, wipe};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
@@ -193,7 +193,6 @@ fn cannot_begin_on(
 
 /// Waits until `pgtwin status` on the node has this text, however it divides it into lines.
 pub fn says_in_status(cluster: &Cluster, node: &str, text: &str) -> Result<()> {
-    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     cluster.wait_until(&format!("pgtwin status on {node} says {text:?}"), SOON, || {
         let said = cluster.exec(node, &["pgtwin", "status"]).map(|output| output.all());
         said.is_ok_and(|said| flat(&said).contains(&flat(text)))
