@@ -53,8 +53,10 @@ impl Drop for AtWork {
     }
 }
 
-/// No container, no network and no file is left of this lab.
+/// No container, no network and no file is left of this lab. An interrupted command stops the dockerd that a
+/// lab had started, with what it left behind: it is asked again.
 fn assert_nothing_left(name: &str) -> Result<()> {
+    host::prepare()?;
     let mut left = docker::containers()?;
     left.extend(docker::networks()?);
     left.retain(|one| one.lab == name);
@@ -134,6 +136,7 @@ fn the_commands_bring_a_lab_up_show_it_break_it_and_take_it_down() -> Result<()>
 fn an_interrupted_up_leaves_nothing_behind() -> Result<()> {
     let name = name("interrupted");
     let _removed = Removed(&name);
+    host::prepare()?;
     // A terminal sends it to all of the group.
     let mut up = Command::new(LAB);
     up.args(["--name", &name, "up"]).stdin(Stdio::null()).process_group(0);
