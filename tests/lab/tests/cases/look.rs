@@ -92,6 +92,16 @@ pub fn reasons(cluster: &Cluster, node: &str) -> String {
     lines.join("\n")
 }
 
+/// A text without its line breaks, which fall anywhere.
+pub fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What `pgtwin status` shows on a node, flat. It exits with 1 where it warns of anything.
+pub fn status(cluster: &Cluster, node: &str) -> Result<String> {
+    Ok(flat(&cluster.exec(node, &["pgtwin", "status"])?.text()))
+}
+
 /// Waits until crm_mon says something about a node with all of these words; gives it.
 pub fn wait_reason(cluster: &Cluster, node: &str, words: &[&str]) -> Result<String> {
     wait_reason_of_any(cluster, &[node.to_owned()], words)

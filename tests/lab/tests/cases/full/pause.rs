@@ -4,7 +4,7 @@
 use lab::{Cluster, Options, Result};
 
 use crate::load::Load;
-use crate::look::{nobody_is_promoted, stays};
+use crate::look::{nobody_is_promoted, status, stays};
 use crate::repair::{has_all_heirs, power_on_all};
 use crate::stage::{SOON, case};
 
@@ -13,12 +13,6 @@ fn order(cluster: &Cluster, node: &str, what: &str) -> Result<String> {
     eprintln!("{what} on {node}: exit code {}\n{}", output.code, output.all());
     assert!(output.ok(), "{}", output.all());
     Ok(output.text())
-}
-
-/// The screen without its line breaks.
-fn status(cluster: &Cluster, node: &str) -> Result<String> {
-    let text = cluster.exec(node, &["pgtwin", "status"])?.text();
-    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[test]

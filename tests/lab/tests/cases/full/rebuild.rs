@@ -5,7 +5,7 @@ use lab::{Cluster, Options, Result};
 
 use super::recovery::{ballast, copying, go_on_copying};
 use crate::load::Load;
-use crate::look::assert_no_failures;
+use crate::look::{assert_no_failures, flat};
 use crate::recovery::assert_recovered;
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
@@ -37,7 +37,7 @@ fn rebuild_01_a_standby_gets_a_full_copy_while_writes_go_on() {
         {
             let refused = cluster.exec(on, &["pgtwin", "rebuild", whose, "--yes"])?;
             assert_eq!(refused.code, 1, "{}", refused.all());
-            let said = refused.all().split_whitespace().collect::<Vec<_>>().join(" ");
+            let said = flat(&refused.all());
             assert!(said.contains(words), "{said}");
         }
         let dry = cluster.check(&node, &["pgtwin", "rebuild", &node, "--dry-run", "--json"])?;

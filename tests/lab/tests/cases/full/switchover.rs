@@ -9,6 +9,7 @@ use lab::{Cluster, Options, Result};
 
 use crate::ledger;
 use crate::load::Load;
+use crate::look::flat;
 use crate::repair::{has_all_heirs, power_on_all};
 use crate::stage::{SOON, case};
 use crate::two_nodes::two;
@@ -211,7 +212,7 @@ fn switchover_05_a_constraint_whose_command_died_with_its_node_has_an_end_and_is
             assert!(cib.contains("<date_expression"), "{cib}");
             let status = cluster.exec(&primary, &["pgtwin", "status"])?;
             let words = "binds the primary to a node until it is removed";
-            let text = status.text().split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = flat(&status.text());
             assert!(status.code == 1 && text.contains(words), "{}", status.all());
             let output = switch(cluster, &primary, &[])?;
             assert!(output.text().contains("left from an earlier move"), "{}", output.all());
@@ -240,7 +241,7 @@ fn explain_01_what_it_says_of_a_lost_primary_is_what_happens() {
         ledger::wait_heirs(cluster, &primary, &[&others[1]])?;
         let output = cluster.exec(&others[1], &["pgtwin", "explain"])?;
         let expected = format!("if it were lost now, {} would be promoted", others[1]);
-        let text = output.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = flat(&output.text());
         assert!(text.contains(&expected), "{}", output.all());
         let load = Load::start(cluster)?;
         cluster.power_cut(&primary)?;

@@ -144,7 +144,7 @@ r#"crm_resource --resource RSC --set-parameter node_list --parameter-value "$(ca
     of("parameters", "application_name", Primary,
 "crm_resource --resource RSC --set-parameter application_name --parameter-value 'standby'",
 "crm_resource --resource RSC --delete-parameter application_name").paused(),
-    of("addresses", "have the same address", Primary,
+    of("parameters", "two nodes have the address", Primary,
 r#"crm_resource --resource RSC --get-parameter node_addresses > /tmp/node_addresses
 theirs=$(tr ' ' '\n' < /tmp/node_addresses | sed -n 's/^STANDBY=//p')
 crm_resource --resource RSC --set-parameter node_addresses --parameter-value "$(sed "s/OTHER=[^ ]*/OTHER=$theirs/" /tmp/node_addresses)""#,
