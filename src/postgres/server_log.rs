@@ -123,8 +123,11 @@ fn fatal(message: &str) -> Told {
     if let Some(words) = streaming {
         return refused(words).map_or(Told::Nothing, Told::Trouble);
     }
-    if message.starts_with("requested timeline ")
-        && message.contains(" is not a child of this server's history")
+    // The second where the data was copied from beyond the fork: by a rewind, or a base backup.
+    if let Some(rest) = rest("requested timeline ")
+        && [" is not a child of this server's history", " does not contain minimum recovery point "]
+            .iter()
+            .any(|words| rest.contains(words))
     {
         return Told::Trouble(Trouble::NotAChild);
     }
@@ -198,6 +201,11 @@ mod tests {
             ),
             (
                 "FATAL:  requested timeline 3 is not a child of this server's history",
+                Trouble::NotAChild,
+            ),
+            (
+                "FATAL:  requested timeline 4 does not contain minimum recovery point 0/204EBB0 on \
+                 timeline 3",
                 Trouble::NotAChild,
             ),
             (

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +125,11 @@ impl Cluster {
     /// Directory on the host that the nodes see as /lab.
     pub fn shared_dir(&self) -> PathBuf {
         host::lab_dir(&self.options.name).join("shared")
+    }
+
+    /// Directory on the host that the nodes see as /archive.
+    fn archive_dir(&self) -> PathBuf {
+        host::lab_dir(&self.options.name).join("archive")
     }
 
     /// Runs a command in a node as root, with 60 s to end; its exit code is a result.
@@ -310,6 +316,12 @@ impl Cluster {
                 .map_err(LabError::io("share the package"))?;
         }
         let archive = tree.archive()?;
+        if self.options.archive {
+            let dir = self.archive_dir();
+            fs::create_dir(&dir)
+                .and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)))
+                .map_err(LabError::io(format!("create {}", dir.display())))?;
+        }
         self.each_node(|node| {
             self.create_node(node, image)?;
             let target = format!("{}:/", self.container(node));
@@ -344,6 +356,9 @@ impl Cluster {
         }
         if self.options.ipv6 {
             run = run.args(["--ip6", &self.addresses.node6(node)]);
+        }
+        if self.options.archive {
+            run = run.args(["--volume", &format!("{}:/archive", self.archive_dir().display())]);
         }
         for tmpfs in &self.options.tmpfs {
             run = run.args(["--tmpfs", tmpfs]);

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::docker::docker;
@@ -12,6 +13,14 @@ use crate::host;
 use crate::options::Release;
 use crate::progress::{say, step};
 use crate::run::Run;
+
+/// A directory in /var/tmp is in use.
+static BUILDING: AtomicBool = AtomicBool::new(false);
+
+/// True while a build has a directory of its own, which it removes when it ends, well or not.
+pub fn is_building() -> bool {
+    BUILDING.load(Ordering::Relaxed)
+}
 
 /// Name of the images; the tag is the release and a hash.
 const REPOSITORY: &str = "pgtwin-lab";
@@ -91,8 +100,17 @@ fn base(release: Release) -> Result<String> {
         .prefix("pgtwin-lab-")
         .tempdir_in("/var/tmp")
         .map_err(LabError::io("create a directory in /var/tmp"))?;
-    let root = work.path().join("root");
-    let archive = work.path().join("root.tar");
+    BUILDING.store(true, Ordering::Relaxed);
+    let imported = import(release, work.path(), &tag);
+    let removed = work.close().map_err(LabError::io("remove the directory of the build"));
+    BUILDING.store(false, Ordering::Relaxed);
+    imported.and(removed)?;
+    Ok(tag)
+}
+
+fn import(release: Release, work: &Path, tag: &str) -> Result<()> {
+    let root = work.join("root");
+    let archive = work.join("root.tar");
     step(&format!("debootstrap of {release}"), || debootstrap(release, &root))?;
     Run::new("tar")
         .args(["--numeric-owner", "-c", "."])
@@ -100,8 +118,7 @@ fn base(release: Release) -> Result<String> {
         .args([std::ffi::OsStr::new("-f"), archive.as_os_str()])
         .limit(Duration::from_mins(5))
         .check()?;
-    docker(["import"]).args([archive.as_os_str()]).args([&tag]).check()?;
-    Ok(tag)
+    docker(["import"]).args([archive.as_os_str()]).args([tag]).check().map(drop)
 }
 
 fn debootstrap(release: Release, root: &Path) -> Result<()> {

@@ -2,9 +2,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod interrupt;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,11 +14,8 @@ use lab::bench::{self, Plan};
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
-use lab::progress::set_quiet;
 use lab::run::{Run, tail};
 use lab::{Cluster, Result, cluster, demo, docker, host, image};
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A Pacemaker cluster in a box: PostgreSQL, pgtwin, real fencing, in containers.
 #[derive(Parser)]
@@ -168,22 +166,36 @@ impl Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let name = cli.name();
-    let removes =
-        matches!(cli.command, Command::Up { .. } | Command::Demo { .. } | Command::Bench { .. });
-    clean_up_on_signals(&name, removes);
+    match &cli.command {
+        Command::Up { .. } => interrupt::clean_up(Some(cli.name()), false),
+        Command::Demo { keep_engine, .. } | Command::Bench { keep_engine, .. } => {
+            interrupt::clean_up(Some(cli.name()), *keep_engine);
+        }
+        // It would leave the engine running in the end, too.
+        Command::Image { .. } => interrupt::clean_up(None, true),
+        Command::Down { .. }
+        | Command::Status
+        | Command::Shell { .. }
+        | Command::Fault { .. }
+        | Command::Logs { .. } => {}
+    }
+    let stays = matches!(cli.command, Command::Up { .. });
     let done = run(cli);
+    interrupt::has_returned();
     if done.is_err() {
         // Ctrl-C ends the programs that this one waits for, too: let the handler say so.
         thread::sleep(Duration::from_millis(100));
     }
-    while INTERRUPTED.load(Ordering::Relaxed) {
+    while interrupt::is_under_way() {
         // What failed, failed because the cluster was taken away; the handler ends the process.
         thread::sleep(Duration::from_secs(1));
     }
     match done {
         Ok(code) => code,
         Err(error) => {
+            if stays {
+                eprintln!("lab: `lab logs` shows why, `lab down` removes what is there");
+            }
             eprintln!("lab: {}", chain(&error));
             ExitCode::FAILURE
         }
@@ -195,9 +207,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up { shape, bare } => {
             let options = Options { bare, ..shape.options(&name, true) };
-            let cluster = Cluster::up(options).inspect_err(|_| {
-                eprintln!("lab: `lab logs` shows why, `lab down` removes what is there");
-            })?;
+            let cluster = Cluster::up(options)?;
             println!("{}", cluster.crm_mon_text().unwrap_or_default());
         }
         Command::Down { all, keep_engine } => down(&name, all, keep_engine)?,
@@ -305,39 +315,4 @@ fn logs(
         println!("{}", tail(&cluster.logs(&node)?, lines));
     }
     Ok(())
-}
-
-/// Ctrl-C while a cluster is built or shown: removes what there is of it, then ends.
-fn clean_up_on_signals(name: &str, removes: bool) {
-    let name = name.to_owned();
-    if !removes {
-        return;
-    }
-    thread::spawn(move || {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-            return;
-        };
-        runtime.block_on(async {
-            let kinds = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-            if let (Ok(mut interrupt), Ok(mut terminate)) = kinds {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-        });
-        INTERRUPTED.store(true, Ordering::Relaxed);
-        set_quiet(true);
-        eprintln!("lab: interrupted, removing {name}");
-        // Twice: the first may have overtaken a container that was just being made.
-        for _ in 0..2 {
-            if let Err(error) = cluster::remove_lab(&name) {
-                eprintln!("lab: {}", chain(&error));
-            }
-            let mine = docker::this_process();
-            let _ = docker::remove(|one| one.owner == mine);
-        }
-        std::process::exit(130);
-    });
 }

@@ -139,6 +139,9 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// File systems of their own that each node gets, empty at each boot, as `docker --tmpfs` takes them.
     pub tmpfs: Vec<String>,
+    /// A directory /archive that all nodes share, for WAL. It lies on the host, and outlives a node's power.
+    #[serde(default)]
+    pub archive: bool,
     /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
     #[serde(default)]
     pub ipv6: bool,
@@ -176,6 +179,7 @@ impl Default for Options {
             properties: BTreeMap::new(),
             settings: BTreeMap::new(),
             tmpfs: Vec::new(),
+            archive: false,
             ipv6: false,
             bare: false,
             fencing: true,

@@ -22,8 +22,9 @@ impl Cluster {
     pub fn is_writable(&self, node: &str) -> bool {
         let sql = "SELECT NOT pg_is_in_recovery()";
         let args = ["env", "PGCONNECT_TIMEOUT=3", "psql", "-X", "-A", "-t", "-c", sql, "postgres"];
+        // psql gives a server that does not answer 3 s; the rest is for a machine that is busy.
         self.command_as_postgres(node, &args)
-            .limit(Duration::from_secs(4))
+            .limit(Duration::from_secs(20))
             .output()
             .is_ok_and(|output| output.ok() && output.text() == "t")
     }

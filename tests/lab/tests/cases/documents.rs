@@ -8,7 +8,7 @@ use crate::full::documents::played;
 
 /// Blocks that no case plays, and why.
 const NOT_PLAYED: &[(&str, &str, &str)] = &[
-    ("README.md", "cargo run -p lab -- demo", "tests/run plays it by itself (the_box)"),
+    ("README.md", "cargo run -p lab -- demo", "the lab's test `command` plays it"),
     ("README.md", "the fault", "what the demo prints"),
     ("README.md", "tests/run", "this"),
     ("README.md", "packaging/build", "every lab installs what it builds"),
@@ -28,7 +28,7 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
     ("pghba.md", "# pgtwin validate-pghba", "what it prints; tests/hba compares"),
     ("pghba.md", "# BEGIN pgtwin", "what it writes; tests/hba compares"),
     ("quick-start.md", "cargo run -p lab -- up", "every case brings a lab up"),
-    ("quick-start.md", "cargo run -p lab -- status", "the_box plays the lab's own commands"),
+    ("quick-start.md", "cargo run -p lab -- status", "the lab's test `command` plays it"),
     ("quick-start.md", "systemctl disable", "there is no systemd in a container"),
     (
         "recovery-by-hand.md",

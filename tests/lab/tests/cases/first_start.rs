@@ -1,4 +1,4 @@
-//! The first start of a cluster that a hand has run until now.
+//! First starts: of a cluster that a hand has run until now, and of one that names no members.
 
 use lab::{Cluster, Options, Result, Watcher, Writer};
 
@@ -6,6 +6,7 @@ use crate::ledger;
 use crate::look::instances;
 use crate::repair::make_ready;
 use crate::stage::{SOON, fresh};
+use crate::takeover::Primary;
 
 /// Three databases that stream, each standby through a slot that a person has named.
 fn streaming_by_hand(cluster: &Cluster) -> Result<()> {
@@ -57,5 +58,38 @@ fn case_12_a_running_cluster_is_taken_over_without_a_restart() {
         cluster.clear_moves()?;
         cluster.wait_healthy(SOON)?;
         ledger::wait_heirs(cluster, "n2", &["n1", "n3"]).map(drop)
+    });
+}
+
+/// Where node_list is not given, the members are the nodes where Pacemaker may run the clone.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_01_without_node_list_all_nodes_of_the_clone_are_members() {
+    let mut options = Options::default();
+    options.params.insert("node_list".into(), String::new());
+    fresh(&options, |cluster| {
+        let cib = cluster.on_any(&["cibadmin", "--query"])?;
+        assert!(cib.contains("name=\"pgdata\"") && !cib.contains("node_list"), "{cib}");
+        let mut primary = Primary::under_load(cluster)?;
+        let others = cluster.others(&primary.old);
+        ledger::wait_heirs(cluster, &primary.old, &others)?;
+        let slots =
+            "SELECT string_agg(slot_name, ' ' ORDER BY slot_name) FROM pg_replication_slots";
+        let wanted: Vec<String> = others.iter().map(|node| format!("ha_slot_{node}")).collect();
+        assert_eq!(cluster.psql(&primary.old, slots)?, wanted.join(" "));
+
+        // A member that is away stays one: its slot is kept, and its loss is seen in the ledger.
+        cluster.power_cut(&others[0])?;
+        ledger::wait_heirs(cluster, &primary.old, &others[1..])?;
+        primary.load.goes_on()?;
+        assert_eq!(cluster.psql(&primary.old, slots)?, wanted.join(" "));
+        cluster.power_on(&others[0])?;
+        cluster.wait_healthy(SOON)?;
+
+        primary.before = ledger::wait_heirs(cluster, &primary.old, &others)?;
+        cluster.power_cut(&primary.old)?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&primary.old)?;
+        primary.comes_back_under(&new)
     });
 }

@@ -11,6 +11,7 @@
     clippy::print_stderr
 )]
 
+mod guard;
 mod ledger;
 mod load;
 mod look;
@@ -27,5 +28,6 @@ mod recovery;
 mod releases;
 mod stopping;
 mod three_nodes;
+mod three_nodes_orderly;
 mod two_nodes;
 mod unfenced;

@@ -16,11 +16,17 @@ fn summaries(cluster: &Cluster, node: &str) -> Result<String> {
     cluster.check(node, &["sh", "-c", script]).map(|output| output.text())
 }
 
+/// The summary of a node's newest recovery, with its times: another one has another.
+pub fn last_attempt(cluster: &Cluster, node: &str) -> Result<String> {
+    let all = summaries(cluster, node)?;
+    Ok(all.split_inclusive("\n}").next().unwrap_or_default().to_owned())
+}
+
 /// The last recovery of a node was of this kind, and came to its end.
 pub fn assert_recovered(cluster: &Cluster, node: &str, method: &str) -> Result<()> {
-    let all = summaries(cluster, node)?;
-    let last = all.split_inclusive("\n}").next().unwrap_or_default();
-    assert!(last.contains(&format!("\"{method}\"")) && last.contains("\"done\""), "{node}: {all}");
+    let last = last_attempt(cluster, node)?;
+    let said = last.contains(&format!("\"{method}\"")) && last.contains("\"done\"");
+    assert!(said, "{node}: {}", summaries(cluster, node)?);
     Ok(())
 }
 
@@ -58,6 +64,14 @@ pub fn written_by_hand(
          {bin}/pg_ctl -D {data} -w -s -m {stop} stop"
     );
     cluster.command_as_postgres(node, &["sh", "-ec", &script]).check().map(drop)
+}
+
+/// Parts the data of a stopped node from the primary's: somebody has promoted it by hand, and it crashed.
+/// The file `old` lies in that data only.
+pub fn part(cluster: &Cluster, node: &str, old: &str) -> Result<()> {
+    let data = cluster.options.pgdata();
+    let promote = format!("{}/pg_ctl -D {data} -w -s promote", cluster.options.pg_bindir());
+    written_by_hand(cluster, node, &format!("touch {data}/{old}"), &promote, "immediate")
 }
 
 /// Removes a node's data while Pacemaker keeps away from it.

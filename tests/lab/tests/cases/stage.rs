@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::error::chain;
@@ -73,8 +74,11 @@ fn locked() -> MutexGuard<'static, Option<Up>> {
     STAGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The path of the test that made this closure.
+/// The path of the test that runs here: the name of its thread, else of what made this closure.
 fn name_of<T>(body: &T) -> String {
+    if let Some(name) = thread::current().name().filter(|name| *name != "main") {
+        return name.to_owned();
+    }
     let path = type_name_of_val(body).trim_end_matches("::{{closure}}");
     path.trim_start_matches("cases::").to_owned()
 }

@@ -1,6 +1,6 @@
 //! Three nodes in sync mode: what is asked of the usual cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::Options;
 
@@ -12,7 +12,6 @@ use crate::look::{
 };
 use crate::repair::{self, has_all_heirs};
 use crate::stage::{SOON, case, fresh};
-use crate::subtransactions::crash_with_many_subtransactions;
 use crate::takeover::{Primary, the_last_primary_returns};
 
 fn three() -> Options {
@@ -222,6 +221,9 @@ fn case_05_without_both_standby_nodes_nothing_is_committed() {
             cluster.crm_mon_on(&primary).is_ok_and(|mon| !mon.quorum)
                 && cluster.crm_mon_text().is_ok_and(|text| text.contains("WITHOUT quorum"))
         })?;
+        // The agent itself says it, too: Pacemaker stops what runs here, and asks it nothing more.
+        let status = cluster.exec(&primary, &["pgtwin", "status"])?.all();
+        assert!(status.contains("this partition has no quorum"), "{status}");
         load.writer.expect_none(Duration::from_secs(5))?;
         assert!(!ledger::own(cluster, &primary)?.heirs.is_empty(), "it must not count on itself");
         repair::power_on_all(cluster)?;
@@ -272,6 +274,9 @@ fn case_08_a_primary_cut_off_by_the_network_is_fenced_and_nothing_is_lost() {
     });
 }
 
+/// What a monitor says of a stopped postmaster.
+const FOUND_STOPPED: &str = "stopped by a signal (SIGSTOP)";
+
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn case_09_a_stopped_postmaster_is_found_and_the_service_moves() {
@@ -282,8 +287,18 @@ fn case_09_a_stopped_postmaster_is_found_and_the_service_moves() {
         cluster.settle()?;
         assert_eq!(instances(cluster)?, running);
         let primary = Primary::under_load(cluster)?;
+        let marks = marks(cluster)?;
         cluster.signal_postmaster(&primary.old, "STOP")?;
+        let stopped = Instant::now();
+        // By the agent's own bound: the interval of 3 s, these 12 s, and as much again for a busy machine.
+        // Pacemaker's own, of 120 s, would find it as well, and much later.
+        cluster.wait_until("the agent's own monitor finds it", Duration::from_secs(30), || {
+            logs_since(cluster, &marks, &primary.old).is_ok_and(|log| log.contains(FOUND_STOPPED))
+        })?;
+        eprintln!("found after {:.1} s", stopped.elapsed().as_secs_f64());
         let new = primary.is_taken_over()?;
+        let log = logs_since(cluster, &marks, &primary.old)?;
+        assert!(!log.contains("Timed Out"), "an operation was killed by Pacemaker:\n{log}");
         primary.comes_back_under(&new)?;
         assert_eq!(cluster.running().len(), 3, "nobody is fenced for a postmaster");
         cluster.parameter("monitor_timeout_promoted", "60")
@@ -328,116 +343,5 @@ fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
         let seen = load.end()?;
         assert_eq!(seen.held_ended, None, "an open session was ended");
         Ok(())
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_the_whole_cluster_is_stopped_and_started_and_loses_nothing() {
-    case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let before = ledger::own(cluster, &old)?;
-        let load = Load::start(cluster)?;
-        cluster.stop_all()?;
-        assert!(cluster.primary().is_err(), "PostgreSQL still runs");
-        cluster.start_all()?;
-        cluster.wait_healthy(SOON)?;
-        load.goes_on()?;
-        let primary = has_all_heirs(cluster)?;
-        assert!(primary == old || before.heirs.contains(&primary), "{primary} was no heir");
-        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
-        load.end().map(drop)
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_pacemaker_restarted_under_maintenance_demotes_and_restarts_nothing() {
-    case(&three(), |cluster| {
-        let primary = cluster.primary()?;
-        let running = instances(cluster)?;
-        let before = ledger::own(cluster, &primary)?;
-        let load = Load::start(cluster)?;
-        cluster.property("maintenance-mode", "true")?;
-        // `crm_resource --wait` waits in vain here: it counts a monitor that is not to come.
-        cluster.wait_until("all nodes know of the maintenance", SOON, || {
-            cluster.nodes().iter().all(|node| {
-                let listed = [
-                    "cibadmin",
-                    "--query",
-                    "--local",
-                    "--xpath",
-                    "//nvpair[@name='maintenance-mode' and @value='true']",
-                ];
-                cluster.exec(node, &listed).is_ok_and(|output| output.ok())
-            })
-        })?;
-        for node in cluster.nodes() {
-            cluster.stop_pacemaker(&node)?;
-        }
-        assert!(cluster.crm_mon().is_err(), "Pacemaker still runs");
-        load.goes_on()?;
-        for node in cluster.nodes() {
-            cluster.start_cluster(&node)?;
-        }
-        cluster.wait_until("all nodes are online again", SOON, || {
-            cluster.crm_mon().is_ok_and(|mon| {
-                let known = mon.promoted().len() + mon.unpromoted().len();
-                mon.quorum && mon.online().len() == 3 && known == 3
-            })
-        })?;
-        cluster.property("maintenance-mode", "false")?;
-        cluster.settle()?;
-        cluster.wait_healthy(SOON)?;
-        load.goes_on()?;
-        assert_eq!(cluster.promoted(), Some(primary.clone()));
-        assert_eq!(instances(cluster)?, running, "an instance was restarted");
-        let after = ledger::wait_heirs(cluster, &primary, &cluster.others(&primary))?;
-        assert_eq!((after.term, after.id), (before.term, before.id), "promoted again");
-        let seen = load.end()?;
-        assert_eq!(seen.held_ended, None, "an open session was ended");
-        Ok(())
-    });
-}
-
-/// Without a limit on how long a silent standby is waited for, a shutdown that waits for it would
-/// never end: the move succeeds only if the demotion does not wait.
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_a_planned_move_does_not_wait_for_another_standby_that_is_frozen() {
-    case(&three(), |cluster| {
-        let old = cluster.primary()?;
-        let others = cluster.others(&old);
-        let (target, frozen) = (&others[0], &others[1]);
-        cluster.psql(&old, "ALTER SYSTEM SET wal_sender_timeout = 0")?;
-        cluster.psql(&old, "SELECT pg_reload_conf()")?;
-        let load = Load::start(cluster)?;
-        let receiver = cluster.psql(frozen, "SELECT pid FROM pg_stat_wal_receiver")?;
-        cluster.check(frozen, &["kill", "-s", "STOP", &receiver])?;
-        // Commits go on through the target; the frozen one falls behind.
-        load.goes_on()?;
-        cluster.move_primary(Some(target))?;
-        assert_eq!(cluster.wait_new_primary(&old, SOON)?, *target);
-        load.goes_on()?;
-        cluster.exec(frozen, &["kill", "-s", "CONT", &receiver])?;
-        cluster.clear_moves()?;
-        cluster.wait_healthy(SOON)?;
-        assert_no_failures(cluster)?;
-        cluster.psql(&old, "ALTER SYSTEM RESET wal_sender_timeout")?;
-        cluster.psql(&old, "SELECT pg_reload_conf()")?;
-        assert_eq!(has_all_heirs(cluster)?, *target);
-        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
-        load.end().map(drop)
-    });
-}
-
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_11_a_primary_that_crashed_with_many_subtransactions_comes_back_as_a_standby() {
-    case(&three(), |cluster| {
-        let primary = Primary::under_load(cluster)?;
-        crash_with_many_subtransactions(cluster, &primary.old)?;
-        let new = primary.is_taken_over()?;
-        primary.comes_back_under(&new)
     });
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use lab::{Cluster, Mode, Options, Result};
+use lab::{Cluster, Options, Result};
 
+use crate::async_mode::asynchronous;
 use crate::ledger;
 use crate::load::Load;
 use crate::look::{assert_no_failures, wait_pacemaker, wait_stopped};
 use crate::recovery::{
-    alone_with_wal, assert_recovered, parts_and_comes_back, wipe, wiped_and_built, written_by_hand,
+    alone_with_wal, assert_recovered, last_attempt, parts_and_comes_back, wipe, wiped_and_built,
+    written_by_hand,
 };
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
@@ -16,16 +18,21 @@ use crate::takeover::Primary;
 
 /// A table that makes a copy take a while, in MB.
 pub fn ballast(cluster: &Cluster, megabytes: u32) -> Result<()> {
-    let primary = cluster.primary()?;
+    fill_ballast(cluster, &cluster.primary()?, megabytes)?;
+    cluster.wait_healthy(SOON)
+}
+
+/// The table alone: a standby may be missing.
+pub fn fill_ballast(cluster: &Cluster, primary: &str, megabytes: u32) -> Result<()> {
     let rows = megabytes * 1000;
     let sql = format!(
         "SET statement_timeout = 0; DROP TABLE IF EXISTS ballast; CREATE TABLE ballast AS \
          SELECT g, repeat(md5(g::text), 30) AS filling FROM generate_series(1, {rows}) g"
     );
     for part in sql.split("; ") {
-        cluster.psql(&primary, part)?;
+        cluster.psql(primary, part)?;
     }
-    cluster.wait_healthy(SOON)
+    Ok(())
 }
 
 #[test]
@@ -37,9 +44,11 @@ fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
             let old = cluster.primary()?;
             eprintln!("round {round}: {old}");
             // Every other one has WAL that has to be taken back.
-            if round % 2 == 0 {
+            let parts = round % 2 == 0;
+            if parts {
                 alone_with_wal(cluster, &old, 0)?;
             }
+            let last = last_attempt(cluster, &old)?;
             cluster.power_cut(&old)?;
             cluster.heal()?;
             let new = cluster.wait_new_primary(&old, SOON)?;
@@ -47,6 +56,14 @@ fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
             cluster.power_on(&old)?;
             cluster.wait_healthy(SOON)?;
             assert_eq!(has_all_heirs(cluster)?, new);
+            if parts {
+                assert_ne!(
+                    last_attempt(cluster, &old)?,
+                    last,
+                    "round {round}: {old} only followed"
+                );
+                assert_recovered(cluster, &old, "rewind")?;
+            }
         }
         assert_no_failures(cluster)?;
         load.end().map(drop)
@@ -56,8 +73,7 @@ fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_02_async_with_a_lagging_standby_ends_with_one_line_of_history() {
-    let asynchronous = Options { mode: Mode::Async, ..Options::default() };
-    case(&asynchronous, |cluster| {
+    case(&asynchronous(), |cluster| {
         let old = cluster.primary()?;
         let load = Load::start(cluster)?;
         for standby in cluster.others(&old) {
@@ -68,18 +84,59 @@ fn recovery_02_async_with_a_lagging_standby_ends_with_one_line_of_history() {
         cluster.heal()?;
         cluster.wait_healthy(SOON)?;
         load.goes_on()?;
-        let ask = "SELECT timeline_id FROM pg_control_checkpoint()";
-        cluster.psql(&cluster.primary()?, "CHECKPOINT")?;
-        cluster.wait_until("all are on one timeline", SOON, || {
-            let lines: Vec<_> =
-                cluster.nodes().iter().filter_map(|node| cluster.psql(node, ask).ok()).collect();
-            for node in cluster.nodes() {
-                let _ = cluster.psql(&node, "CHECKPOINT");
-            }
-            lines.len() == 3 && lines.iter().all(|line| *line == lines[0])
-        })?;
+        all_on_one_timeline(cluster)?;
         load.end_async().map(drop)
     });
+}
+
+/// The other way: the primary cannot come back in its place.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_02_async_a_lagging_standby_takes_over_and_what_it_lacked_is_taken_back() {
+    case(&asynchronous(), |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        let old = primary.old.clone();
+        for standby in cluster.others(&old) {
+            cluster.cut_replication(&standby)?;
+        }
+        primary.load.goes_on()?;
+        let only_here =
+            cluster.psql(&old, "CREATE TABLE only_here(); SELECT pg_current_wal_lsn()")?;
+        for standby in cluster.others(&old) {
+            let behind = format!("SELECT pg_last_wal_receive_lsn() < '{only_here}'");
+            assert_eq!(cluster.psql(&standby, &behind)?, "t", "{standby} does not lag");
+        }
+        cluster.power_cut(&old)?;
+        cluster.heal()?;
+        let new = primary.is_taken_over()?;
+        cluster.power_on(&old)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(cluster.primary()?, new);
+        assert_recovered(cluster, &old, "rewind")?;
+        all_on_one_timeline(cluster)?;
+        for node in cluster.nodes() {
+            assert_eq!(
+                cluster.psql(&node, "SELECT to_regclass('only_here') IS NULL")?,
+                "t",
+                "{node}"
+            );
+        }
+        primary.load.end_async().map(drop)
+    });
+}
+
+/// Waits until the control files of all nodes are on the primary's timeline.
+fn all_on_one_timeline(cluster: &Cluster) -> Result<()> {
+    let ask = "SELECT timeline_id FROM pg_control_checkpoint()";
+    cluster.psql(&cluster.primary()?, "CHECKPOINT")?;
+    cluster.wait_until("all are on one timeline", SOON, || {
+        let lines: Vec<_> =
+            cluster.nodes().iter().filter_map(|node| cluster.psql(node, ask).ok()).collect();
+        for node in cluster.nodes() {
+            let _ = cluster.psql(&node, "CHECKPOINT");
+        }
+        lines.len() == 3 && lines.iter().all(|line| *line == lines[0])
+    })
 }
 
 /// Not started yet, and pg_rewind would need checksums.

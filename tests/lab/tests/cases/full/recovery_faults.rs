@@ -1,21 +1,17 @@
 //! What befalls a recovery while it is at work, and what keeps it from beginning.
 
-use std::thread;
-use std::time::Duration;
-
 use lab::config::REPLICATOR;
-use lab::{Cluster, LabError, Options, Result};
+use lab::{Cluster, Options, Result};
 
 use super::recovery::{ballast, copying, go_on_copying};
 use crate::load::Load;
-use crate::look::{postgres_processes, wait_reason, wait_stopped};
-use crate::recovery::{alone_with_wal, assert_recovered, wipe};
+use crate::look::{postgres_processes, stays, wait_reason, wait_stopped};
+use crate::recovery::{assert_recovered, part, wipe};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
-use crate::takeover::Primary;
 
 /// No PostgreSQL runs on data that is neither the old nor the new.
-fn assert_none_runs(cluster: &Cluster, node: &str) -> Result<()> {
+pub fn assert_none_runs(cluster: &Cluster, node: &str) -> Result<()> {
     let pids = postgres_processes(cluster, node)?;
     if !pids.is_empty() {
         let all = cluster.exec(node, &["ps", "-ef", "--forest"])?.text();
@@ -98,13 +94,13 @@ fn recovery_06_the_primary_is_lost() {
 }
 
 /// Nodes whose data has a small file system of its own.
-fn small_disks() -> Options {
+pub fn small_disks() -> Options {
     let parent = format!("/var/lib/postgresql/{}", Options::default().release.postgres());
     Options { tmpfs: vec![format!("{parent}:exec,mode=755,size=4g")], ..Options::default() }
 }
 
 /// A file that leaves nothing free beside the data, or nothing of it any more.
-fn fill(cluster: &Cluster, node: &str, full: bool) -> Result<()> {
+pub fn fill(cluster: &Cluster, node: &str, full: bool) -> Result<()> {
     let file = format!("/var/lib/postgresql/{}/filler", cluster.options.release.postgres());
     let script = if full {
         format!("dd if=/dev/zero of={file} bs=1M 2>&1 | grep -q 'No space left'")
@@ -129,68 +125,99 @@ fn recovery_06_the_disk_fills_up() {
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_07_there_is_too_little_room() {
-    cannot_begin_on(&small_disks(), &["a rebuild needs", "free"], |cluster, _, node, full| {
-        fill(cluster, node, full)
-    });
+    cannot_begin_on(
+        &small_disks(),
+        &[Has::Nothing],
+        &["a rebuild needs", "free"],
+        |_, _| "a rebuild needs".to_owned(),
+        |cluster, _, node, full| fill(cluster, node, full),
+    );
 }
 
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_06_a_rewind_is_killed_and_the_node_loses_its_power() {
-    case(&Options::default(), |cluster| {
-        for fault in ["kill", "power"] {
-            let primary = Primary::under_load(cluster)?;
-            let old = primary.old.clone();
-            alone_with_wal(cluster, &old, 8)?;
-            cluster.power_cut(&old)?;
-            cluster.heal()?;
-            let new = primary.is_taken_over()?;
-            cluster.power_on(&old)?;
-            cluster.wait_until("pg_rewind is at work", SOON, || {
-                cluster.exec(&old, &["pkill", "-STOP", "-x", "pg_rewind"]).is_ok_and(|one| one.ok())
-            })?;
-            assert_none_runs(cluster, &old)?;
-            if fault == "kill" {
-                cluster.check(&old, &["pkill", "-KILL", "-x", "pg_rewind"])?;
-            } else {
-                cluster.power_cut(&old)?;
-                cluster.power_on(&old)?;
-            }
-            cluster.wait_healthy(SOON)?;
-            assert_eq!(has_all_heirs(cluster)?, new);
-            primary.load.end()?;
-        }
-        Ok(())
-    });
+/// What a standby has that cannot be brought back.
+#[derive(Clone, Copy, PartialEq)]
+enum Has {
+    /// Nothing: it was wiped.
+    Nothing,
+    /// Data of its own, which somebody has promoted by hand.
+    Parted,
 }
 
-/// A wiped standby that cannot be built for a reason that somebody has to mend: nothing is written,
-/// the reason is said, and it heals by itself once the cause is gone.
-fn cannot_begin(words: &[&str], change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>) {
-    cannot_begin_on(&Options::default(), words, change);
+/// A standby that cannot be brought back for a reason that somebody has to mend: what it has stays as it is,
+/// the reason is said (`words` by crm_mon, which is short, and `remedy` by status), and it heals by itself
+/// once the cause is gone.
+fn cannot_begin(
+    has: &[Has],
+    words: &[&str],
+    remedy: impl Fn(&Cluster, &str) -> String,
+    change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>,
+) {
+    cannot_begin_on(&Options::default(), has, words, remedy, change);
 }
 
 fn cannot_begin_on(
     options: &Options,
+    has: &[Has],
     words: &[&str],
+    remedy: impl Fn(&Cluster, &str) -> String,
     change: impl Fn(&Cluster, &str, &str, bool) -> Result<()>,
 ) {
     case(options, |cluster| {
         let load = Load::start(cluster)?;
         let primary = cluster.primary()?;
         let node = cluster.others(&primary)[0].clone();
-        wipe(cluster, &node)?;
-        let data = cluster.options.pgdata();
-        change(cluster, &primary, &node, true)?;
-        cluster.standby(&node, false)?;
-        wait_reason(cluster, &node, words)?;
-        thread::sleep(Duration::from_secs(10));
-        assert!(cluster.exec(&node, &["test", "-e", &data]).is_ok_and(|out| !out.ok()));
-        change(cluster, &primary, &node, false)?;
-        cluster.wait_healthy(SOON * 2)?;
-        assert_eq!(has_all_heirs(cluster)?, primary);
+        for &has in has {
+            if has == Has::Nothing {
+                wipe(cluster, &node)?;
+            } else {
+                cluster.standby(&node, true)?;
+                wait_stopped(cluster, &node)?;
+                part(cluster, &node, "of_the_old_data")?;
+            }
+            change(cluster, &primary, &node, true)?;
+            cluster.standby(&node, false)?;
+            if has == Has::Nothing {
+                wait_reason(cluster, &node, words)?;
+            }
+            says_in_status(cluster, &node, &remedy(cluster, &node))?;
+            stays(10, "what the node has is left alone", || is_left_alone(cluster, &node, has))?;
+            change(cluster, &primary, &node, false)?;
+            cluster.wait_healthy(SOON * 2)?;
+            assert_eq!(has_all_heirs(cluster)?, primary);
+            let method = if has == Has::Nothing { "rebuild" } else { "rewind" };
+            assert_recovered(cluster, &node, method)?;
+        }
         load.end().map(drop)
     });
+}
+
+/// Waits until `pgtwin status` on the node has this text, however it divides it into lines.
+pub fn says_in_status(cluster: &Cluster, node: &str, text: &str) -> Result<()> {
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    cluster.wait_until(&format!("pgtwin status on {node} says {text:?}"), SOON, || {
+        let said = cluster.exec(node, &["pgtwin", "status"]).map(|output| output.all());
+        said.is_ok_and(|said| flat(&said).contains(&flat(text)))
+    })
+}
+
+/// What the node has is still there. On data of its own a standby may run, if nobody could tell it that it has
+/// parted: it reads and never writes.
+fn is_left_alone(cluster: &Cluster, node: &str, has: Has) -> bool {
+    let data = cluster.options.pgdata();
+    let is_so =
+        |script: &str| cluster.exec(node, &["sh", "-c", script]).is_ok_and(|output| output.ok());
+    match has {
+        Has::Nothing => {
+            is_so(&format!("! test -e {data}"))
+                && postgres_processes(cluster, node).is_ok_and(|pids| pids.is_empty())
+        }
+        Has::Parted => {
+            is_so(&format!(
+                "test -e {data}/of_the_old_data && test -e {data}/PG_VERSION && \
+                 ! grep -q '^half-done yes' /var/lib/pgtwin/pgtwin/recovery"
+            )) && !cluster.is_writable(node)
+        }
+    }
 }
 
 /// Takes the line of pg_hba.conf for this database out, or puts it back.
@@ -205,80 +232,55 @@ fn hba(cluster: &Cluster, primary: &str, database: &str, out: bool) -> Result<()
     cluster.psql(primary, "SELECT pg_reload_conf()").map(drop)
 }
 
+/// The line that a person adds on the primary.
+fn hba_line(cluster: &Cluster, node: &str, database: &str) -> String {
+    format!("host {database} {} {}/32 scram-sha-256", REPLICATOR.0, cluster.addresses.node(node))
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_07_the_primary_has_no_line_for_replication() {
-    cannot_begin(&["pg_hba.conf", "replication"], |cluster, primary, _, out| {
-        hba(cluster, primary, "replication", out)
-    });
+    cannot_begin(
+        &[Has::Nothing, Has::Parted],
+        &["pg_hba.conf", "replication"],
+        |cluster, node| hba_line(cluster, node, "replication"),
+        |cluster, primary, _, out| hba(cluster, primary, "replication", out),
+    );
 }
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_07_the_primary_has_no_line_for_the_database_postgres() {
-    cannot_begin(&["pg_hba.conf", "postgres"], |cluster, primary, _, out| {
-        hba(cluster, primary, "postgres", out)
-    });
+    cannot_begin(
+        &[Has::Nothing, Has::Parted],
+        &["pg_hba.conf", "postgres"],
+        |cluster, node| hba_line(cluster, node, "postgres"),
+        |cluster, primary, _, out| hba(cluster, primary, "postgres", out),
+    );
 }
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_07_the_password_is_wrong() {
-    cannot_begin(&["password"], |cluster, primary, _, wrong| {
-        let password = if wrong { "another" } else { REPLICATOR.1 };
-        let sql = format!("ALTER ROLE {} PASSWORD '{password}'", REPLICATOR.0);
-        cluster.psql(primary, &sql).map(drop)
-    });
+    cannot_begin(
+        &[Has::Nothing, Has::Parted],
+        &["password"],
+        |_, _| "/var/lib/postgresql/.pgpass".to_owned(),
+        |cluster, primary, _, wrong| {
+            let password = if wrong { "another" } else { REPLICATOR.1 };
+            let sql = format!("ALTER ROLE {} PASSWORD '{password}'", REPLICATOR.0);
+            cluster.psql(primary, &sql).map(drop)
+        },
+    );
 }
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_07_the_primary_cannot_be_reached() {
-    cannot_begin(&["cannot be asked"], |cluster, _, node, out| {
-        if out { cluster.cut_replication(node) } else { cluster.heal() }
-    });
-}
-
-/// The logs of a node's recoveries.
-fn attempts(cluster: &Cluster, node: &str) -> Result<String> {
-    let list = "ls /var/log/pgtwin/pgtwin/recovery-*.log 2>/dev/null || true";
-    cluster.check(node, &["sh", "-c", list]).map(|output| output.text())
-}
-
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_07_an_archive_holds_the_history_of_another_branch() {
-    case(&Options::default(), |cluster| {
-        let load = Load::start(cluster)?;
-        let primary = cluster.primary()?;
-        let node = cluster.others(&primary)[0].clone();
-        let data = cluster.options.pgdata();
-        let before = attempts(cluster, &node)?;
-        cluster.standby(&node, true)?;
-        wait_stopped(cluster, &node)?;
-        // A promotion that this cluster has not seen left the line long ago.
-        let line: u32 = cluster
-            .psql(&primary, "SELECT timeline_id FROM pg_control_checkpoint()")?
-            .parse()
-            .map_err(|_| LabError::plain("no timeline"))?;
-        let script = format!(
-            "mkdir -p /archive; printf '{line}\\t0/1000000\\tno recovery target specified\\n' \
-             > /archive/{:08X}.history; chmod -R a+rX /archive; \
-             echo \"restore_command = 'cp /archive/%f %p'\" >> {data}/postgresql.conf",
-            line + 1
-        );
-        cluster.check(&node, &["sh", "-c", &script])?;
-        cluster.standby(&node, false)?;
-        wait_reason(cluster, &node, &["another line"])?;
-        thread::sleep(Duration::from_secs(20));
-        // It is no matter for a copy: the next start would find the same file.
-        assert_eq!(attempts(cluster, &node)?, before);
-        // PostgreSQL has kept what it has restored.
-        let restored = format!("{data}/pg_wal/{:08X}.history", line + 1);
-        cluster.check(&node, &["rm", "-r", "/archive", &restored])?;
-        cluster.cleanup()?;
-        cluster.wait_healthy(SOON * 2)?;
-        assert_eq!(has_all_heirs(cluster)?, primary);
-        load.end().map(drop)
-    });
+    cannot_begin(
+        &[Has::Nothing],
+        &["cannot be asked"],
+        |_, _| "cannot be asked".to_owned(),
+        |cluster, _, node, out| if out { cluster.cut_replication(node) } else { cluster.heal() },
+    );
 }

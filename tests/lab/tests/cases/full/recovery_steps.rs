@@ -1,11 +1,13 @@
 //! A worker that is killed at each step of its plan, one step after the other, until the plan is over: the
-//! old data is there until the new streams, nothing half done is started, and the node comes back.
+//! old data is there until the new streams, nothing half done is started, and the node comes back. A trap
+//! kills, and sees that very moment; a guard sees all that follows.
 
 use lab::{Cluster, Options, Result};
 
 use super::recovery::{start_without_checksums, without_hints};
+use crate::guard;
 use crate::look::wait_stopped;
-use crate::recovery::{assert_recovered, written_by_hand};
+use crate::recovery::{assert_recovered, part};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
@@ -63,16 +65,8 @@ enum Seen {
     Over,
 }
 
-/// Parts the data of a stopped node from the primary's: somebody has promoted it by hand, and it crashed.
-/// The file `old` lies in that data only.
-fn part(cluster: &Cluster, node: &str, old: &str) -> Result<()> {
-    let data = cluster.options.pgdata();
-    let promote = format!("{}/pg_ctl -D {data} -w -s promote", cluster.options.pg_bindir());
-    written_by_hand(cluster, node, &format!("touch {data}/{old}"), &promote, "immediate")
-}
-
-/// Parts the node's data, sets the trap for step `number`, and starts the node.
-fn cut_at(cluster: &Cluster, node: &str, number: u32) -> Result<Seen> {
+/// Parts the node's data, sets the trap for step `number` and the guard, and starts the node.
+fn cut_at(cluster: &Cluster, node: &str, number: u32, old_data: bool) -> Result<Seen> {
     cluster.standby(node, true)?;
     wait_stopped(cluster, node)?;
     let old = format!("old_data_{number}");
@@ -82,6 +76,7 @@ fn cut_at(cluster: &Cluster, node: &str, number: u32) -> Result<Seen> {
          setsid perl /root/trap.pl {number} {old} {SEEN} > /root/trap.out 2>&1 < /dev/null &"
     );
     cluster.command(node, &["sh", "-ec", &script]).stdin(TRAP).check()?;
+    guard::set(cluster, node, old_data.then_some(old.as_str()))?;
     cluster.standby(node, false)?;
     let mut seen = String::new();
     cluster.wait_until(&format!("step {number} is cut off, or over"), SOON, || {
@@ -111,9 +106,13 @@ fn at_every_step(cluster: &Cluster, method: &str, old_data: bool) -> Result<()> 
     let node = cluster.others(&primary.old)[0].clone();
     let (mut number, mut late) = (1, 0);
     loop {
-        let seen = cut_at(cluster, &node, number)?;
+        let seen = cut_at(cluster, &node, number, old_data)?;
         cluster.wait_healthy(2 * SOON)?;
         assert_eq!(has_all_heirs(cluster)?, primary.old);
+        if old_data {
+            guard::saw_the_old_data_go(cluster, &node)?;
+        }
+        guard::is_content(cluster, &node, false)?;
         primary.load.goes_on()?;
         match seen {
             Seen::Killed { step, kept, runs } => {
