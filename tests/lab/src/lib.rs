@@ -4,6 +4,8 @@
 
 pub mod bench;
 pub mod binaries;
+pub mod chance;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod crm_mon;
@@ -13,6 +15,7 @@ pub mod error;
 pub mod faults;
 pub mod host;
 pub mod image;
+pub mod ledger;
 pub mod options;
 pub mod pacemaker;
 pub mod postgres;

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Config};
 
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result};
-use crate::workload::session;
+use crate::workload::session::{self, Warned};
 
 /// After this long without an answer the next number is tried on another connection.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -62,6 +62,20 @@ pub struct WriteLog {
 }
 
 impl WriteLog {
+    /// One that begins now, of a run of its own.
+    pub fn begin() -> Self {
+        let now = Instant::now();
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let run = i64::try_from(micros).unwrap_or(i64::MAX);
+        Self { run, attempts: Vec::new(), failed_connections: 0, begin: now, end: now }
+    }
+
+    /// How many were refused.
+    pub fn refused(&self) -> usize {
+        let refused = |one: &&Attempt| matches!(one.outcome, Outcome::Refused(_));
+        self.attempts.iter().filter(refused).count()
+    }
+
     /// When acknowledgements came, in order.
     pub fn acknowledgements(&self) -> Vec<Instant> {
         let mut times: Vec<Instant> = self
@@ -121,14 +135,16 @@ impl Writer {
 
     /// Starts writing to an address, with a pause after every row.
     pub fn start_at(address: &str, pause: Duration) -> Self {
-        let now = Instant::now();
-        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let run = i64::try_from(micros).unwrap_or(i64::MAX);
-        let log =
-            WriteLog { run, attempts: Vec::new(), failed_connections: 0, begin: now, end: now };
+        Self::start_as("lab_writer", address, pause)
+    }
+
+    /// The same, with sessions of this name.
+    pub fn start_as(name: &str, address: &str, pause: Duration) -> Self {
+        let log = WriteLog::begin();
+        let run = log.run;
         let log = Arc::new(Mutex::new(log));
         let stop = Arc::new(AtomicBool::new(false));
-        let config = session::config(address, "lab_writer");
+        let config = session::config(address, name);
         let work = Work { run, config, pause, log: Arc::clone(&log), stop: Arc::clone(&stop) };
         let thread = thread::spawn(move || {
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
@@ -206,12 +222,15 @@ struct Ended {
     /// None: not even connected.
     attempt: Option<Attempt>,
     /// The connection, if it is good for more.
-    client: Option<Client>,
+    client: Option<Linked>,
 }
+
+/// A connection, and whether its server has warned of a commit.
+type Linked = (Client, Warned);
 
 impl Work {
     async fn write(self) {
-        let mut idle: Vec<Client> = Vec::new();
+        let mut idle: Vec<Linked> = Vec::new();
         let mut pending: JoinSet<Ended> = JoinSet::new();
         let mut id = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -245,7 +264,7 @@ impl Work {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, ended: Ended, idle: &mut Vec<Client>) -> bool {
+    fn record(&self, ended: Ended, idle: &mut Vec<Linked>) -> bool {
         let mut log = self.locked();
         let Some(attempt) = ended.attempt else {
             log.failed_connections += 1;
@@ -262,11 +281,11 @@ impl Work {
     }
 }
 
-async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> Ended {
-    let client = match client {
-        Some(client) if !client.is_closed() => client,
-        _ => match session::connect(&config).await {
-            Ok(client) => client,
+async fn attempt(linked: Option<Linked>, config: Config, run: i64, id: i64) -> Ended {
+    let (client, warned) = match linked {
+        Some(linked) if !linked.0.is_closed() => linked,
+        _ => match session::connect_warned(&config).await {
+            Ok(linked) => linked,
             Err(_) => return Ended { attempt: None, client: None },
         },
     };
@@ -274,16 +293,25 @@ async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> E
     let sql = format!("INSERT INTO writes (run, id) VALUES ({run}, {id})");
     let answer = timeout(GIVE_UP, client.simple_query(&sql)).await;
     let outcome = match &answer {
-        Ok(Ok(_)) => Outcome::Acknowledged(Instant::now()),
+        Ok(Ok(_)) => committed(&warned),
         Ok(Err(error)) => failure(error),
         Err(_) => Outcome::Unknown(format!("no answer within {GIVE_UP:?}")),
     };
     let usable = matches!(outcome, Outcome::Acknowledged(_));
-    Ended { attempt: Some(Attempt { id, sent, outcome }), client: usable.then_some(client) }
+    let linked = usable.then_some((client, warned));
+    Ended { attempt: Some(Attempt { id, sent, outcome }), client: linked }
+}
+
+/// A commit that the server reports: acknowledged, unless it has said that it did not wait for a standby.
+pub(crate) fn committed(warned: &Warned) -> Outcome {
+    if warned.take() {
+        return Outcome::Unknown("the wait for a standby was cancelled".to_owned());
+    }
+    Outcome::Acknowledged(Instant::now())
 }
 
 /// An ERROR ends the statement and its transaction. FATAL and PANIC may hit after the commit.
-fn failure(error: &tokio_postgres::Error) -> Outcome {
+pub(crate) fn failure(error: &tokio_postgres::Error) -> Outcome {
     match error.as_db_error() {
         Some(answer) if answer.severity() == "ERROR" => Outcome::Refused(answer.to_string()),
         _ => Outcome::Unknown(crate::error::chain(error)),

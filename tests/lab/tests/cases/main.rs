@@ -12,13 +12,14 @@
     clippy::print_stderr
 )]
 
-mod ledger;
 mod load;
 mod look;
 mod repair;
 mod stage;
 mod subtransactions;
 mod takeover;
+
+use lab::ledger;
 
 mod async_mode;
 mod documents;
