@@ -14,14 +14,14 @@ pub fn clock(at: Duration) -> String {
 
 /// `12:34:56`, with or without milliseconds, as the time since midnight.
 pub fn stamp(text: &str) -> Option<Duration> {
-    let (whole, millis) = text.split_once('.').unwrap_or((text, "0"));
+    let (whole, millis) = text.split_once('.').unwrap_or((text, "000"));
     let mut parts = whole.split(':').map(|part| {
         let plain = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
         plain.then(|| part.parse::<u64>().ok()).flatten()
     });
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
     let is_time = parts.next().is_none() && hours < 24 && minutes < 60 && seconds < 61;
-    let millis: u64 = millis.parse().ok()?;
+    let millis: u64 = millis.parse().ok().filter(|_| millis.len() == 3)?;
     is_time.then(|| {
         Duration::from_secs(hours * 3600 + minutes * 60 + seconds) + Duration::from_millis(millis)
     })
@@ -70,8 +70,16 @@ mod tests {
         assert_eq!(clock(at), "01:01:01.007");
         assert_eq!(stamp("01:01:01.007"), Some(at));
         assert_eq!(stamp("01:01:01"), Some(Duration::from_secs(3661)));
-        for rubbish in ["", "1:01:01", "25:00:00", "01:01", "01:01:01.x", "aa:bb:cc", "01:01:01:01"]
-        {
+        for rubbish in [
+            "",
+            "1:01:01",
+            "25:00:00",
+            "01:01",
+            "01:01:01.5",
+            "01:01:01.abc",
+            "aa:bb:cc",
+            "01:01:01:01",
+        ] {
             assert_eq!(stamp(rubbish), None, "{rubbish}");
         }
         assert_eq!(time_of_day(UNIX_EPOCH + DAY * 3 + at), at);

@@ -17,7 +17,7 @@ use crate::options::{Agent, Options};
 use crate::progress::{say, step};
 use crate::run::{Output, Run, tail};
 use crate::tree::Tree;
-use crate::{binaries, host, image, seed};
+use crate::{binaries, disks, host, image, seed};
 
 /// How often a condition is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(200);
@@ -47,6 +47,7 @@ impl Cluster {
         host::prepare()?;
         let name = options.name.clone();
         docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
+        disks::remove_stale()?;
         let image = image::ensure(options.release)?;
         let (agent, helper) = programs(&options)?;
         let begin = Instant::now();
@@ -260,13 +261,19 @@ impl Cluster {
         let pg_log = format!("{}/log/postgresql.log", self.options.pgdata());
         let files = [
             ("syslog", "/var/log/syslog"),
+            ("syslog.1", "/var/log/syslog.1"),
             ("pacemaker.log", "/var/log/pacemaker/pacemaker.log"),
             ("corosync.log", "/var/log/corosync/corosync.log"),
             ("postgresql.log", pg_log.as_str()),
         ];
         for node in self.nodes() {
             for (name, path) in files {
-                let text = self.read_file(&node, path).unwrap_or_else(|error| chain(&error));
+                let text = match self.read_file(&node, path) {
+                    Ok(text) => text,
+                    // Only a long log has an older part.
+                    Err(_) if name == "syslog.1" => continue,
+                    Err(error) => chain(&error),
+                };
                 let file = dir.join(format!("{node}-{name}"));
                 fs::write(&file, text)
                     .map_err(LabError::io(format!("write {}", file.display())))?;
@@ -312,6 +319,9 @@ impl Cluster {
         let archive = tree.archive()?;
         self.each_node(|node| {
             self.create_node(node, image)?;
+            if let Some(megabytes) = self.options.disk {
+                disks::make(&self.options.name, node, megabytes)?;
+            }
             let target = format!("{}:/", self.container(node));
             docker(["cp", "-", &target]).stdin(archive.clone()).check()?;
             docker(["start", &self.container(node)]).check()?;
@@ -344,6 +354,13 @@ impl Cluster {
         }
         if self.options.ipv6 {
             run = run.args(["--ip6", &self.addresses.node6(node)]);
+        }
+        if self.options.disk.is_some() {
+            let disk = disks::path(&self.options.name, node);
+            fs::create_dir_all(&disk)
+                .map_err(LabError::io(format!("create {}", disk.display())))?;
+            let parent = self.options.pgdata_parent();
+            run = run.args(["--volume", &format!("{}:{parent}", disk.display())]);
         }
         for tmpfs in &self.options.tmpfs {
             run = run.args(["--tmpfs", tmpfs]);
@@ -378,6 +395,7 @@ impl Drop for Cluster {
 /// Removes a lab by its name, as far as there is something of it.
 pub fn remove_lab(name: &str) -> Result<()> {
     docker::remove(|one| one.lab == name)?;
+    disks::remove(name)?;
     let dir = host::lab_dir(name);
     match fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

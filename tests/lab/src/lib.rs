@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod crm_mon;
 pub mod demo;
+pub mod disks;
 pub mod docker;
 pub mod error;
 pub mod faults;
@@ -22,6 +23,8 @@ pub mod postgres;
 pub mod progress;
 pub mod run;
 pub mod seed;
+pub mod timeline;
+pub mod torture;
 mod tree;
 pub mod workload;
 

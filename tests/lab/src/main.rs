@@ -15,7 +15,7 @@ use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
 use lab::progress::set_quiet;
 use lab::run::{Run, tail};
-use lab::{Cluster, Result, cluster, demo, docker, host, image};
+use lab::{Cluster, Result, cluster, demo, disks, docker, host, image};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -242,6 +242,7 @@ fn down(name: &str, all: bool, keep_engine: bool) -> Result<()> {
     host::prepare()?;
     cluster::remove_lab(name)?;
     docker::remove(|one| all || !docker::owner_lives(&one.owner))?;
+    disks::remove_stale()?;
     if !keep_engine {
         host::stop_engine()?;
     }

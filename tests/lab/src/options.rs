@@ -139,6 +139,9 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// File systems of their own that each node gets, empty at each boot, as `docker --tmpfs` takes them.
     pub tmpfs: Vec<String>,
+    /// The data has a file system of this many MB, in the memory of the host, which outlives power cuts.
+    #[serde(default)]
+    pub disk: Option<u32>,
     /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
     #[serde(default)]
     pub ipv6: bool,
@@ -176,6 +179,7 @@ impl Default for Options {
             properties: BTreeMap::new(),
             settings: BTreeMap::new(),
             tmpfs: Vec::new(),
+            disk: None,
             ipv6: false,
             bare: false,
             fencing: true,
@@ -195,7 +199,13 @@ impl Options {
 
     /// PostgreSQL's data directory in the nodes.
     pub fn pgdata(&self) -> String {
-        format!("/var/lib/postgresql/{}/main", self.release.postgres())
+        format!("{}/main", self.pgdata_parent())
+    }
+
+    /// The directory in which the data directory is, and its copies: the mount point where the data has a
+    /// file system of its own.
+    pub fn pgdata_parent(&self) -> String {
+        format!("/var/lib/postgresql/{}", self.release.postgres())
     }
 
     /// The directory of PostgreSQL's programs in the nodes.
@@ -207,6 +217,12 @@ impl Options {
     pub fn check(&self) -> Result<(), LabError> {
         if !(2..=5).contains(&self.nodes) {
             return Err(LabError::plain(format!("{} nodes: the lab has 2 to 5", self.nodes)));
+        }
+        if self.disk.is_some_and(|megabytes| megabytes < 1024) {
+            return Err(LabError::plain(format!(
+                "disks of {} MB: a node's WAL and a copy of its data need 1024 or more",
+                self.disk.unwrap_or_default()
+            )));
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {

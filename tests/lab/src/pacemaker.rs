@@ -160,6 +160,13 @@ impl Cluster {
         self.on_any(&set).map(drop)
     }
 
+    /// Puts a node into maintenance, or takes it out.
+    pub fn maintain(&self, node: &str, on: bool) -> Result<()> {
+        let value = if on { "on" } else { "off" };
+        let set = ["crm_attribute", "--node", node, "--name", "maintenance", "--update", value];
+        self.on_any(&set).map(drop)
+    }
+
     /// Sets a cluster property.
     pub fn property(&self, name: &str, value: &str) -> Result<()> {
         self.on_any(&["crm_attribute", "--name", name, "--update", value]).map(drop)
