@@ -15,6 +15,8 @@ use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
 use lab::progress::set_quiet;
 use lab::run::{Run, tail};
+use lab::torture::kind::Kind;
+use lab::torture::{self, Wish};
 use lab::{Cluster, Result, cluster, demo, disks, docker, host, image};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -23,7 +25,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, or `bench`.
+    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, `bench`, `torture`.
     #[arg(long, global = true)]
     name: Option<String>,
     #[command(subcommand)]
@@ -98,6 +100,9 @@ enum Command {
         #[arg(long)]
         keep_engine: bool,
     },
+    /// Break a cluster of its own again and again under load, by a plan that is drawn from a seed; heal,
+    /// compare, count and judge. Exits with 1 if anything was lost, written on two nodes, or did not heal.
+    Torture(Torture),
     /// Show the system log of the nodes: the agent, Pacemaker, fencing.
     Logs {
         /// One node only.
@@ -139,6 +144,40 @@ struct Shape {
     no_start: bool,
 }
 
+#[derive(Args)]
+struct Torture {
+    #[command(flatten)]
+    shape: Shape,
+    /// For how many minutes faults are injected. What has begun is brought to its end.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    minutes: u64,
+    /// What the plan is drawn from; by the clock where none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// These kinds of faults only, separated by commas. `--kinds` lists them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Give each node's data a file system of this many MB, in memory, and fill it now and then.
+    #[arg(long)]
+    disk: Option<u32>,
+    /// Where the report is written, and all logs of a run that fails.
+    /// [default: target/torture/ and the seed]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the plan, and do nothing.
+    #[arg(long)]
+    plan: bool,
+    /// List the kinds of faults, and do nothing.
+    #[arg(long)]
+    kinds: bool,
+    /// Leave the cluster of a run that failed as it is, until the next `lab up` or `lab down`.
+    #[arg(long)]
+    keep: bool,
+    /// Leave dockerd running if it was started.
+    #[arg(long)]
+    keep_engine: bool,
+}
+
 impl Shape {
     fn options(self, name: &str, keep: bool) -> Options {
         Options {
@@ -160,6 +199,7 @@ impl Cli {
         let default = match self.command {
             Command::Demo { .. } => "demo",
             Command::Bench { .. } => "bench",
+            Command::Torture { .. } => "torture",
             _ => "lab",
         };
         self.name.clone().unwrap_or_else(|| default.to_owned())
@@ -169,8 +209,11 @@ impl Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.name();
-    let removes =
-        matches!(cli.command, Command::Up { .. } | Command::Demo { .. } | Command::Bench { .. });
+    let removes = match &cli.command {
+        Command::Up { .. } | Command::Demo { .. } | Command::Bench { .. } => true,
+        Command::Torture(torture) => !torture.plan && !torture.kinds,
+        _ => false,
+    };
     clean_up_on_signals(&name, removes);
     let done = run(cli);
     if done.is_err() {
@@ -226,6 +269,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             }
             println!("{}", report?);
         }
+        Command::Torture(wanted) => return torture(wanted, &name),
         Command::Logs { node, lines, save } => logs(&Cluster::attach(&name)?, node, lines, save)?,
         Command::Image { releases } => {
             host::prepare()?;
@@ -236,6 +280,40 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn torture(wanted: Torture, name: &str) -> Result<ExitCode> {
+    if wanted.kinds {
+        for row in Kind::ALL {
+            println!("{:<18} {}", row.name, row.words);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = Options { disk: wanted.disk, ..wanted.shape.options(name, false) };
+    options.check()?;
+    torture::check(&options, &wanted.only)?;
+    let options = torture::options(options);
+    let seed = wanted.seed.unwrap_or_else(torture::new_seed);
+    let time = Duration::from_mins(wanted.minutes);
+    if wanted.plan {
+        print!("{}", torture::show(seed, torture::shape(&options), &wanted.only, time));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let dir = wanted.out.unwrap_or_else(|| torture::default_dir(seed));
+    let mut cluster = Cluster::up(options)?;
+    let done = torture::torture(&cluster, &Wish { seed, time, only: wanted.only, dir });
+    let passed = done.as_ref().is_ok_and(torture::Report::passed);
+    if wanted.keep && !passed {
+        cluster.keep();
+        println!("the cluster is left: lab --name {name} status, and … down removes it");
+    } else {
+        cluster.down()?;
+        if !wanted.keep_engine {
+            host::stop_engine()?;
+        }
+    }
+    print!("{}", done?.text());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn down(name: &str, all: bool, keep_engine: bool) -> Result<()> {

@@ -12,8 +12,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 /// What differs between the primary and the others, in words. Nothing writes meanwhile.
 pub fn differences(cluster: &Cluster, primary: &str) -> Result<Vec<String>> {
-    let end = cluster.psql(primary, "SELECT pg_current_wal_insert_lsn()")?;
-    // The end of the insert position may be in no record yet; a switch puts it into one.
+    // A record to be replayed, and one that has it flushed.
+    let end = cluster.psql(primary, "SELECT pg_create_restore_point('lab')")?;
     cluster.psql(primary, "SELECT pg_switch_wal()")?;
     let reached = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn");
     let expected = digest(cluster, primary)?;

@@ -142,7 +142,7 @@ for pause; do
                 break
             fi
         fi
-        sleep 0.03
+        sleep 0.05
     done
 done
 "#;

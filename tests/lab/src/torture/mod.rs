@@ -19,8 +19,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::binaries;
 use crate::chance::Chance;
-use crate::options::Options;
+use crate::error::{LabError, Result};
+use crate::options::{Agent, Options};
 use crate::torture::kind::Kind;
 use crate::torture::plan::{Plan, Rest, Shape, Step};
 
@@ -46,6 +48,23 @@ pub fn options(options: Options) -> Options {
     let mut properties = BTreeMap::from([("stonith-max-attempts".to_owned(), "10000".to_owned())]);
     properties.extend(options.properties);
     Options { properties, ..options }
+}
+
+/// Refuses what cannot be tortured, before a cluster is built for it.
+pub fn check(options: &Options, only: &[Kind]) -> Result<()> {
+    if options.agent != Agent::Pgtwin {
+        return Err(LabError::plain("torture is for pgtwin: leave out --agent"));
+    }
+    if !options.start {
+        return Err(LabError::plain("torture needs a cluster that runs: leave out --no-start"));
+    }
+    if Plan::new(0, shape(options), only).next().is_none() {
+        return Err(LabError::plain(
+            "this cluster can have none of these faults: cut-pair takes three nodes, full-disk \
+             takes --disk",
+        ));
+    }
+    Ok(())
 }
 
 /// What a plan must know of a cluster with these options.
@@ -76,6 +95,12 @@ fn lasts(step: &Step) -> Duration {
     step.hold + time
 }
 
+/// Where a run leaves its report if nobody says where.
+pub fn default_dir(seed: u64) -> PathBuf {
+    let root = binaries::root();
+    root.canonicalize().unwrap_or(root).join("target/torture").join(format!("seed-{seed}"))
+}
+
 /// A seed for who gives none: by the clock, and short enough to be typed.
 pub fn new_seed() -> u64 {
     let now =
@@ -96,6 +121,23 @@ mod tests {
             (get("stonith-max-attempts"), get("load-threshold")),
             (Some("10000"), Some("200%"))
         );
+    }
+
+    #[test]
+    fn what_cannot_be_tortured_is_refused_with_what_to_change() {
+        let refused = |options: &Options, only: &[Kind]| {
+            check(options, only).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let usual = Options::default();
+        assert_eq!(refused(&usual, &[]), "");
+        assert_eq!(refused(&usual, &[Kind::CutPair, Kind::FullDisk]), "");
+        let two = Options { nodes: 2, ..Options::default() };
+        assert!(refused(&two, &[Kind::CutPair]).contains("three nodes"));
+        assert!(refused(&usual, &[Kind::FullDisk]).contains("--disk"));
+        let other = Options { agent: Agent::Pgsql, ..Options::default() };
+        assert!(refused(&other, &[]).contains("--agent"));
+        let stopped = Options { start: false, ..Options::default() };
+        assert!(refused(&stopped, &[]).contains("--no-start"));
     }
 
     #[test]

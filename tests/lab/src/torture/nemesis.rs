@@ -60,6 +60,8 @@ pub struct Nemesis<'a> {
     cluster: &'a Cluster,
     begin: Instant,
     owed: BTreeSet<Undo>,
+    /// What is to be undone once more when all nodes are together.
+    again: BTreeSet<Undo>,
     /// Nodes whose power it has cut and not given back.
     killed: BTreeSet<String>,
     /// So often it found a node off that it had not switched off.
@@ -77,6 +79,7 @@ impl<'a> Nemesis<'a> {
             cluster,
             begin: Instant::now(),
             owed: BTreeSet::new(),
+            again: BTreeSet::new(),
             killed: BTreeSet::new(),
             fenced: 0,
             played: Vec::new(),
@@ -101,8 +104,8 @@ impl<'a> Nemesis<'a> {
     pub fn play(&mut self, step: &Step) -> Result<()> {
         self.note(format!("fault{step}"));
         let begin = Instant::now();
-        self.owed.extend(Undo::of(&step.act));
-        self.owed.extend(step.with.iter().flat_map(|(_, _, act)| Undo::of(act)));
+        let with = step.with.iter().flat_map(|(_, _, act)| Undo::of(act));
+        self.owe(Undo::of(&step.act).into_iter().chain(with));
         let mut done = self.fencing(step.fencing);
         let end = Instant::now() + step.hold;
         let (first, second) = thread::scope(|scope| {
@@ -187,6 +190,15 @@ impl<'a> Nemesis<'a> {
         }
     }
 
+    fn owe(&mut self, list: impl IntoIterator<Item = Undo>) {
+        for one in list {
+            self.owed.insert(one);
+            if one.is_of_configuration() {
+                self.again.insert(one);
+            }
+        }
+    }
+
     /// Undoes what is owed. What cannot be done now stays owed.
     fn undo(&mut self) {
         for one in self.owed.clone() {
@@ -230,7 +242,11 @@ impl<'a> Nemesis<'a> {
             self.undo();
             self.look_after();
             if self.owed.is_empty() && self.cluster.is_healthy() {
-                return Ok(begin.elapsed());
+                if self.again.is_empty() {
+                    return Ok(begin.elapsed());
+                }
+                self.owed = std::mem::take(&mut self.again);
+                continue;
             }
             if begin.elapsed() >= limit {
                 return Err(LabError::Waited {
@@ -246,7 +262,7 @@ impl<'a> Nemesis<'a> {
     /// Undoes everything that any fault may have left, whether this one has had it or not.
     pub fn undo_all(&mut self) {
         let needs_disks = self.cluster.options.disk.is_some();
-        self.owed.extend(Undo::ALL.into_iter().filter(|one| *one != Undo::Disks || needs_disks));
+        self.owe(Undo::ALL.into_iter().filter(|one| *one != Undo::Disks || needs_disks));
     }
 }
 

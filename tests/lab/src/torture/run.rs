@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::clock::{date, time_of_day};
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result, chain};
-use crate::options::Agent;
 use crate::torture::equal::differences;
 use crate::torture::judge::Findings;
 use crate::torture::load::{Ended, Load};
@@ -25,16 +24,7 @@ const PEACE: Duration = Duration::from_secs(3);
 /// Tortures a healthy cluster. The report says whether it has passed; an error means that there is none, because
 /// nothing began.
 pub fn torture(cluster: &Cluster, wish: &Wish) -> Result<Report> {
-    if cluster.options.agent != Agent::Pgtwin {
-        return Err(LabError::plain("torture is for pgtwin: leave out --agent"));
-    }
-    let shape = shape(&cluster.options);
-    let mut plan = Plan::new(wish.seed, shape, &wish.only).peekable();
-    if plan.peek().is_none() {
-        return Err(LabError::plain(
-            "this cluster can have none of these faults: cut-pair takes three nodes, full-disk --disk",
-        ));
-    }
+    let plan = Plan::new(wish.seed, shape(&cluster.options), &wish.only);
     fs::create_dir_all(&wish.dir)
         .map_err(LabError::io(format!("create {}", wish.dir.display())))?;
     let began = date(SystemTime::now());

@@ -42,6 +42,15 @@ impl Undo {
         Self::Resume,
     ];
 
+    /// True if it changes the configuration: what is changed in a part of the cluster that is about to lose its
+    /// quorum, and does not know yet, is lost when the parts meet again.
+    pub fn is_of_configuration(self) -> bool {
+        match self {
+            Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
+            Self::Fencing | Self::Packets | Self::Continue | Self::Disks => false,
+        }
+    }
+
     /// What undoes an act. Nodes that are off and daemons that have died are looked after in any case.
     pub fn of(act: &Act) -> Vec<Self> {
         match act {

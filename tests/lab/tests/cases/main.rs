@@ -28,5 +28,6 @@ mod recovery;
 mod releases;
 mod stopping;
 mod three_nodes;
+mod torture;
 mod two_nodes;
 mod unfenced;
