@@ -242,6 +242,10 @@ mod tests {
             assert!([0, 1, 4].contains(&row.kind.reach(4)), "{}", row.name);
         }
         assert_eq!(Kind::KillAllNodes.reach(4), 4);
+        let docs = include_str!("../../../../docs/torture.md");
+        for row in Kind::ALL {
+            assert!(docs.contains(&format!("`{}`", row.name)), "{} is not in the docs", row.name);
+        }
         let refused = "kill-everything".parse::<Kind>().map_err(|error| error.to_string());
         assert!(refused.is_err_and(|text| text.contains("kill-postmaster")), "names what there is");
     }
