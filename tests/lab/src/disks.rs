@@ -26,20 +26,26 @@ pub fn make(lab: &str, node: &str, megabytes: u32) -> Result<()> {
 
 /// Removes the disks of a lab.
 pub fn remove(lab: &str) -> Result<()> {
-    remove_where(|owner| owner == lab)
+    remove_where(&mounted()?, |owner| owner == lab)
 }
 
 /// Removes the disks of labs that have no containers any more: their process was killed.
 pub fn remove_stale() -> Result<()> {
+    // In this order: another process may be making a lab, and its containers are older than their disks.
+    let mounted = mounted()?;
     let labs: Vec<String> = docker::containers()?.into_iter().map(|one| one.lab).collect();
-    remove_where(|owner| !labs.iter().any(|lab| lab == owner))
+    remove_where(&mounted, |owner| !labs.iter().any(|lab| lab == owner))
 }
 
-fn remove_where(chosen: impl Fn(&str) -> bool) -> Result<()> {
+fn mounted() -> Result<Vec<(String, PathBuf)>> {
     let mounts =
         fs::read_to_string("/proc/self/mounts").map_err(LabError::io("read /proc/self/mounts"))?;
-    for (lab, disk) in disks(&mounts, &host::state_dir()) {
-        if chosen(&lab) {
+    Ok(disks(&mounts, &host::state_dir()))
+}
+
+fn remove_where(mounted: &[(String, PathBuf)], chosen: impl Fn(&str) -> bool) -> Result<()> {
+    for (lab, disk) in mounted {
+        if chosen(lab) {
             // Lazily: whoever still looks at it must not keep a lab from being removed.
             Run::new("umount").args(["--lazy"]).args([disk]).check()?;
         }

@@ -17,6 +17,7 @@ pub mod faults;
 pub mod host;
 pub mod image;
 pub mod ledger;
+pub mod logs;
 pub mod options;
 pub mod pacemaker;
 pub mod postgres;

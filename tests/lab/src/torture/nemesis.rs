@@ -12,6 +12,8 @@ use crate::clock::{clock, time_of_day};
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result, chain};
 use crate::faults::FenceMode;
+use crate::ledger;
+use crate::options::Mode;
 use crate::progress::say;
 use crate::torture::inject::{Done, inject};
 use crate::torture::kind::Kind;
@@ -241,7 +243,7 @@ impl<'a> Nemesis<'a> {
         loop {
             self.undo();
             self.look_after();
-            if self.owed.is_empty() && self.cluster.is_healthy() {
+            if self.owed.is_empty() && self.cluster.is_healthy() && self.all_are_heirs() {
                 if self.again.is_empty() {
                     return Ok(begin.elapsed());
                 }
@@ -250,13 +252,25 @@ impl<'a> Nemesis<'a> {
             }
             if begin.elapsed() >= limit {
                 return Err(LabError::Waited {
-                    what: "the cluster is well, with one primary that all others follow".to_owned(),
+                    what: "the cluster is well: one primary, all others stream and may replace it"
+                        .to_owned(),
                     limit,
                     state: self.cluster.dump(),
                 });
             }
             thread::sleep(Duration::from_secs(1));
         }
+    }
+
+    /// In sync mode: the primary's ledger says that every other node may replace it.
+    fn all_are_heirs(&self) -> bool {
+        if self.cluster.options.mode == Mode::Async {
+            return true;
+        }
+        self.cluster.primary().is_ok_and(|primary| {
+            ledger::own(self.cluster, &primary)
+                .is_ok_and(|entry| entry.heirs == ledger::set(&self.cluster.others(&primary)))
+        })
     }
 
     /// Undoes everything that any fault may have left, whether this one has had it or not.

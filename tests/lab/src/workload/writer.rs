@@ -2,6 +2,7 @@
 //! remembers what became of every one. A statement without an answer does not hold up the next:
 //! after a moment another connection goes on, so that the outage is measured, not the patience.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -219,6 +220,8 @@ struct Work {
 
 /// How an attempt ended.
 struct Ended {
+    /// The number.
+    id: i64,
     /// None: not even connected.
     attempt: Option<Attempt>,
     /// The connection, if it is good for more.
@@ -233,18 +236,22 @@ impl Work {
         let mut idle: Vec<Linked> = Vec::new();
         let mut pending: JoinSet<Ended> = JoinSet::new();
         let mut id = 0;
+        let mut open: BTreeMap<i64, Instant> = BTreeMap::new();
         while !self.stop.load(Ordering::Relaxed) {
             if pending.len() < PENDING {
                 id += 1;
+                open.insert(id, Instant::now());
                 pending.spawn(attempt(idle.pop(), self.config.clone(), self.run, id));
             }
             if let Ok(Some(Ok(ended))) = timeout(PATIENCE, pending.join_next()).await {
+                open.remove(&ended.id);
                 let connected = self.record(ended, &mut idle);
                 if !connected {
                     sleep(Duration::from_millis(20)).await;
                 }
             }
             while let Some(Ok(ended)) = pending.try_join_next() {
+                open.remove(&ended.id);
                 self.record(ended, &mut idle);
             }
             sleep(self.pause).await;
@@ -253,11 +260,15 @@ impl Work {
         let deadline = tokio::time::Instant::now() + GRACE;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, pending.join_next()).await {
             if let Ok(ended) = joined {
+                open.remove(&ended.id);
                 self.record(ended, &mut idle);
             }
         }
-        // What is still pending was neither acknowledged nor refused; the checker finds rows of
-        // this run that are in no attempt, and counts them with the unknown ones.
+        // What is still pending was neither acknowledged nor refused.
+        let unknown = Outcome::Unknown("no answer until the end".to_owned());
+        let rest =
+            open.into_iter().map(|(id, sent)| Attempt { id, sent, outcome: unknown.clone() });
+        self.locked().attempts.extend(rest);
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, WriteLog> {
@@ -286,7 +297,7 @@ async fn attempt(linked: Option<Linked>, config: Config, run: i64, id: i64) -> E
         Some(linked) if !linked.0.is_closed() => linked,
         _ => match session::connect_warned(&config).await {
             Ok(linked) => linked,
-            Err(_) => return Ended { attempt: None, client: None },
+            Err(_) => return Ended { id, attempt: None, client: None },
         },
     };
     let sent = Instant::now();
@@ -299,7 +310,7 @@ async fn attempt(linked: Option<Linked>, config: Config, run: i64, id: i64) -> E
     };
     let usable = matches!(outcome, Outcome::Acknowledged(_));
     let linked = usable.then_some((client, warned));
-    Ended { attempt: Some(Attempt { id, sent, outcome }), client: linked }
+    Ended { id, attempt: Some(Attempt { id, sent, outcome }), client: linked }
 }
 
 /// A commit that the server reports: acknowledged, unless it has said that it did not wait for a standby.
