@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 use lab::bench::{self, Plan};
+use lab::clock::time_of_day;
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
@@ -17,7 +18,7 @@ use lab::progress::set_quiet;
 use lab::run::{Run, tail};
 use lab::torture::kind::Kind;
 use lab::torture::{self, Wish};
-use lab::{Cluster, Result, cluster, demo, disks, docker, host, image};
+use lab::{Cluster, Result, cluster, demo, disks, docker, host, image, timeline};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -110,7 +111,7 @@ enum Command {
         /// So many lines of each.
         #[arg(long, short = 'n', default_value_t = 40)]
         lines: usize,
-        /// Write all logs of all nodes into a directory.
+        /// Write all logs of all nodes into a directory, and all of them in the order of time.
         #[arg(long)]
         save: Option<PathBuf>,
     },
@@ -376,6 +377,7 @@ fn logs(
 ) -> Result<()> {
     if let Some(dir) = save {
         cluster.save_logs(&dir)?;
+        timeline::write(&dir, &cluster.nodes(), time_of_day(SystemTime::now()))?;
         println!("{}", dir.display());
         return Ok(());
     }

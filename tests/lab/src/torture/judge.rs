@@ -49,6 +49,24 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Of all workloads together.
+    pub fn sum(name: &str, all: &[Self]) -> Self {
+        let sum = |number: fn(&Self) -> usize| all.iter().map(number).sum();
+        Self {
+            name: name.to_owned(),
+            acknowledged: sum(|one| one.acknowledged),
+            lost: sum(|one| one.lost),
+            lost_numbers: Vec::new(),
+            twice: sum(|one| one.twice),
+            refused: sum(|one| one.refused),
+            refused_but_there: sum(|one| one.refused_but_there),
+            unknown_there: sum(|one| one.unknown_there),
+            unknown_absent: sum(|one| one.unknown_absent),
+        }
+    }
+}
+
 /// All that was found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Findings {
@@ -64,6 +82,8 @@ pub struct Findings {
     pub wrong_sums: Vec<String>,
     /// Balances that no transfers explain.
     pub wrong_balances: Vec<String>,
+    /// So often an instance told the watcher whether it accepts writes.
+    pub samples: usize,
     /// Samples that show two writable instances at once.
     pub two_primaries: Vec<String>,
     /// So many nodes were compared with the primary.

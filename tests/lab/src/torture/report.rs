@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::torture::judge::Findings;
+use crate::torture::judge::{Account, Findings};
 use crate::torture::kind::Kind;
 use crate::torture::nemesis::Played;
 
@@ -183,8 +183,9 @@ impl Report {
         row("pauses of writes > 0.3 s", spread(self.outages.as_ref()));
         row("well again after", spread(self.well_after.as_ref()));
         row("nodes fenced", self.fenced.to_string());
-        row("two writable at once", times(&found.two_primaries));
-        let sums = format!("{} of {} reads", times(&found.wrong_sums), found.sums_read);
+        let samples = format!("{} in {} samples", times(&found.two_primaries), found.samples);
+        row("two writable at once", samples);
+        let sums = format!("{} in {} reads", times(&found.wrong_sums), found.sums_read);
         row("bank's sum wrong", sums);
         row("list elements not read", found.missed.len().to_string());
         row("list elements out of order", found.out_of_order.len().to_string());
@@ -208,7 +209,8 @@ impl Report {
             "  {:<18}{:>12}{:>7}{:>8}{:>9}{:>12}{:>11}",
             "writes", "acknowledged", "lost", "twice", "refused", "unknown", "of them in"
         );
-        for one in &self.findings.accounts {
+        let all = Account::sum("all", &self.findings.accounts);
+        for one in self.findings.accounts.iter().chain([&all]) {
             let _ = writeln!(
                 text,
                 "  {:<18}{:>12}{:>7}{:>8}{:>9}{:>12}{:>11}",

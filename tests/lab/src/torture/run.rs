@@ -120,6 +120,7 @@ fn judge(cluster: &Cluster, ended: &Ended, converged: bool, findings: &mut Findi
     findings.sums_read = ended.sums.reads;
     findings.wrong_sums.clone_from(&ended.sums.wrong);
     let two = ended.seen.two_primaries();
+    findings.samples = ended.seen.answers.values().sum();
     findings.two_primaries =
         two.iter().map(|(one, other, _)| format!("{one} around {other}")).collect();
     let mut broken = |what: &str, error: &LabError| {

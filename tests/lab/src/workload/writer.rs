@@ -3,7 +3,7 @@
 //! after a moment another connection goes on, so that the outage is measured, not the patience.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -65,9 +65,14 @@ pub struct WriteLog {
 impl WriteLog {
     /// One that begins now, of a run of its own.
     pub fn begin() -> Self {
+        // Two may begin in one microsecond.
+        static LAST: AtomicI64 = AtomicI64::new(0);
         let now = Instant::now();
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let run = i64::try_from(micros).unwrap_or(i64::MAX);
+        let micros = i64::try_from(micros).unwrap_or(i64::MAX - 1);
+        let next = |last: i64| Some(micros.max(last + 1));
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
+        let run = micros.max(last + 1);
         Self { run, attempts: Vec::new(), failed_connections: 0, begin: now, end: now }
     }
 
@@ -331,6 +336,8 @@ pub(crate) fn failure(error: &tokio_postgres::Error) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn log(begin: Instant, acknowledged_at: &[u64], end: u64) -> WriteLog {
@@ -344,6 +351,12 @@ mod tests {
             .collect();
         let end = begin + Duration::from_millis(end);
         WriteLog { run: 1, attempts, failed_connections: 0, begin, end }
+    }
+
+    #[test]
+    fn no_two_logs_are_of_one_run() {
+        let runs: BTreeSet<i64> = (0..1000).map(|_| WriteLog::begin().run).collect();
+        assert_eq!(runs.len(), 1000);
     }
 
     #[test]

@@ -41,6 +41,13 @@ fn report(failures: &[&str]) -> Report {
         unknown_absent: 30,
         ..Account::default()
     };
+    let rows = Account {
+        name: "rows".to_owned(),
+        acknowledged: 8,
+        refused: 3,
+        unknown_there: 1,
+        ..Account::default()
+    };
     Report {
         verdict: if failures.is_empty() { "passed" } else { "failed" },
         failures: failures.iter().map(|one| (*one).to_owned()).collect(),
@@ -57,8 +64,9 @@ fn report(failures: &[&str]) -> Report {
         fenced: 1,
         converged_after: Some(12.3),
         findings: Findings {
-            accounts: vec![account],
+            accounts: vec![rows, account],
             sums_read: 700,
+            samples: 9000,
             compared: 2,
             ..Findings::default()
         },
@@ -108,8 +116,8 @@ seed 7, 3 nodes of trixie, sync mode, 10 min 12 s from 2026-11-26T15:32:44Z
   pauses of writes > 0.3 s    4, median 0.90 s, p90 7.25 s, max 7.25 s
   well again after            3, median 3.00 s, p90 3.00 s, max 3.00 s
   nodes fenced                1
-  two writable at once        never
-  bank's sum wrong            never of 700 reads
+  two writable at once        never in 9000 samples
+  bank's sum wrong            never in 700 reads
   list elements not read      0
   list elements out of order  0
   at the end                  well after 12.3 s
@@ -117,7 +125,9 @@ seed 7, 3 nodes of trixie, sync mode, 10 min 12 s from 2026-11-26T15:32:44Z
   interventions               0
 
   writes            acknowledged   lost   twice  refused     unknown of them in
+  rows                         8      0       0        3           1          1
   cancelled rows         1234567      0       0        0          42         12
+  all                    1234575      0       0        3          43         13
 "
     );
 }
@@ -146,7 +156,7 @@ fn the_json_has_the_findings_beside_the_figures_and_the_names_of_kinds() {
     assert_eq!(at("/faults/1/outage"), 7.25);
     assert_eq!(at("/faults/1/with"), "moves");
     assert_eq!(at("/outages_by_kind/kill-postmaster/max"), 1.5);
-    assert_eq!(at("/accounts/0/acknowledged"), 1_234_567);
+    assert_eq!(at("/accounts/1/acknowledged"), 1_234_567);
     assert_eq!(at("/interventions"), serde_json::json!([]));
     assert_eq!(at("/bundle"), "/tmp/bundle");
 }
