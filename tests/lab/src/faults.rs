@@ -47,6 +47,27 @@ impl Cluster {
         self.wait_booted(node)
     }
 
+    /// Freezes a node: nothing in it runs any more, and its kernel goes on to answer for it. Fencing ends that.
+    pub fn freeze_node(&self, node: &str) -> Result<()> {
+        docker(["pause", &self.container(node)]).check().map(drop)
+    }
+
+    /// Has a frozen node go on where it was; one that is not frozen, or off, stays as it is.
+    pub fn thaw_node(&self, node: &str) -> Result<()> {
+        let container = self.container(node);
+        let is_frozen = || {
+            docker(["inspect", "--format", "{{.State.Paused}}", &container])
+                .check()
+                .map(|one| one.text())
+        };
+        if is_frozen()? != "true" {
+            return Ok(());
+        }
+        let thawed = docker(["unpause", &container]).check();
+        // It may have been fenced in between.
+        if thawed.is_err() && is_frozen()? == "false" { Ok(()) } else { thawed.map(drop) }
+    }
+
     /// Waits, within a bound, until those that have quorum have missed a node, and fenced it: fencing does not
     /// ask whether it boots again meanwhile.
     fn await_fencing(&self, node: &str, limit: Duration) {

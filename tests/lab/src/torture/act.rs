@@ -191,10 +191,12 @@ pub enum Act {
     Strike(Process, Blow, Target),
     /// The agent's processes of a node killed, each so long after one was seen.
     KillAgents(Target, Vec<Duration>),
-    /// A daemon killed.
-    KillDaemon(Daemon, Target),
+    /// A signal to a daemon.
+    StrikeDaemon(Daemon, Blow, Target),
     /// A node loses its power; `true`: it boots again at once.
     KillNode(Target, bool),
+    /// A whole node frozen.
+    PauseNode(Target),
     /// All nodes lose their power.
     KillAllNodes,
     /// Packets dropped.
@@ -247,11 +249,16 @@ impl Act {
                 let after = (0..number).map(|_| Duration::from_millis(chance.below(900))).collect();
                 Self::KillAgents(any(chance), after)
             }
-            Kind::KillCorosync => Self::KillDaemon(Daemon::Corosync, mostly_primary(chance)),
-            Kind::KillDaemon => {
-                let daemon = chance.one_of(&Daemon::OF_PACEMAKER).copied();
-                Self::KillDaemon(daemon.unwrap_or(Daemon::Controld), any(chance))
+            Kind::KillCorosync => {
+                Self::StrikeDaemon(Daemon::Corosync, Blow::Kill, mostly_primary(chance))
             }
+            Kind::KillDaemon => Self::StrikeDaemon(of_pacemaker(chance), Blow::Kill, any(chance)),
+            Kind::PauseDaemon => {
+                let daemon =
+                    if chance.once_in(3) { Daemon::Corosync } else { of_pacemaker(chance) };
+                Self::StrikeDaemon(daemon, Blow::Pause, any(chance))
+            }
+            Kind::PauseNode => Self::PauseNode(mostly_primary(chance)),
             Kind::KillNode => Self::KillNode(mostly_primary(chance), chance.once_in(4)),
             Kind::KillAllNodes => Self::KillAllNodes,
             Kind::Isolate => Self::Cut(Cut::All, mostly_primary(chance)),
@@ -296,6 +303,10 @@ fn mostly_primary(chance: &mut Chance) -> Target {
     if chance.once_in(3) { standby(chance) } else { Target { pick: pick(chance), ..primary() } }
 }
 
+fn of_pacemaker(chance: &mut Chance) -> Daemon {
+    chance.one_of(&Daemon::OF_PACEMAKER).copied().unwrap_or(Daemon::Controld)
+}
+
 fn stream(blow: Blow, chance: &mut Chance) -> Act {
     if chance.once_in(2) {
         Act::Strike(Process::Receiver, blow, standby(chance))
@@ -326,7 +337,10 @@ impl fmt::Display for Act {
                 let after: Vec<String> = after.iter().map(ms).collect();
                 write!(f, "kill the agent on {target}, at work for {}", after.join(", "))
             }
-            Self::KillDaemon(daemon, target) => write!(f, "kill {} of {target}", daemon.program()),
+            Self::StrikeDaemon(daemon, blow, target) => {
+                write!(f, "{blow:?} {} of {target}", daemon.program())
+            }
+            Self::PauseNode(target) => write!(f, "freeze {target}"),
             Self::KillNode(target, true) => write!(f, "cut the power of {target}, boot at once"),
             Self::KillNode(target, false) => write!(f, "cut the power of {target}"),
             Self::KillAllNodes => f.write_str("cut the power of all nodes"),

@@ -39,10 +39,15 @@ pub fn inject(cluster: &Cluster, act: &Act, end: Instant) -> Result<Done> {
             let node = find(cluster, *target)?;
             kill_agents(cluster, &node, after, end)
         }
-        Act::KillDaemon(daemon, target) => {
+        Act::StrikeDaemon(daemon, blow, target) => {
             let node = find(cluster, *target)?;
-            kill_daemon(cluster, &node, *daemon)?;
-            Ok(Done::said(format!("killed {} on {node}", daemon.program())))
+            strike_daemon(cluster, &node, *daemon, *blow)?;
+            Ok(Done::said(format!("{blow:?} {} on {node}", daemon.program())))
+        }
+        Act::PauseNode(target) => {
+            let node = find(cluster, *target)?;
+            cluster.freeze_node(&node)?;
+            Ok(Done::said(format!("froze {node}")))
         }
         Act::KillNode(target, at_once) => {
             let node = find(cluster, *target)?;
@@ -108,14 +113,18 @@ fn title(process: Process) -> &'static str {
     }
 }
 
+fn signal(blow: Blow) -> &'static str {
+    match blow {
+        Blow::Kill => "-KILL",
+        Blow::Pause => "-STOP",
+    }
+}
+
 fn strike(cluster: &Cluster, node: &str, process: Process, blow: Blow) -> Result<()> {
-    let (name, option) = match blow {
-        Blow::Kill => ("KILL", "-KILL"),
-        Blow::Pause => ("STOP", "-STOP"),
-    };
+    let option = signal(blow);
     let pattern = title(process);
     match process {
-        Process::Postmaster => cluster.signal_postmaster(node, name),
+        Process::Postmaster => cluster.signal_postmaster(node, option.trim_start_matches('-')),
         Process::Instance => pkill(cluster, node, &[option, "-u", "postgres", "-x", "postgres"]),
         // One is enough, and the newest is the writer's.
         Process::Client => pkill(cluster, node, &[option, "-n", "-u", "postgres", "-f", pattern]),
@@ -164,12 +173,14 @@ fn kill_agents(cluster: &Cluster, node: &str, after: &[Duration], end: Instant) 
     Ok(Done::said(format!("killed on {node}, at work: {what}")))
 }
 
-fn kill_daemon(cluster: &Cluster, node: &str, daemon: Daemon) -> Result<()> {
+fn strike_daemon(cluster: &Cluster, node: &str, daemon: Daemon, blow: Blow) -> Result<()> {
     let program = daemon.program();
     match daemon {
-        Daemon::Corosync | Daemon::Pacemakerd => pkill(cluster, node, &["-KILL", "-x", program]),
+        Daemon::Corosync | Daemon::Pacemakerd => {
+            pkill(cluster, node, &[signal(blow), "-x", program])
+        }
         // Their names are longer than the kernel keeps.
-        _ => pkill(cluster, node, &["-KILL", "-f", &format!("/{program}")]),
+        _ => pkill(cluster, node, &[signal(blow), "-f", &format!("/{program}")]),
     }
 }
 

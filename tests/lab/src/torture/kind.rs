@@ -29,8 +29,12 @@ pub enum Kind {
     KillCorosync,
     /// One of Pacemaker's daemons killed.
     KillDaemon,
+    /// SIGSTOP of Corosync or one of Pacemaker's daemons, then SIGCONT.
+    PauseDaemon,
     /// A node loses power, and gets it back later or at once.
     KillNode,
+    /// A whole node frozen, then thawed.
+    PauseNode,
     /// All nodes lose power at once.
     KillAllNodes,
     /// A node cut off from the others.
@@ -84,7 +88,7 @@ const fn row(
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Row; 22] = [
+    pub const ALL: [Row; 24] = [
         row(Self::KillPostmaster, "kill-postmaster", 6, (0, 4), "a postmaster killed"),
         row(
             Self::PausePostmaster,
@@ -124,7 +128,15 @@ impl Kind {
         ),
         row(Self::KillCorosync, "kill-corosync", 3, (0, 15), "corosync killed"),
         row(Self::KillDaemon, "kill-daemon", 8, (0, 15), "one of Pacemaker's daemons killed"),
+        row(
+            Self::PauseDaemon,
+            "pause-daemon",
+            4,
+            (2, 25),
+            "Corosync or one of Pacemaker's daemons stopped, continued",
+        ),
         row(Self::KillNode, "kill-node", 8, (0, 40), "a node loses its power, and gets it back"),
+        row(Self::PauseNode, "pause-node", 5, (1, 40), "a whole node frozen, then thawed"),
         row(
             Self::KillAllNodes,
             "kill-all-nodes",
@@ -178,7 +190,9 @@ impl Kind {
             Self::KillAgents
             | Self::KillCorosync
             | Self::KillDaemon
+            | Self::PauseDaemon
             | Self::KillNode
+            | Self::PauseNode
             | Self::Isolate
             | Self::OneWay
             | Self::CutPair

@@ -13,6 +13,8 @@ use crate::torture::act::{Act, Blow, Order};
 pub enum Undo {
     /// Fencing works.
     Fencing,
+    /// Frozen nodes go on.
+    Thaw,
     /// All packets pass.
     Packets,
     /// What was stopped goes on.
@@ -31,8 +33,9 @@ pub enum Undo {
 
 impl Undo {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fencing,
+        Self::Thaw,
         Self::Packets,
         Self::Continue,
         Self::Disks,
@@ -47,16 +50,17 @@ impl Undo {
     pub fn is_of_configuration(self) -> bool {
         match self {
             Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
-            Self::Fencing | Self::Packets | Self::Continue | Self::Disks => false,
+            Self::Fencing | Self::Thaw | Self::Packets | Self::Continue | Self::Disks => false,
         }
     }
 
     /// What undoes an act. Nodes that are off and daemons that have died are looked after in any case.
     pub fn of(act: &Act) -> Vec<Self> {
         match act {
-            Act::Strike(_, Blow::Pause, _) | Act::Cancel { stopped: true, .. } => {
-                vec![Self::Continue]
-            }
+            Act::Strike(_, Blow::Pause, _)
+            | Act::StrikeDaemon(_, Blow::Pause, _)
+            | Act::Cancel { stopped: true, .. } => vec![Self::Continue],
+            Act::PauseNode(_) => vec![Self::Thaw],
             Act::Cut(..) => vec![Self::Packets],
             Act::FullDisk(_) => vec![Self::Disks],
             Act::Moves(_) => vec![Self::Moves],
@@ -68,7 +72,7 @@ impl Undo {
             }
             Act::Strike(_, Blow::Kill, _)
             | Act::KillAgents(..)
-            | Act::KillDaemon(..)
+            | Act::StrikeDaemon(_, Blow::Kill, _)
             | Act::KillNode(..)
             | Act::KillAllNodes
             | Act::Connections(_)
@@ -81,12 +85,17 @@ impl Undo {
     pub fn apply(self, cluster: &Cluster) -> Result<()> {
         match self {
             Self::Fencing => cluster.fence_mode(None, FenceMode::Works),
+            Self::Thaw => cluster.nodes().iter().try_for_each(|node| cluster.thaw_node(node)),
             Self::Packets => cluster.heal(),
             Self::Continue => on_running(cluster, |node| {
-                let done =
-                    cluster.exec(node, &["pkill", "-CONT", "-u", "postgres", "-x", "postgres"])?;
-                // 1: there is none.
-                if done.code <= 1 { Ok(()) } else { Err(LabError::plain(done.all())) }
+                for who in [["-x", "postgres"], ["-f", "corosync|pacemaker"]] {
+                    let done = cluster.exec(node, &["pkill", "-CONT", who[0], who[1]])?;
+                    // 1: there is none.
+                    if done.code > 1 {
+                        return Err(LabError::plain(done.all()));
+                    }
+                }
+                Ok(())
             }),
             Self::Disks => on_running(cluster, |node| cluster.fill_disk(node, false)),
             Self::Moves => cluster.clear_moves(),
@@ -139,7 +148,7 @@ pub fn start_daemons(cluster: &Cluster) -> Result<()> {
 mod tests {
     use super::*;
     use crate::chance::Chance;
-    use crate::torture::act::{Cut, Process, Role, Target};
+    use crate::torture::act::{Cut, Daemon, Process, Role, Target};
     use crate::torture::kind::Kind;
 
     #[test]
@@ -151,6 +160,9 @@ mod tests {
         for (act, expected) in [
             (Act::Strike(Process::Postmaster, Blow::Pause, target), vec![Undo::Continue]),
             (Act::Strike(Process::Postmaster, Blow::Kill, target), vec![]),
+            (Act::StrikeDaemon(Daemon::Corosync, Blow::Kill, target), vec![]),
+            (Act::StrikeDaemon(Daemon::Corosync, Blow::Pause, target), vec![Undo::Continue]),
+            (Act::PauseNode(target), vec![Undo::Thaw]),
             (Act::Cut(Cut::In, target), vec![Undo::Packets]),
             (Act::Cut(Cut::Corosync, target), vec![Undo::Packets]),
             (Act::Moves(vec![(0, false)]), vec![Undo::Moves]),
@@ -180,6 +192,8 @@ mod tests {
                 Kind::PausePostmaster,
                 Kind::PauseInstance,
                 Kind::PauseStream,
+                Kind::PauseDaemon,
+                Kind::PauseNode,
                 Kind::Isolate,
                 Kind::OneWay,
                 Kind::CutPair,

@@ -21,5 +21,5 @@ pub fn tortured(cluster: &Cluster, seed: u64, minutes: u64) -> Result<()> {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn torture_two_minutes_of_it_lose_nothing() {
-    case(&torture::options(Options::default()), |cluster| tortured(cluster, 2, 2));
+    case(&torture::options(Options::default()), |cluster| tortured(cluster, 41, 2));
 }

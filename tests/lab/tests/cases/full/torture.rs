@@ -9,7 +9,7 @@ use crate::torture::tortured;
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn torture_of_three_nodes_loses_nothing() {
-    case(&options(Options::default()), |cluster| tortured(cluster, 29, 6));
+    case(&options(Options::default()), |cluster| tortured(cluster, 1, 6));
 }
 
 #[test]
