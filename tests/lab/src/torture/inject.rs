@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::clock::{clock, time_of_day};
 use crate::cluster::Cluster;
 use crate::config::CLONE;
 use crate::error::{LabError, Result};
@@ -84,6 +85,11 @@ pub fn inject(cluster: &Cluster, act: &Act, end: Instant) -> Result<Done> {
     }
 }
 
+/// The time of day: what goes on for a while says when it did what.
+fn now() -> String {
+    clock(time_of_day(SystemTime::now()))
+}
+
 fn find(cluster: &Cluster, target: Target) -> Result<String> {
     let primary = if target.role == Role::Any { None } else { cluster.primary().ok() };
     target
@@ -147,7 +153,7 @@ for pause; do
             sleep "$pause"
             what=$(pgrep -a -f "$pattern" | head -n 1 | cut -d ' ' -f 2-)
             if pkill -KILL -f "$pattern"; then
-                echo "$what"
+                echo "$(date -u +%T.%3N) ${what##*/}"
                 break
             fi
         fi
@@ -164,11 +170,8 @@ fn kill_agents(cluster: &Cluster, node: &str, after: &[Duration], end: Instant) 
     command.push((now + left).as_secs().to_string());
     command.extend(after.iter().map(|pause| format!("{:.3}", pause.as_secs_f64())));
     let output = cluster.command(node, &command).limit(left + Duration::from_secs(20)).output()?;
-    let killed: Vec<String> = output
-        .text()
-        .lines()
-        .map(|line| line.rsplit('/').next().unwrap_or(line).to_owned())
-        .collect();
+    let text = output.text();
+    let killed: Vec<&str> = text.lines().collect();
     let what = if killed.is_empty() { "nothing".to_owned() } else { killed.join(", ") };
     Ok(Done::said(format!("killed on {node}, at work: {what}")))
 }
@@ -226,15 +229,16 @@ fn moves(cluster: &Cluster, list: &[(usize, bool)], end: Instant) -> Done {
         let (Some(to), true) = (nodes.get(pick % nodes.len().max(1)), Instant::now() < end) else {
             break;
         };
+        let now = now();
         if *by_switchover {
-            words.push(switchover(cluster, Some(to)));
+            words.push(format!("{now} {}", switchover(cluster, Some(to))));
         } else {
             let moved = cluster.move_primary(Some(to)).is_ok();
             thread::sleep(
                 Duration::from_secs(3).min(end.saturating_duration_since(Instant::now())),
             );
             let _ = cluster.clear_moves();
-            words.push(format!("{to} {}", if moved { "ordered" } else { "refused" }));
+            words.push(format!("{now} {to} {}", if moved { "ordered" } else { "refused" }));
         }
     }
     Done::said(format!("moves: {}", words.join(", ")))
@@ -258,7 +262,7 @@ const CROWD: &str = r#"
 for client in $(seq 110); do
     (while test $(date +%s) -lt $END; do
         psql -X -q -c "SELECT pg_sleep($END - extract(epoch FROM now()))" postgres
-        sleep 1
+        sleep 2
     done) >/dev/null 2>&1 &
 done
 wait
@@ -310,8 +314,9 @@ fn orders(cluster: &Cluster, list: &[(Duration, Order)], pick: usize) -> Done {
         thread::sleep(after.saturating_sub(begin.elapsed()));
         let nodes = cluster.nodes();
         let node = nodes.get((pick + number) % nodes.len().max(1)).cloned().unwrap_or_default();
+        let now = now();
         let done = obey(cluster, *order, &node);
-        words.push(format!("{order:?} {}", if done.is_ok() { "done" } else { "failed" }));
+        words.push(format!("{now} {order:?} {}", if done.is_ok() { "done" } else { "failed" }));
     }
     Done::said(format!("orders: {}", words.join(", ")))
 }

@@ -16,9 +16,9 @@ use crate::workload::steady::Steady;
 use crate::workload::watcher::{Seen, Watcher};
 use crate::workload::writer::{WriteLog, Writer};
 
-/// Pauses that leave the machine to the cluster: together about a hundred commits a second.
+/// Pauses that leave the machine to the cluster: together some eighty commits a second.
 const ROWS: Duration = Duration::from_millis(20);
-const OTHERS: Duration = Duration::from_millis(50);
+const OTHERS: Duration = Duration::from_millis(80);
 
 /// All of it at work.
 #[derive(Debug)]

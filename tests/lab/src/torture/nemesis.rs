@@ -3,6 +3,7 @@
 //! an operator would have to do.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +25,9 @@ use crate::torture::undo::{self, Undo};
 /// banned for a minute (`failure-timeout`), and a recovery that was cut off three times is tried again after
 /// two.
 pub const PATIENCE: Duration = Duration::from_mins(6);
+
+/// How often it is looked whether a fault goes on.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A step as it was carried out.
 #[derive(Debug, Clone, Serialize)]
@@ -91,10 +95,15 @@ impl<'a> Nemesis<'a> {
 
     /// Says something, and keeps it for the timeline.
     pub fn note(&mut self, text: impl AsRef<str>) {
+        self.note_of(SystemTime::now(), text);
+    }
+
+    /// The same about a moment ago.
+    fn note_of(&mut self, at: SystemTime, text: impl AsRef<str>) {
         let text = text.as_ref();
         say(text);
-        let now = clock(time_of_day(SystemTime::now()));
-        self.lines.push(format!("{now} {}", text.replace('\n', " | ")));
+        let at = clock(time_of_day(at));
+        self.lines.push(format!("{at} {}", text.replace('\n', " | ")));
     }
 
     /// All that it said, a line each.
@@ -109,36 +118,52 @@ impl<'a> Nemesis<'a> {
         let with = step.with.iter().flat_map(|(_, _, act)| Undo::of(act));
         self.owe(Undo::of(&step.act).into_iter().chain(with));
         let mut done = self.fencing(step.fencing);
+        for words in &done {
+            self.note(format!("  {words}"));
+        }
         let end = Instant::now() + step.hold;
+        let missed = AtomicUsize::new(0);
         let (first, second) = thread::scope(|scope| {
             let cluster = self.cluster;
-            let first = scope.spawn(move || inject(cluster, &step.act, end));
+            let missed = &missed;
+            let hit = move |act| {
+                let result = inject(cluster, act, end).inspect_err(|_| {
+                    missed.fetch_add(1, Ordering::Relaxed);
+                });
+                (SystemTime::now(), result)
+            };
+            let first = scope.spawn(move || hit(&step.act));
             let second = step.with.as_ref().map(|(after, _, act)| {
                 scope.spawn(move || {
                     thread::sleep(*after);
-                    inject(cluster, act, end)
+                    hit(act)
                 })
             });
-            thread::sleep(end.saturating_duration_since(Instant::now()));
-            let joined = |one: thread::ScopedJoinHandle<'_, Result<Done>>| {
-                one.join().unwrap_or_else(|_| Err(LabError::plain("the fault's thread panicked")))
+            // Where nothing was hit there is nothing to wait for.
+            let acts = 1 + usize::from(second.is_some());
+            while Instant::now() < end && missed.load(Ordering::Relaxed) < acts {
+                thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
+            }
+            let joined = |one: thread::ScopedJoinHandle<'_, (SystemTime, Result<Done>)>| {
+                let panicked =
+                    |_| (SystemTime::now(), Err(LabError::plain("the fault's thread panicked")));
+                one.join().unwrap_or_else(panicked)
             };
             (joined(first), second.map(joined))
         });
         let mut failed = true;
-        for result in [Some(first), second].into_iter().flatten() {
-            match result {
+        for (at, result) in [Some(first), second].into_iter().flatten() {
+            let words = match result {
                 Ok(one) => {
                     failed = false;
                     self.killed.extend(one.killed);
-                    done.push(one.words);
+                    one.words
                 }
                 // A node that is gone already, a process that is not there: such is chance.
-                Err(error) => done.push(first_line(&chain(&error))),
-            }
-        }
-        for words in &done {
-            self.note(format!("  {words}"));
+                Err(error) => first_line(&chain(&error)),
+            };
+            self.note_of(at, format!("  {words}"));
+            done.push(words);
         }
         self.undo();
         let undone = Instant::now();
