@@ -14,7 +14,7 @@ use lab::clock::time_of_day;
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
-use lab::progress::set_quiet;
+use lab::progress::{say, set_quiet};
 use lab::run::{Run, tail};
 use lab::torture::kind::Kind;
 use lab::torture::{self, Wish};
@@ -300,10 +300,13 @@ fn torture(wanted: Torture, name: &str) -> Result<ExitCode> {
         print!("{}", torture::show(seed, torture::shape(&options), &wanted.only, time));
         return Ok(ExitCode::SUCCESS);
     }
-    let dir = wanted.out.unwrap_or_else(|| torture::default_dir(seed));
+    let dir = wanted.out.map_or_else(|| torture::default_dir(seed), Ok)?;
     let mut cluster = Cluster::up(options)?;
     let done = torture::torture(&cluster, &Wish { seed, time, only: wanted.only, dir });
     let passed = done.as_ref().is_ok_and(torture::Report::passed);
+    if done.is_err() {
+        say(cluster.dump());
+    }
     if wanted.keep && !passed {
         cluster.keep();
         println!("the cluster is left: lab --name {name} status, and … down removes it");

@@ -16,6 +16,7 @@ pub mod undo;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,10 +96,17 @@ fn lasts(step: &Step) -> Duration {
     step.hold + time
 }
 
-/// Where a run leaves its report if nobody says where.
-pub fn default_dir(seed: u64) -> PathBuf {
+/// Where a run leaves its report if nobody says where; what an earlier one has left there is removed.
+pub fn default_dir(seed: u64) -> Result<PathBuf> {
     let root = binaries::root();
-    root.canonicalize().unwrap_or(root).join("target/torture").join(format!("seed-{seed}"))
+    let root = root.canonicalize().unwrap_or(root);
+    let dir = root.join("target/torture").join(format!("seed-{seed}"));
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::io(format!("remove {}", dir.display()))(error))
+        }
+        _ => Ok(dir),
+    }
 }
 
 /// A seed for who gives none: by the clock, and short enough to be typed.

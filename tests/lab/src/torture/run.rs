@@ -1,5 +1,6 @@
 //! A run: the load, the plan carried out, the end, the report.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +19,8 @@ use crate::{ledger, timeline};
 
 /// A shorter time without an acknowledgement is no outage: a machine at work makes such pauses.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long a question to a node may take.
+const SOON: Duration = Duration::from_secs(30);
 /// How long the load goes on in peace at the end.
 const PEACE: Duration = Duration::from_secs(3);
 
@@ -49,11 +52,18 @@ pub fn torture(cluster: &Cluster, wish: &Wish) -> Result<Report> {
             // The evidence is freshest here.
             let text = chain(&error);
             nemesis.note(format!("broken off: {text}"));
+            if let Err(error) = write(&wish.dir.join("broken-off"), &situation(cluster)) {
+                nemesis.note(chain(&error));
+            }
             findings.broken.push(format!("after fault {}: {}", step.number, first_line(&text)));
             break;
         }
     }
     let seconds = begin.elapsed().as_secs_f64();
+    if nemesis.played.iter().all(|played| played.failed) {
+        let number = nemesis.played.len();
+        findings.broken.push(format!("no fault hit anything, of {number}: nothing is shown"));
+    }
     let converged_after = end(cluster, &mut nemesis, &mut findings);
     std::thread::sleep(PEACE);
     let ended = load.stop();
@@ -161,7 +171,7 @@ fn bundle(cluster: &Cluster, nemesis: &Nemesis<'_>, dir: &Path) {
         ("nemesis.log", nemesis.log()),
         ("ledgers", ledger::show(cluster)),
         ("cib.xml", cib),
-        ("state", cluster.dump()),
+        ("state", situation(cluster)),
     ];
     let saved = cluster.save_logs(dir).and_then(|()| {
         files.iter().try_for_each(|(name, content)| write(&dir.join(name), content))?;
@@ -170,6 +180,19 @@ fn bundle(cluster: &Cluster, nemesis: &Nemesis<'_>, dir: &Path) {
     if let Err(error) = saved {
         crate::progress::say(format!("could not save all logs: {}", chain(&error)));
     }
+}
+
+/// What a person would ask first: Pacemaker, and pgtwin on every node.
+fn situation(cluster: &Cluster) -> String {
+    let mut text = cluster.crm_mon_text().unwrap_or_else(|error| chain(&error));
+    for node in cluster.nodes() {
+        for command in ["status", "explain"] {
+            let ask = cluster.command(&node, &["pgtwin", command]).limit(SOON);
+            let said = ask.output().map_or_else(|error| chain(&error), |output| output.all());
+            let _ = write!(text, "\n--- pgtwin {command} on {node}\n{said}\n");
+        }
+    }
+    text
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
