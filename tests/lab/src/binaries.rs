@@ -64,7 +64,8 @@ pub fn package(agent: &Path) -> Result<Vec<u8>> {
     Ok(package)
 }
 
-fn root() -> PathBuf {
+/// The checkout that the lab was built from.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

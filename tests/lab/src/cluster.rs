@@ -1,7 +1,6 @@
 //! A cluster in a box: its containers, from `up` to `down`, and commands in its nodes. What is
 //! asked of PostgreSQL, of Pacemaker, and what is broken on purpose is in files of their own.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,9 +15,9 @@ use crate::docker::{self, docker};
 use crate::error::{LabError, Result, chain};
 use crate::options::{Agent, Options};
 use crate::progress::{say, step};
-use crate::run::{Output, Run, tail};
+use crate::run::{Output, Run};
 use crate::tree::Tree;
-use crate::{binaries, host, image, seed};
+use crate::{binaries, disks, host, image, seed};
 
 /// How often a condition is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(200);
@@ -48,6 +47,7 @@ impl Cluster {
         host::prepare()?;
         let name = options.name.clone();
         docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
+        disks::remove_stale()?;
         let image = image::ensure(options.release)?;
         let (agent, helper) = programs(&options)?;
         let begin = Instant::now();
@@ -92,14 +92,6 @@ impl Cluster {
         self.keep = true;
         self.save_wanted_logs();
         remove_lab(&self.options.name)
-    }
-
-    /// Where `LAB_LOGS` names a directory, every lab leaves its logs there when it goes.
-    fn save_wanted_logs(&self) {
-        let Some(dir) = std::env::var_os("LAB_LOGS") else { return };
-        if let Err(error) = self.save_logs(&Path::new(&dir).join(&self.options.name)) {
-            say(format!("could not save the logs: {}", chain(&error)));
-        }
     }
 
     /// Leaves it running when it is dropped.
@@ -216,35 +208,6 @@ impl Cluster {
         }
     }
 
-    /// What a person would look at first: the cluster's state and the end of every agent's log.
-    pub fn dump(&self) -> String {
-        let mut text = self.crm_mon_text().unwrap_or_else(|error| chain(&error));
-        for node in self.nodes() {
-            let log = self.agent_log(&node).unwrap_or_else(|error| chain(&error));
-            let running = if self.is_running(&node) { "" } else { " (off)" };
-            let _ = write!(text, "\n--- agent on {node}{running}\n{}", tail(&log, 20));
-        }
-        text
-    }
-
-    /// A node's whole system log: the agent, Pacemaker's notices, the fence agent.
-    pub fn logs(&self, node: &str) -> Result<String> {
-        self.read_file(node, "/var/log/syslog")
-    }
-
-    /// The system logs of all nodes in one text.
-    pub fn all_logs(&self) -> String {
-        self.nodes().iter().filter_map(|node| self.logs(node).ok()).collect()
-    }
-
-    /// What a node's system log says of the agent, by itself and by the daemon that runs it.
-    pub fn agent_log(&self, node: &str) -> Result<String> {
-        let log = self.logs(node)?;
-        let about = |line: &&str| line.contains(" pgtwin") && !line.contains("schedulerd");
-        let lines: Vec<&str> = log.lines().filter(about).collect();
-        Ok(lines.join("\n"))
-    }
-
     /// A file of a node, whether the node runs or not.
     pub fn read_file(&self, node: &str, path: &str) -> Result<String> {
         let source = format!("{}:{path}", self.container(node));
@@ -258,32 +221,6 @@ impl Cluster {
         let tree = Tree::new()?;
         tree.file(path, mode, content)?;
         tree.copy_to(&self.container(node))
-    }
-
-    /// Copies every node's logs into a directory of the host.
-    pub fn save_logs(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir).map_err(LabError::io(format!("create {}", dir.display())))?;
-        let pg_log = format!("{}/log/postgresql.log", self.options.pgdata());
-        let files = [
-            ("syslog", "/var/log/syslog"),
-            ("pacemaker.log", "/var/log/pacemaker/pacemaker.log"),
-            ("corosync.log", "/var/log/corosync/corosync.log"),
-            ("postgresql.log", pg_log.as_str()),
-        ];
-        for node in self.nodes() {
-            for (name, path) in files {
-                let text = self.read_file(&node, path).unwrap_or_else(|error| chain(&error));
-                let file = dir.join(format!("{node}-{name}"));
-                fs::write(&file, text)
-                    .map_err(LabError::io(format!("write {}", file.display())))?;
-            }
-            // The agent's own, and those of its recoveries; a node may have none.
-            let own = format!("{}:/var/log/pgtwin", self.container(&node));
-            let _ = docker(["cp", &own, &dir.join(format!("{node}-pgtwin")).display().to_string()])
-                .check();
-        }
-        let state = self.crm_mon_text().unwrap_or_else(|error| chain(&error));
-        fs::write(dir.join("crm_mon"), state).map_err(LabError::io("write crm_mon"))
     }
 
     fn save(&self) -> Result<()> {
@@ -324,6 +261,9 @@ impl Cluster {
         }
         self.each_node(|node| {
             self.create_node(node, image)?;
+            if let Some(megabytes) = self.options.disk {
+                disks::make(&self.options.name, node, megabytes)?;
+            }
             let target = format!("{}:/", self.container(node));
             docker(["cp", "-", &target]).stdin(archive.clone()).check()?;
             docker(["start", &self.container(node)]).check()?;
@@ -360,6 +300,13 @@ impl Cluster {
         if self.options.archive {
             run = run.args(["--volume", &format!("{}:/archive", self.archive_dir().display())]);
         }
+        if self.options.disk.is_some() {
+            let disk = disks::path(&self.options.name, node);
+            fs::create_dir_all(&disk)
+                .map_err(LabError::io(format!("create {}", disk.display())))?;
+            let parent = self.options.pgdata_parent();
+            run = run.args(["--volume", &format!("{}:{parent}", disk.display())]);
+        }
         for tmpfs in &self.options.tmpfs {
             run = run.args(["--tmpfs", tmpfs]);
         }
@@ -393,6 +340,7 @@ impl Drop for Cluster {
 /// Removes a lab by its name, as far as there is something of it.
 pub fn remove_lab(name: &str) -> Result<()> {
     docker::remove(|one| one.lab == name)?;
+    disks::remove(name)?;
     let dir = host::lab_dir(name);
     match fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

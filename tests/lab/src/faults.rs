@@ -1,6 +1,5 @@
 //! What is broken on purpose: nodes, networks, processes, fencing.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::str::FromStr;
 use std::thread;
@@ -39,8 +38,34 @@ impl Cluster {
     /// it, after that.
     pub fn power_on(&self, node: &str) -> Result<()> {
         self.await_fencing(node, Duration::from_secs(10));
+        self.boot(node)
+    }
+
+    /// Powers a node on, whatever the others are about to do.
+    pub fn boot(&self, node: &str) -> Result<()> {
         docker(["start", &self.container(node)]).check()?;
         self.wait_booted(node)
+    }
+
+    /// Freezes a node: nothing in it runs any more, and its kernel goes on to answer for it. Fencing ends that.
+    pub fn freeze_node(&self, node: &str) -> Result<()> {
+        docker(["pause", &self.container(node)]).check().map(drop)
+    }
+
+    /// Has a frozen node go on where it was; one that is not frozen, or off, stays as it is.
+    pub fn thaw_node(&self, node: &str) -> Result<()> {
+        let container = self.container(node);
+        let is_frozen = || {
+            docker(["inspect", "--format", "{{.State.Paused}}", &container])
+                .check()
+                .map(|one| one.text())
+        };
+        if is_frozen()? != "true" {
+            return Ok(());
+        }
+        let thawed = docker(["unpause", &container]).check();
+        // It may have been fenced in between.
+        if thawed.is_err() && is_frozen()? == "false" { Ok(()) } else { thawed.map(drop) }
     }
 
     /// Waits, within a bound, until those that have quorum have missed a node, and fenced it: fencing does not
@@ -70,29 +95,46 @@ impl Cluster {
 
     /// Drops all packets between a node and all others. The host still reaches it.
     pub fn cut_all(&self, node: &str) -> Result<()> {
-        // On the node itself first, in one go: it must not talk to one and not to another.
-        let mut rules = String::from("*filter\n");
-        for other in self.others(node) {
-            rules.push_str(&drop_rules(&self.addresses.node(&other)));
-        }
-        self.restore(node, &format!("{rules}COMMIT\n"))
+        // On the node itself, in one go: it must not talk to one and not to another.
+        self.drop_with_others(node, drop_rules)
+    }
+
+    /// Drops what the others send to a node, or what it sends to them, and nothing of the other direction.
+    pub fn cut_one_way(&self, node: &str, inbound: bool) -> Result<()> {
+        self.drop_with_others(node, |address| {
+            if inbound { drop_input(address) } else { drop_output(address) }
+        })
+    }
+
+    /// Drops what Corosync on a node exchanges with the others. PostgreSQL is not concerned.
+    pub fn cut_corosync(&self, node: &str) -> Result<()> {
+        self.drop_with_others(node, |address| {
+            format!(
+                "-A INPUT -p udp --dport 5405 -s {address} -j DROP\n\
+                 -A OUTPUT -p udp --dport 5405 -d {address} -j DROP\n"
+            )
+        })
+    }
+
+    fn drop_with_others(&self, node: &str, rules_for: impl Fn(&str) -> String) -> Result<()> {
+        let others = self.others(node);
+        let rules: String =
+            others.iter().map(|other| rules_for(&self.addresses.node(other))).collect();
+        self.restore(node, &format!("*filter\n{rules}COMMIT\n"))
     }
 
     /// Drops what PostgreSQL on a node exchanges with PostgreSQL on the others: its receiver gets
     /// nothing any more and notices nothing of it. Corosync and Pacemaker are not concerned.
     pub fn cut_replication(&self, node: &str) -> Result<()> {
-        let mut rules = String::from("*filter\n");
-        for other in self.others(node) {
-            let address = self.addresses.node(&other);
-            for port in ["sport", "dport"] {
-                let _ = write!(
-                    rules,
+        self.drop_with_others(node, |address| {
+            let rules = |port: &str| {
+                format!(
                     "-A INPUT -p tcp --{port} 5432 -s {address} -j DROP\n\
                      -A OUTPUT -p tcp --{port} 5432 -d {address} -j DROP\n"
-                );
-            }
-        }
-        self.restore(node, &format!("{rules}COMMIT\n"))
+                )
+            };
+            rules("sport") + &rules("dport")
+        })
     }
 
     /// Lets all packets through again, on every running node.
@@ -110,6 +152,20 @@ impl Cluster {
 
     fn restore(&self, node: &str, rules: &str) -> Result<()> {
         self.command(node, &["iptables-restore", "--noflush"]).stdin(rules).check().map(drop)
+    }
+
+    /// Leaves nothing free beside a node's data, which has a file system of its own, or makes room again.
+    pub fn fill_disk(&self, node: &str, full: bool) -> Result<()> {
+        let file = format!("{}/filler", self.options.pgdata_parent());
+        let script = if full {
+            format!("dd if=/dev/zero of={file} bs=1M 2>&1 | grep -q 'No space left'")
+        } else {
+            format!("rm -f {file}")
+        };
+        if full && self.options.disk.is_none() && self.options.tmpfs.is_empty() {
+            return Err(LabError::plain("the nodes have no disks of their own to be filled"));
+        }
+        self.check(node, &["sh", "-c", &script]).map(drop)
     }
 
     /// Sends a signal to a node's postmaster: `KILL`, `STOP`, `CONT`, …
@@ -132,7 +188,15 @@ impl Cluster {
 }
 
 fn drop_rules(address: &str) -> String {
-    format!("-A INPUT -s {address} -j DROP\n-A OUTPUT -d {address} -j DROP\n")
+    drop_input(address) + &drop_output(address)
+}
+
+fn drop_input(address: &str) -> String {
+    format!("-A INPUT -s {address} -j DROP\n")
+}
+
+fn drop_output(address: &str) -> String {
+    format!("-A OUTPUT -d {address} -j DROP\n")
 }
 
 /// What `lab fault` can do by name.

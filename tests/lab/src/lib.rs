@@ -4,21 +4,28 @@
 
 pub mod bench;
 pub mod binaries;
+pub mod chance;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod crm_mon;
 pub mod demo;
+pub mod disks;
 pub mod docker;
 pub mod error;
 pub mod faults;
 pub mod host;
 pub mod image;
+pub mod ledger;
+pub mod logs;
 pub mod options;
 pub mod pacemaker;
 pub mod postgres;
 pub mod progress;
 pub mod run;
 pub mod seed;
+pub mod timeline;
+pub mod torture;
 mod tree;
 pub mod workload;
 

@@ -7,21 +7,25 @@ mod interrupt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 use lab::bench::{self, Plan};
+use lab::clock::time_of_day;
 use lab::error::chain;
 use lab::faults::Fault;
 use lab::options::{Agent, Mode, Options, Release};
+use lab::progress::say;
 use lab::run::{Run, tail};
-use lab::{Cluster, Result, cluster, demo, docker, host, image};
+use lab::torture::kind::Kind;
+use lab::torture::{self, Wish};
+use lab::{Cluster, Result, cluster, demo, disks, docker, host, image, timeline};
 
 /// A Pacemaker cluster in a box: PostgreSQL, pgtwin, real fencing, in containers.
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, or `bench`.
+    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, `bench`, `torture`.
     #[arg(long, global = true)]
     name: Option<String>,
     #[command(subcommand)]
@@ -96,6 +100,9 @@ enum Command {
         #[arg(long)]
         keep_engine: bool,
     },
+    /// Break a cluster of its own again and again under load, by a plan that is drawn from a seed; heal,
+    /// compare, count and judge. Exits with 1 if anything was lost, written on two nodes, or did not heal.
+    Torture(Torture),
     /// Show the system log of the nodes: the agent, Pacemaker, fencing.
     Logs {
         /// One node only.
@@ -103,7 +110,7 @@ enum Command {
         /// So many lines of each.
         #[arg(long, short = 'n', default_value_t = 40)]
         lines: usize,
-        /// Write all logs of all nodes into a directory.
+        /// Write all logs of all nodes into a directory, and all of them in the order of time.
         #[arg(long)]
         save: Option<PathBuf>,
     },
@@ -137,6 +144,40 @@ struct Shape {
     no_start: bool,
 }
 
+#[derive(Args)]
+struct Torture {
+    #[command(flatten)]
+    shape: Shape,
+    /// For how many minutes faults are injected. What has begun is brought to its end.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    minutes: u64,
+    /// What the plan is drawn from; by the clock where none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// These kinds of faults only, separated by commas. `--kinds` lists them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Give each node's data a file system of this many MB, in memory, and fill it now and then.
+    #[arg(long)]
+    disk: Option<u32>,
+    /// Where the report is written, and all logs of a run that fails.
+    /// [default: target/torture/ and the seed]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the plan, and do nothing.
+    #[arg(long)]
+    plan: bool,
+    /// List the kinds of faults, and do nothing.
+    #[arg(long)]
+    kinds: bool,
+    /// Leave the cluster of a run that failed as it is, until the next `lab up` or `lab down`.
+    #[arg(long)]
+    keep: bool,
+    /// Leave dockerd running if it was started.
+    #[arg(long)]
+    keep_engine: bool,
+}
+
 impl Shape {
     fn options(self, name: &str, keep: bool) -> Options {
         Options {
@@ -158,6 +199,7 @@ impl Cli {
         let default = match self.command {
             Command::Demo { .. } => "demo",
             Command::Bench { .. } => "bench",
+            Command::Torture { .. } => "torture",
             _ => "lab",
         };
         self.name.clone().unwrap_or_else(|| default.to_owned())
@@ -171,9 +213,13 @@ fn main() -> ExitCode {
         Command::Demo { keep_engine, .. } | Command::Bench { keep_engine, .. } => {
             interrupt::clean_up(Some(cli.name()), *keep_engine);
         }
+        Command::Torture(torture) if !torture.plan && !torture.kinds => {
+            interrupt::clean_up(Some(cli.name()), torture.keep_engine);
+        }
         // It would leave the engine running in the end, too.
         Command::Image { .. } => interrupt::clean_up(None, true),
-        Command::Down { .. }
+        Command::Torture(_)
+        | Command::Down { .. }
         | Command::Status
         | Command::Shell { .. }
         | Command::Fault { .. }
@@ -236,6 +282,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             }
             println!("{}", report?);
         }
+        Command::Torture(wanted) => return torture(wanted, &name),
         Command::Logs { node, lines, save } => logs(&Cluster::attach(&name)?, node, lines, save)?,
         Command::Image { releases } => {
             host::prepare()?;
@@ -248,10 +295,48 @@ fn run(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn torture(wanted: Torture, name: &str) -> Result<ExitCode> {
+    if wanted.kinds {
+        for row in Kind::ALL {
+            println!("{:<18} {}", row.name, row.words);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = Options { disk: wanted.disk, ..wanted.shape.options(name, false) };
+    options.check()?;
+    torture::check(&options, &wanted.only)?;
+    let options = torture::options(options);
+    let seed = wanted.seed.unwrap_or_else(torture::new_seed);
+    let time = Duration::from_mins(wanted.minutes);
+    if wanted.plan {
+        print!("{}", torture::show(seed, torture::shape(&options), &wanted.only, time));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let dir = wanted.out.map_or_else(|| torture::default_dir(seed), Ok)?;
+    let mut cluster = Cluster::up(options)?;
+    let done = torture::torture(&cluster, &Wish { seed, time, only: wanted.only, dir });
+    let passed = done.as_ref().is_ok_and(torture::Report::passed);
+    if done.is_err() {
+        say(cluster.dump());
+    }
+    if wanted.keep && !passed {
+        cluster.keep();
+        println!("the cluster is left: lab --name {name} status, and … down removes it");
+    } else {
+        cluster.down()?;
+        if !wanted.keep_engine {
+            host::stop_engine()?;
+        }
+    }
+    print!("{}", done?.text());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn down(name: &str, all: bool, keep_engine: bool) -> Result<()> {
     host::prepare()?;
     cluster::remove_lab(name)?;
     docker::remove(|one| all || !docker::owner_lives(&one.owner))?;
+    disks::remove_stale()?;
     if !keep_engine {
         host::stop_engine()?;
     }
@@ -307,6 +392,7 @@ fn logs(
 ) -> Result<()> {
     if let Some(dir) = save {
         cluster.save_logs(&dir)?;
+        timeline::write(&dir, &cluster.nodes(), time_of_day(SystemTime::now()))?;
         println!("{}", dir.display());
         return Ok(());
     }

@@ -142,6 +142,9 @@ pub struct Options {
     /// A directory /archive that all nodes share, for WAL. It lies on the host, and outlives a node's power.
     #[serde(default)]
     pub archive: bool,
+    /// The data has a file system of this many MB, in the memory of the host, which outlives power cuts.
+    #[serde(default)]
+    pub disk: Option<u32>,
     /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
     #[serde(default)]
     pub ipv6: bool,
@@ -180,6 +183,7 @@ impl Default for Options {
             settings: BTreeMap::new(),
             tmpfs: Vec::new(),
             archive: false,
+            disk: None,
             ipv6: false,
             bare: false,
             fencing: true,
@@ -199,7 +203,13 @@ impl Options {
 
     /// PostgreSQL's data directory in the nodes.
     pub fn pgdata(&self) -> String {
-        format!("/var/lib/postgresql/{}/main", self.release.postgres())
+        format!("{}/main", self.pgdata_parent())
+    }
+
+    /// The directory in which the data directory is, and its copies: the mount point where the data has a
+    /// file system of its own.
+    pub fn pgdata_parent(&self) -> String {
+        format!("/var/lib/postgresql/{}", self.release.postgres())
     }
 
     /// The directory of PostgreSQL's programs in the nodes.
@@ -211,6 +221,12 @@ impl Options {
     pub fn check(&self) -> Result<(), LabError> {
         if !(2..=5).contains(&self.nodes) {
             return Err(LabError::plain(format!("{} nodes: the lab has 2 to 5", self.nodes)));
+        }
+        if self.disk.is_some_and(|megabytes| megabytes < 1024) {
+            return Err(LabError::plain(format!(
+                "disks of {} MB: a node's WAL and a copy of its data need 1024 or more",
+                self.disk.unwrap_or_default()
+            )));
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {

@@ -127,18 +127,24 @@ impl Cluster {
         self.each_node(|node| self.stop_cluster(node))
     }
 
-    /// Runs a command on the first node whose Pacemaker answers.
+    /// Runs a command on a node that has quorum, else on the first whose Pacemaker answers: what is changed in
+    /// a part without quorum is lost when the parts meet again.
     pub fn on_any<S: AsRef<str>>(&self, command: &[S]) -> Result<String> {
-        let answers = |node: &String| {
-            let ask = self.command(node, &["crmadmin", "-D"]).limit(Duration::from_secs(10));
-            ask.output().is_ok_and(|output| output.ok())
+        let running = self.running();
+        let ask = |node: &str, question: &[&str]| {
+            self.command(node, question).limit(Duration::from_secs(10)).output()
         };
-        let node = self
-            .running()
-            .into_iter()
-            .find(answers)
+        let has_quorum = |node: &&String| {
+            ask(node, &["crm_node", "-q"]).is_ok_and(|one| one.ok() && one.text() == "1")
+        };
+        let answers =
+            |node: &&String| ask(node, &["crmadmin", "-D"]).is_ok_and(|output| output.ok());
+        let node = running
+            .iter()
+            .find(has_quorum)
+            .or_else(|| running.iter().find(answers))
             .ok_or_else(|| LabError::plain("Pacemaker answers on no node"))?;
-        Ok(self.check(&node, command)?.text())
+        Ok(self.check(node, command)?.text())
     }
 
     /// Asks Pacemaker to move the primary: away from where it is, or to a node.
@@ -157,6 +163,13 @@ impl Cluster {
     pub fn standby(&self, node: &str, on: bool) -> Result<()> {
         let value = if on { "on" } else { "off" };
         let set = ["crm_attribute", "--node", node, "--name", "standby", "--update", value];
+        self.on_any(&set).map(drop)
+    }
+
+    /// Puts a node into maintenance, or takes it out.
+    pub fn maintain(&self, node: &str, on: bool) -> Result<()> {
+        let value = if on { "on" } else { "off" };
+        let set = ["crm_attribute", "--node", node, "--name", "maintenance", "--update", value];
         self.on_any(&set).map(drop)
     }
 

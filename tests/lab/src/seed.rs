@@ -12,7 +12,7 @@ use crate::error::Result;
 pub fn seed(cluster: &Cluster) -> Result<()> {
     let nodes = cluster.nodes();
     let Some((first, rest)) = nodes.split_first() else { return Ok(()) };
-    let parent = format!("/var/lib/postgresql/{}", cluster.options.release.postgres());
+    let parent = cluster.options.pgdata_parent();
     // Where the data is a mount, the engine has made this one, as root.
     let owned = ["install", "-d", "-m", "755", "-o", "postgres", "-g", "postgres", &parent];
     cluster.each_node(|node| cluster.check(node, &owned).map(drop))?;

@@ -10,10 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use lab::options::{Agent, Options, Release};
+use lab::torture::equal::differences;
+use lab::workload::append::{self, Append};
+use lab::workload::bank::{self, Auditor, Transfer};
 use lab::workload::checker::Verdict;
 use lab::workload::session::{Crowd, Session};
+use lab::workload::steady::Steady;
 use lab::workload::watcher::Watcher;
-use lab::workload::writer::Writer;
+use lab::workload::writer::{WriteLog, Writer};
 use lab::{Cluster, FenceMode, Result};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -156,6 +160,61 @@ fn the_watcher_finds_two_primaries_and_the_checker_finds_what_the_second_lacks()
     let verdict = Verdict::on(&cluster, "n2", &log)?;
     assert!(verdict.lost.len() >= 50, "{verdict}");
     assert!(verdict.require_clean().is_err());
+    Ok(())
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn lists_and_bank_are_content_with_one_primary_and_find_what_a_second_one_lacks() -> Result<()> {
+    let cluster = by_hand()?;
+    let tables = format!(
+        "{}; {}; GRANT SELECT, INSERT, UPDATE ON lists, accounts, transfers TO lab",
+        append::TABLES,
+        bank::TABLES
+    );
+    cluster.psql("n1", &tables)?;
+    let (address, pause) = (cluster.addresses.node("n1"), Duration::from_millis(10));
+    let begin = || {
+        let appends = Steady::start("lab_append", &address, pause, 0, Append::default());
+        let transfers = Steady::start("lab_transfer", &address, pause, 1, Transfer::new(1));
+        (appends, transfers)
+    };
+    let some = |what: &dyn Fn() -> WriteLog| {
+        let before = what().acknowledgements().len();
+        cluster.wait_until("there are more", SOON, || what().acknowledgements().len() > before + 30)
+    };
+    let auditor = Auditor::start(&cluster);
+    let (appends, transfers) = begin();
+    some(&|| appends.log())?;
+    some(&|| transfers.log())?;
+    let ((elements, job), (moved, _)) = (appends.stop(), transfers.stop());
+    assert_eq!(job.missed, Vec::<i64>::new());
+    assert_eq!(differences(&cluster, "n1")?, Vec::<String>::new());
+    for node in cluster.nodes() {
+        let lists = append::lists(&cluster, &node)?;
+        assert!(Verdict::compare(&elements, &append::held(&lists, 0)).is_clean());
+        assert_eq!(append::out_of_order(&lists, &elements), Vec::<i64>::new());
+        let (records, balances) = bank::books(&cluster, &node)?;
+        let held = records.iter().map(|record| (record.id, 1)).collect();
+        assert!(Verdict::compare(&moved, &held).is_clean());
+        assert_eq!(bank::wrong_balances(&records, &balances), Vec::<String>::new());
+    }
+    assert!(auditor.sums().reads > 3 && auditor.sums().wrong.is_empty(), "{:?}", auditor.sums());
+
+    // The planted disaster, and money from nowhere.
+    cluster.cut("n1", "n2")?;
+    let more = Steady::start("lab_append", &address, pause, 1000, Append::default());
+    some(&|| more.log())?;
+    cluster.psql("n2", "SELECT pg_promote()")?;
+    let (elements, _) = more.stop();
+    let held = append::held(&append::lists(&cluster, "n2")?, 0);
+    assert!(Verdict::compare(&elements, &held).lost.len() > 30);
+    cluster.psql("n2", "UPDATE accounts SET balance = balance + 1 WHERE account = 3")?;
+    cluster.wait_until("the auditor has seen the wrong sum", SOON, || {
+        auditor.sums().wrong.iter().any(|wrong| wrong.contains("n2 (primary)"))
+    })?;
+    let (records, balances) = bank::books(&cluster, "n2")?;
+    assert_eq!(bank::wrong_balances(&records, &balances).len(), 1);
     Ok(())
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::bench::figures::Spread;
+use crate::clock::{clock, stamp, system_time, time_of_day};
 use crate::cluster::Cluster;
 use crate::config::PRIMITIVE;
 use crate::error::{LabError, Result};
@@ -21,7 +22,6 @@ const PAUSE: Duration = Duration::from_millis(300);
 const BACK: usize = 30;
 /// How long an outage may take before the benchmark gives up.
 const LIMIT: Duration = Duration::from_mins(2);
-const DAY: Duration = Duration::from_hours(24);
 
 /// One outage.
 #[derive(Debug, Clone, Copy)]
@@ -92,13 +92,9 @@ fn one(cluster: &Cluster, fault: Fault, old: &str) -> Result<Outage> {
     let whole = log.outage(at);
     let begin = log.gaps(PAUSE).into_iter().find(|(_, length)| *length == whole);
     let begin = begin.map_or(at, |(since, _)| log.begin + since);
-    say(format!(
-        "no writes from {} to {}",
-        clock(time_of_day(begin)),
-        clock(time_of_day(begin + whole))
-    ));
+    say(format!("no writes from {} to {}", clock(of_day(begin)), clock(of_day(begin + whole))));
     let found = match fault {
-        Fault::KillPostmaster => found(&cluster.logs(old)?, time_of_day(begin)),
+        Fault::KillPostmaster => found(&cluster.logs(old)?, of_day(begin)),
         _ => None,
     };
     Ok(Outage { whole, found })
@@ -114,17 +110,9 @@ fn is_back(log: &WriteLog, fault: Instant) -> bool {
     pause.is_some_and(|at| times.len() - at > BACK)
 }
 
-/// The time of day (UTC) of a moment that is not long ago: a node's log has no other.
-fn time_of_day(at: Instant) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let then = now.saturating_sub(at.elapsed());
-    Duration::from_nanos(u64::try_from(then.as_nanos() % DAY.as_nanos()).unwrap_or(0))
-}
-
-fn clock(at: Duration) -> String {
-    let seconds = at.as_secs();
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    format!("{hours:02}:{minutes:02}:{:02}.{:03}", seconds % 60, at.subsec_millis())
+/// The time of day of a moment that is not long ago: a node's log has no other.
+fn of_day(at: Instant) -> Duration {
+    time_of_day(system_time(at))
 }
 
 /// How long after `since` a monitor of the primary was reported as failed.
@@ -134,13 +122,6 @@ fn found(log: &str, since: Duration) -> Option<Duration> {
     let lines = log.lines().filter(|line| line.contains(&about) && !fine(line));
     let times = lines.filter_map(|line| stamp(line.get(..12)?));
     times.filter_map(|at| at.checked_sub(since)).min()
-}
-
-/// `12:34:56.789` as the time since midnight.
-fn stamp(text: &str) -> Option<Duration> {
-    let number = |range| text.get::<std::ops::Range<usize>>(range)?.parse::<u64>().ok();
-    let seconds = number(0..2)? * 3600 + number(3..5)? * 60 + number(6..8)?;
-    Some(Duration::from_secs(seconds) + Duration::from_millis(number(9..12)?))
 }
 
 fn report(fault: Fault, outages: &[Outage], moved: u32) -> String {

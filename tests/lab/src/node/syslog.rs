@@ -4,7 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use lab::clock::{clock, time_of_day};
 
 const SOCKET: &str = "/dev/log";
 const FILE: &str = "/var/log/syslog";
@@ -28,8 +30,9 @@ pub fn serve(socket: &UnixDatagram) {
     loop {
         let Ok(length) = socket.recv(&mut buffer) else { continue };
         let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let line = format!("{} {}\n", clock(now.as_secs(), now.subsec_millis()), body(&message));
+        // No date: dates do not matter in a lab.
+        let now = clock(time_of_day(SystemTime::now()));
+        let line = format!("{now} {}\n", body(&message));
         if let Some(open) = &mut file {
             let _ = open.write_all(line.as_bytes());
             if open.metadata().is_ok_and(|data| data.len() > LIMIT) {
@@ -44,12 +47,6 @@ pub fn serve(socket: &UnixDatagram) {
 
 fn append() -> Option<File> {
     OpenOptions::new().create(true).append(true).open(FILE).ok()
-}
-
-/// Time of day in UTC: dates do not matter in a lab.
-fn clock(seconds: u64, millis: u32) -> String {
-    let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
-    format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
 }
 
 /// A message without its priority and its own time stamp (RFC 3164: `<30>Nov 20 11:55:53 tag: …`).
@@ -68,10 +65,5 @@ mod tests {
     fn a_message_loses_its_priority_and_time_stamp_and_stays_one_line() {
         assert_eq!(body("<30>Nov 20 11:55:53 pgtwin(pg)[7]: a\nb\n\0"), "pgtwin(pg)[7]: a | b");
         assert_eq!(body("plain"), "plain");
-    }
-
-    #[test]
-    fn the_clock_shows_the_time_of_day() {
-        assert_eq!(clock(86_400 + 3_661, 7), "01:01:01.007");
     }
 }

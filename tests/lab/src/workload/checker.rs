@@ -34,7 +34,15 @@ impl Verdict {
 
     /// Compares with the rows of a given node.
     pub fn on(cluster: &Cluster, node: &str, log: &WriteLog) -> Result<Self> {
-        let sql = format!("SELECT id, count(*) FROM writes WHERE run = {} GROUP BY id", log.run);
+        Self::since(cluster, node, log, 0)
+    }
+
+    /// Compares with those rows of a given node whose number is not less than `first`; the log has no others.
+    pub fn since(cluster: &Cluster, node: &str, log: &WriteLog, first: i64) -> Result<Self> {
+        let sql = format!(
+            "SELECT id, count(*) FROM writes WHERE run = {} AND id >= {first} GROUP BY id",
+            log.run
+        );
         let rows = cluster.psql(node, &sql)?;
         let mut held = BTreeMap::new();
         for row in rows.lines() {

@@ -1,6 +1,7 @@
 //! Connections of the workload: from the host, over the lab's network, as the role `lab`, and
 //! never waiting long for a node that is gone.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -10,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::config::WORKER;
 use crate::error::{LabError, Result};
@@ -49,21 +50,54 @@ pub enum NoConnection {
     Failed(tokio_postgres::Error),
 }
 
+/// What the server says of a commit that it did not wait for.
+const CANCELED_WAIT: &str = "wait for synchronous replication";
+
+/// Whether the server has said of a commit, which it then reports like any other, that it is on the primary
+/// only: somebody has cancelled the wait for a standby.
+#[derive(Debug, Clone, Default)]
+pub struct Warned(Arc<AtomicBool>);
+
+impl Warned {
+    /// True if it has, since the last question.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    fn hear(&self, notice: &str) {
+        if notice.contains(CANCELED_WAIT) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Connects. The connection's own task ends with the client or with the server.
 pub async fn connect(config: &Config) -> Result<Client, NoConnection> {
+    connect_warned(config).await.map(|(client, _)| client)
+}
+
+/// Connects where the end of a wait matters.
+pub async fn connect_warned(config: &Config) -> Result<(Client, Warned), NoConnection> {
     let connecting = timeout(CONNECT, config.connect(NoTls)).await;
-    let (client, connection) = connecting.map_err(|_| NoConnection::Silence)?.map_err(|error| {
-        if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
-            NoConnection::AllTaken
-        } else {
-            NoConnection::Failed(error)
-        }
-    })?;
+    let (client, mut connection) =
+        connecting.map_err(|_| NoConnection::Silence)?.map_err(|error| {
+            if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
+                NoConnection::AllTaken
+            } else {
+                NoConnection::Failed(error)
+            }
+        })?;
+    let warned = Warned::default();
+    let ear = warned.clone();
     tokio::spawn(async move {
-        // Its errors reach the client's statements.
-        let _ = connection.await;
+        // Its errors reach the client's statements. A notice comes before the answer that it is about.
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                ear.hear(notice.message());
+            }
+        }
     });
-    Ok(client)
+    Ok((client, warned))
 }
 
 /// One session for a test: statement by statement, open until dropped. What happens to it in
@@ -97,14 +131,7 @@ impl Session {
             })
             .map_err(|_| LabError::plain(format!("no answer to `{sql}`")))?
             .map_err(LabError::sql(format!("run `{sql}`")))?;
-        let row = |message: SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => {
-                let fields = (0..row.len()).map(|n| row.get(n).unwrap_or_default().to_owned());
-                Some(fields.collect::<Vec<_>>().join("|"))
-            }
-            _ => None,
-        };
-        Ok(answer.into_iter().filter_map(row).collect())
+        Ok(rows(answer).into_iter().map(|fields| fields.join("|")).collect())
     }
 }
 
@@ -164,5 +191,37 @@ async fn crowd(config: &Config, stop: &AtomicBool, refused: &AtomicUsize) {
             refused.fetch_add(1, Ordering::Relaxed);
         }
         sleep(Duration::from_millis(if all_taken { 100 } else { 10 })).await;
+    }
+}
+
+/// The rows of an answer; fields that are NULL are empty.
+pub fn rows(answer: Vec<SimpleQueryMessage>) -> Vec<Vec<String>> {
+    let row = |message: SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|n| row.get(n).unwrap_or_default().to_owned()).collect())
+        }
+        _ => None,
+    };
+    answer.into_iter().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of PostgreSQL's `syncrep.c`.
+    #[test]
+    fn a_commit_that_did_not_wait_is_known_by_what_the_server_says() {
+        let warned = Warned::default();
+        warned.hear("there is already a transaction in progress");
+        assert!(!warned.take());
+        warned.hear("canceling wait for synchronous replication due to user request");
+        assert!(warned.take());
+        assert!(!warned.take(), "said once");
+        warned.hear(
+            "canceling the wait for synchronous replication and terminating connection due to \
+             administrator command",
+        );
+        assert!(warned.take());
     }
 }

@@ -116,15 +116,25 @@ pub struct Watcher {
 impl Watcher {
     /// Starts to watch all nodes. The session held open is to the node given, if any.
     pub fn start(cluster: &Cluster, held: Option<&str>) -> Self {
+        let held: Vec<(String, Held)> =
+            held.into_iter().map(|node| (node.to_owned(), Held::Once)).collect();
+        Self::with_held(cluster, held)
+    }
+
+    /// Starts to watch all nodes, with a session held open to each for as long as its server lives, and then
+    /// to the next one: some of them outlive a promotion.
+    pub fn start_holding_all(cluster: &Cluster) -> Self {
+        Self::with_held(cluster, cluster.nodes().into_iter().map(|node| (node, Held::Always)))
+    }
+
+    fn with_held(cluster: &Cluster, held: impl IntoIterator<Item = (String, Held)>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let mut eyes: Vec<Eye> = Vec::new();
-        for node in cluster.nodes() {
-            eyes.push(Eye::new(cluster, &node, false, &seen, &stop));
-        }
-        if let Some(node) = held {
-            eyes.push(Eye::new(cluster, node, true, &seen, &stop));
-        }
+        let short = cluster.nodes().into_iter().map(|node| (node, Held::No));
+        let eyes: Vec<Eye> = short
+            .chain(held)
+            .map(|(node, held)| Eye::new(cluster, &node, held, &seen, &stop))
+            .collect();
         let thread = thread::spawn(move || {
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
             {
@@ -162,11 +172,22 @@ impl Drop for Watcher {
     }
 }
 
+/// How long a session is kept that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// A moment.
+    No,
+    /// Until its server ends it; that is the end of the watching, too.
+    Once,
+    /// Until its server ends it, or is silent for a minute; then another one.
+    Always,
+}
+
 /// Watches one node through one session at a time.
 struct Eye {
     node: String,
     config: Config,
-    held: bool,
+    held: Held,
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
 }
@@ -175,11 +196,11 @@ impl Eye {
     fn new(
         cluster: &Cluster,
         node: &str,
-        held: bool,
+        held: Held,
         seen: &Arc<Mutex<Seen>>,
         stop: &Arc<AtomicBool>,
     ) -> Self {
-        let name = if held { "lab_held" } else { "lab_watcher" };
+        let name = if held == Held::No { "lab_watcher" } else { "lab_held" };
         Self {
             node: node.to_owned(),
             config: session::config(&cluster.addresses.node(node), name),
@@ -193,7 +214,7 @@ impl Eye {
         while !self.stop.load(Ordering::Relaxed) {
             if let Some((client, instance)) = self.open().await {
                 self.sample(&client, &instance).await;
-                if self.held && !self.stop.load(Ordering::Relaxed) {
+                if self.held == Held::Once && !self.stop.load(Ordering::Relaxed) {
                     self.locked().held_ended = Some(Instant::now());
                     return;
                 }
@@ -215,7 +236,11 @@ impl Eye {
 
     /// Until the session ends. A held one is patient: it ends only when the server ends it.
     async fn sample(&self, client: &Client, instance: &Instance) {
-        let limit = if self.held { Duration::from_mins(10) } else { LIMIT };
+        let limit = match self.held {
+            Held::No => LIMIT,
+            Held::Once => Duration::from_mins(10),
+            Held::Always => Duration::from_mins(1),
+        };
         while !self.stop.load(Ordering::Relaxed) {
             let begin = Instant::now();
             let Ok(answer) = timeout(limit, accepts_write(client, &self.node)).await else {

@@ -2,7 +2,8 @@
 //! remembers what became of every one. A statement without an answer does not hold up the next:
 //! after a moment another connection goes on, so that the outage is measured, not the patience.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use tokio_postgres::{Client, Config};
 
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result};
-use crate::workload::session;
+use crate::workload::session::{self, Warned};
 
 /// After this long without an answer the next number is tried on another connection.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -62,6 +63,25 @@ pub struct WriteLog {
 }
 
 impl WriteLog {
+    /// One that begins now, of a run of its own.
+    pub fn begin() -> Self {
+        // Two may begin in one microsecond.
+        static LAST: AtomicI64 = AtomicI64::new(0);
+        let now = Instant::now();
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let micros = i64::try_from(micros).unwrap_or(i64::MAX - 1);
+        let next = |last: i64| Some(micros.max(last + 1));
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
+        let run = micros.max(last + 1);
+        Self { run, attempts: Vec::new(), failed_connections: 0, begin: now, end: now }
+    }
+
+    /// How many were refused.
+    pub fn refused(&self) -> usize {
+        let refused = |one: &&Attempt| matches!(one.outcome, Outcome::Refused(_));
+        self.attempts.iter().filter(refused).count()
+    }
+
     /// When acknowledgements came, in order.
     pub fn acknowledgements(&self) -> Vec<Instant> {
         let mut times: Vec<Instant> = self
@@ -121,14 +141,16 @@ impl Writer {
 
     /// Starts writing to an address, with a pause after every row.
     pub fn start_at(address: &str, pause: Duration) -> Self {
-        let now = Instant::now();
-        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let run = i64::try_from(micros).unwrap_or(i64::MAX);
-        let log =
-            WriteLog { run, attempts: Vec::new(), failed_connections: 0, begin: now, end: now };
+        Self::start_as("lab_writer", address, pause)
+    }
+
+    /// The same, with sessions of this name.
+    pub fn start_as(name: &str, address: &str, pause: Duration) -> Self {
+        let log = WriteLog::begin();
+        let run = log.run;
         let log = Arc::new(Mutex::new(log));
         let stop = Arc::new(AtomicBool::new(false));
-        let config = session::config(address, "lab_writer");
+        let config = session::config(address, name);
         let work = Work { run, config, pause, log: Arc::clone(&log), stop: Arc::clone(&stop) };
         let thread = thread::spawn(move || {
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
@@ -203,29 +225,38 @@ struct Work {
 
 /// How an attempt ended.
 struct Ended {
+    /// The number.
+    id: i64,
     /// None: not even connected.
     attempt: Option<Attempt>,
     /// The connection, if it is good for more.
-    client: Option<Client>,
+    client: Option<Linked>,
 }
+
+/// A connection, and whether its server has warned of a commit.
+type Linked = (Client, Warned);
 
 impl Work {
     async fn write(self) {
-        let mut idle: Vec<Client> = Vec::new();
+        let mut idle: Vec<Linked> = Vec::new();
         let mut pending: JoinSet<Ended> = JoinSet::new();
         let mut id = 0;
+        let mut open: BTreeMap<i64, Instant> = BTreeMap::new();
         while !self.stop.load(Ordering::Relaxed) {
             if pending.len() < PENDING {
                 id += 1;
+                open.insert(id, Instant::now());
                 pending.spawn(attempt(idle.pop(), self.config.clone(), self.run, id));
             }
             if let Ok(Some(Ok(ended))) = timeout(PATIENCE, pending.join_next()).await {
+                open.remove(&ended.id);
                 let connected = self.record(ended, &mut idle);
                 if !connected {
                     sleep(Duration::from_millis(20)).await;
                 }
             }
             while let Some(Ok(ended)) = pending.try_join_next() {
+                open.remove(&ended.id);
                 self.record(ended, &mut idle);
             }
             sleep(self.pause).await;
@@ -234,18 +265,22 @@ impl Work {
         let deadline = tokio::time::Instant::now() + GRACE;
         while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, pending.join_next()).await {
             if let Ok(ended) = joined {
+                open.remove(&ended.id);
                 self.record(ended, &mut idle);
             }
         }
-        // What is still pending was neither acknowledged nor refused; the checker finds rows of
-        // this run that are in no attempt, and counts them with the unknown ones.
+        // What is still pending was neither acknowledged nor refused.
+        let unknown = Outcome::Unknown("no answer until the end".to_owned());
+        let rest =
+            open.into_iter().map(|(id, sent)| Attempt { id, sent, outcome: unknown.clone() });
+        self.locked().attempts.extend(rest);
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, WriteLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, ended: Ended, idle: &mut Vec<Client>) -> bool {
+    fn record(&self, ended: Ended, idle: &mut Vec<Linked>) -> bool {
         let mut log = self.locked();
         let Some(attempt) = ended.attempt else {
             log.failed_connections += 1;
@@ -262,28 +297,37 @@ impl Work {
     }
 }
 
-async fn attempt(client: Option<Client>, config: Config, run: i64, id: i64) -> Ended {
-    let client = match client {
-        Some(client) if !client.is_closed() => client,
-        _ => match session::connect(&config).await {
-            Ok(client) => client,
-            Err(_) => return Ended { attempt: None, client: None },
+async fn attempt(linked: Option<Linked>, config: Config, run: i64, id: i64) -> Ended {
+    let (client, warned) = match linked {
+        Some(linked) if !linked.0.is_closed() => linked,
+        _ => match session::connect_warned(&config).await {
+            Ok(linked) => linked,
+            Err(_) => return Ended { id, attempt: None, client: None },
         },
     };
     let sent = Instant::now();
     let sql = format!("INSERT INTO writes (run, id) VALUES ({run}, {id})");
     let answer = timeout(GIVE_UP, client.simple_query(&sql)).await;
     let outcome = match &answer {
-        Ok(Ok(_)) => Outcome::Acknowledged(Instant::now()),
+        Ok(Ok(_)) => committed(&warned),
         Ok(Err(error)) => failure(error),
         Err(_) => Outcome::Unknown(format!("no answer within {GIVE_UP:?}")),
     };
     let usable = matches!(outcome, Outcome::Acknowledged(_));
-    Ended { attempt: Some(Attempt { id, sent, outcome }), client: usable.then_some(client) }
+    let linked = usable.then_some((client, warned));
+    Ended { id, attempt: Some(Attempt { id, sent, outcome }), client: linked }
+}
+
+/// A commit that the server reports: acknowledged, unless it has said that it did not wait for a standby.
+pub(crate) fn committed(warned: &Warned) -> Outcome {
+    if warned.take() {
+        return Outcome::Unknown("the wait for a standby was cancelled".to_owned());
+    }
+    Outcome::Acknowledged(Instant::now())
 }
 
 /// An ERROR ends the statement and its transaction. FATAL and PANIC may hit after the commit.
-fn failure(error: &tokio_postgres::Error) -> Outcome {
+pub(crate) fn failure(error: &tokio_postgres::Error) -> Outcome {
     match error.as_db_error() {
         Some(answer) if answer.severity() == "ERROR" => Outcome::Refused(answer.to_string()),
         _ => Outcome::Unknown(crate::error::chain(error)),
@@ -292,6 +336,8 @@ fn failure(error: &tokio_postgres::Error) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn log(begin: Instant, acknowledged_at: &[u64], end: u64) -> WriteLog {
@@ -305,6 +351,12 @@ mod tests {
             .collect();
         let end = begin + Duration::from_millis(end);
         WriteLog { run: 1, attempts, failed_connections: 0, begin, end }
+    }
+
+    #[test]
+    fn no_two_logs_are_of_one_run() {
+        let runs: BTreeSet<i64> = (0..1000).map(|_| WriteLog::begin().run).collect();
+        assert_eq!(runs.len(), 1000);
     }
 
     #[test]

@@ -43,6 +43,7 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
         "it takes ten failed attempts; rows of decide::recovery have the rule",
     ),
     ("setup.md", "{", "JSON"),
+    ("torture.md", "cargo run -p lab -- torture", "cases::torture plays it, with other options"),
     ("upgrades.md", "crm_resource --resource db", "a new major version is not in the image"),
     ("upgrades.md", "crm node standby n2 crm cluster stop", "crm cluster wants systemd"),
 ];

@@ -15,6 +15,7 @@ mod recovery_steps;
 mod recovery_tls;
 mod rounds;
 mod switchover;
+mod torture;
 mod two_nodes_alone;
 mod two_nodes_more;
 mod unfenced_pair;

@@ -12,13 +12,14 @@
 )]
 
 mod guard;
-mod ledger;
 mod load;
 mod look;
 mod repair;
 mod stage;
 mod subtransactions;
 mod takeover;
+
+use lab::ledger;
 
 mod async_mode;
 mod documents;
@@ -29,5 +30,6 @@ mod releases;
 mod stopping;
 mod three_nodes;
 mod three_nodes_orderly;
+mod torture;
 mod two_nodes;
 mod unfenced;

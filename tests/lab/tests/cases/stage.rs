@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use lab::clock::time_of_day;
 use lab::error::chain;
-use lab::{Cluster, Options, Result, host};
+use lab::{Cluster, Options, Result, host, timeline};
 use nix::fcntl::Flock;
 
 use crate::{ledger, repair};
@@ -147,11 +148,16 @@ fn play(
     panic!("{name}: {text}\nall logs are in {}", dir.display());
 }
 
-/// Saves all logs, ledgers and the CIB, and prints what a person would look at first.
-fn keep_evidence(cluster: &Cluster, name: &str, text: &str) -> PathBuf {
+/// Where the evidence of a case is kept.
+pub fn evidence_dir(name: &str) -> PathBuf {
     let base = std::env::var_os("LAB_LOGS")
         .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cases"), PathBuf::from);
-    let dir = base.join(name.replace("::", "-"));
+    base.join(name.replace("::", "-"))
+}
+
+/// Saves all logs, ledgers and the CIB, and prints what a person would look at first.
+fn keep_evidence(cluster: &Cluster, name: &str, text: &str) -> PathBuf {
+    let dir = evidence_dir(name);
     let _ = fs::remove_dir_all(&dir);
     if let Err(error) = cluster.save_logs(&dir) {
         eprintln!("could not save the logs: {}", chain(&error));
@@ -163,6 +169,9 @@ fn keep_evidence(cluster: &Cluster, name: &str, text: &str) -> PathBuf {
         [("failure", text), ("ledgers", &ledgers), ("agents", &agents), ("cib.xml", &cib)]
     {
         let _ = fs::write(dir.join(file), content);
+    }
+    if let Err(error) = timeline::write(&dir, &cluster.nodes(), time_of_day(SystemTime::now())) {
+        eprintln!("could not save the timeline: {}", chain(&error));
     }
     let mon = cluster.crm_mon_text().unwrap_or_else(|error| chain(&error));
     let from = agents.lines().count().saturating_sub(LINES);

@@ -95,30 +95,19 @@ fn recovery_06_the_primary_is_lost() {
 
 /// Nodes whose data has a small file system of its own.
 pub fn small_disks() -> Options {
-    let parent = format!("/var/lib/postgresql/{}", Options::default().release.postgres());
+    let parent = Options::default().pgdata_parent();
     Options { tmpfs: vec![format!("{parent}:exec,mode=755,size=4g")], ..Options::default() }
-}
-
-/// A file that leaves nothing free beside the data, or nothing of it any more.
-pub fn fill(cluster: &Cluster, node: &str, full: bool) -> Result<()> {
-    let file = format!("/var/lib/postgresql/{}/filler", cluster.options.release.postgres());
-    let script = if full {
-        format!("dd if=/dev/zero of={file} bs=1M 2>&1 | grep -q 'No space left'")
-    } else {
-        format!("rm {file}")
-    };
-    cluster.check(node, &["sh", "-c", &script]).map(drop)
 }
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_06_the_disk_fills_up() {
     while_copied_on(&small_disks(), |cluster, node, _| {
-        fill(cluster, node, true)?;
+        cluster.fill_disk(node, true)?;
         go_on_copying(cluster, node)?;
         wait_reason(cluster, node, &["free"])?;
         assert_none_runs(cluster, node)?;
-        fill(cluster, node, false)
+        cluster.fill_disk(node, false)
     });
 }
 
@@ -130,7 +119,7 @@ fn recovery_07_there_is_too_little_room() {
         &[Has::Nothing],
         &["a rebuild needs", "free"],
         |_, _| "a rebuild needs".to_owned(),
-        |cluster, _, node, full| fill(cluster, node, full),
+        |cluster, _, node, full| cluster.fill_disk(node, full),
     );
 }
 

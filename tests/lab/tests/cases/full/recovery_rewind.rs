@@ -4,7 +4,7 @@
 use lab::{Cluster, Options, Result};
 
 use super::recovery::fill_ballast;
-use super::recovery_faults::{assert_none_runs, fill, says_in_status, small_disks};
+use super::recovery_faults::{assert_none_runs, says_in_status, small_disks};
 use crate::guard;
 use crate::load::Load;
 use crate::look::wait_stopped;
@@ -140,7 +140,7 @@ fn recovery_06_the_primary_is_lost_in_the_midst_of_a_rewind() {
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_06_the_disk_fills_up_in_the_midst_of_a_rewind() {
     while_rewound_on(&small_disks(), |cluster, node, _| {
-        fill(cluster, node, true)?;
+        cluster.fill_disk(node, true)?;
         cluster.check(node, &["pkill", "-CONT", "-x", "pg_rewind"])?;
         let none = ["sh", "-c", "pgrep -fa '[p]gtwin recover' || true"];
         cluster.wait_until("the attempt is over", SOON, || {
@@ -151,6 +151,6 @@ fn recovery_06_the_disk_fills_up_in_the_midst_of_a_rewind() {
         let marker = cluster.read_file(node, "/var/lib/pgtwin/pgtwin/recovery")?;
         assert!(marker.contains("\nhalf-done yes\n"), "{marker}");
         assert_none_runs(cluster, node)?;
-        fill(cluster, node, false)
+        cluster.fill_disk(node, false)
     });
 }

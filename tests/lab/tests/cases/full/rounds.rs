@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lab::chance::Chance;
 use lab::{Cluster, Options, Result};
 
 use crate::ledger;
@@ -25,17 +26,6 @@ const FAULTS: [&str; 9] = [
     "cut a standby's power",
 ];
 
-/// Numbers that look random (Knuth's multiplier).
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
-
 fn seed() -> u64 {
     let given = std::env::var("PGTWIN_SEED").ok().and_then(|text| text.parse().ok());
     given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
@@ -49,10 +39,11 @@ fn rounds(cluster: &Cluster) -> Result<()> {
     let seed = seed();
     let rounds = number("PGTWIN_ROUNDS", 12);
     eprintln!("{rounds} rounds, seed {seed}");
-    let mut dice = Dice(seed);
+    let mut chance = Chance::new(seed);
     for round in 1..=rounds {
-        let fault = FAULTS[dice.throw(FAULTS.len())];
-        let standby = dice.throw(cluster.nodes().len() - 1);
+        let fault = chance.one_of(&FAULTS).unwrap();
+        let standbys = cluster.others(&cluster.primary()?);
+        let standby = chance.one_of(&standbys).unwrap();
         eprintln!("round {round}: {fault}");
         one_round(cluster, fault, standby)?;
         make_ready(cluster)?;
@@ -60,9 +51,9 @@ fn rounds(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn one_round(cluster: &Cluster, fault: &str, standby: usize) -> Result<()> {
+fn one_round(cluster: &Cluster, fault: &str, standby: &str) -> Result<()> {
     let primary = cluster.primary()?;
-    let standby = cluster.others(&primary)[standby].clone();
+    let standby = standby.to_owned();
     let before = ledger::own(cluster, &primary)?;
     let load = Load::start(cluster)?;
     let marks = marks(cluster)?;

@@ -3,21 +3,27 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use lab::config::PRIMITIVE;
-use lab::error::chain;
-use lab::{Cluster, LabError, Result};
+use crate::cluster::Cluster;
+use crate::config::PRIMITIVE;
+use crate::error::{LabError, Result, chain};
 
-use crate::stage::SOON;
+/// How long a change of heirs may take.
+const SOON: Duration = Duration::from_secs(90);
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// `done` or `intent`.
     pub stage: String,
+    /// Grows with every change of the primary.
     pub term: u64,
+    /// Grows with every change within the term.
     pub seq: u64,
+    /// The promotion's random number.
     pub id: String,
+    /// The primary's node.
     pub primary: String,
     /// E: who may replace the primary.
     pub heirs: BTreeSet<String>,
