@@ -25,6 +25,11 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
     ),
     ("install.md", "cargo build --release", "tests/packages plays it"),
     ("model.md", "cargo run -p model", "tests/run plays the model, with other bounds"),
+    (
+        "operations.md",
+        "op monitor interval=30s",
+        "a line of a resource; tests/clone plays the level",
+    ),
     ("pghba.md", "# pgtwin validate-pghba", "what it prints; tests/hba compares"),
     ("pghba.md", "# BEGIN pgtwin", "what it writes; tests/hba compares"),
     ("quick-start.md", "cargo run -p lab -- up", "every case brings a lab up"),
