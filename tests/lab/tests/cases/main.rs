@@ -1,6 +1,7 @@
-//! The numbered cases of what must hold: real clusters, faults, and what they may not cost. Names begin with the number of the case. They start containers, so they are
-//! ignored unless asked for; `tests/run` asks, leaves the modules `full` out, and runs them too with
-//! `--full`. One cluster at a time: tests of a module share one as long as each leaves it healthy.
+//! The numbered cases of what must hold: real clusters, faults, and what they may not cost. Names begin with
+//! the number of the case. They start containers, so they are ignored unless asked for; `tests/run` asks, leaves
+//! the modules `full` out, and runs them too with `--full`. Tests of a module share a cluster as long as each
+//! leaves it healthy; there are as many clusters at a time as `PGTWIN_CLUSTER_THREADS` says, else one.
 //! By hand: `cargo test -p lab --test cases -- --ignored --test-threads 1 case_02`.
 
 #![allow(

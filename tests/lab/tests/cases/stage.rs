@@ -1,12 +1,13 @@
 //! Where a case is played: a cluster that cases of the same shape share, brought up for the first
-//! of them and again after one that failed; and what is kept of a failure.
+//! of them and again after one that failed; several side by side where that is asked for; and what is kept
+//! of a failure.
 
 use std::any::type_name_of_val;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,57 +23,123 @@ pub const SOON: Duration = Duration::from_secs(90);
 /// Lines of the agents' logs that a failure prints; all of them are saved.
 const LINES: usize = 120;
 
-/// The cluster that is up, if any. Held during a case, so that cases never run side by side.
-static STAGE: Mutex<Option<Up>> = Mutex::new(None);
+/// Where clusters are up: a case has one of them to itself. As many as `PGTWIN_CLUSTER_THREADS` says.
+static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
+static LEFT: Condvar = Condvar::new();
+/// No other process runs cases meanwhile: held until this one ends.
+static LOCK: OnceLock<Flock<File>> = OnceLock::new();
+
+#[derive(Default)]
+struct Place {
+    /// A case is being played here.
+    taken: bool,
+    /// What is up, while it is not taken.
+    up: Option<Up>,
+    /// Somebody removes what is left here when this process ends.
+    is_watched: bool,
+}
 
 struct Up {
     cluster: Cluster,
     /// What it was built from, but for its name and how it was started.
     shape: String,
-    /// No other process runs cases meanwhile.
-    _lock: Flock<File>,
 }
 
-/// Plays a case on the shared cluster of this shape, healthy at its beginning.
+/// A place that was taken; left when dropped.
+struct Stage {
+    place: usize,
+    up: Option<Up>,
+}
+
+impl Stage {
+    /// Takes the first place that is free and whose cluster has the highest rank; waits for one.
+    fn take<R: Ord>(rank: impl Fn(Option<&Up>) -> R) -> Self {
+        let mut places = locked();
+        if places.is_empty() {
+            places.resize_with(side_by_side(), Place::default);
+        }
+        loop {
+            let free = places.iter_mut().enumerate().rev().filter(|(_, place)| !place.taken);
+            if let Some((number, place)) = free.max_by_key(|(_, place)| rank(place.up.as_ref())) {
+                place.taken = true;
+                return Self { place: number, up: place.up.take() };
+            }
+            places = LEFT.wait(places).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Brings a cluster of this shape up, in the place of what is there.
+    fn raise(&mut self, shape: &Options) {
+        self.up = None;
+        self.up = Some(raise(shape, self.place));
+    }
+
+    fn play(&mut self, name: &str, body: impl FnOnce(&Cluster) -> Result<()>) {
+        let Some(up) = &self.up else { panic!("no cluster") };
+        let Err(text) = played(name, &up.cluster, body) else { return };
+        let dir = keep_evidence(&up.cluster, name, &text);
+        // What it broke must not fail the next case.
+        self.up = None;
+        panic!("{name}: {text}\nall logs are in {}", dir.display());
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(place) = locked().get_mut(self.place) {
+            place.taken = false;
+            place.up = self.up.take();
+        }
+        LEFT.notify_one();
+    }
+}
+
+fn locked() -> MutexGuard<'static, Vec<Place>> {
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many clusters there may be at a time.
+fn side_by_side() -> usize {
+    let Ok(text) = std::env::var("PGTWIN_CLUSTER_THREADS") else { return 1 };
+    let number = text.parse().ok().filter(|number| (1..=16).contains(number));
+    number.unwrap_or_else(|| panic!("PGTWIN_CLUSTER_THREADS={text}: a number from 1 to 16"))
+}
+
+/// Plays a case on a shared cluster of this shape, healthy at its beginning.
 pub fn case<F: FnOnce(&Cluster) -> Result<()>>(shape: &Options, body: F) {
     let name = name_of(&body);
-    let mut stage = locked();
-    if stage.as_ref().is_some_and(|up| up.shape != text_of(shape)) {
-        *stage = None;
+    let wanted = text_of(shape);
+    let mut stage = Stage::take(|up| match up {
+        Some(up) if up.shape == wanted => 2,
+        Some(_) => 0,
+        None => 1,
+    });
+    if let Some(up) = stage.up.take_if(|up| up.shape == wanted) {
+        match repair::make_ready(&up.cluster) {
+            Ok(()) => {
+                eprintln!("{name}: on {}", up.cluster.options.name);
+                stage.up = Some(up);
+                return stage.play(&name, body);
+            }
+            Err(error) => eprintln!(
+                "{name}: the cluster of the case before is of no use any more: {}",
+                chain(&error)
+            ),
+        }
     }
-    if let Some(up) = &*stage
-        && let Err(error) = repair::make_ready(&up.cluster)
-    {
-        eprintln!(
-            "{name}: the cluster of the case before is of no use any more: {}",
-            chain(&error)
-        );
-        *stage = None;
-    }
-    let fresh = stage.is_none();
-    let up = stage.get_or_insert_with(|| raise(shape));
-    if fresh {
-        play(&name, &mut stage, |cluster| {
-            repair::make_ready(cluster)?;
-            body(cluster)
-        });
-    } else {
-        eprintln!("{name}: on {}", up.cluster.options.name);
-        play(&name, &mut stage, body);
-    }
+    stage.raise(shape);
+    stage.play(&name, |cluster| {
+        repair::make_ready(cluster)?;
+        body(cluster)
+    });
 }
 
 /// Plays a case on a new cluster of this shape, whatever is there. The next case may have it.
 pub fn fresh<F: FnOnce(&Cluster) -> Result<()>>(shape: &Options, body: F) {
     let name = name_of(&body);
-    let mut stage = locked();
-    *stage = None;
-    *stage = Some(raise(shape));
-    play(&name, &mut stage, body);
-}
-
-fn locked() -> MutexGuard<'static, Option<Up>> {
-    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut stage = Stage::take(|up| up.is_none());
+    stage.raise(shape);
+    stage.play(&name, body);
 }
 
 /// The path of the test that runs here: the name of its thread, else of what made this closure.
@@ -91,13 +158,18 @@ fn text_of(shape: &Options) -> String {
     format!("{shape:?}")
 }
 
-fn raise(options: &Options) -> Up {
-    let lock = host::lock("cases").unwrap();
+fn raise(options: &Options, place: usize) -> Up {
+    LOCK.get_or_init(|| host::lock("cases").unwrap());
+    let lab = format!("t{}-{place}", std::process::id());
+    let is_watched =
+        locked().get_mut(place).is_some_and(|one| std::mem::replace(&mut one.is_watched, true));
+    if !is_watched {
+        remove_when_this_process_ends(&lab);
+    }
     let shape = text_of(options);
-    remove_when_this_process_ends(&options.name);
     // A cluster that does not come up is a failure with all its evidence, too.
-    let cluster = Cluster::up(Options { start: false, ..options.clone() }).unwrap();
-    let up = Up { cluster, shape, _lock: lock };
+    let cluster = Cluster::up(Options { name: lab, start: false, ..options.clone() }).unwrap();
+    let up = Up { cluster, shape };
     if options.start {
         let started = up.cluster.start_all().and_then(|()| up.cluster.wait_healthy(SOON));
         if let Err(error) = started {
@@ -123,29 +195,25 @@ fn remove_when_this_process_ends(lab: &str) {
     assert!(waits.is_ok_and(|status| status.success()), "cannot start setsid and flock");
 }
 
-fn play(
+/// Why it failed, if it did.
+fn played(
     name: &str,
-    stage: &mut MutexGuard<'_, Option<Up>>,
+    cluster: &Cluster,
     body: impl FnOnce(&Cluster) -> Result<()>,
-) {
-    let Some(up) = stage.as_ref() else { panic!("no cluster") };
+) -> std::result::Result<(), String> {
     let begin = Instant::now();
-    let text = match catch_unwind(AssertUnwindSafe(|| body(&up.cluster))) {
+    match catch_unwind(AssertUnwindSafe(|| body(cluster))) {
         Ok(Ok(())) => {
             eprintln!("{name}: {:.0} s", begin.elapsed().as_secs_f64());
-            return;
+            Ok(())
         }
-        Ok(Err(error)) => chain(&error),
-        Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(panic) => Err(match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).to_owned(),
             (None, None) => "a panic without words".to_owned(),
-        },
-    };
-    let dir = keep_evidence(&up.cluster, name, &text);
-    // What it broke must not fail the next case.
-    **stage = None;
-    panic!("{name}: {text}\nall logs are in {}", dir.display());
+        }),
+    }
 }
 
 /// Where the evidence of a case is kept.
