@@ -121,7 +121,10 @@ fn the_commands_of_the_pages_on_recovery_bring_a_node_back() {
         stopped(cluster)?;
         cluster.wait_until("n2 or n3 is the primary", SOON, || cluster.primary().is_ok())?;
         if cluster.primary()? == "n3" {
-            cluster.psql("n3", "SELECT 1")?;
+            let dry_run = ["pgtwin", "switchover", "--to", "n2", "--dry-run"];
+            cluster.wait_until("n2 streams from n3", SOON, || {
+                cluster.exec("n3", &dry_run).is_ok_and(|said| said.ok())
+            })?;
             script(cluster, "n3", "pgtwin switchover --to n2")?;
         }
         part(cluster)?;
