@@ -39,9 +39,10 @@ fn pause_01_a_dead_standby_stays_dead_until_the_end_of_the_pause() {
         cluster.signal_postmaster(&others[0], "KILL")?;
         // The other one confirms.
         load.goes_on()?;
-        stays(20, "the standby is not restarted", || {
-            cluster.streaming_from(&primary).is_ok_and(|streams| streams.len() == 1)
-        })?;
+        let one_streams =
+            || cluster.streaming_from(&primary).is_ok_and(|streams| streams.len() == 1);
+        cluster.wait_until("the dead standby is seen to be gone", SOON, one_streams)?;
+        stays(20, "the standby is not restarted", one_streams)?;
         load.goes_on()?;
         let told = order(cluster, &primary, "resume")?;
         assert!(told.contains("it is started"), "{told}");
