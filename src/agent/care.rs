@@ -257,7 +257,7 @@ impl Agent<'_> {
                     && cluster.superseded.is_none()
                     && !cluster.scores.contains_key(&self.me)
                 {
-                    self.set_score(&self.me.clone(), PRIMARY_SCORE);
+                    self.set_missing_score(&self.me.clone(), PRIMARY_SCORE);
                 }
                 Ok(())
             }
@@ -348,7 +348,7 @@ impl Agent<'_> {
             }
             Step::Grant(node) => {
                 info!("{node} may take over: score {HEIR_SCORE}");
-                if !self.set_score(node, HEIR_SCORE) {
+                if !self.set_missing_score(node, HEIR_SCORE) {
                     return Err(format!("the score of {node} could not be set"));
                 }
                 if let Some(Known::Known(cluster)) = &mut round.cluster {

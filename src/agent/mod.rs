@@ -39,7 +39,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::client::ledger_file::{Cache, Home};
 use crate::client::pacemaker::{Pacemaker, Question};
@@ -199,14 +199,30 @@ impl Agent<'_> {
             self.forget_bar();
         }
         let set = self.pacemaker.set_score(node, score, self.tool_limit());
-        self.note_score(node, score, &set);
-        match set {
-            Known::Known(()) => true,
-            Known::Unknown(why) => {
-                warn!("the promotion score of {node} could not be set: {why}");
-                false
-            }
+        self.score_was_set(node, score, &set)
+    }
+
+    /// Sets a promotion score that was seen to be missing from the CIB; whether it worked.
+    pub fn set_missing_score(&mut self, node: &NodeName, score: i32) -> bool {
+        if *node == self.me {
+            self.forget_bar();
         }
+        let set = self.pacemaker.set_missing_score(node, score, self.tool_limit());
+        if let Known::Known(true) = set {
+            info!(
+                "the CIB has lost the score of {node}, which Pacemaker's attribute manager still has: it writes \
+                 all of them again"
+            );
+        }
+        self.score_was_set(node, score, &set.map(drop))
+    }
+
+    fn score_was_set(&mut self, node: &NodeName, score: i32, set: &Known<()>) -> bool {
+        self.note_score(node, score, set);
+        if let Known::Unknown(why) = set {
+            warn!("the promotion score of {node} could not be set: {why}");
+        }
+        set.is_known()
     }
 
     /// Takes the right to be promoted from a node that is there. A score of minus infinity does that;

@@ -200,7 +200,7 @@ impl Agent<'_> {
         if token::is_primary_by_ledger(own, &cib, &self.me, system, promoted) {
             info!("accepts writes, as the ledger has it: score {PRIMARY_SCORE}");
             let me = self.me.clone();
-            self.set_score(&me, PRIMARY_SCORE);
+            self.set_missing_score(&me, PRIMARY_SCORE);
         } else {
             warn!("accepts writes, and the ledger does not name this node as the primary");
         }
@@ -367,7 +367,7 @@ impl Agent<'_> {
                     info!("everybody who counts was seen, and this node has it all");
                     let me = self.me.clone();
                     let score = if self.has_yielded() { HEIR_SCORE } else { self.cold_score() };
-                    facts.has_score = self.set_score(&me, score);
+                    facts.has_score = self.set_missing_score(&me, score);
                     if !facts.has_score {
                         return Outcome::ok();
                     }

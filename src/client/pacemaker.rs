@@ -310,6 +310,20 @@ impl<'a> Pacemaker<'a> {
         self.tell(commands::set_score(&self.resource, node, score, limit))
     }
 
+    /// Sets a promotion score that the CIB has not. What the attribute manager holds already, it does not write
+    /// again: where a node has left and come back within a second, the controller has been seen to delete its
+    /// attributes from the CIB after the attribute manager had written them, and they were missing from then
+    /// on (3.0.0). Then it is told to write everything again. True if it was.
+    pub fn set_missing_score(&self, node: &NodeName, score: i32, limit: Duration) -> Known<bool> {
+        let lost =
+            matches!(self.scores(limit), Known::Known(held) if held.get(node) == Some(&score));
+        let told = self.set_score(node, score, limit);
+        if !lost {
+            return told.map(|()| false);
+        }
+        told.and_then(|()| self.tell(commands::write_again(limit))).map(|()| true)
+    }
+
     /// Removes the promotion score of a node.
     pub fn delete_score(&self, node: &NodeName, limit: Duration) -> Known<()> {
         self.tell(commands::delete_score(&self.resource, node, limit))

@@ -76,6 +76,11 @@ pub fn refresh(resource: &str, node: &NodeName, limit: Duration) -> Cmd {
         .limit(limit)
 }
 
+/// Has the attribute manager write all that it has to the CIB again.
+pub fn write_again(limit: Duration) -> Cmd {
+    Cmd::new("attrd_updater").arg("--refresh").limit(limit)
+}
+
 /// The value of a transient attribute on all nodes, as the attribute manager has it.
 pub fn read_all(name: &str, limit: Duration) -> Cmd {
     Cmd::new("attrd_updater")
@@ -251,6 +256,7 @@ mod tests {
                 "crm_resource",
                 &["--refresh", "--resource=db", "--node=n2"],
             ),
+            (write_again(LIMIT), "attrd_updater", &["--refresh"]),
             (
                 read_all("pgtwin-db-ack", LIMIT),
                 "attrd_updater",

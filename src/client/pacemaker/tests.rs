@@ -71,6 +71,7 @@ fn why_unknown(exec: &dyn Exec) -> Vec<(&'static str, Option<String>)> {
         ("scores", why(pacemaker.scores(LIMIT).map(|_| ()))),
         ("read_all", why(pacemaker.read_all(Attribute::Ack, LIMIT).map(|_| ()))),
         ("set_score", why(pacemaker.set_score(&n2, 1, LIMIT))),
+        ("set_missing_score", why(pacemaker.set_missing_score(&n2, 1, LIMIT).map(|_| ()))),
         ("delete_score", why(pacemaker.delete_score(&n2, LIMIT))),
         ("publish", why(pacemaker.publish(Attribute::Ack, "x", LIMIT))),
         ("withdraw", why(pacemaker.withdraw(Attribute::Ack, &n2, LIMIT))),
@@ -193,6 +194,27 @@ fn a_score_that_is_no_number_makes_the_scores_unknown() {
     assert_eq!(scores("100"), Known::Known(BTreeMap::from([(n("n1"), 100)])));
     assert_eq!(scores("-INFINITY"), Known::Known(BTreeMap::from([(n("n1"), -1_000_000)])));
     assert!(!scores("a hundred").is_known());
+}
+
+/// Regression: a standby left for less than a second, its score stayed away from the CIB, and to set it again every
+/// minute was of no use: the attribute manager had it.
+#[test]
+fn a_score_that_is_missing_although_the_attribute_manager_has_it_is_written_again() {
+    let answer = "<pacemaker-result><attribute name=\"master-db\" value=\"10000\" host=\"n2\"/>\
+                  <status code=\"0\"/></pacemaker-result>";
+    for (node, score, again) in [("n2", 10_000, true), ("n2", 20_000, false), ("n1", 10_000, false)]
+    {
+        let script = Script::out(0, answer, "");
+        let set = Pacemaker::new(&script, "db").set_missing_score(&n(node), score, LIMIT);
+        assert_eq!(set, Known::Known(again), "{node} {score}");
+        let asked = script.asked.borrow();
+        assert!(asked.contains(&commands::set_score("db", &n(node), score, LIMIT)));
+        assert_eq!(asked.last() == Some(&commands::write_again(LIMIT)), again, "{node} {score}");
+    }
+    // Whether it has it is not known: it is set, as ever.
+    let script = Script::out(0, "rubbish", "");
+    let set = Pacemaker::new(&script, "db").set_missing_score(&n("n2"), 10_000, LIMIT);
+    assert_eq!(set, Known::Known(false));
 }
 
 #[test]
