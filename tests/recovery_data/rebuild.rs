@@ -194,7 +194,8 @@ fn a_full_disk_is_named_and_empty_again_afterwards() {
         let _mount = Mount::new(place, &data, 8);
         let target = place.instance("small", free_port());
         let layout = survey(place, &target, &[], true, FIRST).unwrap();
-        assert!(layout.data().unwrap().inside && layout.why_not_kept().is_some());
+        // There is no old data that would be kept.
+        assert!(layout.data().unwrap().inside && !layout.keep);
         assert_eq!(failure(&target, &source, SLOT, &layout), WhyNot::DiskFull);
         assert_eq!(names(&data), Vec::<String>::new());
         make_dir(place, &data.join(".pgtwin-new"));
