@@ -311,9 +311,9 @@ impl<'a> Pacemaker<'a> {
     }
 
     /// Sets a promotion score that the CIB has not. What the attribute manager holds already, it does not write
-    /// again: where a node has left and come back within a second, the controller has been seen to delete its
-    /// attributes from the CIB after the attribute manager had written them, and they were missing from then
-    /// on (3.0.0). Then it is told to write everything again. True if it was.
+    /// again: when a node's controller has died, or the node was away for less than a second, the other
+    /// controllers delete its attributes from the CIB, its attribute manager keeps them, and they are missing
+    /// from then on (seen on 3.0.0). Then it is told to write everything again. True if it was.
     pub fn set_missing_score(&self, node: &NodeName, score: i32, limit: Duration) -> Known<bool> {
         let lost =
             matches!(self.scores(limit), Known::Known(held) if held.get(node) == Some(&score));

@@ -4,6 +4,7 @@ mod adopt;
 mod broken_replication;
 mod doctor;
 pub mod documents;
+mod lost_score;
 mod pause;
 mod primaries;
 mod rebuild;
