@@ -16,7 +16,7 @@ use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::primary::Cared;
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{
-    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, tends,
+    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, opens, tends,
 };
 use crate::decide::publication::is_noted;
 use crate::decide::standby::first::goes_first;
@@ -110,8 +110,11 @@ impl Agent<'_> {
                 self.monitor_standby(&instance, &facts.clone())
             }
             (Tends::WhetherItOpens, _) => {
-                self.attach_who_waits(&instance);
-                verdict.into()
+                let cannot = self.attach_who_waits(&instance);
+                if cannot.is_some() {
+                    self.publish_state("diverged");
+                }
+                opens(verdict, cannot).into()
             }
             (Tends::Nothing | Tends::ItsStandbys | Tends::ItsScore | Tends::ItsUpstream, _) => {
                 verdict.into()
@@ -126,22 +129,27 @@ impl Agent<'_> {
     }
 
     /// A standby that opens only with an upstream gets the live primary as one.
-    fn attach_who_waits(&mut self, instance: &Instance) {
-        let DataDir::Cluster(control) = &instance.data else { return };
-        let Known::Known(view) = self.view() else { return };
+    /// Gives why it cannot open with that one either, if it cannot: `start` brings it back.
+    fn attach_who_waits(&mut self, instance: &Instance) -> Option<String> {
+        let DataDir::Cluster(control) = &instance.data else { return None };
+        let Known::Known(view) = self.view() else { return None };
         let file = self.home.read();
-        let Upstream::Live(live) = self.find_upstream(&view, &file) else { return };
+        let Upstream::Live(live) = self.find_upstream(&view, &file) else { return None };
+        if let Some(why) = start::cannot_open(control, &live) {
+            return Some(why);
+        }
         let host = self.address(&live.node);
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
         let attached = Conninfo::parse(&present).is_ok_and(|now| now.get("host") == Some(&host));
         if attached || !start::may_attach(control, &live) {
-            return;
+            return None;
         }
         info!("does not open by itself: streams from {} from now on", live.node);
         self.note_upstream(&live.node);
         if let Err(why) = self.follow_without_sql(&live.node) {
             warn!("cannot be pointed at {}: {why}", live.node);
         }
+        None
     }
 
     fn monitor_primary(&mut self, instance: &Instance, primary: &PrimaryFacts) -> Outcome {

@@ -191,6 +191,16 @@ pub fn kept_out(verdict: Verdict, why: &str) -> Verdict {
     verdict
 }
 
+/// The answer of a standby that has not opened yet: an error where it never will, for `start` then brings its data
+/// back.
+#[must_use]
+pub fn opens(verdict: Verdict, cannot: Option<String>) -> Verdict {
+    match cannot {
+        Some(why) => Verdict::because(ExitCode::Error, why),
+        None => verdict,
+    }
+}
+
 /// When a primary that has failed takes the right to be promoted from itself: without that Pacemaker would
 /// first plan to promote this node again, and anew as soon as demote takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

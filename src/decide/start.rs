@@ -297,6 +297,18 @@ pub fn may_attach(control: &ControlData, live: &Live) -> bool {
         && live.line.contains(control.timeline, control.checkpoint)
 }
 
+/// Why a standby that replays and has not opened yet cannot come to follow this primary: what `start` would find
+/// in the control file of the same data. No position can be asked for before it opens, and WAL that nobody else
+/// has may keep it from that for ever.
+#[must_use]
+pub fn cannot_open(control: &ControlData, live: &Live) -> Option<String> {
+    match cannot_follow(control, live)? {
+        Next::Recover(cause) => cause.map(|cause| cause.words().to_owned()),
+        Next::Refuse(why) | Next::Perm(why) => Some(why),
+        Next::Do(_) | Next::Running(_) => None,
+    }
+}
+
 /// Why data that goes so far, exactly, cannot follow the primary any more.
 pub fn parted(position: &Position, live: &Live) -> Option<String> {
     let relation = History::compare(

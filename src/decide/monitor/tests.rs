@@ -1,8 +1,8 @@
 //! What a monitor answers: every process, every answer over the socket, every expectation.
 
 use super::{
-    Bars, Expected, LastAsked, Tends, Verdict, bars, judge, kept_out, malformed, pacemaker_is_due,
-    tends,
+    Bars, Expected, LastAsked, Tends, Verdict, bars, judge, kept_out, malformed, opens,
+    pacemaker_is_due, tends,
 };
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::support::{at_rest, data, in_recovery, running, writable};
@@ -227,6 +227,14 @@ fn a_malformed_parameter_is_said_of_what_runs_and_a_failure_stays_one() {
         };
         assert_eq!(malformed(verdict, "pgport".into()), expected, "{code:?}");
     }
+}
+
+#[test]
+fn a_standby_that_will_never_open_fails() {
+    let waits = Verdict::because(ExitCode::Degraded, "replays WAL");
+    assert_eq!(opens(waits.clone(), None), waits);
+    let parted = Verdict::because(ExitCode::Error, "data diverged");
+    assert_eq!(opens(waits, Some("data diverged".into())), parted);
 }
 
 #[test]

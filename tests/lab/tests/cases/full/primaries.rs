@@ -4,12 +4,14 @@
 use lab::{Cluster, Options, Result};
 
 use crate::async_mode::asynchronous;
+use crate::recovery::assert_recovered;
 use crate::repair::make_ready;
 use crate::stage::{SOON, case};
 use crate::stopping::{
     assert_stopped_without_fencing, break_configuration, bring_data_back, freeze_all, hide_data,
     mend_configuration,
 };
+use crate::subtransactions::crash_with_many_subtransactions;
 use crate::takeover::Primary;
 
 #[test]
@@ -66,4 +68,24 @@ fn case_14_a_primary_whose_data_directory_is_missing_stops_and_is_replaced() {
 #[ignore = "starts containers: tests/run --full does"]
 fn case_14_a_hung_primary_stops_and_is_replaced() {
     case(&Options::default(), |cluster| a_spoilt_primary_stops(cluster, freeze_all, |_, _| Ok(())));
+}
+
+/// Hot standby does not open, for there is no upstream yet when it starts, and cannot afterwards, for it has WAL that
+/// nobody else has: no position can be asked for that would say so.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_11_a_primary_that_crashed_with_many_subtransactions_and_wal_of_its_own_is_rewound() {
+    case(&Options::default(), |cluster| {
+        let primary = Primary::under_load(cluster)?;
+        for standby in cluster.others(&primary.old) {
+            cluster.cut_replication(&standby)?;
+        }
+        crash_with_many_subtransactions(cluster, &primary.old)?;
+        let new = cluster.wait_new_primary(&primary.old, SOON)?;
+        cluster.heal()?;
+        primary.load.goes_on()?;
+        let old = primary.old.clone();
+        primary.comes_back_under(&new)?;
+        assert_recovered(cluster, &old, "rewind")
+    });
 }
