@@ -128,8 +128,8 @@ impl Agent<'_> {
         malformed(judge(expected, &instance), words).into()
     }
 
-    /// A standby that opens only with an upstream gets the live primary as one.
-    /// Gives why it cannot open with that one either, if it cannot: `start` brings it back.
+    /// A standby that opens only with an upstream gets the live primary as one. Gives why it will not open with that
+    /// one either, if so.
     fn attach_who_waits(&mut self, instance: &Instance) -> Option<String> {
         let DataDir::Cluster(control) = &instance.data else { return None };
         let Known::Known(view) = self.view() else { return None };
@@ -141,7 +141,7 @@ impl Agent<'_> {
         let host = self.address(&live.node);
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
         let attached = Conninfo::parse(&present).is_ok_and(|now| now.get("host") == Some(&host));
-        if attached || !start::may_attach(control, &live) {
+        if attached {
             return None;
         }
         info!("does not open by itself: streams from {} from now on", live.node);

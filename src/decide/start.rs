@@ -289,17 +289,10 @@ pub fn foreign(system_id: u64, live: &Live) -> Option<String> {
     })
 }
 
-/// Whether a standby that replays, and may open only with an upstream, is pointed at this primary: its
-/// control file alone tells how far it is, and PostgreSQL itself refuses WAL of another line.
-#[must_use]
-pub fn may_attach(control: &ControlData, live: &Live) -> bool {
-    foreign(control.system_id, live).is_none()
-        && live.line.contains(control.timeline, control.checkpoint)
-}
-
-/// Why a standby that replays and has not opened yet cannot come to follow this primary: what `start` would find
-/// in the control file of the same data. No position can be asked for before it opens, and WAL that nobody else
-/// has may keep it from that for ever.
+/// Why a standby that replays, and may open only with an upstream, will not open with this primary; none: it is
+/// pointed at it, and PostgreSQL itself refuses WAL of another line. No position can be asked for before it opens:
+/// its control file tells how far it is, as `start` would find it. WAL that nobody else has may keep it from that
+/// for ever.
 #[must_use]
 pub fn cannot_open(control: &ControlData, live: &Live) -> Option<String> {
     match cannot_follow(control, live)? {

@@ -1,6 +1,6 @@
 //! Whom a standby that replays may be pointed at, and when it will never open.
 
-use super::super::{cannot_open, may_attach};
+use super::super::cannot_open;
 use super::rows::live;
 use crate::decide::start::Live;
 use crate::decide::support::control;
@@ -20,11 +20,11 @@ fn a_standby_that_replays_is_pointed_at_a_primary_whose_line_has_its_checkpoint(
         ("it does not", knows(Some(false)), false),
         ("that is not known", knows(None), true),
     ] {
-        assert_eq!(may_attach(&mine, &live), expected, "{name}");
+        assert_eq!(cannot_open(&mine, &live).is_none(), expected, "{name}");
     }
     let mut newer = mine;
     (newer.timeline, newer.checkpoint) = (Timeline(2), Lsn(0x500));
-    assert!(!may_attach(&newer, &live("1")), "its timeline is not the primary's");
+    assert!(cannot_open(&newer, &live("1")).is_some(), "its timeline is not the primary's");
 }
 
 /// Regression: a primary crashed with more open subtransactions than a snapshot holds, and with a record that nobody
