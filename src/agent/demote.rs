@@ -8,12 +8,13 @@ use super::Agent;
 use super::outcome::Outcome;
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
-use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next};
+use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next, stays};
 use crate::decide::token::BARRED;
+use crate::ocf::notify::Listed;
 
 impl Agent<'_> {
-    /// Makes the primary a standby.
-    pub fn demote(&mut self) -> Outcome {
+    /// Makes the primary a standby. `stops`: where instances stop in the same transition.
+    pub fn demote(&mut self, stops: &Listed) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         if !self.standalone {
             let barred = self.is_barred_already();
@@ -23,8 +24,9 @@ impl Agent<'_> {
                 LaysDown::TheRightAndItsEnd => self.lay_down(true),
             }
         }
-        match next(&instance.process, &instance.sql) {
+        match next(&instance.process, &instance.sql, stays(stops, &self.me)) {
             Next::Done => return Outcome::ok(),
+            Next::Start => return self.start(),
             Next::Failed(why) => return Outcome::error(why),
             Next::ShutDown => {}
         }

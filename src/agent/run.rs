@@ -17,7 +17,7 @@ use crate::decide::fit::not_a_full_node;
 use crate::decide::monitor::Expected;
 use crate::ocf::action::Action;
 use crate::ocf::env::{Env, EnvError};
-use crate::ocf::notify::Notification;
+use crate::ocf::notify::{Listed, Notification};
 use crate::ocf::params::Params;
 use crate::runtime::instance::Postgres;
 use crate::runtime::owner::{self, Owner};
@@ -177,7 +177,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Action::Start => agent.start(),
         Action::Stop => agent.stop(),
         Action::Promote => agent.promote(),
-        Action::Demote => agent.demote(),
+        Action::Demote => agent.demote(&Listed::stops_with(vars)),
         // With defaults in place of what the owner meant, it only looks.
         Action::Monitor => agent.monitor(malformed),
         Action::Notify => match Notification::parse(vars) {

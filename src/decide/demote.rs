@@ -1,10 +1,13 @@
 //! How a primary becomes a standby. Floor 1.
 //!
-//! A demotion is an orderly shutdown, whose end is made known, and a start as a standby. On an instance that
-//! isn't running there is nothing to do, and no crash recovery either; one that cannot be shut down in order
-//! is stopped instead: immediate mode is never a demotion.
+//! A demotion is an orderly shutdown, whose end is made known, and a start as a standby. One that cannot be
+//! shut down in order is stopped instead: immediate mode is never a demotion. An instance that isn't running
+//! is left to the stop and the start that follow, with no crash recovery before; where Pacemaker has none
+//! follow (`on-fail=demote` of the primary's monitor), it is started as a standby here.
 
+use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, Process, Sql};
+use crate::ocf::notify::Listed;
 
 /// How a demotion begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +18,22 @@ pub enum Next {
     Failed(&'static str),
     /// PostgreSQL is shut down in order, and started as a standby.
     ShutDown,
+    /// It is started as a standby, as `start` does it.
+    Start,
+}
+
+/// Whether the instance goes on where it is: `stops` says where instances stop in the same transition. Where
+/// Pacemaker did not say, a stop follows.
+#[must_use]
+pub fn stays(stops: &Listed, me: &NodeName) -> bool {
+    stops.known().is_some_and(|nodes| !nodes.contains(me))
 }
 
 /// How a demotion begins.
 #[must_use]
-pub fn next(process: &Process, sql: &Sql) -> Next {
+pub fn next(process: &Process, sql: &Sql, stays: bool) -> Next {
     match (process, sql) {
+        (Process::None, _) if stays => Next::Start,
         (Process::None, _) | (_, Sql::Standby(_)) => Next::Done,
         (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => Next::Failed(
             "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
@@ -58,12 +71,12 @@ pub enum LaysDown {
 /// ([`crate::decide::token::is_barred`]).
 #[must_use]
 pub fn lays_down(process: &Process, sql: &Sql, barred: bool) -> LaysDown {
-    match (process, next(process, sql)) {
+    match (process, next(process, sql, false)) {
         (Process::None, _) if barred => LaysDown::Nothing,
         (Process::None, _) | (_, Next::ShutDown) => LaysDown::TheRightAndItsEnd,
         (
             Process::Running { .. } | Process::Orphans(_) | Process::Unknown(_),
-            Next::Done | Next::Failed(_),
+            Next::Done | Next::Failed(_) | Next::Start,
         ) => LaysDown::TheRight,
     }
 }
@@ -148,11 +161,12 @@ mod tests {
         ];
         for (sql, expected) in rows {
             for (process, is) in processes().iter().zip(expected) {
-                let begins = match next(process, &sql) {
+                let begins = |stays| match next(process, &sql, stays) {
                     Next::Done => "done",
                     Next::Failed(words) if words.starts_with("PostgreSQL hangs") => "hangs",
                     Next::Failed(_) => "orphans",
                     Next::ShutDown => "down",
+                    Next::Start => "start",
                 };
                 let (word, goes) = match is {
                     Rest => ("done", LaysDown::TheRightAndItsEnd),
@@ -161,11 +175,30 @@ mod tests {
                     Orphans => ("orphans", LaysDown::TheRight),
                     Down => ("down", LaysDown::TheRightAndItsEnd),
                 };
-                assert_eq!(begins, word, "{process:?} {sql}");
+                assert_eq!(begins(false), word, "{process:?} {sql}");
+                let goes_on = if *process == Process::None { "start" } else { word };
+                assert_eq!(begins(true), goes_on, "{process:?} {sql}, and nothing stops");
                 assert_eq!(lays_down(process, &sql, false), goes, "{process:?} {sql}");
                 let barred = if is == Rest { LaysDown::Nothing } else { goes };
                 assert_eq!(lays_down(process, &sql, true), barred, "{process:?} {sql}, barred");
             }
+        }
+    }
+
+    #[test]
+    fn an_instance_stays_only_where_pacemaker_says_which_stop() {
+        let me: NodeName = "n1".parse().unwrap();
+        for (said, expected) in [
+            (None, false),
+            (Some(" "), true),
+            (Some("n1"), false),
+            (Some("n2 n1"), false),
+            (Some("n10 n2"), true),
+            (Some("n1 \u{7}"), false),
+        ] {
+            let name = "OCF_RESKEY_CRM_meta_notify_stop_uname".to_owned();
+            let vars = said.map(|text| (name, text.to_owned())).into_iter().collect();
+            assert_eq!(stays(&Listed::stops_with(&vars), &me), expected, "{said:?}");
         }
     }
 

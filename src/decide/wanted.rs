@@ -1,7 +1,7 @@
 //! What a cluster around the resource should look like, in one place: `doctor` compares with it, and
 //! `setup` prints it. Floor 1.
 
-use crate::ocf::action::Suggestion;
+use crate::ocf::action::{Role, Suggestion};
 
 /// A shell for Pacemaker's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,9 @@ pub fn delete_constraint(kind: &str, id: &str) -> String {
 pub fn operation(one: &Suggestion) -> String {
     let interval = one.interval_s.unwrap_or(0);
     let role = one.role.map(|role| format!(" role={}", role.name())).unwrap_or_default();
-    format!("{} timeout={}s interval={interval}s{role}", one.action, one.timeout_s)
+    // What a failed monitor of a primary needs is a standby there and another primary, and no stop between.
+    let on_fail = if one.role == Some(Role::Promoted) { " on-fail=demote" } else { "" };
+    format!("{} timeout={}s interval={interval}s{role}{on_fail}", one.action, one.timeout_s)
 }
 
 /// A text as one word of a shell.
@@ -179,7 +181,9 @@ mod tests {
             crate::ocf::action::SUGGESTIONS.iter().map(operation).take(6).collect();
         assert_eq!(all.first().map(String::as_str), Some("start timeout=120s interval=0s"));
         assert!(
-            all.contains(&"monitor timeout=60s interval=3s role=Promoted".to_owned()),
+            all.contains(
+                &"monitor timeout=60s interval=3s role=Promoted on-fail=demote".to_owned()
+            ),
             "{all:?}"
         );
         assert_eq!(server_line("hot_standby"), "hot_standby = on");

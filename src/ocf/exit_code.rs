@@ -163,8 +163,8 @@ impl ExitCode {
                  demotes it."
             }
             Self::FailedPromoted => {
-                "Counts a failure, demotes and stops the instance here (both succeed at once when \
-                 nothing runs), and starts and promotes where the scores say."
+                "Counts a failure, and demotes the instance here; stops and starts it as well, \
+                 unless the monitor has on-fail=demote; and promotes where the scores say."
             }
             Self::Degraded => "Treats it as 0. crm_mon shows the reason; nothing is restarted.",
             Self::DegradedPromoted => {

@@ -57,6 +57,14 @@ impl Listed {
         self.known().unwrap_or_default().iter().cloned().collect()
     }
 
+    /// Where instances stop in the transition that an action belongs to: Pacemaker gives start, stop,
+    /// promote and demote of a clone with `notify=true` the lists of its notifications as well. What
+    /// cannot be read was not said.
+    pub fn stops_with(vars: &BTreeMap<String, String>) -> Self {
+        let said = vars.get(&format!("{PREFIX}stop_uname")).map(|text| nodes(text));
+        said.and_then(Result::ok).map_or(Self::Unsaid, Self::Nodes)
+    }
+
     /// Whether Pacemaker named this node.
     pub fn names(&self, node: &NodeName) -> bool {
         self.known().is_some_and(|nodes| nodes.contains(node))

@@ -268,7 +268,7 @@ fn clone(options: &Options, addresses: &Addresses) -> String {
           </meta_attributes>
           <operations>
 {operations}            <op id="{PRIMITIVE}-notify-op" name="notify" interval="0s" timeout="90s"/>
-            <op id="{PRIMITIVE}-monitor-p" name="monitor" interval="3s" role="Promoted" timeout="120s"/>
+            <op id="{PRIMITIVE}-monitor-p" name="monitor" interval="3s" role="Promoted" timeout="120s" on-fail="demote"/>
             <op id="{PRIMITIVE}-monitor-u" name="monitor" interval="8s" role="Unpromoted" timeout="120s"/>
           </operations>
         </primitive>

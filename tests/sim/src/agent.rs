@@ -90,8 +90,8 @@ pub enum Action {
     Stop,
     /// Make it the primary.
     Promote,
-    /// Make it a standby.
-    Demote,
+    /// Make it a standby; whether it stays, or a stop follows.
+    Demote(bool),
     /// Look, and care; whether it is expected to be the primary.
     Monitor(bool),
     /// Take note.
@@ -107,7 +107,7 @@ impl fmt::Display for Action {
             Self::Start => f.write_str("start"),
             Self::Stop => f.write_str("stop"),
             Self::Promote => f.write_str("promote"),
-            Self::Demote => f.write_str("demote"),
+            Self::Demote(_) => f.write_str("demote"),
             Self::Monitor(_) => f.write_str("monitor"),
             Self::Notify(notice) => write!(f, "notify {notice}"),
             Self::Adopt => f.write_str("pgtwin adopt"),
@@ -142,7 +142,7 @@ pub async fn run(sim: &Rc<Sim>, me: usize, action: Action) -> Answer {
         Action::Start => agent.start().await,
         Action::Stop => agent.stop().await,
         Action::Promote => agent.promote().await,
-        Action::Demote => agent.demote().await,
+        Action::Demote(stays) => agent.demote(stays).await,
         Action::Monitor(promoted) => agent.monitor(promoted).await,
         Action::Notify(notice) => {
             agent.notify(&notice).await;

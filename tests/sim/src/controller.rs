@@ -114,9 +114,9 @@ async fn supervise(sim: Rc<Sim>, on: usize, action: Action, done: Rc<Cell<bool>>
             Role::Unpromoted => Some(Role::Failed(false)),
             Role::Unknown | Role::Stopped | Role::Failed(_) | Role::Banned => None,
         },
-        (Action::Start | Action::Demote, Some(Answer::Standby)) => Some(Role::Unpromoted),
+        (Action::Start | Action::Demote(_), Some(Answer::Standby)) => Some(Role::Unpromoted),
         (Action::Start, _) => Some(Role::Banned),
-        (Action::Demote, _) => Some(Role::Failed(false)),
+        (Action::Demote(_), _) => Some(Role::Failed(false)),
         (Action::Promote, Some(Answer::Primary)) => Some(Role::Promoted),
         (Action::Promote, _) => Some(Role::Failed(true)),
         (Action::Stop, Some(Answer::NotRunning)) => Some(Role::Stopped),
@@ -289,11 +289,15 @@ async fn carry_out(sim: &Rc<Sim>, me: usize, plan: Plan) {
         Plan::Probe(node) => {
             let _ = sim.perform(me, node, Action::Probe).await;
         }
-        Plan::Demote(node, next) => both(What::Demote, node, Action::Demote, next).await,
+        Plan::Demote(node, next) => both(What::Demote, node, Action::Demote(true), next).await,
         Plan::Stop(node) => both(What::Stop, node, Action::Stop, None).await,
         Plan::Recover(node, promoted) => {
             if promoted {
-                both(What::Demote, node, Action::Demote, None).await;
+                let stays = sim.world.borrow().only_demotes;
+                both(What::Demote, node, Action::Demote(stays), None).await;
+                if stays && sim.role(me, node) != Role::Failed(false) {
+                    return;
+                }
             }
             both(What::Stop, node, Action::Stop, None).await;
             if sim.world.borrow().nodes[node].up && sim.role(me, node) == Role::Failed(false) {

@@ -134,7 +134,11 @@ pub fn run(seed: u64, options: &Options) -> Report {
     if options.rebuilds {
         sim.spawn(Owner::World, begin, faults::rebuilds(Rc::clone(&sim), until));
     }
-    sim.world.borrow_mut().services = options.services;
+    {
+        let mut world = sim.world.borrow_mut();
+        world.services = options.services;
+        world.only_demotes = (seed / 10).is_multiple_of(2);
+    }
     if options.adoptions {
         let adoptions = adoptions::adoptions(Rc::clone(&sim), until, !options.converges);
         sim.spawn(Owner::World, begin, adoptions);

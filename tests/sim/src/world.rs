@@ -192,6 +192,8 @@ pub struct World {
     pub adopted: Option<usize>,
     /// The distribution starts PostgreSQL at boot, now and then.
     pub services: bool,
+    /// A primary whose monitor fails is demoted (`on-fail=demote`), and not stopped and started again.
+    pub only_demotes: bool,
     /// Clients go on.
     pub clients: bool,
     /// What is on its way between the nodes.
@@ -263,6 +265,7 @@ impl World {
             term: (0, 0),
             adopted: None,
             services: false,
+            only_demotes: false,
             clients: true,
             mail: crate::cluster::Mail::default(),
             history: Vec::new(),

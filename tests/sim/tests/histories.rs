@@ -153,5 +153,5 @@ fn nothing_is_adopted_while_others_run() {
 fn no_data_is_replaced_by_that_of_a_server_which_is_not_the_ledgers_primary() {
     let mutation = Some(Mutation::AnybodyIsCopied);
     let options = Options { mutation, services: true, converges: false, ..Options::default() };
-    is_caught_with(options, 411_200);
+    is_caught_with(options, 414_600);
 }

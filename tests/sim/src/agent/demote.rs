@@ -13,7 +13,7 @@ use crate::wal::{lsn, timeline};
 use crate::world::index;
 
 impl Agent {
-    pub(super) async fn demote(&self) -> Answer {
+    pub(super) async fn demote(&self, stays: bool) -> Answer {
         let me = self.me;
         let instance = self.look().await;
         let goes = lays_down(&instance.process, &instance.sql, self.is_barred_already());
@@ -28,8 +28,9 @@ impl Agent {
                 .await;
             }
         }
-        match next(&instance.process, &instance.sql) {
+        match next(&instance.process, &instance.sql, stays) {
             Next::Done => return Answer::Standby,
+            Next::Start => return self.start().await,
             Next::Failed(why) => return Answer::Fails(why.into()),
             Next::ShutDown => {}
         }

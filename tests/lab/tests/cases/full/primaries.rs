@@ -1,9 +1,13 @@
 //! A primary that is spoilt and then stopped: `stop` succeeds, nobody is fenced, a standby takes
 //! over. And the loss of a primary's node in async mode.
 
+use std::collections::BTreeMap;
+
+use lab::config::PRIMITIVE;
 use lab::{Cluster, Options, Result};
 
 use crate::async_mode::asynchronous;
+use crate::look::{logs_since, marks};
 use crate::recovery::assert_recovered;
 use crate::repair::make_ready;
 use crate::stage::{SOON, case};
@@ -26,6 +30,62 @@ fn case_03_in_async_mode_a_standby_takes_over_from_a_node_that_lost_power() {
         assert_eq!(cluster.primary()?, new);
         // Acknowledged writes may be lost here: that is what async means. Two primaries may not.
         primary.load.end_async().map(drop)
+    });
+}
+
+/// Takes `on-fail=demote` from the primary's monitor, as it is in configurations of before.
+fn have_it_restarted(cluster: &Cluster) -> Result<()> {
+    let monitor = format!(
+        "<op id=\"{PRIMITIVE}-monitor-p\" name=\"monitor\" interval=\"3s\" role=\"Promoted\" \
+         timeout=\"120s\"/>"
+    );
+    let node = cluster.primary()?;
+    cluster.check(&node, &["cibadmin", "--replace", "--xml-text", &monitor])?;
+    cluster.wait_healthy(SOON)
+}
+
+/// Whether Pacemaker has stopped the resource on this node since then.
+fn was_stopped(cluster: &Cluster, since: &BTreeMap<String, usize>, node: &str) -> Result<bool> {
+    let stop = format!("Result of stop operation for {PRIMITIVE} on {node}");
+    Ok(logs_since(cluster, since, node)?.contains(&stop))
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_02_a_failed_monitor_demotes_and_one_without_on_fail_restarts_and_both_lose_nothing() {
+    case(&Options::default(), |cluster| {
+        for stops in [false, true] {
+            if stops {
+                have_it_restarted(cluster)?;
+            }
+            let primary = Primary::under_load(cluster)?;
+            let since = marks(cluster)?;
+            let old = primary.old.clone();
+            cluster.signal_postmaster(&old, "KILL")?;
+            let new = primary.is_taken_over()?;
+            primary.comes_back_under(&new)?;
+            assert_eq!(was_stopped(cluster, &since, &old)?, stops, "{old}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_02_in_async_mode_one_without_on_fail_restarts_in_place_too() {
+    case(&asynchronous(), |cluster| {
+        have_it_restarted(cluster)?;
+        let primary = Primary::under_load(cluster)?;
+        let old = primary.old.clone();
+        let since = marks(cluster)?;
+        cluster.signal_postmaster(&old, "KILL")?;
+        cluster.wait_until("it was stopped and started", SOON, || {
+            was_stopped(cluster, &since, &old).unwrap_or(false) && cluster.is_writable(&old)
+        })?;
+        primary.load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(cluster.primary()?, old, "its own restart has everything");
+        primary.load.end().map(drop)
     });
 }
 
