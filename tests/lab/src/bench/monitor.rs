@@ -91,6 +91,7 @@ pub fn environment(
     ];
     let mut text = format!(
         "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nOCF_ROOT=/usr/lib/ocf\n\
+         OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESOURCE_PROVIDER=heartbeat\nHA_debug=0\n\
          OCF_RESOURCE_INSTANCE={PRIMITIVE}\nOCF_RESKEY_crm_feature_set=3.20.0\n"
     );
     for (name, value) in meta {
