@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::binaries::{self, Program};
 use crate::cluster::Cluster;
 use crate::compare::blow::Blow;
-use crate::compare::record::Record;
+use crate::compare::record::{Measured, Record};
 use crate::error::{LabError, Result, chain};
 use crate::options::{Agent, Options};
 use crate::progress::say;
@@ -103,7 +103,7 @@ fn one(options: &Options, wish: &Wish, record: &mut Record) -> Result<()> {
         thread::sleep(wish.rest);
         let costs = cost::measure(cluster)?;
         record.costs.extend(costs);
-        keep(record, cluster, &wish.dir)?;
+        keep(record, stage.cluster.as_ref(), &wish.dir)?;
     }
     for (blow, ..) in Blow::ALL {
         while (wish.blows.is_empty() || wish.blows.contains(&blow))
@@ -111,12 +111,20 @@ fn one(options: &Options, wish: &Wish, record: &mut Record) -> Result<()> {
         {
             let missing = record.missing(product, blow, wish.rounds);
             say(format!("{}: {blow}, {missing} to go", name(product)));
-            let cluster = stage.cluster()?;
-            thread::sleep(wish.rest);
-            let measured = round::play(cluster, blow).inspect_err(|_| say(cluster.dump()))?;
+            let measured = match stage.play(blow, wish.rest) {
+                Ok(measured) => measured,
+                Err(error) => {
+                    let why = chain(&error);
+                    let why = why.lines().next().unwrap_or_default();
+                    say(format!("once more, on another cluster: {why}"));
+                    record.repeated.push(format!("{}, {blow}: {why}", name(product)));
+                    stage.clear()?;
+                    stage.play(blow, wish.rest)?
+                }
+            };
             let is_well = measured.back.is_some();
             record.measured.push(measured);
-            keep(record, cluster, &wish.dir)?;
+            keep(record, stage.cluster.as_ref(), &wish.dir)?;
             if !is_well {
                 stage.clear()?;
             }
@@ -125,8 +133,10 @@ fn one(options: &Options, wish: &Wish, record: &mut Record) -> Result<()> {
     stage.clear()
 }
 
-fn keep(record: &mut Record, cluster: &Cluster, dir: &Path) -> Result<()> {
-    if let Entry::Vacant(place) = record.versions.entry(name(cluster.options.agent).to_owned()) {
+fn keep(record: &mut Record, cluster: Option<&Cluster>, dir: &Path) -> Result<()> {
+    if let Some(cluster) = cluster
+        && let Entry::Vacant(place) = record.versions.entry(name(cluster.options.agent).to_owned())
+    {
         place.insert(versions(cluster)?);
     }
     record.write(dir)
@@ -171,6 +181,13 @@ impl Stage {
             }
         };
         Ok(self.cluster.insert(cluster))
+    }
+
+    /// One round, after a rest. What went wrong with the measuring is an error, and not what it measures.
+    fn play(&mut self, blow: Blow, rest: Duration) -> Result<Measured> {
+        let cluster = self.cluster()?;
+        thread::sleep(rest);
+        round::play(cluster, blow).inspect_err(|_| say(cluster.dump()))
     }
 
     fn clear(&mut self) -> Result<()> {

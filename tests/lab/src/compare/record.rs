@@ -51,6 +51,9 @@ pub struct Record {
     pub measured: Vec<Measured>,
     /// What each costs while nothing happens.
     pub costs: Vec<Cost>,
+    /// Rounds that were played again because they could not be measured, and why.
+    #[serde(default)]
+    pub repeated: Vec<String>,
 }
 
 impl Record {

@@ -14,7 +14,11 @@ const PAUSE: u64 = 500;
 
 /// All of it: the blows, and the costs.
 pub fn show(record: &Record) -> String {
-    format!("{}\n{}\n{}", versions(record), blows(record), costs(record))
+    let repeated = record.repeated.iter().fold(String::new(), |mut text, one| {
+        let _ = write!(text, "\nPlayed again: {one}\n");
+        text
+    });
+    format!("{}\n{}\n{}{repeated}", versions(record), blows(record), costs(record))
 }
 
 fn versions(record: &Record) -> String {
