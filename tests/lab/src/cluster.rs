@@ -15,6 +15,7 @@ use crate::docker::{self, docker};
 use crate::error::{LabError, Result, chain};
 use crate::options::{Agent, Options};
 use crate::progress::{say, step};
+use crate::rivals::{paf, patroni};
 use crate::run::{Output, Run};
 use crate::tree::Tree;
 use crate::{binaries, disks, host, image, seed};
@@ -48,7 +49,9 @@ impl Cluster {
         let name = options.name.clone();
         docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
         disks::remove_stale()?;
-        let image = image::ensure(options.release)?;
+        let with_rivals = options.rivals || options.agent.is_rival();
+        let find = if with_rivals { image::ensure_rivals } else { image::ensure };
+        let image = find(options.release)?;
         let (agent, helper) = programs(&options)?;
         let begin = Instant::now();
         let addresses = create_network(&options)?;
@@ -58,6 +61,11 @@ impl Cluster {
         step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
         if cluster.options.agent.runs_postgres() && !cluster.options.bare {
             step("making the databases", || seed::seed(&cluster))?;
+            match cluster.options.agent {
+                Agent::Paf => paf::prepare(&cluster)?,
+                Agent::Patroni => patroni::prepare(&cluster)?,
+                Agent::Pgtwin | Agent::Pgsql | Agent::Stateful => {}
+            }
         }
         if cluster.options.start {
             cluster.start_all()?;
@@ -357,7 +365,7 @@ fn programs(options: &Options) -> Result<(Option<PathBuf>, PathBuf)> {
     };
     let agent = match options.agent {
         Agent::Pgtwin => Some(given_or_built(&options.agent_binary, Program::Pgtwin)?),
-        Agent::Pgsql | Agent::Stateful => None,
+        Agent::Pgsql | Agent::Stateful | Agent::Paf | Agent::Patroni => None,
     };
     Ok((agent, given_or_built(&options.node_binary, Program::LabNode)?))
 }

@@ -6,6 +6,11 @@ use std::fmt::Write as _;
 
 use crate::options::{Agent, Options, Release};
 
+mod clone;
+
+use clone::clone;
+pub use clone::{params, params_of_paf};
+
 /// The primitive that runs PostgreSQL.
 pub const PRIMITIVE: &str = "pgtwin";
 /// Its promotable clone.
@@ -97,7 +102,7 @@ pub fn cib(options: &Options, addresses: &Addresses) -> String {
     let (resources, constraints, defaults) = if options.bare {
         (String::new(), String::new(), "")
     } else {
-        (resources(options, addresses), constraints(), DEFAULTS)
+        (resources(options, addresses), constraints(options.agent), DEFAULTS)
     };
     let schema = schema(options.release);
     format!(
@@ -138,11 +143,22 @@ fn resources(options: &Options, addresses: &Addresses) -> String {
 }
 
 /// The address goes with the primary.
-fn constraints() -> String {
+fn constraints(agent: Agent) -> String {
+    let orders = match agent {
+        Agent::Pgtwin | Agent::Pgsql | Agent::Stateful | Agent::Patroni => format!(
+            r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
+"#
+        ),
+        // Its standbys stream from the address, and must still get the end of the old primary's WAL.
+        Agent::Paf => format!(
+            r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
+      <rsc_order id="{VIP}-after-demote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="demote" then="{VIP}" then-action="stop"/>
+"#
+        ),
+    };
     format!(
         r#"      <rsc_colocation id="{VIP}-with-primary" score="INFINITY" rsc="{VIP}" rsc-role="Started" with-rsc="{CLONE}" with-rsc-role="Promoted"/>
-      <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
-"#
+{orders}"#
     )
 }
 
@@ -229,95 +245,6 @@ pub fn container_prefix(lab: &str) -> String {
     format!("pgtwin-lab-{lab}-")
 }
 
-fn clone(options: &Options, addresses: &Addresses) -> String {
-    let (provider, kind) = match options.agent {
-        Agent::Pgtwin => ("heartbeat", "pgtwin"),
-        Agent::Pgsql => ("heartbeat", "pgsql"),
-        Agent::Stateful => ("pacemaker", "Stateful"),
-    };
-    let params = match options.agent {
-        Agent::Pgtwin => nvpairs(PRIMITIVE, &params(options, addresses)),
-        Agent::Pgsql => nvpairs(PRIMITIVE, &params_of_pgsql(options, addresses)),
-        Agent::Stateful => String::new(),
-    };
-    let nodes = options.nodes;
-    let mut operations = String::new();
-    for name in ["start", "stop", "promote", "demote"] {
-        let _ = writeln!(
-            operations,
-            "            <op id=\"{PRIMITIVE}-{name}\" name=\"{name}\" interval=\"0s\" timeout=\"120s\"/>"
-        );
-    }
-    format!(
-        r#"      <clone id="{CLONE}">
-        <meta_attributes id="{CLONE}-meta">
-          <nvpair id="{CLONE}-promotable" name="promotable" value="true"/>
-          <nvpair id="{CLONE}-notify" name="notify" value="true"/>
-          <nvpair id="{CLONE}-interleave" name="interleave" value="true"/>
-          <nvpair id="{CLONE}-max" name="clone-max" value="{nodes}"/>
-          <nvpair id="{CLONE}-node-max" name="clone-node-max" value="1"/>
-          <nvpair id="{CLONE}-promoted-max" name="promoted-max" value="1"/>
-        </meta_attributes>
-        <primitive id="{PRIMITIVE}" class="ocf" provider="{provider}" type="{kind}">
-          <instance_attributes id="{PRIMITIVE}-params">
-{params}          </instance_attributes>
-          <meta_attributes id="{PRIMITIVE}-meta">
-            <nvpair id="{PRIMITIVE}-threshold" name="migration-threshold" value="5"/>
-            <nvpair id="{PRIMITIVE}-expiry" name="failure-timeout" value="60s"/>
-            <nvpair id="{PRIMITIVE}-priority" name="priority" value="10"/>
-          </meta_attributes>
-          <operations>
-{operations}            <op id="{PRIMITIVE}-notify-op" name="notify" interval="0s" timeout="90s"/>
-            <op id="{PRIMITIVE}-monitor-p" name="monitor" interval="3s" role="Promoted" timeout="120s" on-fail="demote"/>
-            <op id="{PRIMITIVE}-monitor-u" name="monitor" interval="8s" role="Unpromoted" timeout="120s"/>
-          </operations>
-        </primitive>
-      </clone>
-"#
-    )
-}
-
-/// The parameters of the pgtwin primitive.
-pub fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
-    let nodes = options.node_names();
-    let address = |name: &str| {
-        if options.ipv6 { addresses.node6(name) } else { addresses.node(name) }
-    };
-    let pairs: Vec<String> = nodes.iter().map(|name| format!("{name}={}", address(name))).collect();
-    let mut set = BTreeMap::new();
-    let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
-    put("pgdata", options.pgdata());
-    put("pg_bindir", options.pg_bindir());
-    put("rep_mode", options.mode.name().to_owned());
-    put("node_list", nodes.join(" "));
-    put("node_addresses", pairs.join(" "));
-    put("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned());
-    put("repuser", REPLICATOR.0.to_owned());
-    put("vip", addresses.vip());
-    merge(&mut set, &options.params);
-    set
-}
-
-/// The distribution's agent: it streams from the address that follows the primary.
-fn params_of_pgsql(options: &Options, addresses: &Addresses) -> BTreeMap<String, String> {
-    let bin = options.pg_bindir();
-    let mut set = BTreeMap::new();
-    let mut put = |name: &str, value: String| set.insert(name.to_owned(), value);
-    put("pgctl", format!("{bin}/pg_ctl"));
-    put("psql", format!("{bin}/psql"));
-    put("pgdata", options.pgdata());
-    put("config", format!("{}/postgresql.conf", options.pgdata()));
-    put("rep_mode", options.mode.name().to_owned());
-    put("node_list", options.node_names().join(" "));
-    put("master_ip", addresses.vip());
-    put("repuser", REPLICATOR.0.to_owned());
-    put("primary_conninfo_opt", "passfile=/var/lib/postgresql/.pgpass".to_owned());
-    put("socketdir", "/var/run/postgresql".to_owned());
-    put("tmpdir", "/var/lib/postgresql/tmp".to_owned());
-    merge(&mut set, &options.params);
-    set
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +279,20 @@ mod tests {
         assert!(text.contains("fence_lab"), "{text}");
         assert!(!text.contains("<clone") && !text.contains("IPaddr2"), "{text}");
         assert!(!text.contains("<rsc_"), "{text}");
+    }
+
+    #[test]
+    fn the_address_of_paf_stops_after_its_demotion_and_its_monitor_has_the_time_of_its_quick_start()
+    {
+        let text = cib(&Options { agent: Agent::Paf, ..Options::default() }, &addresses());
+        assert!(text.contains("type=\"pgsqlms\""), "{text}");
+        assert!(
+            text.contains("first-action=\"demote\" then=\"vip\" then-action=\"stop\""),
+            "{text}"
+        );
+        assert!(text.contains("role=\"Promoted\" timeout=\"10s\""), "{text}");
+        let ours = cib(&Options::default(), &addresses());
+        assert!(!ours.contains("first-action=\"demote\""), "{ours}");
     }
 
     #[test]

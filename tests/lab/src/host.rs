@@ -31,6 +31,12 @@ pub fn lab_dir(name: &str) -> PathBuf {
     state_dir().join(name)
 }
 
+/// The three load averages of the machine.
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
 /// A lock between processes, held until dropped.
 pub fn lock(name: &str) -> Result<Flock<File>> {
     let path = state_dir().join(format!("{name}.lock"));

@@ -43,6 +43,10 @@ const PACKAGES: [&str; 13] = [
     "libxml2-utils",
 ];
 
+/// What pgtwin is compared with, on top of that, and the module by which Patroni speaks to etcd.
+const RIVALS: [&str; 5] =
+    ["resource-agents-paf", "patroni", "etcd-server", "etcd-client", "python3-etcd"];
+
 /// Runs in a container of the bare release. No service is started, no PostgreSQL cluster of the
 /// distribution's own is created: the lab makes its own, and Pacemaker alone starts it.
 const INSTALL: &str = r"set -e
@@ -61,7 +65,7 @@ rm -f /etc/apt/apt.conf.d/99lab /etc/corosync/corosync.conf
 
 /// The image of a release, built when it is not there yet. Gives its full name.
 pub fn ensure(release: Release) -> Result<String> {
-    let tag = format!("{REPOSITORY}:{release}-{:012x}", content_hash(release) & 0xffff_ffff_ffff);
+    let tag = tag_of(&release.to_string(), &content(release));
     if exists(&tag)? {
         return Ok(tag);
     }
@@ -72,19 +76,44 @@ pub fn ensure(release: Release) -> Result<String> {
     host::prepare_build()?;
     say(format!("no image of {release} yet: building it, once (about a minute)"));
     let base = base(release)?;
-    step(&format!("installing PostgreSQL and Pacemaker on {release}"), || packages(&base, &tag))?;
+    let wanted = PACKAGES.join(" ");
+    step(&format!("installing PostgreSQL and Pacemaker on {release}"), || {
+        packages(&base, &tag, &wanted)
+    })?;
     // For people: the newest image of a release by a name that can be typed.
     docker(["tag", &tag, &format!("{REPOSITORY}:{release}")]).check()?;
     Ok(tag)
+}
+
+/// The image of a release with the programs that pgtwin is compared with.
+pub fn ensure_rivals(release: Release) -> Result<String> {
+    let base = ensure(release)?;
+    let wanted = RIVALS.join(" ");
+    let tag = tag_of(&format!("compare-{release}"), &format!("{base}\n{wanted}\n{INSTALL}"));
+    let _lock = host::lock(&format!("image-compare-{release}"))?;
+    if !exists(&tag)? {
+        step(&format!("installing PAF, Patroni and etcd on {release}"), || {
+            packages(&base, &tag, &wanted)
+        })?;
+    }
+    Ok(tag)
+}
+
+fn tag_of(name: &str, content: &str) -> String {
+    format!("{REPOSITORY}:{name}-{:012x}", hash(content) & 0xffff_ffff_ffff)
 }
 
 fn exists(tag: &str) -> Result<bool> {
     Ok(!docker(["images", "--quiet", tag]).check()?.text().is_empty())
 }
 
-/// FNV-1a over all that goes in.
-fn content_hash(release: Release) -> u64 {
-    let content = format!("{release}\n{}\n{INSTALL}", PACKAGES.join(" "));
+/// All that goes into the image of a release.
+fn content(release: Release) -> String {
+    format!("{release}\n{}\n{INSTALL}", PACKAGES.join(" "))
+}
+
+/// FNV-1a.
+fn hash(content: &str) -> u64 {
     content.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
@@ -166,12 +195,11 @@ fn apt_settings() -> String {
     )
 }
 
-fn packages(base: &str, tag: &str) -> Result<()> {
+fn packages(base: &str, tag: &str, wanted: &str) -> Result<()> {
     let name = format!("{REPOSITORY}-build-{}", std::process::id());
     let settings = apt_settings();
     let script = format!(
-        "cat > /etc/apt/apt.conf.d/99lab <<'END'\n{settings}END\nPACKAGES='{}'\n{INSTALL}",
-        PACKAGES.join(" ")
+        "cat > /etc/apt/apt.conf.d/99lab <<'END'\n{settings}END\nPACKAGES='{wanted}'\n{INSTALL}"
     );
     let owner = format!("{}={}", crate::docker::OWNER, crate::docker::this_process());
     let label = format!("{}=build", crate::docker::LABEL);
@@ -205,6 +233,7 @@ mod tests {
 
     #[test]
     fn releases_have_different_contents() {
-        assert_ne!(content_hash(Release::Trixie), content_hash(Release::Forky));
+        let [one, other] = [Release::Trixie, Release::Forky].map(|one| hash(&content(one)));
+        assert_ne!(one, other);
     }
 }

@@ -10,6 +10,9 @@ use crate::error::{LabError, Result, chain};
 use crate::progress::say;
 use crate::run::tail;
 
+/// Logs that a node may well not have.
+const OPTIONAL: [&str; 3] = ["syslog.1", "patroni.log", "etcd.log"];
+
 impl Cluster {
     /// What a person would look at first: the cluster's state and the end of every agent's log.
     pub fn dump(&self) -> String {
@@ -50,13 +53,15 @@ impl Cluster {
             ("pacemaker.log", "/var/log/pacemaker/pacemaker.log"),
             ("corosync.log", "/var/log/corosync/corosync.log"),
             ("postgresql.log", pg_log.as_str()),
+            ("patroni.log", "/var/log/patroni/patroni.log"),
+            ("etcd.log", "/var/log/etcd.log"),
         ];
         for node in self.nodes() {
             for (name, path) in files {
                 let text = match self.read_file(&node, path) {
                     Ok(text) => text,
-                    // Only a long log has an older part.
-                    Err(_) if name == "syslog.1" => continue,
+                    // Only a long log has an older part, and each of the others is of some clusters only.
+                    Err(_) if OPTIONAL.contains(&name) => continue,
                     Err(error) => chain(&error),
                 };
                 let file = dir.join(format!("{node}-{name}"));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod compare_command;
 mod interrupt;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
+use compare_command::Compare;
 use lab::bench::{self, Plan};
 use lab::clock::time_of_day;
 use lab::error::chain;
@@ -25,7 +27,7 @@ use lab::{Cluster, Result, cluster, demo, disks, docker, host, image, timeline};
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Cli {
-    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, `bench`, `torture`.
+    /// Name of the lab; several can run side by side. Default: `lab`, or `demo`, `bench`, `torture`, `compare`.
     #[arg(long, global = true)]
     name: Option<String>,
     #[command(subcommand)]
@@ -103,6 +105,8 @@ enum Command {
     /// Break a cluster of its own again and again under load, by a plan that is drawn from a seed; heal,
     /// compare, count and judge. Exits with 1 if anything was lost, written on two nodes, or did not heal.
     Torture(Torture),
+    /// Measure pgtwin, PAF and Patroni, in turn, under the same faults; print the tables.
+    Compare(Compare),
     /// Show the system log of the nodes: the agent, Pacemaker, fencing.
     Logs {
         /// One node only.
@@ -200,6 +204,7 @@ impl Cli {
             Command::Demo { .. } => "demo",
             Command::Bench { .. } => "bench",
             Command::Torture { .. } => "torture",
+            Command::Compare { .. } => "compare",
             _ => "lab",
         };
         self.name.clone().unwrap_or_else(|| default.to_owned())
@@ -216,9 +221,13 @@ fn main() -> ExitCode {
         Command::Torture(torture) if !torture.plan && !torture.kinds => {
             interrupt::clean_up(Some(cli.name()), torture.keep_engine);
         }
+        Command::Compare(compare) if !compare.only_prints() => {
+            interrupt::clean_up(Some(cli.name()), compare.keep_engine);
+        }
         // It would leave the engine running in the end, too.
         Command::Image { .. } => interrupt::clean_up(None, true),
         Command::Torture(_)
+        | Command::Compare(_)
         | Command::Down { .. }
         | Command::Status
         | Command::Shell { .. }
@@ -283,6 +292,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             println!("{}", report?);
         }
         Command::Torture(wanted) => return torture(wanted, &name),
+        Command::Compare(wanted) => return wanted.run(&name),
         Command::Logs { node, lines, save } => logs(&Cluster::attach(&name)?, node, lines, save)?,
         Command::Image { releases } => {
             host::prepare()?;

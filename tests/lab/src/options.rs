@@ -91,7 +91,7 @@ impl FromStr for Mode {
     }
 }
 
-/// Which agent the promotable clone runs.
+/// What keeps PostgreSQL available: an agent that the promotable clone runs, or Patroni.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Agent {
     /// `ocf:heartbeat:pgtwin`.
@@ -101,14 +101,34 @@ pub enum Agent {
     Pgsql,
     /// `ocf:pacemaker:Stateful`: no PostgreSQL, for tests of the box itself.
     Stateful,
+    /// `ocf:heartbeat:pgsqlms`, which is PAF: to be compared with.
+    Paf,
+    /// No Pacemaker at all: Patroni, with etcd on the same nodes; to be compared with.
+    Patroni,
 }
 
 impl Agent {
     /// True if the clone runs PostgreSQL.
     pub fn runs_postgres(self) -> bool {
         match self {
-            Self::Pgtwin | Self::Pgsql => true,
+            Self::Pgtwin | Self::Pgsql | Self::Paf | Self::Patroni => true,
             Self::Stateful => false,
+        }
+    }
+
+    /// True if Pacemaker runs it.
+    pub fn runs_on_pacemaker(self) -> bool {
+        match self {
+            Self::Pgtwin | Self::Pgsql | Self::Stateful | Self::Paf => true,
+            Self::Patroni => false,
+        }
+    }
+
+    /// True if its programs are in the image of the comparison only.
+    pub fn is_rival(self) -> bool {
+        match self {
+            Self::Paf | Self::Patroni => true,
+            Self::Pgtwin | Self::Pgsql | Self::Stateful => false,
         }
     }
 }
@@ -152,6 +172,9 @@ pub struct Options {
     /// the quick start begins with.
     #[serde(default)]
     pub bare: bool,
+    /// The nodes have the image of the comparison, with the programs of the others, whatever they run.
+    #[serde(default)]
+    pub rivals: bool,
     /// `stonith-enabled`.
     pub fencing: bool,
     /// What fencing does to a node: stays off until `power_on`, or is started again.
@@ -186,6 +209,7 @@ impl Default for Options {
             disk: None,
             ipv6: false,
             bare: false,
+            rivals: false,
             fencing: true,
             fence_reboots: false,
             wait_for_all: true,

@@ -7,6 +7,7 @@ use crate::config::{CLONE, PRIMITIVE};
 use crate::crm_mon::CrmMon;
 use crate::error::{LabError, Result};
 use crate::options::Agent;
+use crate::rivals::patroni;
 
 impl Cluster {
     /// The cluster's state as a given node sees it.
@@ -29,8 +30,11 @@ impl Cluster {
         without_quorum.ok_or(last)
     }
 
-    /// `crm_mon` for people, from the first node that answers.
+    /// `crm_mon` for people, from the first node that answers; what Patroni has instead, where that runs.
     pub fn crm_mon_text(&self) -> Result<String> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::list(self);
+        }
         let mut last = LabError::plain("no node runs");
         for node in self.running() {
             let command = self.command(&node, &["crm_mon", "-1", "-r", "-A", "-f"]);
@@ -42,8 +46,11 @@ impl Cluster {
         Err(last)
     }
 
-    /// The node that Pacemaker shows as promoted, if it shows exactly one.
+    /// The node that Pacemaker shows as promoted, if it shows exactly one, or Patroni as the leader.
     pub fn promoted(&self) -> Option<String> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::leader(self);
+        }
         let mon = self.crm_mon().ok()?;
         match mon.promoted().as_slice() {
             [one] => Some((*one).to_owned()),
@@ -54,6 +61,9 @@ impl Cluster {
     /// Everything as it should be: all nodes online, one primary with the address, all others
     /// standbys that stream, (sync mode) count for commits, and may be promoted.
     pub fn is_healthy(&self) -> bool {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::is_healthy(self);
+        }
         let number = self.nodes().len();
         let Ok(mon) = self.crm_mon() else { return false };
         let promoted = mon.promoted();
@@ -96,13 +106,19 @@ impl Cluster {
         })
     }
 
-    /// Starts Corosync and Pacemaker on a node, and has them started when it boots.
+    /// Starts Corosync and Pacemaker on a node, or Patroni, and has them started when it boots.
     pub fn start_cluster(&self, node: &str) -> Result<()> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::start(self, node);
+        }
         self.check(node, &["/lab/lab-node", "cluster-start"]).map(drop)
     }
 
     /// Stops Pacemaker, and with it the node's resources, then Corosync, in an orderly way.
     pub fn stop_cluster(&self, node: &str) -> Result<()> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::stop(self, node);
+        }
         self.command(node, &["/lab/lab-node", "cluster-stop"])
             .limit(Duration::from_mins(4))
             .check()
@@ -119,6 +135,9 @@ impl Cluster {
 
     /// Starts the cluster on all nodes at once.
     pub fn start_all(&self) -> Result<()> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::start_all(self);
+        }
         self.each_node(|node| self.start_cluster(node))
     }
 
@@ -147,8 +166,11 @@ impl Cluster {
         Ok(self.check(node, command)?.text())
     }
 
-    /// Asks Pacemaker to move the primary: away from where it is, or to a node.
+    /// Asks Pacemaker, or Patroni, to move the primary: away from where it is, or to a node.
     pub fn move_primary(&self, to: Option<&str>) -> Result<()> {
+        if !self.options.agent.runs_on_pacemaker() {
+            return patroni::switch_over(self, to);
+        }
         let mut command = vec!["crm_resource", "--move", "--promoted", "--resource", CLONE];
         command.extend(to.iter().flat_map(|node| ["--node", node]));
         self.on_any(&command).map(drop)

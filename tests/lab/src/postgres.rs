@@ -78,7 +78,7 @@ impl Cluster {
         let needed = match (self.options.mode, self.options.agent) {
             (Mode::Async, _) => 0,
             (Mode::Sync, Agent::Pgsql) => 1,
-            (Mode::Sync, Agent::Pgtwin | Agent::Stateful) => number,
+            (Mode::Sync, Agent::Pgtwin | Agent::Stateful | Agent::Paf | Agent::Patroni) => number,
         };
         streaming.count() == number && synchronous >= needed
     }

@@ -13,6 +13,7 @@ use crate::binaries::{self, Program};
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result};
 use crate::faults::Fault;
+use crate::host;
 use crate::options::{Agent, Options};
 use crate::progress::say;
 
@@ -50,7 +51,7 @@ pub fn bench(mut options: Options, plan: Plan) -> Result<String> {
         say(cluster.dump());
     }
     cluster.down()?;
-    let mut report = format!("{head}; load of this machine now: {}\n", load());
+    let mut report = format!("{head}; load of this machine now: {}\n", host::load());
     if let Some(agent) = agent {
         let size = fs::metadata(&agent).map_err(LabError::io("look at the agent"))?.len();
         let _ = writeln!(report, "binary: {} KiB", size / 1024);
@@ -74,10 +75,4 @@ fn measured(cluster: &Cluster, plan: Plan) -> Result<String> {
         report += &outage::measure(cluster, fault, plan.rounds)?;
     }
     Ok(report)
-}
-
-/// The three load averages of the machine.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }

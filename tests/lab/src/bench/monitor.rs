@@ -1,5 +1,6 @@
 //! What a quiet monitor costs, next to a bare connection with one question.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -53,7 +54,12 @@ pub fn measure(cluster: &Cluster, node: &str, promoted: bool, rounds: u32) -> Re
     let command = ["/lab/lab-node", "measure", &rounds.to_string()];
     let output = cluster
         .command(node, &command)
-        .stdin(environment(cluster, node, promoted))
+        .stdin(environment(
+            cluster,
+            node,
+            promoted,
+            &config::params(&cluster.options, &cluster.addresses),
+        ))
         .limit(Duration::from_mins(5))
         .check()?;
     let samples: Samples = serde_json::from_str(&output.text())
@@ -61,8 +67,13 @@ pub fn measure(cluster: &Cluster, node: &str, promoted: bool, rounds: u32) -> Re
     Ok(report(role, &samples))
 }
 
-/// What Pacemaker would give a recurring monitor.
-fn environment(cluster: &Cluster, node: &str, promoted: bool) -> String {
+/// What Pacemaker would give a recurring monitor of an agent with these parameters.
+pub fn environment(
+    cluster: &Cluster,
+    node: &str,
+    promoted: bool,
+    params: &BTreeMap<String, String>,
+) -> String {
     let options = &cluster.options;
     let (role, code, interval) =
         if promoted { ("Promoted", "8", "3000") } else { ("Unpromoted", "0", "8000") };
@@ -75,13 +86,18 @@ fn environment(cluster: &Cluster, node: &str, promoted: bool) -> String {
         ("on_node", node),
         ("clone_max", &nodes),
         ("promoted_max", "1"),
+        ("master_max", "1"),
         ("notify", "true"),
     ];
-    let mut text = format!("OCF_ROOT=/usr/lib/ocf\nOCF_RESOURCE_INSTANCE={PRIMITIVE}\n");
+    let mut text = format!(
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nOCF_ROOT=/usr/lib/ocf\n\
+         OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESOURCE_PROVIDER=heartbeat\nHA_debug=0\n\
+         OCF_RESOURCE_INSTANCE={PRIMITIVE}\nOCF_RESKEY_crm_feature_set=3.20.0\n"
+    );
     for (name, value) in meta {
         let _ = writeln!(text, "OCF_RESKEY_CRM_meta_{name}={value}");
     }
-    for (name, value) in config::params(options, &cluster.addresses) {
+    for (name, value) in params {
         let _ = writeln!(text, "OCF_RESKEY_{name}={value}");
     }
     text

@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::unistd::{Group, User};
 
-use crate::{service, syslog};
+use crate::{patroni, service, syslog};
 
 /// Directories that packages expect systemd to make: mode, owner, group.
 const DIRECTORIES: [(&str, u32, &str, &str); 8] = [
@@ -43,6 +43,11 @@ pub fn boot() -> Result<(), String> {
         && let Err(text) = service::start()
     {
         // The node stays up, as a real one would; `docker logs` has the reason.
+        eprintln!("lab-node: {text}");
+    }
+    if Path::new(patroni::ENABLED).exists()
+        && let Err(text) = patroni::start()
+    {
         eprintln!("lab-node: {text}");
     }
     logger.join().map_err(|_| "the system log has ended".to_owned())

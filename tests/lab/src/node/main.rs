@@ -1,12 +1,14 @@
 //! The lab's own program inside a node: it boots the node, starts and stops the cluster, keeps
-//! the system log, measures for the benchmark, and is the fence agent when it is called `fence_lab`.
+//! the system log, measures for the benchmark and the comparison, and is the fence agent when it is called `fence_lab`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod boot;
+mod cost;
 mod engine;
 mod fence;
 mod measure;
+mod patroni;
 mod service;
 mod syslog;
 
@@ -25,7 +27,16 @@ fn main() -> ExitCode {
         Some("cluster-stop") => service::stop(),
         Some("pacemaker-stop") => service::stop_pacemaker(),
         Some("measure") => measure::measure(rest.get(1)),
-        _ => Err("use boot, cluster-start, cluster-stop, pacemaker-stop or measure".to_owned()),
+        Some("etcd-start") => patroni::start_etcd(),
+        Some("patroni-start") => patroni::start(),
+        Some("patroni-stop") => patroni::stop(),
+        Some("quiet") => cost::quiet(rest.get(1), rest.get(2)),
+        Some("turns") => cost::turns(rest.get(1), rest.get(2)),
+        _ => Err(
+            "use boot, cluster-start, cluster-stop, pacemaker-stop, etcd-start, patroni-start, \
+                  patroni-stop, measure, quiet or turns"
+                .to_owned(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,20 +24,20 @@ pub fn measure(rounds: Option<&String>) -> Result<(), String> {
     let rounds = rounds.and_then(|text| text.parse::<usize>().ok()).ok_or("how many rounds?")?;
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| format!("no input: {error}"))?;
-    let env: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let env = pairs(&text);
     let mut samples = Samples::default();
     for _ in 0..rounds {
         samples.bare.push(Taken::of(bare()?));
         std::thread::sleep(PAUSE);
         let before = last_pid()?;
-        let (time, code) = run("monitor", &env)?;
+        let (time, code) = run(AGENT, "monitor", &env)?;
         samples.processes.push(last_pid()?.saturating_sub(before));
         samples.monitor.push(Taken::of(time));
         if let Some(code) = code.filter(|code| !samples.codes.contains(code)) {
             samples.codes.push(code);
         }
         std::thread::sleep(PAUSE);
-        samples.start.push(Taken::of(run("--version", &env)?.0));
+        samples.start.push(Taken::of(run(AGENT, "--version", &env)?.0));
         std::thread::sleep(PAUSE);
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
@@ -47,10 +47,19 @@ pub fn measure(rounds: Option<&String>) -> Result<(), String> {
     Ok(())
 }
 
-/// The agent, from its start to its end.
-fn run(action: &str, env: &[(&str, &str)]) -> Result<(Duration, Option<i32>), String> {
+/// `NAME=VALUE` lines.
+pub fn pairs(text: &str) -> Vec<(&str, &str)> {
+    text.lines().filter_map(|line| line.split_once('=')).collect()
+}
+
+/// An agent, from its start to its end.
+pub fn run(
+    agent: &str,
+    action: &str,
+    env: &[(&str, &str)],
+) -> Result<(Duration, Option<i32>), String> {
     let begin = Instant::now();
-    let status = Command::new(AGENT)
+    let status = Command::new(agent)
         .arg(action)
         .env_clear()
         .envs(env.iter().copied())
@@ -58,7 +67,7 @@ fn run(action: &str, env: &[(&str, &str)]) -> Result<(Duration, Option<i32>), St
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .map_err(|error| format!("cannot run {AGENT}: {error}"))?;
+        .map_err(|error| format!("cannot run {agent}: {error}"))?;
     Ok((begin.elapsed(), status.code()))
 }
 
@@ -86,7 +95,8 @@ fn bare() -> Result<Duration, String> {
     asked.map(|_| time).map_err(|error| lab::error::chain(&error))
 }
 
-fn last_pid() -> Result<u32, String> {
+/// The number of the newest process.
+pub fn last_pid() -> Result<u32, String> {
     let text = fs::read_to_string(LAST_PID).map_err(|error| format!("{LAST_PID}: {error}"))?;
     text.trim().parse().map_err(|error| format!("{LAST_PID}: {error}"))
 }

@@ -57,7 +57,8 @@ pub fn stop_pacemaker() -> Result<(), String> {
     end("pacemakerd", 200)
 }
 
-fn end(name: &str, seconds: u64) -> Result<(), String> {
+/// Ends a process in an orderly way, and waits for that.
+pub fn end(name: &str, seconds: u64) -> Result<(), String> {
     let Some(pid) = pid_of(name) else { return Ok(()) };
     kill(pid, Signal::SIGTERM).map_err(|errno| format!("cannot stop {name}: {errno}"))?;
     wait(&format!("{name} has ended"), seconds, || pid_of(name) != Some(pid))
@@ -78,7 +79,8 @@ fn quiet(program: &str, args: &[&str]) -> Result<(), String> {
     Err(format!("{program} does not start: {said}{}", reason.join("; ")))
 }
 
-fn wait(what: &str, seconds: u64, holds: impl Fn() -> bool) -> Result<(), String> {
+/// Waits until a condition holds.
+pub fn wait(what: &str, seconds: u64, holds: impl Fn() -> bool) -> Result<(), String> {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while !holds() {
         if Instant::now() >= deadline {
@@ -90,7 +92,7 @@ fn wait(what: &str, seconds: u64, holds: impl Fn() -> bool) -> Result<(), String
 }
 
 /// The process of a name that is not a zombie.
-fn pid_of(name: &str) -> Option<Pid> {
+pub fn pid_of(name: &str) -> Option<Pid> {
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat =

@@ -3,6 +3,7 @@
 pub mod append;
 pub mod bank;
 pub mod checker;
+pub mod route;
 pub mod session;
 pub mod steady;
 pub mod watcher;

@@ -79,6 +79,22 @@ impl Seen {
         found
     }
 
+    /// How many writes an instance accepted between two that another one accepted.
+    pub fn dual_samples(&self) -> usize {
+        let span = |writes: &[Accepted]| {
+            let first = writes.iter().map(|write| write.end).min()?;
+            Some((first, writes.iter().map(|write| write.begin).max()?))
+        };
+        let within = |outer: &[Accepted], inner: &[Accepted]| {
+            let Some((first, last)) = span(outer) else { return 0 };
+            inner.iter().filter(|one| first < one.begin && one.end < last).count()
+        };
+        let pairs = self.accepted.iter().flat_map(|outer| {
+            self.accepted.iter().filter(move |inner| inner.0 != outer.0).map(move |i| (outer, i))
+        });
+        pairs.map(|(outer, inner)| within(outer.1, inner.1)).sum()
+    }
+
     /// An error that names the instances, if two were ever writable at once, or if nothing was
     /// watched.
     pub fn require_one_primary(&self) -> Result<()> {
@@ -302,6 +318,7 @@ mod tests {
         let seen = seen(&[("n1", &[0, 100, 200]), ("n2", &[201, 300, 400])]);
         assert_eq!(seen.two_primaries(), []);
         assert!(seen.require_one_primary().is_ok());
+        assert_eq!(seen.dual_samples(), 0);
     }
 
     #[test]
@@ -315,6 +332,7 @@ mod tests {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(nodes, [pair("n1", "n2"), pair("n2", "n1")]);
         assert!(seen.require_one_primary().is_err());
+        assert_eq!(seen.dual_samples(), 2, "one write of each lies between two of the other");
     }
 
     #[test]

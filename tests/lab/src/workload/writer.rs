@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, Config};
 
 use crate::cluster::Cluster;
 use crate::error::{LabError, Result};
-use crate::workload::session::{self, Warned};
+use crate::workload::route::{Linked, Route};
+use crate::workload::session::Warned;
 
 /// After this long without an answer the next number is tried on another connection.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -125,6 +125,19 @@ impl WriteLog {
     }
 }
 
+/// How a writer goes about it.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// Where it finds the primary.
+    pub route: Route,
+    /// Its pause after every row.
+    pub pause: Duration,
+    /// Its pause after a connection that could not be made.
+    pub retry: Duration,
+    /// It goes on in the sessions that it has; otherwise each row has a session of its own.
+    pub keeps_sessions: bool,
+}
+
 /// A writer at work. Dropping it stops it.
 #[derive(Debug)]
 pub struct Writer {
@@ -146,12 +159,18 @@ impl Writer {
 
     /// The same, with sessions of this name.
     pub fn start_as(name: &str, address: &str, pause: Duration) -> Self {
+        let route = Route::to(address, name);
+        let retry = Duration::from_millis(20);
+        Self::start_in(Manner { route, pause, retry, keeps_sessions: true })
+    }
+
+    /// Starts writing in this manner.
+    pub fn start_in(manner: Manner) -> Self {
         let log = WriteLog::begin();
         let run = log.run;
         let log = Arc::new(Mutex::new(log));
         let stop = Arc::new(AtomicBool::new(false));
-        let config = session::config(address, name);
-        let work = Work { run, config, pause, log: Arc::clone(&log), stop: Arc::clone(&stop) };
+        let work = Work { run, manner, log: Arc::clone(&log), stop: Arc::clone(&stop) };
         let thread = thread::spawn(move || {
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
             {
@@ -217,8 +236,7 @@ impl Drop for Writer {
 
 struct Work {
     run: i64,
-    config: Config,
-    pause: Duration,
+    manner: Manner,
     log: Arc<Mutex<WriteLog>>,
     stop: Arc<AtomicBool>,
 }
@@ -233,9 +251,6 @@ struct Ended {
     client: Option<Linked>,
 }
 
-/// A connection, and whether its server has warned of a commit.
-type Linked = (Client, Warned);
-
 impl Work {
     async fn write(self) {
         let mut idle: Vec<Linked> = Vec::new();
@@ -246,20 +261,20 @@ impl Work {
             if pending.len() < PENDING {
                 id += 1;
                 open.insert(id, Instant::now());
-                pending.spawn(attempt(idle.pop(), self.config.clone(), self.run, id));
+                pending.spawn(attempt(idle.pop(), self.manner.route.clone(), self.run, id));
             }
             if let Ok(Some(Ok(ended))) = timeout(PATIENCE, pending.join_next()).await {
                 open.remove(&ended.id);
                 let connected = self.record(ended, &mut idle);
                 if !connected {
-                    sleep(Duration::from_millis(20)).await;
+                    sleep(self.manner.retry).await;
                 }
             }
             while let Some(Ok(ended)) = pending.try_join_next() {
                 open.remove(&ended.id);
                 self.record(ended, &mut idle);
             }
-            sleep(self.pause).await;
+            sleep(self.manner.pause).await;
         }
         self.locked().end = Instant::now();
         let deadline = tokio::time::Instant::now() + GRACE;
@@ -288,7 +303,7 @@ impl Work {
         };
         log.attempts.push(attempt);
         match ended.client {
-            Some(client) if idle.len() < 2 => idle.push(client),
+            Some(client) if self.manner.keeps_sessions && idle.len() < 2 => idle.push(client),
             Some(_) => {}
             // Its fellows are connected to the same dead instance.
             None => idle.clear(),
@@ -297,10 +312,10 @@ impl Work {
     }
 }
 
-async fn attempt(linked: Option<Linked>, config: Config, run: i64, id: i64) -> Ended {
+async fn attempt(linked: Option<Linked>, route: Route, run: i64, id: i64) -> Ended {
     let (client, warned) = match linked {
         Some(linked) if !linked.0.is_closed() => linked,
-        _ => match session::connect_warned(&config).await {
+        _ => match route.connect().await {
             Ok(linked) => linked,
             Err(_) => return Ended { id, attempt: None, client: None },
         },
