@@ -12,11 +12,12 @@ use crate::stage::{SOON, fresh};
 const PAGE: &str = "upgrades.md";
 const ALONE: Key = (PAGE, "rm /var/lib/postgresql/17/main/standby.signal");
 const UPGRADE: Key = (PAGE, "cd /var/lib/postgresql runuser");
+const ABOVE: Key = (PAGE, "install -d -o postgres");
 const POINT: Key = (PAGE, "crm_resource --resource db --set-parameter pgdata");
 const ADOPT: Key = (PAGE, "pgtwin adopt n1");
 const PACEMAKER: Key = (PAGE, "crm node standby n2 crm cluster stop");
 
-pub const PLAYS: &[Key] = &[ALONE, UPGRADE, POINT, ADOPT, PACEMAKER];
+pub const PLAYS: &[Key] = &[ALONE, UPGRADE, ABOVE, POINT, ADOPT, PACEMAKER];
 
 /// What installing the next version makes: its programs and its configuration.
 const INSTALL: &str = "ln -s 17 /usr/lib/postgresql/18
@@ -44,6 +45,9 @@ fn another_major_version(book: &Book, cluster: &Cluster) -> Result<()> {
     book.play(cluster, "n1", ALONE)?;
     let said = book.play(cluster, "n1", UPGRADE)?;
     assert!(said.contains("Upgrade Complete"), "{said}");
+    for node in cluster.others("n1") {
+        book.play(cluster, &node, ABOVE)?;
+    }
     book.play(cluster, "n1", POINT)?;
     let said = book.play(cluster, "n1", ADOPT)?;
     assert!(said.contains("the data of n1 is the truth; start it"), "{said}");
