@@ -30,10 +30,13 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         let (code, stdout, stderr) = run(&[word]);
         assert_eq!(code, Some(3), "{word}: {stderr}");
         assert_eq!(stdout, "", "{word}");
+        let flat = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         let people = "Commands for people: status, explain, switchover, rebuild, history, pause, resume, \
                       validate-pghba, fix-pghba, doctor, setup, bootstrap, forget, force-promote, adopt; \
                       see pgtwin --help.";
-        assert!(stderr.contains(people), "{word}: {stderr}");
+        assert!(flat.contains(people), "{word}: {stderr}");
+        assert!(stderr.lines().all(|line| line.chars().count() <= 80), "{word}: {stderr}");
+        assert_eq!(stderr.contains("Is it pgtwin status?"), word == "stat", "{word}: {stderr}");
     }
 }
 
@@ -199,6 +202,9 @@ fn without_pacemaker_the_commands_say_so_and_exit_with_one() {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");
         assert!(stderr.contains("Pacemaker could not be asked"), "{args:?}: {stderr}");
+        // `ordered` is for no person: what it says is a line of the log.
+        let fits = stderr.lines().all(|line| line.chars().count() <= 80);
+        assert!(fits || args.first() == Some(&"ordered"), "{args:?}: {stderr}");
     }
 }
 

@@ -97,8 +97,11 @@ fn answers_that_make_no_configuration_are_refused_with_what_is_wanted() {
         (&[two, &["--param", "rep_mode=both"]].concat(), "rep_mode"),
         (&[two, &["--debian", "../etc"]].concat(), "17 or 17/main is wanted"),
         (&[two, &["--fence", "a b"]].concat(), "the name of an agent is wanted"),
-        (&[two, &["--only", "all"]].concat(), "one of conf, hba, passfile, role, service, cluster"),
-        (&[two, &["--shell", "bash"]].concat(), "crmsh, pcs or xml is wanted"),
+        (
+            &[two, &["--only", "all"]].concat(),
+            "[possible values: conf, hba, passfile, role, service, cluster]",
+        ),
+        (&[two, &["--shell", "bash"]].concat(), "[possible values: crmsh, pcs, xml]"),
         (&[], "--node <NAME=ADDRESS>"),
     ] {
         let args: Vec<&str> = [&["setup"], args].concat();

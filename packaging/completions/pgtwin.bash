@@ -157,7 +157,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__adopt)
-            opts="-h --yes --json --resource --accept-data-loss --keep-restore-command --dry-run --help"
+            opts="-h --accept-data-loss --keep-restore-command --dry-run --resource --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -328,7 +328,7 @@ _pgtwin() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "fencing-enabled fencing-devices fencing-tested fencing-startup fencing-delay quorum-policy corosync maintenance clone clone-notify clone-options monitors watched timeouts timeouts-size failures moves locations preferences stickiness address address-place address-order parameters members pacemaker defects versions wal-level hot-standby rewind durability synchronous-commit restart-after-crash wal-senders sender-timeout listen-addresses archiving history-files own-settings recovery-target configuration-files wraparound settings-size settings-equal delays slots slots-wal logical-slots hba logins role passfile addresses hostname disk disk-copy old-copies clock service-at-boot remove-ipc programs permissions" -- "${cur}"))
                     return 0
                     ;;
                 --cib)
@@ -336,7 +336,7 @@ _pgtwin() {
                     return 0
                     ;;
                 --shell)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "crmsh pcs" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -395,7 +395,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__force__subcmd__promote)
-            opts="-h --yes --json --resource --accept-data-loss --help"
+            opts="-h --accept-data-loss --resource --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -413,7 +413,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__forget)
-            opts="-h --yes --json --resource --help"
+            opts="-h --resource --yes --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -820,11 +820,11 @@ _pgtwin() {
                     return 0
                     ;;
                 --shell)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "crmsh pcs xml" -- "${cur}"))
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "conf hba passfile role service cluster" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -98,6 +98,7 @@ impl Ground<'_> {
         let facts = self.asked().facts(role == "primary", deadline)?;
         let mut report = Report {
             version: Report::VERSION,
+            command: Report::COMMAND,
             ok: false,
             node: self.me.to_string(),
             resource: self.resource.clone(),

@@ -21,8 +21,6 @@ use crate::decide::adopt::{Facts, Proposal, Ruling, clone_of, judge};
 /// started.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    #[command(flatten)]
-    about: About,
     /// All that is not in this node's data is given up, acknowledged commits included
     #[arg(long, required_unless_present = "dry_run")]
     accept_data_loss: bool,
@@ -33,6 +31,8 @@ pub(super) struct Options {
     /// Check only, and say what would be done
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    about: About,
 }
 
 pub(super) fn run(options: &Options) -> End {

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use super::nearest::nearest;
 use super::say;
 use crate::agent::outcome::Outcome;
 use crate::agent::run;
 use crate::decide::answer::{End, code};
+use crate::decide::report::wrapped;
 use crate::ocf::action::Action;
 use crate::ocf::metadata;
 use crate::sys::exec::System;
 use crate::sys::log;
 
-const USAGE: &str = "usage: pgtwin start|stop|promote|demote|monitor|notify|validate-all|\
+const USAGE: &str = "usage: pgtwin start|stop|promote|demote|monitor|notify|validate-all|\n              \
                      validate-pghba|reload-agent|meta-data|usage\n\
-                     These are actions of the OCF resource agent ocf:heartbeat:pgtwin; Pacemaker \
+                     These are actions of the OCF resource agent ocf:heartbeat:pgtwin; Pacemaker\n\
                      calls them, with its parameters in OCF_RESKEY_*.";
 
 /// Runs one action by its name.
@@ -23,10 +25,14 @@ pub fn main(word: &str) -> ExitCode {
     let action = match word.parse::<Action>() {
         Ok(action) => action,
         Err(error) => {
-            say::problem(format_args!(
-                "{error}\n{USAGE}\nCommands for people: {}; see pgtwin --help.",
-                super::options::commands().join(", ")
-            ));
+            let commands = super::options::commands();
+            say::problem(wrapped(&format!("pgtwin: {error}"), 8));
+            if let Some(meant) = nearest(word, &commands) {
+                say::problem(format_args!("Is it pgtwin {meant}?"));
+            }
+            let people =
+                format!("Commands for people: {}; see pgtwin --help.", commands.join(", "));
+            say::problem(wrapped(&people, 2));
             return ExitCode::from(code(End::NoAction).code());
         }
     };

@@ -10,7 +10,7 @@ use crate::sys::log::{self, Facility};
 
 /// Tells why a command could not begin.
 pub(super) fn refused(error: &NoSubject) -> End {
-    say::problem(format_args!("pgtwin: {error}"));
+    say::problem(wrapped(&format!("pgtwin: {error}"), 8));
     if error.is_usage() { End::Usage } else { End::Attention }
 }
 

@@ -1,6 +1,10 @@
 //! `pgtwin doctor`. Floor 4.
 
+use std::ffi::OsStr;
+
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use super::target::Target;
@@ -27,33 +31,51 @@ pub(super) struct Options {
     #[arg(long)]
     why: bool,
     /// Leave this check out; may be given several times
-    #[arg(long, value_name = "CHECK", value_parser = known_check)]
+    #[arg(long, value_name = "CHECK", value_parser = CheckName, hide_possible_values = true)]
     skip: Vec<String>,
     /// Judge the configuration in a file, before it is in force; - is standard input
     #[arg(long, value_name = "FILE")]
     cib: Option<String>,
     /// Write remedies for this shell: crmsh or pcs, whichever is installed
-    #[arg(long, value_name = "SHELL", value_parser = known_shell)]
+    #[arg(long, value_name = "SHELL", value_parser = known_shell(), hide_possible_values = true)]
     shell: Option<Shell>,
     /// Print JSON for programs; docs/doctor.md has its shape
     #[arg(long, conflicts_with_all = ["all", "why"])]
     json: bool,
 }
 
-fn known_check(id: &str) -> Result<String, String> {
-    if let Some(check) = doctor::check_named(id) {
-        return Ok(check.id.to_owned());
+/// The name of a check. A shell completes it; an error does not list them, for that would fill the screen.
+#[derive(Clone)]
+struct CheckName;
+
+impl TypedValueParser for CheckName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let check = doctor::check_named(&value.to_string_lossy());
+        check.map(|check| check.id.to_owned()).ok_or_else(|| {
+            let words = "there is no check of that name: pgtwin doctor --all names them\n";
+            clap::Error::raw(ErrorKind::InvalidValue, words).with_cmd(command)
+        })
     }
-    let ids: Vec<&str> = TABLE.iter().map(|check| check.id).collect();
-    Err(format!("there is no check of that name; there are: {}", ids.join(", ")))
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(TABLE.iter().map(|check| PossibleValue::new(check.id))))
+    }
 }
 
-fn known_shell(name: &str) -> Result<Shell, String> {
-    match name {
-        "crmsh" | "crm" => Ok(Shell::Crmsh),
-        "pcs" => Ok(Shell::Pcs),
-        _ => Err("crmsh or pcs is wanted".to_owned()),
-    }
+/// The shells for which remedies can be written.
+fn known_shell() -> impl TypedValueParser<Value = Shell> {
+    let names = [PossibleValue::new("crmsh").alias("crm"), PossibleValue::new("pcs")];
+    PossibleValuesParser::new(names).map(|name| match name.as_str() {
+        "pcs" => Shell::Pcs,
+        _ => Shell::Crmsh,
+    })
 }
 
 pub(super) fn run(options: &Options) -> End {

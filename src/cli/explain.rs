@@ -10,7 +10,7 @@ use super::{End, say, screen};
 use crate::agent::outlook::outlook;
 use crate::cluster::node::{NodeName, NotANodeName};
 use crate::decide::explain::{explain, json};
-use crate::decide::report::enumerate;
+use crate::decide::report::{enumerate, wrapped};
 
 /// Say who would be promoted, why not the others, and what becomes of writes
 ///
@@ -72,11 +72,12 @@ pub(super) fn run(options: &Options) -> End {
         match lost.among(&known) {
             Ok(node) => dead.insert(node.clone()),
             Err(stranger) => {
-                say::problem(format_args!(
+                let words = format!(
                     "pgtwin: --if {}: {stranger} is no node of this cluster; there is {}",
                     lost.said,
                     enumerate(&known, "and")
-                ));
+                );
+                say::problem(wrapped(&words, 8));
                 return End::Usage;
             }
         };
@@ -89,7 +90,7 @@ pub(super) fn run(options: &Options) -> End {
         screen::show(&explanation, screen::is_coloured())
     };
     for problem in &facts.seen.problems {
-        say::problem(format_args!("pgtwin: {problem}"));
+        say::problem(wrapped(&format!("pgtwin: {problem}"), 8));
     }
     if shown.is_ok() && explanation.is_well() { End::Ok } else { End::Attention }
 }

@@ -50,6 +50,7 @@ pub(super) struct Options {
 #[derive(Serialize)]
 struct Report<'a> {
     version: u32,
+    command: &'static str,
     ok: bool,
     node: &'a str,
     resource: Option<&'a str>,
@@ -123,6 +124,7 @@ fn tell(
     if options.json {
         return say::json(&Report {
             version: VERSION,
+            command: "fix-pghba",
             ok: check.is_well() && (plan.is_none() || done.is_some()),
             node: ground.me.as_str(),
             resource: ground.resource.as_deref(),

@@ -24,11 +24,11 @@ const PROMOTION: Duration = Duration::from_mins(1);
 /// commits that it lacks. Never do this on two sides of a partition: both would accept writes.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    #[command(flatten)]
-    about: About,
     /// Commits that clients were told to be safe may be lost
     #[arg(long, required = true)]
     accept_data_loss: bool,
+    #[command(flatten)]
+    about: About,
 }
 
 pub(super) fn run(options: &Options) -> End {

@@ -10,6 +10,7 @@ mod fix_pghba;
 mod force_promote;
 mod forget;
 mod history;
+mod nearest;
 mod options;
 mod password;
 mod pause;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::{End, ask, say, screen, word};
@@ -60,10 +61,10 @@ pub(super) struct Options {
     #[arg(long = "fence-param", value_name = "NAME=VALUE", value_parser = pair)]
     fence_params: Vec<(String, String)>,
     /// For crmsh or pcs, whichever is installed; or xml, to be judged
-    #[arg(long, value_name = "SHELL", value_parser = form)]
+    #[arg(long, value_name = "SHELL", value_parser = form(), hide_possible_values = true)]
     shell: Option<Form>,
     /// One part: conf, hba, passfile, role, service or cluster
-    #[arg(long, value_name = "PART", value_parser = part)]
+    #[arg(long, value_name = "PART", value_parser = part(), hide_possible_values = true)]
     only: Option<Part>,
     /// Write the cluster's part into the cluster that this node is in
     #[arg(long, conflicts_with_all = ["shell", "only"])]
@@ -200,20 +201,24 @@ fn agent(text: &str) -> Result<String, String> {
     }
 }
 
-fn form(text: &str) -> Result<Form, String> {
-    match text {
-        "crmsh" | "crm" => Ok(Form::Crmsh),
-        "pcs" => Ok(Form::Pcs),
-        "xml" => Ok(Form::Xml),
-        _ => Err("crmsh, pcs or xml is wanted".to_owned()),
-    }
+/// For whom the cluster's part is written.
+fn form() -> impl TypedValueParser<Value = Form> {
+    let names = [
+        PossibleValue::new("crmsh").alias("crm"),
+        PossibleValue::new("pcs"),
+        PossibleValue::new("xml"),
+    ];
+    PossibleValuesParser::new(names).map(|name| match name.as_str() {
+        "pcs" => Form::Pcs,
+        "xml" => Form::Xml,
+        _ => Form::Crmsh,
+    })
 }
 
-fn part(text: &str) -> Result<Part, String> {
-    let found = Part::ALL.into_iter().find(|part| part.name() == text);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
-        format!("one of {} is wanted", names.join(", "))
+/// One part.
+fn part() -> impl TypedValueParser<Value = Part> {
+    PossibleValuesParser::new(Part::ALL.map(Part::name)).try_map(|name| {
+        Part::ALL.into_iter().find(|part| part.name() == name).ok_or("no such part")
     })
 }
 
@@ -234,7 +239,7 @@ pub(super) fn run(options: &Options) -> End {
     let plan = match plan(&answers) {
         Ok(plan) => plan,
         Err(error) => {
-            say::problem(format_args!("pgtwin: {error}"));
+            say::problem(wrapped(&format!("pgtwin: {error}"), 8));
             return End::Usage;
         }
     };

@@ -27,15 +27,15 @@ const TURN: Duration = Duration::from_mins(1);
 pub(super) struct About {
     /// The node, by the name that Pacemaker knows
     pub(super) node: NodeName,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// Print JSON; its shape is in docs/json.md. Needs --yes
-    #[arg(long)]
-    json: bool,
     /// The primitive, when several use pgtwin
     #[arg(long, value_name = "RSC")]
     resource: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON; its shape is in docs/json.md. Where somebody would be asked, it needs --yes
+    #[arg(long)]
+    json: bool,
 }
 
 /// One of the commands.

@@ -1,4 +1,4 @@
-//! Man pages, completions and docs/cli.md are made from the definition of the command line, and
+//! Man pages, completions, the screens of the help and docs/cli.md are made from the definition of the command line, and
 //! the agent's man page from the table of parameters. They are up to date, the programs that read
 //! them have nothing to say against them, and the shells complete by them.
 //!
@@ -10,6 +10,7 @@ mod book;
 mod commands;
 #[path = "../generated/mod.rs"]
 mod generated;
+mod help;
 mod shells;
 
 use std::process::Command;
@@ -34,6 +35,11 @@ fn the_man_pages_are_up_to_date() {
 #[test]
 fn the_completions_are_up_to_date() {
     are_all_up_to_date("packaging/completions", &shells::scripts());
+}
+
+#[test]
+fn the_screens_of_the_help_are_as_they_were_looked_at() {
+    are_all_up_to_date(help::DIR, &help::screens());
 }
 
 #[test]

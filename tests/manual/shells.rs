@@ -84,6 +84,9 @@ fn bash(words: &[&str]) -> Vec<String> {
 fn bash_completes_commands_and_options() {
     assert_eq!(bash(&["pgtwin", "force-p"]), ["force-promote"]);
     assert_eq!(bash(&["pgtwin", "forget", "--res"]), ["--resource"]);
+    assert_eq!(bash(&["pgtwin", "doctor", "--shell", "p"]), ["pcs"]);
+    assert_eq!(bash(&["pgtwin", "doctor", "--skip", "quorum"]), ["quorum-policy"]);
+    assert_eq!(bash(&["pgtwin", "setup", "--only", "r"]), ["role"]);
     assert!(!bash(&["pgtwin", "rec"]).contains(&"recover".to_owned()), "a hidden command");
 }
 
@@ -98,6 +101,7 @@ fn fish(line: &str) -> Vec<String> {
 fn fish_completes_commands_and_options() {
     assert_eq!(fish("pgtwin force-p"), ["force-promote"]);
     assert!(fish("pgtwin forget --res").contains(&"--resource".to_owned()));
+    assert_eq!(fish("pgtwin doctor --shell p"), ["pcs"]);
     assert!(!fish("pgtwin rec").contains(&"recover".to_owned()), "a hidden command");
 }
 
@@ -123,5 +127,6 @@ fn zsh_completes(line: &str, whole: &str) {
 fn zsh_completes_commands_and_options() {
     zsh_completes("pgtwin force-p", "pgtwin force-promote");
     zsh_completes("pgtwin forget --res", "pgtwin forget --resource");
+    zsh_completes("pgtwin doctor --skip quorum", "pgtwin doctor --skip quorum-policy");
     assert!(!scripts().iter().any(|(_, text)| text.contains("recover)")), "a hidden command");
 }

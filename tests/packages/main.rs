@@ -9,6 +9,7 @@ mod root;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -253,13 +254,52 @@ fn the_rpm_is_installed_updated_and_removed_and_the_ledger_stays() {
     // Its script needs a shell in the root; it is tried by itself.
     root.rpm(&["--install", "--nodeps", "--noscripts", package]);
     root.agent_answers();
+    // Owner, mode, link, size and digest of each file are what the package says.
+    assert_eq!(root.verified(), "");
     root.work();
+    let rotation = root.path("etc/logrotate.d/pgtwin");
+    fs::write(&rotation, "# ours\n").unwrap();
+    fs::set_permissions(root.path("var/log/pgtwin"), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = root.verified();
+    let wrong: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next_back()).collect();
+    assert_eq!(wrong, ["/etc/logrotate.d/pgtwin", "/var/log/pgtwin"], "{said}");
     root.rpm(&["--upgrade", "--force", "--nodeps", "--noscripts", package]);
     root.agent_answers();
     assert_eq!(root.ledger(), "worth it");
+    assert_eq!(fs::read_to_string(rotation).unwrap(), "# ours\n", "an administrator's change");
     root.rpm(&["--erase", "--nodeps", "--noscripts", "pgtwin"]);
-    assert_eq!(root.files(), ["var/lib/pgtwin/db/ledger", "var/log/pgtwin/db.log"]);
+    let kept =
+        ["etc/logrotate.d/pgtwin.rpmsave", "var/lib/pgtwin/db/ledger", "var/log/pgtwin/db.log"];
+    assert_eq!(root.files(), kept);
     assert_eq!(root.ledger(), "worth it");
+}
+
+/// The script of the package, run by rpm itself in the root, with the tools of Pacemaker there.
+#[test]
+fn rpm_does_not_remove_the_agent_of_a_cluster_that_has_the_resource() {
+    let root = Root::new();
+    let package = packages().rpm.to_str().unwrap();
+    for program in ["/bin/sh", "/usr/bin/timeout", "/usr/sbin/cibadmin"] {
+        root.bring(program);
+    }
+    root.bring_dir("/usr/share/pacemaker");
+    let text = fs::read_to_string(repository("tests/fixtures/quick-start/crmsh.cib.xml")).unwrap();
+    for dir in ["tmp", "dev"] {
+        fs::create_dir(root.path(dir)).unwrap();
+    }
+    fs::write(root.path("dev/null"), "").unwrap();
+    let cib = |text: &str| fs::write(root.path("tmp/cib.xml"), text).unwrap();
+    cib(&text);
+    root.rpm(&["--initdb"]);
+    root.rpm(&["--install", "--nodeps", package]);
+    root.rpm(&["--upgrade", "--force", "--nodeps", package]);
+    let output = root.try_rpm(&["--erase", "--nodeps", "pgtwin"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("would miss its agent"), "{said}");
+    root.agent_answers();
+    cib(&text.replace("type=\"pgtwin\"", "type=\"Dummy\""));
+    root.rpm(&["--erase", "--nodeps", "pgtwin"]);
+    assert!(!root.path("usr/sbin/pgtwin").exists());
 }
 
 /// The script that runs before a removal, of each package, with the argument that means one.

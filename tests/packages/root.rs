@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
@@ -36,9 +36,48 @@ impl Root {
     }
 
     pub fn rpm(&self, arguments: &[&str]) -> String {
+        succeeds(&mut self.rpm_command(arguments))
+    }
+
+    /// The same, whatever comes of it.
+    pub fn try_rpm(&self, arguments: &[&str]) -> Output {
+        self.rpm_command(arguments).output().unwrap()
+    }
+
+    /// rpm, which runs the scripts of the package in this root; the CIB there is a file.
+    fn rpm_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("rpm");
-        command.arg("--root").arg(self.0.path());
-        succeeds(command.args(["--dbpath", "/var/lib/rpm"]).args(arguments))
+        command.arg("--root").arg(self.0.path()).env("CIB_file", "/tmp/cib.xml");
+        command.args(["--dbpath", "/var/lib/rpm"]).args(arguments);
+        command
+    }
+
+    /// What rpm finds to be otherwise than the package has it, a line each.
+    pub fn verified(&self) -> String {
+        let output = self.try_rpm(&["--verify", "--nodeps", "pgtwin"]);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Puts a program of this machine there, with the libraries that it loads.
+    pub fn bring(&self, program: &str) {
+        let libraries = succeeds(Command::new("ldd").arg(program));
+        let words = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in words.chain([program]) {
+            let copy = self.path(file);
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(file, copy).unwrap();
+        }
+    }
+
+    /// Puts the files of a directory there.
+    pub fn bring_dir(&self, dir: &str) {
+        fs::create_dir_all(self.path(dir)).unwrap();
+        for entry in fs::read_dir(dir).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                fs::copy(&file, self.path(file.to_str().unwrap())).unwrap();
+            }
+        }
     }
 
     /// What a member has that worked here.

@@ -39,6 +39,8 @@ pub struct Tries {
 pub struct Report {
     /// Of this shape.
     pub version: u32,
+    /// Whose shape this is.
+    pub command: &'static str,
     /// Whether nothing is missing that a failover needs.
     pub ok: bool,
     /// This node.
@@ -59,6 +61,8 @@ pub struct Report {
 impl Report {
     /// Of the current shape.
     pub const VERSION: u32 = 1;
+    /// The command.
+    pub const COMMAND: &str = "validate-pghba";
 
     /// Whether nothing is missing that a failover needs.
     pub fn is_well(&self) -> bool {

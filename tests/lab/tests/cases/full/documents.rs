@@ -5,10 +5,11 @@ mod by_hand;
 mod operations;
 mod quick_start;
 mod setup;
+mod upgrades;
 
 use book::Key;
 
 /// What the cases play.
 pub fn played() -> Vec<Key> {
-    [quick_start::PLAYS, operations::PLAYS, by_hand::PLAYS, setup::PLAYS].concat()
+    [quick_start::PLAYS, operations::PLAYS, by_hand::PLAYS, setup::PLAYS, upgrades::PLAYS].concat()
 }
