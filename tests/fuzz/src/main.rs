@@ -49,7 +49,9 @@ fn main() -> ExitCode {
         .filter(|one| args.targets.is_empty() || args.targets.iter().any(|name| name == one.name))
         .collect();
     if args.list {
-        chosen.iter().for_each(|one| println!("{}", one.name));
+        for one in &chosen {
+            println!("{}", one.name);
+        }
         return ExitCode::SUCCESS;
     }
     if let Some(dir) = &args.write_corpus {
@@ -73,7 +75,9 @@ fn main() -> ExitCode {
                 while let Some(one) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // All threads together take the time that is given, each its share of the targets.
                     let share = args.seconds.map(|all| {
-                        Duration::from_secs(all).mul_f64(workers as f64 / chosen.len() as f64)
+                        let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+                        let targets = u32::try_from(chosen.len()).unwrap_or(u32::MAX).max(1);
+                        Duration::from_secs(all).saturating_mul(workers) / targets
                     });
                     if !lives(one, args.seed, args.texts, share) {
                         broken.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,9 @@ fn every_target_stands_its_corpus_and_some_damage_to_it() {
     for target in targets::ALL {
         let corpus = corpus::of(target);
         assert!(!corpus.is_empty(), "{} begins from nothing", target.name);
-        corpus.iter().for_each(|text| (target.run)(text));
+        for text in &corpus {
+            (target.run)(text);
+        }
         let mut chance = Chance::new(7);
         for _ in 0..200 {
             (target.run)(&damaged(&corpus, &mut chance));

@@ -163,15 +163,16 @@ pub const LAYOUT: Target = Target {
          /srv/space\n/srv/theirs\nwal 0 0 0 755\n/srv/wal\n../wal\n\ndropped 9 0 0 -\n/x\n\n\nend\n",
         "pgtwin parts 1\n7301234567890123456 17\n/srv/data\nwal\n/srv/wal\n../wal\ntablespace 16384 1234 5678\n/srv/a b\n\
          /srv/a b\nend\n",
+        "pgtwin parts 1\n7 17\n/srv/data\r\r\nwal\n/srv/wal\r\r\n../wal\nend\n",
     ],
 };
 
 fn layouts_are_read_back(data: &[u8]) {
     let given = text(data);
-    if let Ok(layout) = Layout::parse(&given) {
-        if let Some(written) = layout.to_text() {
-            assert_eq!(Layout::parse(&written).as_ref(), Ok(&layout));
-        }
+    if let Ok(layout) = Layout::parse(&given)
+        && let Some(written) = layout.to_text()
+    {
+        assert_eq!(Layout::parse(&written).as_ref(), Ok(&layout));
     }
     if let Ok(noted) = Noted::parse(&given) {
         if let Some(written) = noted.to_text() {

@@ -144,7 +144,7 @@ fn sync_names_are_read_back(data: &[u8]) {
             assert_eq!(parse(&written), SyncNames::Ours(names));
         }
         SyncNames::Empty => {
-            assert_eq!(given.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']), "")
+            assert_eq!(given.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']), "");
         }
         SyncNames::Foreign(shown) => assert!(given.contains(&shown)),
     }
