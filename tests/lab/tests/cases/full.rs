@@ -2,6 +2,7 @@
 
 mod adopt;
 mod broken_replication;
+mod compliance;
 mod doctor;
 pub mod documents;
 mod lost_score;
