@@ -11,8 +11,12 @@ mod rig;
 mod answers;
 #[path = "root_safety/fake.rs"]
 mod fake;
+#[path = "root_safety/hard_links.rs"]
+mod hard_links;
 #[path = "root_safety/links.rs"]
 mod links;
+#[path = "root_safety/planted.rs"]
+mod planted;
 #[path = "root_safety/processes.rs"]
 mod processes;
 

@@ -24,6 +24,7 @@ use crate::cluster::topology::ClusterStatus;
 use crate::decide::view::state_attribute;
 use crate::sys::chain;
 use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
+use crate::sys::log::one_line;
 
 /// Variables of the caller that change how a tool reaches the daemons of its cluster: pass these
 /// on, where they are set. (A CIB larger than the IPC buffer cannot be read without the second.)
@@ -464,10 +465,13 @@ impl<'a> Pacemaker<'a> {
     }
 }
 
+/// The longest reason why something is not known, in bytes. Tools may say anything.
+const WHY: usize = 1000;
+
 fn known<T>(result: Result<T, PacemakerError>) -> Known<T> {
     match result {
         Ok(value) => Known::Known(value),
-        Err(error) => Known::Unknown(chain(&error)),
+        Err(error) => Known::Unknown(one_line(&chain(&error), WHY)),
     }
 }
 

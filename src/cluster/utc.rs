@@ -46,8 +46,8 @@ impl Utc {
             && (0..24).contains(&hour)
             && (0..60).contains(&minute)
             && (0..=60).contains(&second);
-        let of_day = hour * 3600 + minute * 60 + second;
-        valid.then(|| Self::days(year, month, day) * 86_400 + of_day)
+        let of_day = || hour * 3600 + minute * 60 + second;
+        valid.then(|| Self::days(year, month, day) * 86_400 + of_day())
     }
 
     /// `20261105-110203`, for the name of a file.
@@ -148,6 +148,15 @@ mod tests {
             }
         }
         assert_eq!((year, month, day), (2400, 1, 2));
+    }
+
+    #[test]
+    fn regression_a_number_that_is_no_hour_is_not_calculated_with() {
+        let most = i64::MAX;
+        for text in [format!("2026-01-01 {most}:00:00Z"), format!("2026-01-01 00:{most}:{most}Z")] {
+            assert_eq!(Utc::seconds(&text), None, "{text}");
+        }
+        assert_eq!(Utc::seconds(&format!("{most}-01-01 00:00:00Z")), None);
     }
 
     #[test]

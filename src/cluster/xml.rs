@@ -89,7 +89,7 @@ pub fn parse(text: &str) -> Result<Element, XmlError> {
     let mut root: Option<Element> = None;
     loop {
         let at = reader.buffer_position();
-        let malformed = |why: String| XmlError::Malformed { at, why };
+        let malformed = |why: String| XmlError::Malformed { at, why: in_one_line(&why) };
         let event = match reader.read_event() {
             Ok(event) => event,
             // An end in the middle of a tag or a comment.
@@ -165,6 +165,11 @@ pub fn parse(text: &str) -> Result<Element, XmlError> {
     }
 }
 
+/// The reader quotes what it found, which may be anything and of any length.
+fn in_one_line(why: &str) -> String {
+    why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
 fn element(start: &BytesStart<'_>) -> Result<Element, String> {
     let name = std::str::from_utf8(start.name().into_inner()).map_err(|e| e.to_string())?;
     let mut attributes = Vec::new();
@@ -200,6 +205,7 @@ mod tests {
     #[test]
     fn what_is_not_one_whole_document_is_refused() {
         let deep = "<a>".repeat(100);
+        let odd = format!("<a></b{}>", "\n\u{1b}".repeat(5000));
         let rows: &[(&str, &str)] = &[
             ("", "it is empty"),
             (" \n\t", "it is empty"),
@@ -218,10 +224,13 @@ mod tests {
             ("<a x='1' x='2'/>", "it is not XML"),
             ("<!DOCTYPE a [<!ENTITY e 'x'>]><a>&e;</a>", "it has a DOCTYPE"),
             (&deep, "nested more than 64 deep"),
+            // Found by fuzzing: what is quoted was quoted whole, with its line breaks.
+            (&odd, "it is not XML"),
         ];
         for (text, expected) in rows {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:.60}: {error}");
+            assert!(error.len() < 300 && !error.contains(char::is_control), "{error:?}");
         }
     }
 

@@ -100,7 +100,7 @@ fn logind_files(root: &Path) -> Vec<PathBuf> {
 }
 
 /// `RemoveIPC` in the section `[Login]`; the last one counts.
-fn remove_ipc(text: &str) -> Option<bool> {
+pub fn remove_ipc(text: &str) -> Option<bool> {
     let mut section = "";
     let mut found = None;
     for line in text.lines().map(str::trim) {

@@ -34,9 +34,14 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// One thing that is kept, by its path below PGDATA.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Own {
-    /// A regular file: its mode, and the name of its copy.
-    File { mode: u32, copy: usize },
+pub enum Own {
+    /// A regular file.
+    File {
+        /// Its mode.
+        mode: u32,
+        /// The name of its copy.
+        copy: usize,
+    },
     /// A symbolic link: where it leads to.
     Link(String),
     /// A directory all of whose `*.conf` count.
@@ -257,7 +262,8 @@ fn read_index(kept: &Path) -> Result<Vec<(String, Own)>, RuntimeError> {
     })
 }
 
-fn parse_index(text: &str) -> Option<Vec<(String, Own)>> {
+/// What is kept, by path below PGDATA. A path that leads anywhere else makes it not understood.
+pub fn parse_index(text: &str) -> Option<Vec<(String, Own)>> {
     let mut lines = text.lines();
     if lines.next() != Some(HEAD) {
         return None;

@@ -47,7 +47,7 @@ impl Activity {
 }
 
 /// `postgres: startup recovering 000000010000000000000003`, perhaps with the cluster's name before.
-fn is_startup(title: &str) -> bool {
+pub fn is_startup(title: &str) -> bool {
     let mut words = title.split_whitespace();
     words.next() == Some("postgres:")
         && match words.next() {
@@ -58,7 +58,7 @@ fn is_startup(title: &str) -> bool {
 }
 
 /// Fields 3, 14 and 15 of proc_pid_stat(5); the name in parentheses may hold anything.
-fn of_stat(text: &str) -> Option<(char, u64)> {
+pub fn of_stat(text: &str) -> Option<(char, u64)> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -67,7 +67,8 @@ fn of_stat(text: &str) -> Option<(char, u64)> {
     Some((state, user.saturating_add(system)))
 }
 
-fn of_status(text: &str) -> Option<u64> {
+/// How often it was switched from and to, of proc_pid_status(5).
+pub fn of_status(text: &str) -> Option<u64> {
     let mut sum: u64 = 0;
     let mut found = false;
     for line in text.lines() {

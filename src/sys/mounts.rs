@@ -89,14 +89,15 @@ fn parts(path: &Path) -> Vec<OsString> {
 
 /// A line of fstab that mounts something.
 #[derive(Debug, PartialEq)]
-struct Line {
-    point: PathBuf,
+pub struct Line {
+    /// Where.
+    pub point: PathBuf,
     /// It is mounted at boot.
-    auto: bool,
+    pub auto: bool,
 }
 
 /// See fstab(5). What is mounted there (a device, a label, another directory) does not matter.
-fn of_fstab(line: &[u8]) -> Option<Line> {
+pub fn of_fstab(line: &[u8]) -> Option<Line> {
     let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     if fields.next()?.starts_with(b"#") {
         return None;
@@ -110,7 +111,7 @@ fn of_fstab(line: &[u8]) -> Option<Line> {
 }
 
 /// The fifth field of a line, see proc(5).
-fn of_line(line: &[u8]) -> Option<PathBuf> {
+pub fn of_line(line: &[u8]) -> Option<PathBuf> {
     let field = line.split(|byte| *byte == b' ').nth(4)?;
     Some(PathBuf::from(OsString::from_vec(unescaped(field))))
 }

@@ -141,16 +141,20 @@ fn without_deleted(path: PathBuf) -> PathBuf {
 
 /// What is used of proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
-    state: char,
-    ppid: i32,
-    session: i32,
-    start_ticks: u64,
+pub struct Stat {
+    /// One letter.
+    pub state: char,
+    /// Its parent.
+    pub ppid: i32,
+    /// Its session.
+    pub session: i32,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
 }
 
 /// Fields 3, 4, 6 and 22. The name in parentheses may contain anything, so the fields are counted
 /// from its last parenthesis.
-fn parse_stat(text: &str) -> Option<Stat> {
+pub fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -173,7 +177,8 @@ fn stat(pid: i32) -> Result<Option<Stat>, String> {
     }
 }
 
-fn parse_uids(text: &str) -> Option<(u32, u32)> {
+/// The real and the effective user, of proc_pid_status(5).
+pub fn parse_uids(text: &str) -> Option<(u32, u32)> {
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let mut ids = line.split_ascii_whitespace();
     Some((ids.next()?.parse().ok()?, ids.next()?.parse().ok()?))

@@ -82,6 +82,61 @@ fn variables_of_pacemaker_that_are_rubbish_are_disregarded() {
 }
 
 #[test]
+fn variables_of_libpq_and_of_the_loader_change_nothing_and_are_passed_on_to_nobody() {
+    if without_root() {
+        return;
+    }
+    let on = rig("pgtwin-test-libpq");
+    let elsewhere = [
+        ("PGHOST", "/nonexistent"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGDATABASE", "elsewhere"),
+        ("PGPASSWORD", "mickey-mouse"),
+        ("PGPASSFILE", "/etc/shadow"),
+        ("PGSERVICE", "elsewhere"),
+        ("PGSERVICEFILE", "/etc/shadow"),
+        ("PGOPTIONS", "-c search_path=public -c default_transaction_read_only=on"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGAPPNAME", "n1"),
+        ("PGDATA", "/nonexistent"),
+        ("PGTZ", "Mars/Olympus"),
+        ("LD_PRELOAD", "/nonexistent/mickey-mouse.so"),
+        ("LD_LIBRARY_PATH", "/nonexistent"),
+        ("BASH_ENV", "/nonexistent/mickey-mouse"),
+        ("IFS", "x"),
+    ];
+    let env: Vec<_> = elsewhere.iter().map(|(name, text)| (*name, value(text))).collect();
+    let rows = [(Call::Start, 0), (Call::Promote, 0), (Call::Promoted, 8), (Call::ReloadAgent, 0)];
+    for (call, code) in rows {
+        let answer = on.call(call, &env);
+        assert_eq!(answer.code, code, "{call:?}: {}", answer.stderr);
+        // The loader itself tells of what it does not find.
+        let said = answer.stderr.lines().filter(|line| !line.starts_with("ERROR: ld.so"));
+        assert!(!said.collect::<String>().contains("mickey-mouse"), "{}", answer.stderr);
+    }
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let servers: Vec<_> = pids
+        .filter(|process| {
+            std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == on.pgdata())
+        })
+        .map(|process| std::fs::read_to_string(process.join("environ")).unwrap_or_default())
+        .collect();
+    assert!(servers.len() > 3, "{servers:?}");
+    for environment in servers {
+        assert!(!environment.contains("mickey-mouse"), "{environment}");
+        assert!(
+            !environment.contains("192.0.2.1") && !environment.contains("LD_"),
+            "{environment}"
+        );
+    }
+    assert_eq!(on.ask("SHOW default_transaction_read_only"), "off");
+    let stopped = on.call(Call::Stop, &env);
+    assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+}
+
+#[test]
 fn a_resource_without_a_usable_name_is_stopped_and_probed_and_nothing_else() {
     if without_root() {
         return;

@@ -16,6 +16,7 @@ mod mount;
 mod place;
 mod rebuild;
 mod rewind;
+mod secrets;
 mod swap;
 mod wiped;
 mod wire;

@@ -334,3 +334,16 @@ fn news_told_together_are_the_commands_of_the_single_calls_each_with_its_answer(
     let answers = Pacemaker::new(&refused, "db").tell_all(&news[..2], LIMIT);
     assert!(answers.iter().all(|answer| !answer.is_known()), "{answers:?}");
 }
+
+#[test]
+fn regression_what_a_tool_says_is_one_line_of_a_bounded_length() {
+    let status = |words: &str| {
+        format!("<pacemaker-result><status code=\"102\" message=\"{words}\"/></pacemaker-result>")
+    };
+    for words in ["Not\n\u{1b}[2Jconnected".to_owned(), "x".repeat(100_000)] {
+        for (method, why) in why_unknown(&Script::out(102, status(&words), "")) {
+            let why = why.unwrap_or_default();
+            assert!(why.len() <= WHY && !why.contains(char::is_control), "{method}: {why}");
+        }
+    }
+}

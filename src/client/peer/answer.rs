@@ -43,7 +43,8 @@ pub(super) fn identity(output: &Output) -> PeerAnswer {
 
 /// Reads the answer to `TIMELINE_HISTORY`.
 pub(super) fn history(timeline: Timeline, output: &Output) -> Result<History, PeerAnswer> {
-    if output.stdout.is_empty() {
+    // A history that psql could not get to the end of would lack ancestors.
+    if output.stdout.is_empty() || !output.ok() {
         return Err(failure(output));
     }
     match parse_timeline_history(&output.stdout) {
@@ -243,9 +244,13 @@ mod tests {
 
     #[test]
     fn a_history_is_what_follows_its_own_file_name() {
-        let output = printed("00000002.history|1\t0/3000060\tno recovery target specified\n\n", "");
+        let text = "00000002.history|1\t0/3000060\tno recovery target specified\n\n";
+        let output = Output { ended: Ended::Exited(0), ..printed(text, "") };
         assert_eq!(history(Timeline(2), &output).unwrap().to_string(), "1@0/3000060,2");
         assert!(matches!(history(Timeline(3), &output), Err(PeerAnswer::Unknown(_))));
+        // Found by fuzzing: that psql failed was passed over where it had printed something.
+        let failed = printed(text, "psql: error: out of memory");
+        assert!(matches!(history(Timeline(2), &failed), Err(PeerAnswer::Unknown(_))));
         let missing = printed("", "ERROR:  could not open file \"pg_wal/00000003.history\"");
         assert!(matches!(history(Timeline(3), &missing), Err(PeerAnswer::Unknown(_))));
     }

@@ -185,7 +185,10 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn text(&self) -> Vec<u8> {
-        let crlf = self.all.first().is_some_and(|line| {
+        // As the block's own lines end, and else as the file's first does.
+        let begin = self.block.map(|block| block.from);
+        let model = self.all.iter().find(|line| begin.is_none_or(|from| line.start == from));
+        let crlf = model.is_some_and(|line| {
             self.text.get(line.start..line.end).is_some_and(|line| line.ends_with(b"\r\n"))
         });
         let eol: &[u8] = if crlf { b"\r\n" } else { b"\n" };

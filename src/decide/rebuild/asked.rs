@@ -31,7 +31,7 @@ pub fn due(text: Option<&str>, taken: &str, now: i64) -> Due {
         return Due::Void("it was taken before".to_owned());
     }
     let age = now.saturating_sub(order.at);
-    if age.abs() > HOLDS {
+    if age.unsigned_abs() > HOLDS.unsigned_abs() {
         let which = if age < 0 { "ahead" } else { "old" };
         return Due::Void(format!(
             "it is {} s {which} by this node's clock, and would hold for {HOLDS} s ({})",
@@ -142,6 +142,8 @@ mod tests {
             (judged(0, "0000000000000007"), "taken before"),
             (due(Some("rebuild"), "", NOW), "cannot be read"),
             (due(Some(""), "", NOW), "cannot be read"),
+            // Of a clock that is no clock, the amount is no number of its type (found by fuzzing).
+            (due(Some(&Order::new(ID, 0, "x").to_string()), "", i64::MIN), "s ahead"),
         ] {
             assert!(matches!(&ruling, Due::Void(why) if why.contains(words)), "{ruling:?}");
         }

@@ -190,8 +190,9 @@ impl Noted {
 
     /// The text, for a file of ours; none when a path is no text, or holds a line break.
     pub fn to_text(&self) -> Option<String> {
-        let line =
-            |path: &Path| Some(path.to_str().filter(|path| !path.contains('\n'))?.to_owned());
+        let line = |path: &Path| {
+            Some(path.to_str().filter(|path| !path.contains(['\n', '\r']))?.to_owned())
+        };
         let mut out = format!("{HEAD}\n{} {}\n{}\n", self.system_id, self.major, line(&self.data)?);
         for part in &self.parts {
             match part.oid {
@@ -319,8 +320,9 @@ mod tests {
             assert!(text.contains(from), "{from}");
             assert!(Noted::parse(&text.replacen(from, to, 1)).is_err(), "{to}");
         }
-        let broken = Noted { data: "/a\nb".into(), ..noted() };
-        assert_eq!(broken.to_text(), None);
+        for path in ["/a\nb", "/a\r"] {
+            assert_eq!(Noted { data: path.into(), ..noted() }.to_text(), None);
+        }
     }
 
     #[test]

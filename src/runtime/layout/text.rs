@@ -32,7 +32,7 @@ impl Layout {
             let flags = (u8::from(part.inside), u8::from(part.has_old));
             writeln!(out, "{kind} {oid} {} {} {mode}", flags.0, flags.1).ok()?;
             for path in [&part.at, &part.link, from] {
-                let path = path.to_str().filter(|path| !path.contains('\n'))?;
+                let path = path.to_str().filter(|path| !path.contains(['\n', '\r']))?;
                 writeln!(out, "{path}").ok()?;
             }
         }
@@ -143,6 +143,9 @@ mod tests {
 
     #[test]
     fn a_path_with_a_line_break_is_not_written() {
-        assert_eq!(layout(false, vec![part(What::Data, "/a\nb", false)]).to_text(), None);
+        // A carriage return at the end would be taken for a part of the end of the line.
+        for path in ["/a\nb", "/a\r"] {
+            assert_eq!(layout(false, vec![part(What::Data, path, false)]).to_text(), None);
+        }
     }
 }

@@ -1,10 +1,15 @@
-//! Many histories, one after the other.
+//! Many histories, on all processors: the seed decides each, whoever lives through it.
 #![allow(clippy::print_stdout)]
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::{Mutation, Options, run};
+use sim::{Counts, Mutation, Options, Report, run};
 
 /// Runs the real decisions of pgtwin on model nodes through histories full of faults.
 #[derive(Parser)]
@@ -15,6 +20,12 @@ struct Args {
     /// How many histories.
     #[arg(long, default_value_t = 1)]
     histories: u64,
+    /// For how long histories follow each other instead, in hours.
+    #[arg(long, value_parser = hours, conflicts_with = "histories")]
+    hours: Option<Duration>,
+    /// How many are lived through at a time; as many as there are processors, if this is not given.
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
     /// How many nodes, 2 to 5; the seed decides if this is not given.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=5))]
     nodes: Option<u64>,
@@ -44,6 +55,37 @@ struct Args {
     go_on: bool,
 }
 
+fn hours(text: &str) -> Result<Duration, String> {
+    let hours: f64 = text.parse().map_err(|_| format!("{text:?} is no number of hours"))?;
+    Duration::try_from_secs_f64(hours * 3600.0).map_err(|why| why.to_string())
+}
+
+/// What became of the histories so far.
+#[derive(Default)]
+struct Sum {
+    histories: u64,
+    broken: u64,
+    counts: Counts,
+}
+
+impl Sum {
+    /// Adds one, and prints what is to be printed of it.
+    fn add(&mut self, report: Report, whole: bool) {
+        let Report { seed, nodes, violation, history, counts } = report;
+        self.histories += 1;
+        self.counts += counts;
+        if whole {
+            for line in history {
+                println!("{line}");
+            }
+        }
+        if let Some(words) = violation {
+            println!("seed {seed}, {nodes} nodes: {words}");
+            self.broken += 1;
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let options = Options {
@@ -55,38 +97,52 @@ fn main() -> ExitCode {
         adoptions: args.adoptions,
         services: args.services,
     };
-    let (mut broken, mut acked, mut promotions) = (0, 0, 0);
-    let (mut fenced, mut alone, mut rebuilt) = (0, 0, 0);
-    let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
+    let begin = Instant::now();
     let last = args.seed.saturating_add(args.histories);
-    for seed in args.seed..last {
-        let report = run(seed, &options);
-        acked += report.counts.acked;
-        promotions += report.counts.promotions;
-        fenced += report.counts.fenced;
-        alone += report.counts.alone;
-        rebuilt += report.counts.rebuilt;
-        adopted += report.counts.adopted;
-        given_up += report.counts.given_up;
-        by_hand += report.counts.by_hand;
-        if args.verbose || (report.violation.is_some() && !args.go_on) {
-            for line in &report.history {
-                println!("{line}");
+    let goes_on = |seed| args.hours.map_or(seed < last, |hours| begin.elapsed() < hours);
+    let (next, over) = (AtomicU64::new(args.seed), AtomicBool::new(false));
+    let sum = Mutex::new(Sum::default());
+    let live = || {
+        while !over.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !goes_on(seed) {
+                return;
             }
-        }
-        if let Some(words) = report.violation {
-            println!("seed {seed}, {} nodes: {words}", report.nodes);
-            broken += 1;
-            if !args.go_on {
-                return ExitCode::FAILURE;
+            let report = run(seed, &options);
+            let ends = report.violation.is_some() && !args.go_on;
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            // Of two that are broken at one moment the first is shown.
+            if !over.load(Ordering::Relaxed) {
+                sum.add(report, args.verbose || ends);
             }
+            over.fetch_or(ends, Ordering::Relaxed);
         }
+    };
+    let threads = args.threads.or(thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(live);
+        }
+    });
+    let Sum { histories, broken, counts } =
+        sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if broken > 0 && !args.go_on {
+        return ExitCode::FAILURE;
     }
     println!(
-        "{} histories from seed {}, {broken} broke an invariant; {acked} commits acknowledged, \
-         {promotions} promotions, {fenced} nodes fenced, {alone} times alone, {rebuilt} copies, {adopted} \
-         adoptions that gave up {given_up} commits, {by_hand} servers started by the distribution",
-        args.histories, args.seed
+        "{histories} histories from seed {} in {:.0} s, {broken} broke an invariant; {} commits acknowledged, \
+         {} promotions, {} nodes fenced, {} times alone, {} copies, {} adoptions that gave up {} commits, {} \
+         servers started by the distribution",
+        args.seed,
+        begin.elapsed().as_secs_f64(),
+        counts.acked,
+        counts.promotions,
+        counts.fenced,
+        counts.alone,
+        counts.rebuilt,
+        counts.adopted,
+        counts.given_up,
+        counts.by_hand
     );
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -170,6 +170,22 @@ pub struct Counts {
     pub by_hand: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.acked += more.acked;
+        self.promotions += more.promotions;
+        self.fenced += more.fenced;
+        self.cuts += more.cuts;
+        self.crashes += more.crashes;
+        self.partitions += more.partitions;
+        self.alone += more.alone;
+        self.rebuilt += more.rebuilt;
+        self.adopted += more.adopted;
+        self.given_up += more.given_up;
+        self.by_hand += more.by_hand;
+    }
+}
+
 /// All of it.
 pub struct World {
     /// The nodes.

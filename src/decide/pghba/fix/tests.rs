@@ -106,6 +106,14 @@ fn the_block_stands_where_it_counts_and_all_else_is_as_it_was() {
 }
 
 #[test]
+fn regression_a_file_that_ends_in_a_carriage_return_is_not_changed_again_and_again() {
+    assert_eq!(fixed("\r"), format!("\r\n{}", block("replication,postgres")));
+    let crlf = block("replication,postgres").replace('\n', "\r\n");
+    assert_eq!(fixed("# one\r\n"), format!("# one\r\n{crlf}"));
+    assert_eq!(fixed(&format!("# one\n{crlf}")), "");
+}
+
+#[test]
 fn an_address_that_two_members_share_has_one_line() {
     let odd = |facts: &mut Facts| {
         facts.members = vec![member("n2", "10.0.0.2"), member("n3", "10.0.0.2")];

@@ -3,6 +3,7 @@
 mod adopt;
 mod broken_replication;
 mod compare;
+mod compliance;
 mod doctor;
 pub mod documents;
 mod lost_score;

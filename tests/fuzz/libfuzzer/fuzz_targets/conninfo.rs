@@ -1,0 +1,4 @@
+//! The target `conninfo`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run("conninfo", data));

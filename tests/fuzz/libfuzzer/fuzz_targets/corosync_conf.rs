@@ -1,0 +1,4 @@
+//! The target `corosync_conf`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run("corosync_conf", data));

@@ -1,0 +1,4 @@
+//! The target `hba_fix`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run("hba_fix", data));

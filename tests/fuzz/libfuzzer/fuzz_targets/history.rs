@@ -1,0 +1,4 @@
+//! The target `history`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run("history", data));
