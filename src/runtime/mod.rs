@@ -29,6 +29,7 @@ pub mod start;
 pub mod start_log;
 pub mod startup_process;
 pub mod stop;
+pub mod subvolume;
 pub mod swap;
 pub mod wal;
 
