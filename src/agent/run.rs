@@ -124,7 +124,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Ok(me) => {
             settled = settled.and_then(|()| params.settle(&me));
             if let Err(error) = &settled
-                && let Some(outcome) = Outcome::of(&Met::NoPlace, asked, &error.to_string())
+                && let Some(outcome) = Outcome::of(&Met::NoPlace, asked, error.to_string())
             {
                 return outcome;
             }

@@ -79,15 +79,14 @@ fn run(exec: &dyn Exec, what: &'static str, cmd: &Cmd) -> Result<(), RuntimeErro
 }
 
 /// Whether files in it are written in place (attribute C of chattr), which a subvolume takes from nobody.
-fn writes_in_place(dir: &Path) -> Result<bool, FileError> {
-    let open = fs::File::open(dir).map_err(|e| io_error("open", dir, e))?;
-    let flags =
-        ioctl_getflags(&open).map_err(|e| io_error("read the attributes of", dir, e.into()))?;
-    Ok(flags.contains(IFlags::NOCOW))
+/// Where that cannot be read there is no such thing.
+pub(super) fn writes_in_place(dir: &Path) -> bool {
+    let flags = fs::File::open(dir).ok().and_then(|open| ioctl_getflags(&open).ok());
+    flags.is_some_and(|flags| flags.contains(IFlags::NOCOW))
 }
 
 /// Sets it on a new, empty directory.
-fn write_in_place(dir: &Path) -> Result<(), FileError> {
+pub(super) fn write_in_place(dir: &Path) -> Result<(), FileError> {
     let failed = |e: rustix::io::Errno| io_error("set the attributes of", dir, e.into());
     let open = fs::File::open(dir).map_err(|e| io_error("open", dir, e))?;
     let flags = ioctl_getflags(&open).map_err(failed)?;
@@ -127,7 +126,7 @@ fn wanted(part: &Part) -> Result<(Form, bool), FileError> {
         (None, part.at.parent().map_or(Ok(false), on_btrfs)?)
     };
     let form = form_of_copy(old, on_btrfs, is_storage);
-    let in_place = form == Form::Subvolume && old.is_some() && writes_in_place(&part.at)?;
+    let in_place = form == Form::Subvolume && old.is_some() && writes_in_place(&part.at);
     Ok((form, in_place))
 }
 
