@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgtwin::decide::facts::{DataDir, Process};
@@ -128,8 +128,11 @@ fn what_runs_or_crashed_or_could_not_be_kept_is_not_moved() {
         pg.start(&soon()).unwrap();
         crate::place::await_primary(&pg);
         refused("it runs, pid");
+        let pid = crate::place::pid(&pg);
         pg.runtime().signal(pgtwin::runtime::Shutdown::Kill).unwrap();
-        let gone = || (pg.runtime().process() == Process::None).then_some(());
+        // A look reaps what was a child of this process.
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let gone = || (pg.runtime().process() == Process::None && !proc.exists()).then_some(());
         poll_until(&soon(), Duration::from_millis(20), gone).unwrap();
         refused("not shut down in order");
         run(place, &params, |_| ());
