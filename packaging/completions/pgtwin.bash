@@ -58,6 +58,9 @@ _pgtwin() {
             pgtwin,status)
                 cmd="pgtwin__subcmd__status"
                 ;;
+            pgtwin,storage)
+                cmd="pgtwin__subcmd__storage"
+                ;;
             pgtwin,switchover)
                 cmd="pgtwin__subcmd__switchover"
                 ;;
@@ -124,6 +127,9 @@ _pgtwin() {
             pgtwin__subcmd__help,status)
                 cmd="pgtwin__subcmd__help__subcmd__status"
                 ;;
+            pgtwin__subcmd__help,storage)
+                cmd="pgtwin__subcmd__help__subcmd__storage"
+                ;;
             pgtwin__subcmd__help,switchover)
                 cmd="pgtwin__subcmd__help__subcmd__switchover"
                 ;;
@@ -136,6 +142,39 @@ _pgtwin() {
             pgtwin__subcmd__help__subcmd__bootstrap,standby)
                 cmd="pgtwin__subcmd__help__subcmd__bootstrap__subcmd__standby"
                 ;;
+            pgtwin__subcmd__help__subcmd__storage,migrate)
+                cmd="pgtwin__subcmd__help__subcmd__storage__subcmd__migrate"
+                ;;
+            pgtwin__subcmd__help__subcmd__storage,prepare)
+                cmd="pgtwin__subcmd__help__subcmd__storage__subcmd__prepare"
+                ;;
+            pgtwin__subcmd__help__subcmd__storage,status)
+                cmd="pgtwin__subcmd__help__subcmd__storage__subcmd__status"
+                ;;
+            pgtwin__subcmd__storage,help)
+                cmd="pgtwin__subcmd__storage__subcmd__help"
+                ;;
+            pgtwin__subcmd__storage,migrate)
+                cmd="pgtwin__subcmd__storage__subcmd__migrate"
+                ;;
+            pgtwin__subcmd__storage,prepare)
+                cmd="pgtwin__subcmd__storage__subcmd__prepare"
+                ;;
+            pgtwin__subcmd__storage,status)
+                cmd="pgtwin__subcmd__storage__subcmd__status"
+                ;;
+            pgtwin__subcmd__storage__subcmd__help,help)
+                cmd="pgtwin__subcmd__storage__subcmd__help__subcmd__help"
+                ;;
+            pgtwin__subcmd__storage__subcmd__help,migrate)
+                cmd="pgtwin__subcmd__storage__subcmd__help__subcmd__migrate"
+                ;;
+            pgtwin__subcmd__storage__subcmd__help,prepare)
+                cmd="pgtwin__subcmd__storage__subcmd__help__subcmd__prepare"
+                ;;
+            pgtwin__subcmd__storage__subcmd__help,status)
+                cmd="pgtwin__subcmd__storage__subcmd__help__subcmd__status"
+                ;;
             *)
                 ;;
         esac
@@ -143,7 +182,7 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,7 +470,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -668,6 +707,62 @@ _pgtwin() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pgtwin__subcmd__help__subcmd__storage)
+            opts="prepare status migrate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__storage__subcmd__migrate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__storage__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__storage__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pgtwin__subcmd__help__subcmd__switchover)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -850,6 +945,160 @@ _pgtwin() {
                     return 0
                     ;;
                 --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage)
+            opts="-h --help prepare status migrate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__help)
+            opts="prepare status migrate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__help__subcmd__migrate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__help__subcmd__prepare)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__migrate)
+            opts="-h --resource --param --from --dry-run --confirm --undo --yes --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__prepare)
+            opts="-h --resource --param --dry-run --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__storage__subcmd__status)
+            opts="-h --resource --param --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -29,6 +29,7 @@ pub mod run;
 pub mod slots;
 pub mod start;
 pub mod stop;
+pub mod storage;
 pub mod survey;
 pub mod switchover;
 pub mod upstream;

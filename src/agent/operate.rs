@@ -120,8 +120,9 @@ impl Subject {
         let status = pacemaker.status(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
-        let Parameters { resource, params, problems, attributes } =
+        let Parameters { resource, mut params, mut problems, attributes } =
             parameters_with(&cib, wanted, overrides)?;
+        problems.extend(params.settle(&me).err().map(|error| error.to_string()));
         let view = View { resource, policy: params.fencing, status, cib };
         let overrides = overrides.clone();
         Ok(Self { me, view, params, problems, overrides, attributes })

@@ -59,10 +59,15 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
     for problem in &resolved.errors {
         error!("{problem}");
     }
+    // Where the storage has this node's data is known with the node: from Pacemaker at once, else below.
+    let mut settled = Ok(());
+    if let Some(node) = &env.on_node {
+        settled = resolved.params.settle(node);
+    }
     let malformed = (!resolved.errors.is_empty())
         .then(|| resolved.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     if let Some(words) = &malformed {
-        let place = resolved.refused("pgdata");
+        let place = resolved.place_is_refused();
         if let Some(outcome) = Outcome::of(&Met::Malformed { place }, asked, words) {
             return outcome;
         }
@@ -81,7 +86,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
             }
         }
     }
-    let params = resolved.params;
+    let mut params = resolved.params;
     if params.container_mode
         && let Some(outcome) = Outcome::of(
             &Met::NotBuilt,
@@ -116,8 +121,22 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         .filter_map(|name| vars.get(*name).map(|value| ((*name).to_owned(), value.clone())));
     let mut pacemaker = Pacemaker::new(exec, &resource).with_env(passed_on);
     let me = match me(&env, standalone, &mut pacemaker) {
-        Ok(me) => me,
+        Ok(me) => {
+            settled = settled.and_then(|()| params.settle(&me));
+            if let Err(error) = &settled
+                && let Some(outcome) = Outcome::of(&Met::NoPlace, asked, error.to_string())
+            {
+                return outcome;
+            }
+            me
+        }
         Err(why) => {
+            if params.storage_root.is_some()
+                && !params.pgdata_given
+                && let Some(outcome) = Outcome::of(&Met::NoPlace, asked, &why)
+            {
+                return outcome;
+            }
             if let Some(outcome) = Outcome::of(&Met::NoNodeName, asked, &why) {
                 return outcome;
             }

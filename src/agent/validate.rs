@@ -54,6 +54,7 @@ impl Agent<'_> {
                     Err(why) => return Outcome::error(why),
                 }
                 output.extend(self.server_words());
+                output.extend(self.params.two_places(&self.me));
                 for line in &output {
                     warn!("{line}");
                 }

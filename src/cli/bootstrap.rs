@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::setup::{Members, cluster_of};
 use super::{End, ask, password, say, screen, word};
 use crate::agent::bootstrap::{Node, Order};
+use crate::agent::pghba::this_node;
 use crate::decide::bootstrap::Become;
 use crate::decide::report::json::VERSION;
 use crate::decide::report::wrapped;
@@ -105,13 +106,20 @@ fn make(how: &How, become_: Become) -> End {
         say::problem("pgtwin: --json asks nobody: add --yes, or --dry-run");
         return End::Usage;
     }
-    let (params, role) = match cluster_of(&how.members) {
+    let (mut params, role) = match cluster_of(&how.members) {
         Ok(found) => found,
         Err(error) => {
             say::problem(format_args!("pgtwin: {error}"));
             return End::Usage;
         }
     };
+    let names = how.members.nodes().iter().map(|(node, _)| node.clone()).collect();
+    if let Ok(me) = this_node(&names)
+        && let Err(error) = params.settle(&me)
+    {
+        say::problem(format_args!("pgtwin: {error}"));
+        return End::Usage;
+    }
     let told = |outcome, reasons: &[String], steps: &[String]| {
         let role = become_.word();
         if how.json {

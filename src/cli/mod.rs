@@ -20,6 +20,7 @@ mod say;
 mod screen;
 mod setup;
 mod status;
+mod storage;
 mod switchover;
 mod target;
 mod validate_pghba;

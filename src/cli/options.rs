@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     adopt, bootstrap, doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild,
-    recover, setup, status, switchover, validate_pghba,
+    recover, setup, status, storage, switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -50,6 +50,7 @@ enum Command {
     Doctor(doctor::Options),
     Setup(setup::Options),
     Bootstrap(bootstrap::Options),
+    Storage(storage::Options),
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     Adopt(adopt::Options),
@@ -91,6 +92,7 @@ pub(super) fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Setup(options) => setup::run(&options),
         Command::Bootstrap(options) => bootstrap::run(&options),
+        Command::Storage(options) => storage::run(&options),
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Adopt(options) => adopt::run(&options),

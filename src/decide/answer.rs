@@ -88,6 +88,9 @@ pub enum Met {
     NoFullNode,
     /// This node's name is not known.
     NoNodeName,
+    /// Each node has its data in the storage, and which it is here is not known: nothing can be said of
+    /// what runs.
+    NoPlace,
     /// PostgreSQL's user cannot be had, so that nothing can be done. A user database that does not answer
     /// (LDAP, sssd) ends no PostgreSQL, and may say that there is no such user: what runs in PGDATA is seen
     /// without it.
@@ -141,7 +144,7 @@ pub fn answer(met: &Met, asked: Asked) -> Answer {
             _ => GoesOn,
         },
         Met::NotBuilt => Because(ExitCode::Unimplemented),
-        Met::NoNodeName => Because(FAILED),
+        Met::NoNodeName | Met::NoPlace => Because(FAILED),
         Met::Malformed { place } => match asked.action {
             Stop if *place => Ends(DONE),
             Monitor if *place && probe => Ends(ExitCode::NotRunning),
@@ -247,6 +250,7 @@ mod tests {
             (Met::NoFullNode, [args, ON, args, ON, ON, ON, ON, ON, ON, ON, ON]),
             (Met::NoClone, [conf, ON, conf, ON, ON, ON, ON, ON, ON, ON, ON]),
             (Met::NoNodeName, [err, ON, err, err, err, err, err, err, ON, err, err]),
+            (Met::NoPlace, [err; 11]),
             (
                 user(true, no()),
                 [

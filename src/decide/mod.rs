@@ -32,6 +32,7 @@ pub mod source;
 pub mod standby;
 pub mod start;
 pub mod stop;
+pub mod storage;
 pub mod switchover;
 pub mod sync;
 pub mod token;

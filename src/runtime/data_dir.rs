@@ -117,7 +117,11 @@ pub fn look(runtime: &dyn Runtime, exec: &dyn Exec, deadline: &Deadline) -> Data
         if !output.ok() {
             let words = last_words(&output.stderr);
             let missing = words.contains("No such file or directory");
-            return if missing { DataDir::Unusable(words) } else { DataDir::Unknown(words) };
+            return match (missing, moved_away(runtime.place())) {
+                (true, Some(why)) => DataDir::Unusable(why),
+                (true, None) => DataDir::Unusable(words),
+                (false, _) => DataDir::Unknown(words),
+            };
         }
         match ControlData::parse(&format!("{}\n{}", output.stdout, output.stderr)) {
             Ok(control) => return DataDir::Cluster(Box::new(control)),
@@ -126,6 +130,18 @@ pub fn look(runtime: &dyn Runtime, exec: &dyn Exec, deadline: &Deadline) -> Data
         }
     }
     DataDir::Unusable(damaged.unwrap_or_default())
+}
+
+/// Whether the data was put out of use by a tool that has made new data of it.
+fn moved_away(place: &Place) -> Option<String> {
+    let aside = is_there(place, super::storage::switch::OUT_OF_USE).ok()?;
+    aside.then(|| {
+        format!(
+            "{} is out of use: its global/pg_control is called pg_control.old, since its data was moved \
+             (pgtwin storage migrate, pg_upgrade --link): use the new data",
+            place.pgdata_text()
+        )
+    })
 }
 
 enum Examined {

@@ -15,7 +15,7 @@ mod text;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use noted::{Noted, NotedPart, links, note};
+pub use noted::{Noted, NotedPart, links, note, real_data};
 pub use survey::survey;
 pub use text::LayoutError;
 

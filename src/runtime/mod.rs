@@ -29,6 +29,8 @@ pub mod start;
 pub mod start_log;
 pub mod startup_process;
 pub mod stop;
+pub mod storage;
+pub mod subvolume;
 pub mod swap;
 pub mod wal;
 
@@ -98,7 +100,7 @@ impl Place {
     }
 
     /// File work as the user, with one kind of error.
-    pub(crate) fn as_user<T>(
+    pub fn as_user<T>(
         &self,
         work: impl FnOnce() -> Result<T, FileError>,
     ) -> Result<T, RuntimeError> {

@@ -70,7 +70,7 @@ fn measured(at: &Path, deadline: &Deadline) -> OldCopy {
 }
 
 /// What a directory takes on the disk.
-fn size(dir: &Path, deadline: &Deadline) -> Known<u64> {
+pub(super) fn size(dir: &Path, deadline: &Deadline) -> Known<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0u64;
     let mut todo = vec![dir.to_owned()];

@@ -7,6 +7,9 @@
 //! name of its own: with the member's name it would acknowledge commits. The role needs REPLICATION, a
 //! line for `replication` in pg_hba.conf, and two walsenders.
 //!
+//! What is a Btrfs subvolume stays one: the copy of it is made in a new one, which pg_basebackup takes for
+//! an empty directory.
+//!
 //! pg_basebackup copies the source's whole directory, also what is none of PostgreSQL's. It gives the
 //! copy the source's mode; the swap gives it the old one's.
 //!
@@ -31,7 +34,7 @@ use crate::sys::files::{
 use super::layout::{COPY, Layout, Part, Tablespace, What};
 use super::own_files::io_error;
 use super::swap::{remove_strays, remove_tree};
-use super::{Place, Runtime, RuntimeError, last_words, nothing_runs, own_files, text};
+use super::{Place, Runtime, RuntimeError, last_words, nothing_runs, own_files, subvolume, text};
 
 /// What is copied, from where to where.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,7 @@ pub fn rebuild(
     nothing_runs(runtime, "rebuild the data")?;
     remove_copy(place, copy.layout)?;
     let cmd = command(runtime, copy, data, deadline)?;
+    subvolume::make_for_copy(place, exec, copy.layout);
     let mut watch = |line: &str| {
         if let Some(copied) = Copied::of_line(line) {
             progress(copied);

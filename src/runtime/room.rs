@@ -12,6 +12,7 @@ use crate::decide::recovery_check::room::{Part, Volume};
 use crate::decide::source::Tablespace;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
+use crate::sys::mounts::Mounts;
 use crate::sys::privilege::with_user;
 
 use super::Place;
@@ -29,6 +30,10 @@ pub fn volumes(
     noted: Option<&Noted>,
     deadline: &Deadline,
 ) -> Known<Vec<Volume>> {
+    let mounts = match Mounts::read() {
+        Ok(mounts) => mounts,
+        Err(error) => return Known::unknown(chain(&error)),
+    };
     let look = || {
         let data = real(&place.pgdata)?;
         let lost = fs::symlink_metadata(data.join("PG_VERSION"))
@@ -39,8 +44,13 @@ pub fn volumes(
             None => real(&data.join("pg_wal"))?,
         };
         let mut volumes = vec![
-            volume(Part::Data, &data, &[data.join("base"), data.join("global")], deadline)?,
-            volume(Part::Wal, &wal, std::slice::from_ref(&wal), deadline)?,
+            volume(
+                Part::Data,
+                &data,
+                &[data.join("base"), data.join("global")],
+                (&mounts, deadline),
+            )?,
+            volume(Part::Wal, &wal, std::slice::from_ref(&wal), (&mounts, deadline))?,
         ];
         for tablespace in tablespaces.iter().filter(|one| one.is_elsewhere()) {
             let link = data.join("pg_tblspc").join(tablespace.oid.to_string());
@@ -56,7 +66,7 @@ pub fn volumes(
                 Err(e) => return Err(named(&link, &e)),
             };
             let part = Part::Tablespace(tablespace.oid);
-            volumes.push(volume(part, &path, std::slice::from_ref(&path), deadline)?);
+            volumes.push(volume(part, &path, std::slice::from_ref(&path), (&mounts, deadline))?);
         }
         Ok(volumes)
     };
@@ -75,9 +85,14 @@ pub fn for_wal(place: &Place) -> Known<u64> {
     }
 }
 
-fn volume(part: Part, path: &Path, holding: &[PathBuf], deadline: &Deadline) -> io::Result<Volume> {
+fn volume(
+    part: Part,
+    path: &Path,
+    holding: &[PathBuf],
+    (mounts, deadline): (&Mounts, &Deadline),
+) -> io::Result<Volume> {
     let ground = existing(path)?;
-    let device = fs::metadata(&ground).map_err(|e| named(&ground, &e))?.dev();
+    let device = device(&ground, mounts)?;
     let mut holds = Known::Known(0);
     for dir in holding {
         holds = holds.and_then(|sum: u64| {
@@ -85,7 +100,7 @@ fn volume(part: Part, path: &Path, holding: &[PathBuf], deadline: &Deadline) -> 
         });
     }
     // What could not be measured counts as none.
-    let left_over = left_over(path, device, deadline).unwrap_or_default();
+    let left_over = left_over(path, device, mounts, deadline).unwrap_or_default();
     Ok(Volume {
         part,
         path: path.display().to_string(),
@@ -97,14 +112,24 @@ fn volume(part: Part, path: &Path, holding: &[PathBuf], deadline: &Deadline) -> 
 }
 
 /// What a copy takes that was cut off, or has not come to its place.
-fn left_over(path: &Path, device: u64, deadline: &Deadline) -> io::Result<u64> {
+fn left_over(path: &Path, on: u64, mounts: &Mounts, deadline: &Deadline) -> io::Result<u64> {
     let mut sum = 0u64;
     for dir in new_dirs(path) {
-        if fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir() && meta.dev() == device) {
+        if fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir()) && device(&dir, mounts)? == on
+        {
             sum = sum.saturating_add(size(&dir, deadline, DEEPEST)?);
         }
     }
     Ok(sum)
+}
+
+/// The number of the file system that a directory is on. Each subvolume of Btrfs has one of its own, and
+/// the room of all is the same.
+fn device(dir: &Path, mounts: &Mounts) -> io::Result<u64> {
+    let real = fs::canonicalize(dir).map_err(|e| named(dir, &e))?;
+    let own = fs::metadata(&real).map_err(|e| named(dir, &e))?.dev();
+    let mounted = mounts.holding(&real).filter(|mounted| mounted.kind == "btrfs");
+    Ok(mounted.map_or(own, |mounted| mounted.device))
 }
 
 fn free(path: &Path) -> io::Result<u64> {
@@ -191,9 +216,11 @@ mod tests {
     fn what_is_not_there_yet_lies_on_the_file_system_above() {
         let dir = tempfile::tempdir().unwrap();
         let here = fs::canonicalize(dir.path()).unwrap();
-        let device = fs::metadata(&here).unwrap().dev();
+        let mounts = Mounts::read().unwrap();
+        let device = device(&here, &mounts).unwrap();
         let path = here.join("not/yet/there");
-        let found = volume(Part::Data, &path, std::slice::from_ref(&path), &soon()).unwrap();
+        let found =
+            volume(Part::Data, &path, std::slice::from_ref(&path), (&mounts, &soon())).unwrap();
         assert_eq!((found.device, found.holds), (device, Known::Known(0)));
         assert!(found.free > 0);
         // A link to a place that is still to be made, as pg_wal's may be.
@@ -205,8 +232,9 @@ mod tests {
     fn what_a_copy_that_was_cut_off_has_left_is_room_for_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let here = fs::canonicalize(dir.path()).unwrap();
-        let device = fs::metadata(&here).unwrap().dev();
-        let left = |device| left_over(&here.join("data"), device, &soon()).unwrap();
+        let mounts = Mounts::read().unwrap();
+        let device = device(&here, &mounts).unwrap();
+        let left = |device| left_over(&here.join("data"), device, &mounts, &soon()).unwrap();
         assert_eq!(left(device), 0);
         for (at, bytes) in [("data.pgtwin-new/base/5/1", 5000), ("data/.pgtwin-new/1", 7000)] {
             fs::create_dir_all(here.join(at).parent().unwrap()).unwrap();

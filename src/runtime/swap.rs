@@ -26,6 +26,7 @@ use crate::sys::files::{FileError, Seen, look, read_untrusted, sync_dir};
 
 use super::layout::{COPY, Layout, Part, read_copy};
 use super::own_files::io_error;
+use super::subvolume::is_in_the_way;
 use super::{Place, Runtime, RuntimeError, nothing_runs};
 
 use hand::Hand;
@@ -255,6 +256,10 @@ fn carry_out(step: &Step, hand: &mut Hand<'_>) -> Result<(), FileError> {
                 hand.set_mode(new, *mode)?;
             }
             sync_dir(new)?;
+            if is_in_the_way(at)? {
+                // One that is not empty is not removed, and the rename is not tried.
+                hand.remove_dir(at)?;
+            }
             hand.rename(new, at)
         }
         Step::IntoInside { new, at } => {

@@ -15,6 +15,58 @@ pub fn mount_points() -> Result<Vec<PathBuf>, FileError> {
     Ok(text.split(|byte| *byte == b'\n').filter_map(of_line).collect())
 }
 
+/// A file system that is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Its number: one of the whole file system, where `stat` has another for each subvolume.
+    pub device: u64,
+    /// Its type, as the kernel calls it.
+    pub kind: String,
+    /// Where it is mounted.
+    pub point: PathBuf,
+}
+
+/// The file systems that this process sees.
+#[derive(Clone, Debug)]
+pub struct Mounts(Vec<FileSystem>);
+
+impl Mounts {
+    /// Reads them.
+    pub fn read() -> Result<Self, FileError> {
+        let text = read_untrusted_bytes(Path::new("/proc/self/mountinfo"), LARGEST)?;
+        Ok(Self(text.split(|byte| *byte == b'\n').filter_map(file_system).collect()))
+    }
+
+    /// The one that a real path lies on, or would.
+    pub fn holding(&self, path: &Path) -> Option<&FileSystem> {
+        let on_way = self.0.iter().filter(|one| path.starts_with(&one.point));
+        // Of two at one place the later one covers the other.
+        on_way.max_by_key(|one| one.point.components().count())
+    }
+
+    /// A mount point below a real path.
+    pub fn below(&self, path: &Path) -> Option<&Path> {
+        let inside = |one: &&FileSystem| one.point != path && one.point.starts_with(path);
+        self.0.iter().find(inside).map(|one| one.point.as_path())
+    }
+
+    /// Whether something is mounted just there.
+    pub fn is_point(&self, path: &Path) -> bool {
+        self.0.iter().any(|one| one.point == path)
+    }
+}
+
+/// A line of mountinfo, see proc(5): the type stands behind a lone hyphen.
+fn file_system(line: &[u8]) -> Option<FileSystem> {
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let point = of_line(line)?;
+    let number = text(line.split(|byte| *byte == b' ').nth(2)?);
+    let (major, minor) = number.split_once(':')?;
+    let device = nix::sys::stat::makedev(major.parse().ok()?, minor.parse().ok()?);
+    let mut rest = line.split(|byte| *byte == b' ').skip_while(|field| *field != b"-");
+    Some(FileSystem { device, kind: text(rest.nth(1)?), point })
+}
+
 /// What is to be mounted where one of these paths leads, and is not: in words, for people. `named`: a
 /// mount point that the owner named. `data`: there is a database, so that nothing says that a line with
 /// `noauto`, which is mounted by somebody's hand if at all, is about it.
@@ -150,6 +202,30 @@ mod tests {
         ] {
             assert_eq!(of_line(line.as_bytes()), expected.map(PathBuf::from), "{line}");
         }
+    }
+
+    #[test]
+    fn a_path_lies_on_the_innermost_file_system_and_the_last_at_one_place() {
+        let lines = [
+            "21 1 254:0 / / rw - ext4 /dev/vda rw",
+            "36 21 0:75 /@pg /srv/pg rw,relatime shared:1 - btrfs /dev/sdb rw,subvol=/@pg",
+            "37 21 0:75 /@logs /srv/pg10 rw - btrfs /dev/sdb rw",
+            "40 36 0:80 / /srv/pg rw - tmpfs none rw",
+            "odd",
+        ];
+        let mounts = Mounts(lines.iter().filter_map(|line| file_system(line.as_bytes())).collect());
+        for (path, kind, device) in [
+            ("/srv/pg/data", "tmpfs", (0, 80)),
+            ("/srv/pg10", "btrfs", (0, 75)),
+            ("/srv/pg1", "ext4", (254, 0)),
+        ] {
+            let found = mounts.holding(Path::new(path)).unwrap();
+            let device = nix::sys::stat::makedev(device.0, device.1);
+            assert_eq!((found.kind.as_str(), found.device), (kind, device), "{path}");
+        }
+        assert_eq!(mounts.below(Path::new("/srv")), Some(Path::new("/srv/pg")));
+        assert_eq!(mounts.below(Path::new("/srv/pg")), None);
+        assert!(mounts.is_point(Path::new("/srv/pg10")) && !mounts.is_point(Path::new("/srv")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{Codes, expect, rig};
 fn malformed(name: &str) -> &'static [&'static str] {
     match name {
         "pgdata" => &["data", "/", "/etc", "/srv/../etc", "/srv/a;b", "/srv/$(id)", "/proc/1/root"],
+        "storage_root" => &["srv", "/etc", "/run/pg", "/srv/../etc", "/srv/a;b", "/tmp"],
         "pgdata_mount" => &["mnt", "/a/../b", "/somewhere/else"],
         "pgport" => &["0", "65536", "-1", "5432x", "0x10", "١", "18446744073709551616"],
         "pghost" => &["10.0.0.256", "a b;c", "10.0.0.1/24"],

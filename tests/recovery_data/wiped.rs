@@ -48,8 +48,9 @@ impl<'a> Scene<'a> {
         let noted = note(n2.place(), facts.system_id, facts.version / 10_000).unwrap();
         // A monitor finds nothing new.
         let links = layout::links(n2.place()).unwrap();
-        assert!(noted.is_about(facts.system_id, &links) && links.len() == 2);
-        assert!(!noted.is_about(facts.system_id, &links[..1]));
+        assert!(noted.is_about(facts.system_id, &links, &noted.data) && links.len() == 2);
+        assert!(!noted.is_about(facts.system_id, &links[..1], &noted.data));
+        assert!(!noted.is_about(facts.system_id, &links, std::path::Path::new("/moved")));
         // It is read back as it was written, as after a boot.
         let noted = Noted::parse(&noted.to_text().unwrap()).unwrap();
         n2.stop(&soon()).unwrap();

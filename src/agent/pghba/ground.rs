@@ -87,11 +87,12 @@ impl<'a> Ground<'a> {
         if let Some(error) = resolved.errors.first() {
             return Err(error.to_string());
         }
-        let params = resolved.params;
+        let mut params = resolved.params;
         let listed = params.node_list.iter().flatten();
         let mut members: BTreeSet<NodeName> = listed.cloned().collect();
         members.extend(params.node_addresses.keys().cloned());
         let me = this_node(&members)?;
+        params.settle(&me).map_err(|error| error.to_string())?;
         members.insert(me.clone());
         if members.len() < 2 {
             return Err("there is no cluster to ask for its members: add --param \

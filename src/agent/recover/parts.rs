@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::super::Agent;
 use super::super::run::STATE_ROOT;
-use crate::runtime::layout::{Noted, links, note};
+use crate::runtime::layout::{Noted, links, note, real_data};
 use crate::sys::chain;
 use crate::sys::files::{self, Seen};
 
@@ -23,7 +23,8 @@ impl Agent<'_> {
     /// a monitor with it: it is looked at after starts and copies, and when there is something new.
     pub fn watch_parts(&self, system_id: u64, version: u32) {
         let Ok(links) = links(self.pg.place()) else { return };
-        if self.noted_parts().is_none_or(|noted| !noted.is_about(system_id, &links)) {
+        let Ok(at) = real_data(self.pg.place()) else { return };
+        if self.noted_parts().is_none_or(|noted| !noted.is_about(system_id, &links, &at)) {
             self.note_parts(system_id, version);
         }
     }

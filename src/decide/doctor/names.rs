@@ -16,7 +16,17 @@ pub(super) fn parameters(facts: &Facts) -> Vec<Said> {
             facts.resource
         ))
     });
-    or_ok(said.collect(), "the parameters are sound")
+    let mut said: Vec<Said> = said.collect();
+    // It is said of each member in the same words.
+    if let Some(words) = facts.members.iter().find_map(|node| facts.params.two_places(node)) {
+        said.push(
+            Said::warn(words).fix("When each member has moved its data:").run(format!(
+                "crm_resource --resource {} --delete-parameter pgdata",
+                facts.resource
+            )),
+        );
+    }
+    or_ok(said, "the parameters are sound")
 }
 
 pub(super) fn members(facts: &Facts) -> Vec<Said> {

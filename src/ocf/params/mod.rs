@@ -20,6 +20,7 @@ pub use error::{ParamError, ParamErrors};
 pub use table::{Kind, Spec, TABLE};
 
 use crate::cluster::node::NodeName;
+use crate::cluster::storage::Storage;
 use error::Problem;
 
 /// What Pacemaker puts before a parameter's name.
@@ -49,8 +50,12 @@ pub enum FencingPolicy {
 /// The resource's parameters, resolved. A path is absolute and has no trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// The data directory.
+    /// The data directory; where the storage has it, only once [`Params::settle`] was told the node.
     pub pgdata: String,
+    /// Whether pgdata is the owner's word: then it counts, whatever storage_root is.
+    pub pgdata_given: bool,
+    /// The directory in which each node has its storage.
+    pub storage_root: Option<String>,
     /// The mount point that the data directory is to lie on.
     pub pgdata_mount: Option<String>,
     /// Accepted and not used: what PostgreSQL listens on is set in postgresql.conf.
@@ -127,6 +132,11 @@ impl Resolved {
     pub fn refused(&self, name: &str) -> bool {
         self.errors.iter().any(|error| error.name() == name)
     }
+
+    /// Whether it is not known where the data is.
+    pub fn place_is_refused(&self) -> bool {
+        self.refused("pgdata") || self.refused("storage_root") && !self.params.pgdata_given
+    }
 }
 
 impl Params {
@@ -164,6 +174,9 @@ impl Params {
                 refuse(default, problem);
             }
             let given = raw(spec.name).map(trimmed).filter(|value| !value.is_empty());
+            if spec.name == "pgdata" {
+                params.pgdata_given = given.is_some();
+            }
             if let Some(value) = given
                 && let Err(problem) = plain(value).and_then(|()| (spec.set)(&mut params, value))
             {
@@ -179,12 +192,13 @@ impl Params {
         let mut refuse = |name, value: &str, problem| {
             errors.push(ParamError::new(name, value, false, problem));
         };
+        let data = self.storage_root.as_deref().filter(|_| !self.pgdata_given);
         if let Some(mount) = &self.pgdata_mount
-            && !Path::new(&self.pgdata).starts_with(mount)
+            && !Path::new(data.unwrap_or(&self.pgdata)).starts_with(mount)
         {
             let problem = Problem::new(
-                "pgdata does not lie on it",
-                "give the mount point that pgdata, or a directory above it, is to be",
+                "pgdata, or storage_root in its place, does not lie on it",
+                "give the mount point that it, or a directory above it, is to be",
             );
             refuse("pgdata_mount", mount, problem);
             self.pgdata_mount = None;
@@ -203,6 +217,47 @@ impl Params {
             );
             refuse("node_addresses", stranger.as_str(), problem);
         }
+    }
+
+    /// Takes the data directory that this node has in the storage, unless pgdata is given.
+    pub fn settle(&mut self, node: &NodeName) -> Result<(), ParamError> {
+        if self.pgdata_given {
+            return Ok(());
+        }
+        if let Some(storage) = self.storage(node) {
+            self.pgdata = storage?.data();
+        }
+        Ok(())
+    }
+
+    /// This node's storage, if there is a storage.
+    pub fn storage(&self, node: &NodeName) -> Option<Result<Storage, ParamError>> {
+        let root = self.storage_root.as_deref()?;
+        Some(Storage::of(root, node).ok_or_else(|| {
+            let problem = Problem::new(
+                format!("the name of the node {} cannot be one of a directory", node.as_str()),
+                "set pgdata, and no storage_root",
+            );
+            ParamError::new("storage_root", root, false, problem)
+        }))
+    }
+
+    /// Whether the data is where the storage has it.
+    pub fn is_in_storage(&self, node: &NodeName) -> bool {
+        matches!(self.storage(node), Some(Ok(storage)) if storage.data() == self.pgdata)
+    }
+
+    /// What an owner should know who has set pgdata as well as storage_root; none: one of them alone is set,
+    /// or they say the same of this node.
+    pub fn two_places(&self, node: &NodeName) -> Option<String> {
+        let root = self.storage_root.as_deref().filter(|_| self.pgdata_given)?;
+        (!self.is_in_storage(node)).then(|| {
+            format!(
+                "pgdata={} counts, and storage_root={root} does not: move the data (pgtwin storage migrate), \
+                 then remove pgdata",
+                self.pgdata
+            )
+        })
     }
 
     /// The name by which the standby on `node` is known to PostgreSQL, in a cluster of so many
@@ -230,6 +285,8 @@ impl Params {
     fn unset() -> Self {
         Self {
             pgdata: String::new(),
+            pgdata_given: false,
+            storage_root: None,
             pgdata_mount: None,
             pghost: None,
             pgport: 0,

@@ -87,7 +87,8 @@ pub const TABLE: &[Spec] = &[
         short: "Data directory",
         long: "The data directory of the PostgreSQL instance, the same path on every node. It \
                must belong to pguser and to this instance alone: whoever rebuilds a node replaces \
-               it as a whole.\n\n\
+               it as a whole. Where storage_root is set, leave this out: each node then has its data \
+               directory there.\n\n\
                Debian and Ubuntu use /var/lib/postgresql/VERSION/CLUSTER, for example \
                /var/lib/postgresql/17/main, and then config_file is needed too.",
         set: |p, text| value::data_directory(text).map(|v| p.pgdata = v),
@@ -105,6 +106,24 @@ pub const TABLE: &[Spec] = &[
                Filesystem resource. What /etc/fstab has for pgdata, pg_wal and the tablespaces is \
                looked at in any case; a line with noauto counts only as long as pgdata is empty.",
         set: |p, text| value::path(text).map(|v| p.pgdata_mount = Some(v)),
+        ..ROW
+    },
+    Spec {
+        name: "storage_root",
+        unset: "pgdata alone says where the data is",
+        unique_group: Some("storage_root"),
+        change: "the data directory is another one",
+        advanced: true,
+        short: "Directory in which each node has its data",
+        long: "A directory of root's, for example /srv/postgres, in which each node has a directory of its \
+               own, @postgres-NODE, with data, config and archive in it: Btrfs subvolumes where the file \
+               system is Btrfs, directories elsewhere. \"pgtwin storage prepare\" makes them, \"pgtwin \
+               storage migrate\" moves a database there.\n\n\
+               The data directory of a node is then @postgres-NODE/data, as long as pgdata is not given. \
+               A pgdata that is given counts, and storage_root only says where the storage is prepared: so \
+               both can be set until all data has been moved, and then pgdata is removed. One instance uses \
+               one storage_root.",
+        set: |p, text| value::storage_root(text).map(|v| p.storage_root = Some(v)),
         ..ROW
     },
     Spec {

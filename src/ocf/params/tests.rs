@@ -101,7 +101,9 @@ fn every_default_passes_its_own_validator() {
         if let Some(default) = spec.default {
             let resolved = with(&[(spec.name, default)]);
             assert_eq!(resolved.errors, [], "{}={default}", spec.name);
-            assert_eq!(resolved.params, Params::default(), "{}={default}", spec.name);
+            // That it was given is kept, of this one.
+            let params = Params { pgdata_given: false, ..resolved.params };
+            assert_eq!(params, Params::default(), "{}={default}", spec.name);
         }
     }
 }
@@ -113,6 +115,7 @@ type Arrives = (&'static str, &'static str, fn(&Params) -> bool);
 fn every_parameter_arrives_in_its_own_field() {
     let rows: &[Arrives] = &[
         ("pgdata", "/srv/pg/17//main/", |p| p.pgdata == "/srv/pg/17/main"),
+        ("storage_root", "/srv/pg/", |p| p.storage_root.as_deref() == Some("/srv/pg")),
         ("pgdata_mount", "/var/lib/pgsql/", |p| {
             p.pgdata_mount.as_deref() == Some("/var/lib/pgsql")
         }),
@@ -171,6 +174,7 @@ fn what_is_malformed_is_refused_with_name_value_and_remedy() {
             "pgdata",
             &["/usr/lib/pg", "/proc/1", "/tmp", "/a/$(reboot)", "/a/`x`", "/a/\"b", "/a\\b"],
         ),
+        ("storage_root", &["srv", "/srv", "/etc/pg", "/run/pg", "/tmp", "/var/tmp", "/srv/../etc"]),
         ("pgdata_mount", &["mnt", "/a/../b", "/srv/pg", "/var/lib/pgsql/data/main", "/var/lib/pg"]),
         ("pghost", &["10.0.0.1/24", "a b;c", ",", "300.0.0.1", "-h"]),
         ("pgport", &["0", "65536", "-1", "5432x", "0x10", "+5432", "5 432"]),
@@ -423,4 +427,64 @@ fn the_page_has_a_section_for_every_parameter() {
         assert!(page.contains(&format!("\n### {}\n", spec.name)), "{}", spec.name);
         assert!(page.contains(&format!("(#{})", spec.name)), "{}", spec.name);
     }
+}
+
+#[test]
+fn the_storage_has_the_data_unless_pgdata_is_given_and_a_node_without_a_directory_is_refused() {
+    type Row =
+        (&'static [(&'static str, &'static str)], &'static str, Result<&'static str, ()>, bool);
+    let rows: &[Row] = &[
+        (&[], "n1", Ok("/var/lib/pgsql/data"), false),
+        (&[("storage_root", "/srv/pg")], "n1", Ok("/srv/pg/@postgres-n1/data"), false),
+        (&[("storage_root", "/srv/pg")], "n/1", Err(()), false),
+        (&[("pgdata", "/d/pg"), ("storage_root", "/srv/pg")], "n1", Ok("/d/pg"), true),
+        (&[("pgdata", "/d/pg"), ("storage_root", "/srv/pg")], "n/1", Ok("/d/pg"), true),
+        // The default, given, is given.
+        (
+            &[("pgdata", "/var/lib/pgsql/data"), ("storage_root", "/srv/pg")],
+            "n1",
+            Ok("/var/lib/pgsql/data"),
+            true,
+        ),
+        (
+            &[("pgdata", "/srv/pg/@postgres-n1/data"), ("storage_root", "/srv/pg")],
+            "n1",
+            Ok("/srv/pg/@postgres-n1/data"),
+            false,
+        ),
+        (
+            &[("pgdata", ""), ("storage_root", "/srv/pg")],
+            "n1",
+            Ok("/srv/pg/@postgres-n1/data"),
+            false,
+        ),
+    ];
+    for (given, node, expected, two) in rows {
+        let mut params = with(given).params;
+        let node: NodeName = node.parse().unwrap();
+        match (params.settle(&node), expected) {
+            (Ok(()), Ok(path)) => assert_eq!(params.pgdata, *path, "{given:?}"),
+            (Err(error), Err(())) => {
+                assert!(error.to_string().contains("cannot be one of a directory"), "{error}");
+            }
+            (found, _) => panic!("{given:?}: {found:?}"),
+        }
+        assert_eq!(params.two_places(&node).is_some(), *two, "{given:?} {node}");
+    }
+}
+
+#[test]
+fn where_the_data_is_refused_nothing_else_is_taken_for_it() {
+    for (given, expected) in [
+        (&[("storage_root", "/etc")][..], true),
+        (&[("storage_root", "/etc"), ("pgdata", "/d/pg")], false),
+        (&[("storage_root", "/srv/pg"), ("pgdata", "/etc")], true),
+        (&[("storage_root", "/srv/pg"), ("pgdata_mount", "/srv")], false),
+    ] {
+        assert_eq!(with(given).place_is_refused(), expected, "{given:?}");
+    }
+    assert!(
+        with(&[("storage_root", "/srv/pg"), ("pgdata_mount", "/other")]).refused("pgdata_mount")
+    );
+    assert_eq!(with(&[("storage_root", "/srv/pg"), ("pgdata_mount", "/srv")]).errors, []);
 }

@@ -165,6 +165,20 @@ pub(super) fn data_directory(text: &str) -> Parsed<String> {
     Ok(path)
 }
 
+/// A directory that holds the data of nodes, and that a data directory could be, too: not one that the
+/// system empties, at boot or by age.
+pub(super) fn storage_root(text: &str) -> Parsed<String> {
+    let path = data_directory(text)?;
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    if matches!(parts.as_slice(), ["run" | "tmp"] | ["var", "run" | "tmp"] | ["run", ..]) {
+        return Err(Problem::new(
+            "it is a directory that the system empties",
+            "name one that stays, such as /srv/postgres",
+        ));
+    }
+    Ok(path)
+}
+
 /// A directory for the unix socket, short enough that the socket's whole name fits.
 pub(super) fn socket_directory(text: &str) -> Parsed<String> {
     // sun_path has 108 bytes with its NUL; "/.s.PGSQL.65535.lock" follows the directory.

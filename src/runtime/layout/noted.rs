@@ -60,6 +60,11 @@ fn links_of(data: &Path) -> Result<Vec<(Option<u32>, PathBuf)>, RuntimeError> {
     Ok(wal.into_iter().chain(spaces.map(|(oid, link)| (Some(oid), link))).collect())
 }
 
+/// The real path of PGDATA.
+pub fn real_data(place: &Place) -> Result<PathBuf, RuntimeError> {
+    with_user(&place.user, || real(&place.pgdata)).map_err(RuntimeError::Privilege)?
+}
+
 /// Notes where the parts of running data lie.
 pub fn note(place: &Place, system_id: u64, major: u32) -> Result<Noted, RuntimeError> {
     let look = || {
@@ -115,10 +120,12 @@ impl Noted {
         self.parts.iter().find(|part| part.oid == Some(oid))
     }
 
-    /// Whether it is about this database, with these links ([`links`]).
-    pub fn is_about(&self, system_id: u64, links: &[(Option<u32>, PathBuf)]) -> bool {
+    /// Whether it is about this database, with these links ([`links`]), at this place.
+    pub fn is_about(&self, system_id: u64, links: &[(Option<u32>, PathBuf)], at: &Path) -> bool {
         let own = self.parts.iter().map(|part| (part.oid, &part.link));
-        self.system_id == system_id && own.eq(links.iter().map(|(oid, link)| (*oid, link)))
+        self.system_id == system_id
+            && self.data == at
+            && own.eq(links.iter().map(|(oid, link)| (*oid, link)))
     }
 
     /// All paths.

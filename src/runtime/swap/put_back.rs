@@ -97,8 +97,17 @@ fn all(layout: &Layout, hand: &mut Hand<'_>) -> Result<(), FileError> {
 fn take_out(layout: &Layout, part: &Part, hand: &mut Hand<'_>) -> Result<(), FileError> {
     let (at, new) = (&part.at, part.new_dir());
     // What stands at its place is the old content, or what is left of it there.
-    if part.has_old && !exists(&layout.old_dir(part))? || !exists(at)? {
+    if part.has_old && !exists(&layout.old_dir(part))? {
         return Ok(());
+    }
+    if !exists(at)? {
+        return match part.mode {
+            // An empty one was there, was in the way, and a link may lead to it.
+            Some(mode) if !part.has_old && part.link_name().is_some() => {
+                hand.make_dir(at, mode & 0o777)
+            }
+            Some(_) | None => Ok(()),
+        };
     }
     if part.inside {
         let names = names::of(at, &layout.only(part), names::First::Version)?;

@@ -342,6 +342,12 @@ pub(super) const ROWS: &[Row] = &[
         "FAIL parameters: rep_mode",
     ),
     (
+        "two places for the data",
+        "name=\"repuser\" value=\"replicator\"",
+        "name=\"storage_root\" value=\"/srv/pg\"",
+        "WARN parameters: pgdata=/var/lib/postgresql/17/main counts, and storage_root=/srv/pg does not",
+    ),
+    (
         "an old Pacemaker",
         "name=\"dc-version\" value=\"",
         "name=\"dc-version\" value=\"2.0.4-",
