@@ -75,7 +75,7 @@ pub fn examine(subject: &Subject) -> Facts {
 
 /// Looks at a configuration that is in no cluster yet.
 pub fn examine_file(cib: Cib, which: &Which) -> Result<Facts, NoSubject> {
-    let found = parameters_with(&cib, which.resource.as_deref(), &which.params)?;
+    let found = parameters_with(&cib, which.resource.as_deref(), &which.params, None)?;
     let members = match &found.params.node_list {
         Some(list) => list.iter().cloned().collect(),
         None => cib.full_members().cloned().collect(),
