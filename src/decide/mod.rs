@@ -14,6 +14,7 @@ pub mod force;
 pub mod foreign_history;
 pub mod forget;
 pub mod history;
+pub mod image;
 pub mod ledger;
 pub mod monitor;
 pub mod notify;

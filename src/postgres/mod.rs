@@ -7,6 +7,8 @@ pub mod copy_tools;
 pub mod hba;
 pub mod history;
 pub mod identify;
+pub mod image_name;
+pub mod image_tag;
 pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;

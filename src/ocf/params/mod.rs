@@ -95,6 +95,10 @@ pub struct Params {
     pub container_name: String,
     /// The container's image.
     pub container_image: Option<String>,
+    /// The registry in which an image is looked for.
+    pub container_registry: Option<String>,
+    /// The repository there.
+    pub container_repository: Option<String>,
     /// Async: how far behind the primary a standby may be promoted; `u64::MAX` is no limit.
     pub max_promotion_lag_bytes: u64,
     /// Async: whether max_promotion_lag_bytes is disregarded.
@@ -252,6 +256,8 @@ impl Params {
             pg_major_version: None,
             container_name: String::new(),
             container_image: None,
+            container_registry: None,
+            container_repository: None,
             max_promotion_lag_bytes: 0,
             force_promotion: false,
             socket_dir: None,

@@ -503,7 +503,9 @@ pub const TABLE: &[Spec] = &[
         advanced: true,
         short: "Major version in the container",
         long: "Only with container_mode=true: the major version of PostgreSQL, for example 17, for \
-               which an image is chosen. \"auto\" is the same as not given.",
+               which pgtwin container pull chooses an image in container_registry. Where \
+               container_image is given too, that counts, and doctor warns if they differ. \
+               \"auto\" is the same as not given.",
         set: |p, text| value::major_version(text).map(|v| p.pg_major_version = v),
         ..ROW
     },
@@ -531,6 +533,37 @@ pub const TABLE: &[Spec] = &[
                It wins over pg_major_version. \"auto\" is the same as not given. A digest makes \
                sure that all nodes run the same program.",
         set: |p, text| value::container_image(text).map(|v| p.container_image = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_registry",
+        unset: "an image is never looked for; container_image has to name it",
+        reloadable: true,
+        change: "pgtwin container pull makes use of it, and no action of the agent does",
+        advanced: true,
+        short: "Registry in which an image is looked for",
+        long: "Only with container_mode=true and without container_image: the registry, as host or \
+               host:port, in which pgtwin container pull looks for the newest image of \
+               pg_major_version. There is none by default: whom you take programs from is yours to \
+               say.\n\n\
+               It may be a registry of your own on which images are tested before they get in. A \
+               start never asks it.",
+        set: |p, text| value::container_registry(text).map(|v| p.container_registry = Some(v)),
+        ..ROW
+    },
+    Spec {
+        name: "container_repository",
+        unset: "an image is never looked for; container_image has to name it",
+        reloadable: true,
+        change: "pgtwin container pull makes use of it, and no action of the agent does",
+        advanced: true,
+        short: "Repository in which an image is looked for",
+        long: "Only with container_mode=true and without container_image: the repository in \
+               container_registry, such as library/postgres or db/postgres, whose tags are \
+               versions: 17.10 is newer than 17.9; pre-releases are passed over. Where the tags of \
+               a version name several distributions (17.9-bookworm, 17.9-alpine), none is chosen by \
+               itself: they sort texts differently.",
+        set: |p, text| value::container_repository(text).map(|v| p.container_repository = Some(v)),
         ..ROW
     },
 ];

@@ -141,6 +141,12 @@ fn every_parameter_arrives_in_its_own_field() {
         ("container_image", "r.example:5000/pg:17", |p| {
             p.container_image.as_deref() == Some("r.example:5000/pg:17")
         }),
+        ("container_registry", "r.example:5000", |p| {
+            p.container_registry.as_deref() == Some("r.example:5000")
+        }),
+        ("container_repository", "db/postgres", |p| {
+            p.container_repository.as_deref() == Some("db/postgres")
+        }),
         ("max_promotion_lag_bytes", "-1", |p| p.max_promotion_lag_bytes == u64::MAX),
         ("force_promotion", "ON", |p| p.force_promotion),
         ("socket_dir", "/run/pg", |p| p.socket_dir.as_deref() == Some("/run/pg")),
@@ -192,7 +198,9 @@ fn what_is_malformed_is_refused_with_name_value_and_remedy() {
         ("container_mode", &["maybe"]),
         ("pg_major_version", &["12", "17.2", "100", "latest"]),
         ("container_name", &["-a", "a/b", "a b"]),
-        ("container_image", &["a b", "-v/:/host", "$(x)"]),
+        ("container_image", &["a b", "-v/:/host", "$(x)", "r.example/pg@sha256:12"]),
+        ("container_registry", &["https://r.example", "r.example/db", "-r", "r:0"]),
+        ("container_repository", &["r.example/pg", "pg:17", "/pg", "Pg", "pg/"]),
         ("max_promotion_lag_bytes", &["-2", "10MB", "18446744073709551615"]),
         ("force_promotion", &["always"]),
         ("socket_dir", &["@pg", "run", "/a,b"]),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::{FencingPolicy, RepMode};
 use crate::cluster::node::NodeName;
+use crate::postgres::image_name::{self, ImageName};
 
 /// The longest name PostgreSQL keeps whole: NAMEDATALEN - 1.
 const NAME_BYTES: usize = 63;
@@ -351,15 +352,37 @@ pub(super) fn container_image(text: &str) -> Parsed<Option<String>> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(None);
     }
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b"_.-/:@".contains(&b);
-    let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    if text.len() > 512 || !starts_well || !text.bytes().all(fine) {
-        return Err(Problem::new(
+    match text.parse::<ImageName>() {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(_) => Err(Problem::new(
             "it is not an image reference",
             "write it as registry/name:tag or registry/name@digest",
+        )),
+    }
+}
+
+/// A registry of images: a host, and maybe a port.
+pub(super) fn container_registry(text: &str) -> Parsed<String> {
+    if !image_name::is_registry(text) {
+        return Err(Problem::new(
+            "it is not the host of a registry",
+            "write it as host or host:port, without https:// and without a path",
         ));
     }
-    Ok(Some(text.to_owned()))
+    Ok(text.to_owned())
+}
+
+/// A repository of images, without its registry.
+pub(super) fn container_repository(text: &str) -> Parsed<String> {
+    let names_a_host =
+        text.parse::<ImageName>().is_ok_and(|name| name.registry().is_some() || name.tag.is_some());
+    if names_a_host || !image_name::is_repository(text) {
+        return Err(Problem::new(
+            "it is not the name of a repository",
+            "write it without registry and tag, as in db/postgres",
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A node's name: those of Pacemaker are host names, as a rule.
