@@ -1,5 +1,6 @@
-//! Floor 2: clients of PostgreSQL, of its peers and of Pacemaker.
+//! Floor 2: clients of PostgreSQL, of its peers, of Pacemaker and of container engines.
 
+pub mod engine;
 pub mod ledger_file;
 pub mod pacemaker;
 pub mod past_file;
