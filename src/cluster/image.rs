@@ -47,14 +47,11 @@ impl Choice {
 
     /// The text of the file.
     pub fn to_text(&self) -> String {
-        let mut text = format!(
-            "{HEAD}\nrepository {}\nmajor {}\ntag {}\nid {}\n",
-            self.repository, self.major, self.tag, self.id
-        );
-        if let Some(digest) = &self.digest {
-            text.push_str(&format!("digest {digest}\n"));
-        }
-        seal(text + &format!("at {}\n", self.at))
+        let digest = self.digest.as_ref().map_or_else(String::new, |it| format!("digest {it}\n"));
+        seal(format!(
+            "{HEAD}\nrepository {}\nmajor {}\ntag {}\nid {}\n{digest}at {}\n",
+            self.repository, self.major, self.tag, self.id, self.at
+        ))
     }
 
     /// Reads it back.

@@ -18,6 +18,8 @@ pub struct Side {
     pub version: String,
     /// The C library, which sorts texts, as in glibc-2.36; none: it is not known.
     pub libc: Option<String>,
+    /// The major version of ICU, which sorts them for whoever wants it; none: it is not known, or not there.
+    pub icu: Option<String>,
 }
 
 /// What was found on a node.
@@ -56,21 +58,23 @@ fn word(text: &str) -> String {
 
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let libc = |side: &Side| side.libc.as_deref().map_or_else(|| "-".to_owned(), word);
-        let (host, host_libc) = match &self.host {
-            Some(side) => (word(&side.version), libc(side)),
-            None => ("-".to_owned(), "-".to_owned()),
+        let said = |text: Option<&String>| text.map_or_else(|| "-".to_owned(), |text| word(text));
+        let libraries = |side: Option<&Side>| {
+            let libc = said(side.and_then(|side| side.libc.as_ref()));
+            format!("{libc},{}", said(side.and_then(|side| side.icu.as_ref())))
         };
+        let host = said(self.host.as_ref().map(|side| &side.version));
         let against: Vec<String> =
             self.against.iter().map(|one| plain(&one.replace(BETWEEN, ", "))).collect();
         let mut line = format!(
-            "at={} engine={} image={} id={} version={} libc={} host={host} host-libc={host_libc} against={}",
+            "at={} engine={} image={} id={} version={} libc={} host={host} host-libc={} against={}",
             self.at,
             word(&self.engine),
             word(&self.image),
             word(&self.id),
             word(&self.inside.version),
-            libc(&self.inside),
+            libraries(Some(&self.inside)),
+            libraries(self.host.as_ref()),
             against.join(BETWEEN)
         );
         line.truncate(LONGEST);
@@ -92,8 +96,12 @@ fn read(text: &str) -> Option<Readiness> {
     let mut field = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix('=');
     let said = |text: &str| (text != "-").then(|| text.to_owned());
     let (at, engine, image, id) = (field("at")?, field("engine")?, field("image")?, field("id")?);
-    let (version, libc) = (field("version")?, field("libc")?);
-    let (host, host_libc) = (field("host")?, field("host-libc")?);
+    let (version, libraries) = (field("version")?, field("libc")?);
+    let (host, host_libraries) = (field("host")?, field("host-libc")?);
+    let side = |version: &str, libraries: &str| {
+        let (libc, icu) = libraries.split_once(',')?;
+        Some(Side { version: version.to_owned(), libc: said(libc), icu: said(icu) })
+    };
     if words.next().is_some() || !is_digest(id) {
         return None;
     }
@@ -102,8 +110,8 @@ fn read(text: &str) -> Option<Readiness> {
         engine: engine.to_owned(),
         image: image.to_owned(),
         id: id.to_owned(),
-        inside: Side { version: version.to_owned(), libc: said(libc) },
-        host: said(host).map(|version| Side { version, libc: said(host_libc) }),
+        inside: side(version, libraries)?,
+        host: if host == "-" { None } else { Some(side(host, host_libraries)?) },
         against: against
             .split(BETWEEN)
             .map(str::trim)
@@ -124,8 +132,12 @@ mod tests {
             engine: "podman-4.3.1".into(),
             image: "r.example/pg:17.6".into(),
             id: format!("sha256:{}", "0a".repeat(32)),
-            inside: Side { version: "17.6".into(), libc: Some("glibc-2.36".into()) },
-            host: Some(Side { version: "17.5".into(), libc: None }),
+            inside: Side {
+                version: "17.6".into(),
+                libc: Some("glibc-2.36".into()),
+                icu: Some("72".into()),
+            },
+            host: Some(Side { version: "17.5".into(), libc: None, icu: None }),
             against: vec!["no pgvector".into(), "uid 26 is not usable".into()],
         }
     }

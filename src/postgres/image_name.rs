@@ -144,11 +144,12 @@ mod tests {
         format!("sha256:{}", "0123456789abcdef".repeat(4))
     }
 
+    type Row =
+        (String, &'static str, Option<&'static str>, bool, Option<&'static str>, Option<u32>);
+
     #[test]
     fn a_name_falls_into_its_parts_and_back() {
         let digest = digest();
-        type Row =
-            (String, &'static str, Option<&'static str>, bool, Option<&'static str>, Option<u32>);
         let rows: &[Row] = &[
             ("postgres".into(), "postgres", None, false, None, None),
             ("postgres:17".into(), "postgres", Some("17"), false, None, Some(17)),

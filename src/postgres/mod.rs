@@ -9,6 +9,7 @@ pub mod history;
 pub mod identify;
 pub mod image_name;
 pub mod image_tag;
+pub mod libraries;
 pub mod lsn;
 pub mod pgpass;
 pub mod postmaster_pid;

@@ -4,6 +4,7 @@
 mod creation;
 mod ending;
 mod examination;
+mod extensions;
 pub mod hba;
 pub mod recovery_facts;
 mod slots;

@@ -11,6 +11,7 @@ pub mod create;
 pub mod data_dir;
 pub mod hba_file;
 pub mod host;
+pub mod image;
 pub mod instance;
 pub mod layout;
 pub mod look;

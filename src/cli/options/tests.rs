@@ -38,6 +38,8 @@ Commands:
   force-promote   Make a node the primary although commits may be lost
   adopt           Declare this node's data the truth, and have all others built
                   anew from it
+  container       Get the image for PostgreSQL, and move the cluster into
+                  containers or back
   help            Print this message or the help of the given subcommand(s)
 
 Options:
