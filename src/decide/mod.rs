@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod answer;
 pub mod bootstrap;
 pub mod broken_replication;
+pub mod container;
 pub mod demote;
 pub mod doctor;
 pub mod election;
