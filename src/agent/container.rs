@@ -11,15 +11,16 @@ pub use fit::{Fit, look};
 pub use pull::{Pulled, pull};
 
 use super::operate::Subject;
-use super::run::STATE_ROOT;
 use crate::client::engine::{Engine, Image, QUESTION};
-use crate::client::image_file::ImageFile;
+use crate::client::image_file::{ImageFile, STATE_ROOT};
 use crate::client::pacemaker::Attribute;
 use crate::cluster::image::{Choice, Remembered};
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::readiness::Readiness;
 use crate::decide::image::to_start;
+use crate::ocf::params::Params;
+use crate::runtime::instance::Postgres;
 use crate::sys::chain;
 use crate::sys::exec::System;
 
@@ -51,18 +52,31 @@ impl Local {
     }
 }
 
-/// Where a choice is remembered.
-pub fn file(subject: &Subject) -> ImageFile {
-    ImageFile::new(STATE_ROOT, subject.resource())
+/// The instance whose image it is about.
+pub struct Ground<'a> {
+    /// The parameters.
+    pub params: &'a Params,
+    /// Where a choice is remembered.
+    pub file: ImageFile,
+    /// The instance of this node.
+    pub pg: &'a Postgres<'a>,
+}
+
+impl<'a> Ground<'a> {
+    /// The one of this node.
+    pub fn of(subject: &'a Subject, pg: &'a Postgres<'a>) -> Self {
+        let file = ImageFile::new(STATE_ROOT, subject.resource());
+        Self { params: &subject.params, file, pg }
+    }
 }
 
 /// Looks at it.
-pub fn local(subject: &Subject) -> Result<Local, String> {
+pub fn local(ground: &Ground<'_>) -> Result<Local, String> {
     let engine =
-        Engine::find(subject.params.container_runtime).map_err(|error| error.to_string())?;
+        Engine::find(ground.params.container_runtime).map_err(|error| error.to_string())?;
     let version = engine.version(&System, QUESTION);
-    let remembered = file(subject).read();
-    let name = to_start(&subject.params, &remembered).map_err(|error| error.to_string());
+    let remembered = ground.file.read();
+    let name = to_start(ground.params, &remembered).map_err(|error| error.to_string());
     let image = match &name {
         Ok(name) => engine.image(&System, name, QUESTION),
         Err(why) => Known::unknown(why.clone()),
@@ -93,8 +107,9 @@ pub fn tell(subject: &Subject, readiness: &Readiness) -> Result<(), String> {
 }
 
 /// Remembers what was chosen.
-fn remember(subject: &Subject, choice: &Choice) -> Result<(), String> {
-    file(subject)
+fn remember(ground: &Ground<'_>, choice: &Choice) -> Result<(), String> {
+    ground
+        .file
         .write(choice)
         .map_err(|error| format!("which image was chosen could not be written: {}", chain(&error)))
 }

@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 
 use super::target::Target as Which;
 use super::{End, ask, say, screen, word};
-use crate::agent::container::{self, carry_out, facts, local, look, pull, tell};
+use crate::agent::container::{Ground, carry_out, facts, local, look, pull, tell};
 use crate::agent::operate::Subject;
 use crate::cluster::known::Known;
 use crate::decide::changeover::{Plan, Ruling, Step, Target, judge};
 use crate::decide::report::wrapped;
+use crate::sys::exec::System;
 use crate::sys::interrupt::Interrupt;
 
 /// Get the image for PostgreSQL, and move the cluster into containers or back
@@ -120,12 +121,18 @@ fn pulled(options: &Options, subject: &Subject) -> End {
     if !options.dry_run {
         ask::log_as(resource);
     }
+    let system = System;
+    let pg = match subject.postgres(&system) {
+        Ok(pg) => pg,
+        Err(why) => return ask::failed(&why),
+    };
+    let ground = Ground::of(subject, &pg);
     let mut progress = |words: &str| {
         if !options.json {
             say::line(wrapped(words, 0));
         }
     };
-    let found = match pull(subject, options.dry_run, options.local, &mut progress) {
+    let found = match pull(&ground, options.dry_run, options.local, &mut progress) {
         Ok(found) => found,
         Err(why) if options.json => return told("failed", Some(why), None),
         Err(why) => return ask::failed(&why),
@@ -143,7 +150,7 @@ fn pulled(options: &Options, subject: &Subject) -> End {
         word::list("Mind:", &found.warnings);
         return End::Ok;
     }
-    let fit = match look(subject) {
+    let fit = match look(&ground) {
         Ok(fit) => fit,
         Err(why) if options.json => return told("failed", Some(why), None),
         Err(why) => return ask::failed(&why),
@@ -166,7 +173,9 @@ fn pulled(options: &Options, subject: &Subject) -> End {
 }
 
 fn status(options: &Options, subject: &Subject) -> End {
-    let here = local(subject);
+    let system = System;
+    let pg = subject.postgres(&system);
+    let here = pg.and_then(|pg| local(&Ground::of(subject, &pg)));
     let members = match facts(subject, Target::Container) {
         Ok(facts) => facts.members,
         Err(why) => return ask::failed(&why),
@@ -186,8 +195,11 @@ fn status(options: &Options, subject: &Subject) -> End {
 
 /// The own node is looked at anew, so that the last word is not a day old.
 fn ruling(subject: &Subject, target: Target) -> Result<Ruling, String> {
-    if container::local(subject).is_ok_and(|local| matches!(local.image, Known::Known(Some(_))))
-        && let Ok(fit) = look(subject)
+    let system = System;
+    let pg = subject.postgres(&system)?;
+    let ground = Ground::of(subject, &pg);
+    if local(&ground).is_ok_and(|local| matches!(local.image, Known::Known(Some(_))))
+        && let Ok(fit) = look(&ground)
     {
         tell(subject, &fit.readiness)?;
     }

@@ -6,6 +6,8 @@ use crate::cluster::image::{Choice, Remembered};
 use crate::sys::chain;
 use crate::sys::files::{self, FileError, Seen};
 
+/// Where resources keep what outlives a boot.
+pub const STATE_ROOT: &str = "/var/lib/pgtwin";
 const FILE: &str = "image";
 const MAX_BYTES: u64 = 16 * 1024;
 

@@ -88,7 +88,8 @@ pub fn tags(
     tags_by(exec, skopeo, engine, repository, limit)
 }
 
-fn tags_by(
+/// The same, with the skopeo that is at this path, if there is one.
+pub fn tags_by(
     exec: &dyn Exec,
     skopeo: Option<String>,
     engine: Option<&Engine>,

@@ -108,7 +108,12 @@ fn warnings(name: &str, params: &Params) -> Vec<String> {
 
 /// What a start uses: the name of an image that lies on this machine, or nothing.
 pub fn to_start(params: &Params, remembered: &Remembered) -> Result<String, NoImage> {
-    match (wanted(params)?, remembered) {
+    of_wanted(wanted(params)?, remembered)
+}
+
+/// The same of what the parameters were found to ask for.
+pub fn of_wanted(wanted: Wanted, remembered: &Remembered) -> Result<String, NoImage> {
+    match (wanted, remembered) {
         (Wanted::Named { name, .. }, _) => Ok(name),
         (Wanted::Newest { .. }, Remembered::Unreadable(why)) => {
             Err(NoImage::Unreadable(why.clone()))

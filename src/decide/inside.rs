@@ -34,8 +34,6 @@ const COMMANDS: [&str; 5] = [
     "restore_command",
     "ssl_passphrase_command",
 ];
-/// A list of directories.
-const SOCKETS: &str = "unix_socket_directories";
 /// Libraries that the server loads at its start.
 const LIBRARIES: [&str; 3] =
     ["shared_preload_libraries", "session_preload_libraries", "local_preload_libraries"];
@@ -70,9 +68,6 @@ pub fn unmounted(settings: &BTreeMap<String, String>, mounts: &BTreeSet<String>)
         if let Some(path) = is(name).filter(|_| matters) {
             add(name, path);
         }
-    }
-    for dir in is(SOCKETS).unwrap_or_default().split(',') {
-        add(SOCKETS, dir.trim().trim_matches('"'));
     }
     for name in COMMANDS {
         for path in is(name).map(paths_of).unwrap_or_default() {
@@ -167,11 +162,6 @@ mod tests {
                 &["log_directory /var/log/pg"],
             ),
             (&[("logging_collector", "off"), ("log_directory", "/var/log/pg")], &[]),
-            (
-                &[("unix_socket_directories", "/run/postgresql, /tmp")],
-                &["unix_socket_directories /tmp"],
-            ),
-            (&[("unix_socket_directories", "@abstract")], &[]),
             (
                 &[("archive_command", "test ! -f /srv/archive/%f && cp %p /srv/archive/%f")],
                 &["archive_command /srv/archive"],

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod bootstrap;
 pub mod broken_replication;
 pub mod changeover;
+pub mod container;
 pub mod demote;
 pub mod doctor;
 pub mod election;

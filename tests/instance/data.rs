@@ -121,7 +121,7 @@ fn a_crash_is_seen_and_recovered_in_single_user_mode() {
         assert_eq!(facts.receive, None);
         assert_eq!(facts.replay, Some(end));
         assert_eq!(identify(&pg).lsn, end);
-        pg.promote(&soon()).unwrap();
+        pg.promote().unwrap();
         await_primary(&pg);
         assert_eq!(value(&pg, "SELECT count(*) FROM public.t"), "1001");
     });

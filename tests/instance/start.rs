@@ -210,7 +210,7 @@ fn a_promotion_request_is_pending_until_it_is_done() {
                 .parse()
                 .unwrap();
         signal(startup, Signal::SIGSTOP);
-        n2.promote(&soon()).unwrap();
+        n2.promote().unwrap();
         assert_eq!(n2.promotion_pending(), Known::Known(true));
         signal(startup, Signal::SIGCONT);
         // After it has taken the file away.

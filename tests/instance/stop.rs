@@ -56,7 +56,7 @@ fn a_standby_has_everything_of_a_primary_that_was_shut_down_in_order() {
         let why = n2.end_of_checkpoint(&super_control(&n2), &soon()).into_result().unwrap_err();
         assert!(why.contains("not shut down as a primary"), "{why}");
 
-        n2.promote(&soon()).unwrap();
+        n2.promote().unwrap();
         let primary = await_primary(&n2);
         assert_eq!(primary.timeline, Timeline(2));
         let line = n2.history_of(Timeline(2)).into_result().unwrap();

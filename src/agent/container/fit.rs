@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{id_of, local};
-use crate::agent::operate::Subject;
+use super::{Ground, id_of, local};
 use crate::agent::recover::now;
 use crate::client::engine::{Engine, Kind, QUESTION};
 use crate::client::registry::last_words;
@@ -21,6 +20,8 @@ use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Exec, System};
 
+/// How long reading the configuration in a container may take.
+const CONFIGURATION: Duration = Duration::from_secs(30);
 /// How long all of it may take.
 const LOOKING: Duration = Duration::from_mins(5);
 
@@ -34,19 +35,18 @@ pub struct Fit {
 }
 
 /// Looks at the image that a start on this node would use.
-pub fn look(subject: &Subject) -> Result<Fit, String> {
+pub fn look(ground: &Ground<'_>) -> Result<Fit, String> {
     let deadline = Deadline::after(LOOKING);
-    let local = local(subject)?;
+    let local = local(ground)?;
     let name = local.name.clone()?;
     let image = match &local.image {
         Known::Known(Some(image)) => image,
         Known::Known(None) => return Err(format!("image {name} is not on this node: {PULL}")),
         Known::Unknown(why) => return Err(why.clone()),
     };
-    let system = System;
-    let pg = subject.postgres(&system)?;
+    let (system, pg) = (System, ground.pg);
     let data = pg.data_major();
-    let options = &subject.params.container_options;
+    let options = &ground.params.container_options;
     let look = Look {
         exec: &system,
         engine: &local.engine,
@@ -64,10 +64,10 @@ pub fn look(subject: &Subject) -> Result<Fit, String> {
         }
         Known::Unknown(why) => against.push(format!("the version of the data is not known: {why}")),
     }
-    let host = host_side(&pg, &deadline);
+    let host = host_side(pg, &deadline);
     let of_image = side(&inside);
     remarks.extend(collations(&of_image, host.as_ref()));
-    about_server(subject, &pg, &look, &inside, &deadline, &mut against, &mut remarks);
+    about_server(ground, &look, &inside, &deadline, &mut against, &mut remarks);
     against.extend(against_engine(&local.engine));
     let readiness = Readiness {
         at: now(),
@@ -99,14 +99,14 @@ fn host_side(pg: &Postgres<'_>, deadline: &Deadline) -> Option<Side> {
 
 /// What the server here says that it needs.
 fn about_server(
-    subject: &Subject,
-    pg: &Postgres<'_>,
+    ground: &Ground<'_>,
     look: &Look<'_>,
     inside: &Inside,
     deadline: &Deadline,
     against: &mut Vec<String>,
     remarks: &mut Vec<String>,
 ) {
+    let pg = ground.pg;
     let settings = match pg.settings() {
         Ok(settings) => settings,
         Err(why) => {
@@ -133,13 +133,14 @@ fn about_server(
     let files = files(&libraries, |one| library_file(&inside.bindir, major, one));
     let words = format!("image {name} lacks, of shared_preload_libraries and the like,");
     lacking(look.missing(&files, deadline), &words, against);
-    let mounts = match pg.mounted(&subject.params) {
+    let mounts = match pg.mounted(ground.params) {
         Ok(mounts) => mounts,
         Err(why) => {
             against.push(why);
             return;
         }
     };
+    against.extend(pg.configuration_inside(ground.params, CONFIGURATION).err());
     let unmounted = inside::unmounted(&settings, &mounts);
     let files: Vec<(String, Vec<String>)> = unmounted
         .iter()

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{id_of, local, remember};
-use crate::agent::operate::Subject;
+use super::{Ground, id_of, local, remember};
 use crate::agent::recover::now;
 use crate::client::engine::{Engine, Image, QUESTION};
 use crate::client::registry::{self, last_words};
@@ -35,18 +34,18 @@ pub struct Pulled {
 /// Finds out which image is wanted, and downloads it unless `only_looks`. `tell` gets the progress. With
 /// `here` nothing is downloaded, and no registry is asked: what lies on this node counts.
 pub fn pull(
-    subject: &Subject,
+    ground: &Ground<'_>,
     only_looks: bool,
     here: bool,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Pulled, String> {
-    let local = local(subject)?;
+    let local = local(ground)?;
     let engine = &local.engine;
     if let Known::Unknown(why) = &local.version {
         return Err(format!("{} is of no use: {why}", engine.kind));
     }
-    let wanted = wanted(&subject.params).map_err(|error| error.to_string())?;
-    let data = data_major(subject)?;
+    let wanted = wanted(ground.params).map_err(|error| error.to_string())?;
+    let data = data_major(ground)?;
     let (name, chosen, warnings) = match wanted {
         Wanted::Named { name, warnings } => {
             if let Some(major) = name.parse::<ImageName>().ok().and_then(|name| name.major()) {
@@ -88,19 +87,17 @@ pub fn pull(
     if let Some((chosen, major)) = &pulled.chosen {
         let choice = choice(chosen, *major, image);
         pulled.name = choice.name();
-        remember(subject, &choice)?;
+        remember(ground, &choice)?;
     }
     Ok(pulled)
 }
 
 /// The major version of the data; none: there is no data yet.
-fn data_major(subject: &Subject) -> Result<Option<u32>, String> {
-    let system = System;
-    let pg = subject.postgres(&system)?;
-    if !pg.place().pgdata.join("PG_VERSION").exists() {
+fn data_major(ground: &Ground<'_>) -> Result<Option<u32>, String> {
+    if !ground.pg.place().pgdata.join("PG_VERSION").exists() {
         return Ok(None);
     }
-    pg.data_major().into_result().map(Some)
+    ground.pg.data_major().into_result().map(Some)
 }
 
 /// An image that was made on this node: no registry has it.

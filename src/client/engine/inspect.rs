@@ -4,27 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+pub use crate::decide::container::State;
 use crate::sys::exec::{Ended, Output};
-
-/// In which state the engine sees a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It was made and never started, or its start is under way.
-    Created,
-    /// It runs.
-    Running,
-    /// It runs and stands still: its processes are frozen.
-    Paused,
-    /// It has ended.
-    Exited {
-        /// The exit code of its first process; 128 and a signal's number where one ended it.
-        code: i64,
-        /// It met its limit of memory, by the engine's word: not every kernel tells.
-        out_of_memory: bool,
-    },
-    /// The engine is at work on it, or calls it something else: by this word.
-    Other(String),
-}
 
 /// A container, as the engine knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

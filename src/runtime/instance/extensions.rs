@@ -2,7 +2,6 @@
 //! which PostgreSQL the host has for it. Floor 2.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{OneLine, Postgres};
@@ -11,16 +10,14 @@ use crate::cluster::known::Known;
 use crate::ocf::params::Params;
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::version::Version;
-use crate::runtime::{Runtime, binaries, layout, look};
+use crate::runtime::container::{Container, Spec};
+use crate::runtime::{Runtime, binaries, last_words, look};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Output};
-use crate::sys::privilege::with_user;
 
 /// How long one database may take.
 const ONE: Duration = Duration::from_secs(10);
-/// Where a server in a container has its socket, unless a parameter says otherwise.
-const SOCKET_DIR: &str = "/run/postgresql";
 /// The first version whose databases can run something at each login.
 const LOGIN_TRIGGERS: u32 = 17;
 
@@ -48,29 +45,34 @@ impl Postgres<'_> {
         Some((program, Version::of_program(&output.stdout).ok()?))
     }
 
-    /// The directories and files of this instance that its container sees, each at its own path.
+    /// The directories and files that a container of this instance sees, each at its path inside.
     pub fn mounted(&self, params: &Params) -> Result<BTreeSet<String>, String> {
-        let place = self.place();
-        let real = |path: &PathBuf| std::fs::canonicalize(path).ok();
-        let data = layout::leads_to(place, true);
-        let found = with_user(&place.user, || data.iter().filter_map(real).collect::<Vec<_>>());
-        let mut paths = found.map_err(|error| chain(&error))?;
-        paths.push(place.pgdata.clone());
-        paths.push(place.socket_dir.clone().unwrap_or_else(|| PathBuf::from(SOCKET_DIR)));
-        paths.extend(place.config_file.iter().filter_map(|file| file.parent().map(Path::to_owned)));
-        let mut all: BTreeSet<String> =
-            paths.iter().map(|path| path.display().to_string()).collect();
-        // --volume=HOST:INSIDE:ro
-        let inside = |option: &String| {
-            let volume = option.strip_prefix("--volume=").or_else(|| option.strip_prefix("-v="))?;
-            volume.split(':').nth(1).filter(|path| path.starts_with('/')).map(str::to_owned)
-        };
-        all.extend(params.container_options.iter().filter_map(inside));
+        let container = Container::new(self.exec, self.place().clone(), Spec::of(params));
+        let mut all = container.mounted().map_err(|error| chain(&error))?;
         // Both names of one directory.
         if all.contains("/run/postgresql") {
             all.insert("/var/run/postgresql".to_owned());
         }
         Ok(all)
+    }
+
+    /// Has postgres of the image read this instance's configuration, as its user, where it would run. An
+    /// error is what it said.
+    pub fn configuration_inside(&self, params: &Params, limit: Duration) -> Result<(), String> {
+        let place = self.place();
+        let container = Container::new(self.exec, place.clone(), Spec::of(params));
+        let mut cmd = container.command("postgres").map_err(|error| error.to_string())?;
+        cmd = cmd.args(["-D".to_owned(), place.pgdata.display().to_string()]);
+        if let Some(file) = &place.config_file {
+            cmd = cmd.args(["-c".to_owned(), format!("config_file={}", file.display())]);
+        }
+        let cmd = cmd.args(["-C", "data_directory"]).limit(limit);
+        let output = self.exec.run(&cmd).map_err(|error| chain(&error))?;
+        if output.ok() {
+            return Ok(());
+        }
+        let said = last_words(&output.stderr);
+        Err(format!("in the container, postgres does not take the configuration: {said}"))
     }
 
     /// The extensions of all databases that take sessions. Each is asked in a session of its own, in which no
