@@ -102,6 +102,10 @@ pub fn programs(settings: &BTreeMap<String, String>) -> Vec<Unmounted> {
     let first = |name: &&str| {
         let command = settings.get(*name)?;
         let word = command.split_whitespace().next()?.trim_matches(['\'', '"']);
+        // What the server shows of archive_command while archive_mode is off.
+        if word == "(disabled)" {
+            return None;
+        }
         let named = !word.is_empty() && !word.contains('/') && !plain.contains(&word);
         named.then(|| Unmounted { setting: (*name).to_owned(), path: word.to_owned() })
     };
@@ -197,6 +201,7 @@ mod tests {
             ("cp %p /a/%f", None),
             ("test ! -f /a/%f && cp %p /a/%f", None),
             ("", None),
+            ("(disabled)", None),
         ] {
             let found = programs(&set(&[("archive_command", command)]));
             assert_eq!(found.first().map(|one| one.path.as_str()), program, "{command}");

@@ -164,6 +164,7 @@ fn the_newest_image_is_found_downloaded_and_started_from_what_lies_here() {
 
         // The registry is gone, and a start needs none.
         drop(registry);
+        let pg = on.with(&params);
         pg.start(&soon()).unwrap();
         await_answer(&pg);
         let here = local(&ground).unwrap();
@@ -239,17 +240,15 @@ fn an_image_is_looked_into_and_what_it_lacks_is_named() {
             told.id
         );
 
-        // A file of TLS that is not inside, an archive that is not mounted, a library that nobody has.
-        let certificate = tempfile::tempdir().unwrap();
+        // An archive that is not mounted, a program without a path, a library that nobody has.
         for (name, value) in [
-            ("archive_command", "cp %p /srv/pgtwin-no-archive/%f"),
-            ("restore_command", "pgtwin-no-such-tool %f %p"),
+            ("restore_command", "cp /srv/pgtwin-no-archive/%f %p"),
+            ("archive_cleanup_command", "pgtwin-no-such-tool %r"),
             ("session_preload_libraries", "pgtwin_no_such_library"),
         ] {
             on.ask(&format!("ALTER SYSTEM SET {name} = '{value}'"));
         }
         on.ask("SELECT pg_reload_conf()");
-        drop(certificate);
         let unfit = poll_until(&soon(), Duration::from_millis(500), || {
             let fit = look(&ground).unwrap();
             (fit.readiness.against.len() > 1).then_some(fit)
@@ -257,7 +256,7 @@ fn an_image_is_looked_into_and_what_it_lacks_is_named() {
         let fit = unfit.expect("the settings are in force");
         let against = fit.readiness.against.join("\n");
         for words in
-            ["archive_command=/srv/pgtwin-no-archive is seen neither", "pgtwin_no_such_library"]
+            ["restore_command=/srv/pgtwin-no-archive is seen neither", "pgtwin_no_such_library"]
         {
             assert!(against.contains(words), "{against}");
         }

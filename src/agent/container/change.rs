@@ -221,10 +221,20 @@ impl Change<'_> {
 
     /// Gives a node its old value back; the whole story.
     fn take_back(&mut self, node: &NodeName, why: &str) -> String {
-        let unset = unset_in_xml(self.subject.resource(), node);
-        if let Err(not) =
-            self.configure(|_| Edit { removed: vec![unset.clone()], ..Edit::default() })
-        {
+        let resource = self.subject.resource().to_owned();
+        let old = match self.target {
+            Target::Container => Target::Host,
+            Target::Host => Target::Container,
+        };
+        // Without a value of its own it has that of all the others, which may be the new one.
+        let is_for_all = primitive(&self.subject).map(elsewhere) == Ok(Known::Known(old));
+        let edit = if is_for_all {
+            Edit { removed: vec![unset_in_xml(&resource, node)], ..Edit::default() }
+        } else {
+            let rule = set_in_xml(&resource, node, old);
+            Edit { sections: vec![("resources", rule)], ..Edit::default() }
+        };
+        if let Err(not) = self.configure(|_| edit.clone()) {
             return format!(
                 "{node}: {why}; and it could not be taken back ({not}): pgtwin container {}",
                 if self.target == Target::Host { "adopt" } else { "leave" }
@@ -233,7 +243,8 @@ impl Change<'_> {
         let subject = self.subject.clone();
         // A failed start is not tried again before it is forgotten.
         let _ = subject.pacemaker(&System).refresh(node, TOOL);
-        match self.await_well(node) {
+        // It may run where it was to go, and only not stream there.
+        match self.stop_and_start(node).and_then(|()| self.await_well(node)) {
             Ok(()) => format!(
                 "{node}: {why}; it streams again where it was, and nothing else was changed"
             ),
