@@ -20,9 +20,16 @@ impl Agent<'_> {
     /// Stops PostgreSQL, and removes what is left of its container.
     pub fn stop(&mut self) -> Outcome {
         let outcome = self.stop_server();
-        if outcome.reason.is_none() {
-            self.pg.runtime().clean_up(self.deadline.left());
+        if outcome.reason.is_some() || !self.pg.runtime().is_contained() {
+            return outcome;
         }
+        self.pg.runtime().clean_up(self.deadline.left());
+        if self.pg.runtime().process() == Process::None {
+            return outcome;
+        }
+        // A start that was cut off has come up in its container meanwhile. It is the last: its permit is gone.
+        let outcome = self.stop_server();
+        self.pg.runtime().clean_up(self.deadline.left());
         outcome
     }
 

@@ -25,6 +25,7 @@ use crate::cluster::known::Known;
 use crate::decide::container::{Before, Named, Whose, before_start, is_removed_after_end};
 use crate::decide::facts::Process;
 use crate::sys::chain;
+use crate::sys::deadline::Deadline;
 use crate::sys::detach::TAG;
 use crate::sys::exec::{Cmd, Exec};
 
@@ -46,6 +47,8 @@ const ROLE: &str = "pgtwin.role";
 const REMOVAL: Duration = Duration::from_secs(5);
 /// What it may take after a command that was killed, for there is little time left.
 const QUICK_REMOVAL: Duration = Duration::from_secs(2);
+/// What is killed in a container is gone within this time, unless a disk hangs.
+const TO_SETTLE: Duration = Duration::from_secs(10);
 /// Where a server in a container has its socket, unless a parameter says otherwise.
 const SOCKET_DIR: &str = "/run/postgresql";
 
@@ -242,6 +245,10 @@ impl Runtime for Container<'_> {
         {
             let _ = self.remove(engine, QUICK_REMOVAL);
         }
+    }
+
+    fn settle(&self) -> Result<(), RuntimeError> {
+        permit::end_own(self.place(), &Deadline::after(TO_SETTLE)).map_err(RuntimeError::Refused)
     }
 
     fn clean_up(&self, limit: Duration) {

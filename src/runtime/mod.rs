@@ -150,6 +150,12 @@ pub trait Runtime {
     /// Sees to it that nothing comes up any more of a launch that was given up.
     fn abandon(&self) {}
 
+    /// Sees to it that no program that this process has started goes on, nor begins yet: one in a container is no
+    /// child of ours, and may outlive the command that ran it. `Ok`: none is there.
+    fn settle(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     /// Removes what is left of a server that is gone, as far as that can be done within this time.
     fn clean_up(&self, _limit: Duration) {}
 

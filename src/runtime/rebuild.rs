@@ -83,7 +83,10 @@ pub fn rebuild(
             progress(copied);
         }
     };
-    let failed = match exec.run_watched(&cmd, &mut watch) {
+    let ended = exec.run_watched(&cmd, &mut watch);
+    // Whatever became of it: nothing writes there any more.
+    runtime.settle()?;
+    let failed = match ended {
         Err(error) => Some((WhyNot::Other, chain(&error))),
         Ok(output) => {
             let said = format!("{}\n{}", output.stdout, output.stderr);

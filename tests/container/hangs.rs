@@ -10,8 +10,8 @@ use pgtwin::sys::deadline::Deadline;
 
 use crate::box_of::{is_gone, soon, with_each_engine};
 
-/// Where podman keeps the lock of its storage, without which it does nothing.
-const LOCK: &str = "/var/lib/containers/storage/storage.lock";
+/// podman's database of containers, which it locks for as long as it uses it, and without which it does nothing.
+const LOCK: &str = "/var/lib/containers/storage/libpod/bolt_state.db";
 
 #[test]
 fn an_engine_that_hangs_keeps_no_monitor_and_no_stop_from_the_truth() {

@@ -36,7 +36,8 @@ fn a_program_whose_time_is_over_is_gone_with_its_container() {
         assert_eq!(output.ended, Ended::TimedOut, "{output:?}");
         poll_until(&soon(), Duration::from_millis(50), || marked().is_empty().then_some(()))
             .unwrap();
-        assert_eq!(on.containers(), [on.name()]);
+        let only_the_server = || (on.containers() == [on.name()]).then_some(());
+        poll_until(&soon(), Duration::from_millis(100), only_the_server).unwrap();
     });
 }
 
@@ -45,6 +46,8 @@ fn what_a_killed_process_has_left_is_ended_and_what_it_had_begun_never_starts() 
     with_each_engine(|on| {
         let pg = on.started();
         let place = pg.place().clone();
+        // What tests before this one have had.
+        withdraw(&place, &soon()).unwrap();
         // This test's program, which starts one and is killed.
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "left::helper_that_runs_a_program", "--ignored", "--nocapture"])

@@ -31,6 +31,14 @@ pub fn asked_for() -> Option<ContainerRuntime> {
     }
 }
 
+/// Says so where a test is about what a container does not have.
+pub fn not_in_a_container(why: &str) -> bool {
+    if asked_for().is_some() {
+        eprintln!("not made in a container: {why}");
+    }
+    asked_for().is_some()
+}
+
 /// The engines that answer here.
 pub fn that_answer() -> Vec<ContainerRuntime> {
     let answers = |wanted: &ContainerRuntime| {

@@ -17,6 +17,9 @@ use crate::place::{
 
 #[test]
 fn a_data_directory_is_absent_empty_unusable_or_a_cluster() {
+    if crate::engine::not_in_a_container("programs are in the image") {
+        return;
+    }
     on_every_version(|place| {
         let pg = place.instance("data", free_port());
         let data = place.path("data");

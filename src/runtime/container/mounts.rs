@@ -98,9 +98,38 @@ pub(super) fn of_instance(
     for (file, inside) in accounts(place)? {
         add(Bind { inside: Some(inside.to_owned()), ..Bind::of(text(&file)).read_only() });
     }
+    binds = beside_those_of_options(binds, &spec.options)?;
     // What lies in another comes after it.
     binds.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(binds)
+}
+
+/// Without those that the operator mounts in the same way: docker refuses a second one. Another thing in the
+/// place of one of ours is refused.
+fn beside_those_of_options(
+    binds: Vec<Bind>,
+    options: &[String],
+) -> Result<Vec<Bind>, RuntimeError> {
+    let mut kept = Vec::new();
+    for bind in binds {
+        let inside = bind.inside.as_ref().unwrap_or(&bind.path);
+        let volumes = options.iter().filter_map(|option| option.strip_prefix("--volume="));
+        let mut parts = volumes.map(|volume| volume.splitn(3, ':'));
+        let other = parts.find_map(|mut parts| {
+            let (source, target) = (parts.next()?, parts.next()?);
+            (target == inside).then(|| source.to_owned())
+        });
+        match other {
+            None => kept.push(bind),
+            Some(source) if source == bind.path => {}
+            Some(source) => {
+                let why =
+                    format!("container_options has {source} in its place: remove that volume");
+                return Err(refused(Path::new(&bind.path), &why));
+            }
+        }
+    }
+    Ok(kept)
 }
 
 /// PGDATA by its own name and by that of where it leads, and where its links lead: as far as they are there,
@@ -221,6 +250,17 @@ fn accounts(place: &Place) -> Result<Vec<(PathBuf, &'static str)>, RuntimeError>
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_option_mounts_is_not_mounted_twice_and_not_replaced() {
+        let binds = || vec![Bind::of("/data"), Bind::of("/sock")];
+        let with = |option: &str| beside_those_of_options(binds(), &[option.to_owned()]);
+        assert_eq!(with("--volume=/sock:/sock:ro").unwrap(), [Bind::of("/data")]);
+        assert_eq!(with("--volume=/srv:/srv").unwrap(), binds());
+        assert_eq!(with("--tz=/sock:/sock").unwrap(), binds());
+        let why = with("--volume=/other:/data").unwrap_err().to_string();
+        assert!(why.contains("/data") && why.contains("/other"), "{why}");
+    }
 
     #[test]
     fn nothing_of_the_systems_goes_into_a_container() {

@@ -97,28 +97,45 @@ pub fn withdraw(place: &Place, deadline: &Deadline) -> Result<(), String> {
     for name in &gone {
         close(&dir, name)?;
     }
+    end_strays(place, &is_gone, deadline)?;
+    for name in gone {
+        let _ = fs::remove_dir(dir.join(closed(name)));
+    }
+    Ok(())
+}
+
+/// Ends all that this process has started in containers, and keeps what an engine has not begun yet from
+/// beginning. `Ok`: none is there.
+pub(super) fn end_own(place: &Place, deadline: &Deadline) -> Result<(), String> {
+    close_own(&super::key(place));
+    let me = me().map_err(|error| error.to_string())?;
+    end_strays(place, &|name| name == me, deadline)
+}
+
+fn end_strays(
+    place: &Place,
+    wanted: &dyn Fn(&str) -> bool,
+    deadline: &Deadline,
+) -> Result<(), String> {
     let until = (*deadline).max(Deadline::after(FOR_THE_KILLED));
     let mut none_before = false;
     let ended = poll_until(&until, INTERVAL, || {
-        let found = strays(place);
+        let found = strays(place, wanted);
         for one in &found.proven {
             let _ = one.signal(Signal::Kill);
         }
         (std::mem::replace(&mut none_before, found.is_none()) && none_before).then_some(())
     });
-    if ended.is_none() {
-        let found = strays(place);
-        let pids = found.proven.iter().map(|one| format!("pid {}", one.facts().pid));
-        let left: Vec<String> = pids.chain(found.unknown.iter().cloned()).collect();
-        return Err(format!(
-            "programs in containers that an earlier action has started are still there: {}",
-            left.join(", ")
-        ));
+    if ended.is_some() {
+        return Ok(());
     }
-    for name in gone {
-        let _ = fs::remove_dir(dir.join(closed(name)));
-    }
-    Ok(())
+    let found = strays(place, wanted);
+    let pids = found.proven.iter().map(|one| format!("pid {}", one.facts().pid));
+    let left: Vec<String> = pids.chain(found.unknown.iter().cloned()).collect();
+    Err(format!(
+        "programs in containers that were started before are still there: {}",
+        left.join(", ")
+    ))
 }
 
 fn closed(name: &str) -> String {
@@ -136,10 +153,10 @@ fn close(dir: &Path, name: &str) -> Result<(), String> {
     }
 }
 
-fn strays(place: &Place) -> Found {
+fn strays(place: &Place, wanted: &dyn Fn(&str) -> bool) -> Found {
     let begins = format!("{}/", super::key(place));
     let strays = Strays { uid: place.user.uid, name: TAG, begins: &begins };
-    find_strays(&strays, &is_gone)
+    find_strays(&strays, wanted)
 }
 
 #[cfg(test)]
