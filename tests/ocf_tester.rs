@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod engine;
 mod rig;
 
 use std::fs::{self, Permissions};
@@ -12,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use pgtwin::ocf::params::Params;
 use rig::{Rig, succeeds, text, without_root};
 use tempfile::TempDir;
 
@@ -27,13 +29,24 @@ fn install() -> (TempDir, PathBuf) {
     (root, agent)
 }
 
+/// The rig, with PostgreSQL in a container if the environment asks for it.
+fn rig(resource: &'static str, agent: PathBuf) -> Rig {
+    let mut on = Rig::new(resource, agent);
+    if engine::asked_for().is_some() {
+        let mut params = Params::default();
+        engine::contain(&mut params, "pg", on.home.path(), &on.bindir);
+        on.more = engine::as_words(&params);
+    }
+    on
+}
+
 #[test]
 fn the_installed_agent_passes_ocf_tester() {
     if without_root() {
         return;
     }
     let (root, agent) = install();
-    let on = Rig::new("pgtwin-test-ocf", agent);
+    let on = rig("pgtwin-test-ocf", agent);
     let mut tester = Command::new("timeout");
     tester.args(["--kill-after=10", "420", "/usr/sbin/ocf-tester", "-n", on.resource]);
     for (name, value) in on.parameters() {
@@ -63,7 +76,7 @@ fn each_action_does_what_its_exit_code_says() {
         return;
     }
     let (_root, agent) = install();
-    let on = Rig::new("pgtwin-test-hand", agent);
+    let on = rig("pgtwin-test-hand", agent);
     on.expect("validate-all", 0);
     on.expect("monitor", 7);
 

@@ -7,12 +7,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use pgtwin::client::pacemaker::Pacemaker;
+use pgtwin::client::pacemaker::configure::Edit;
 use pgtwin::client::pacemaker::moving::MoveOptions;
 use pgtwin::cluster::cib::Cib;
 use pgtwin::cluster::known::Known;
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::topology::ClusterStatus;
 use pgtwin::decide::adopt::{Held, clone_of, held};
+use pgtwin::decide::changeover::{PARAMETER, Target, set_in_xml, set_of, target_on, unset_in_xml};
 use pgtwin::decide::switchover::has_constraint;
 use pgtwin::decide::view::View;
 use pgtwin::ocf::params::FencingPolicy;
@@ -215,4 +217,76 @@ fn what_is_paused_is_neither_stopped_nor_moved_and_what_is_resumed_is() {
     }
     assert!(cluster.plan().contains("->"), "{}", cluster.plan());
     assert!(cluster.cib().own_entries("db").is_empty());
+}
+
+/// Where the parameters have PostgreSQL run on n1, n2, n3: `c` in a container, `h` on the host.
+fn targets(on: &Cluster) -> String {
+    let cib = on.cib();
+    let one = |name: &str| match target_on(cib.primitive("db").unwrap(), &node(name)) {
+        Known::Known(Target::Container) => 'c',
+        Known::Known(Target::Host) => 'h',
+        Known::Unknown(_) => '?',
+    };
+    ["n1", "n2", "n3"].map(one).iter().collect()
+}
+
+#[test]
+fn one_node_gets_its_own_runtime_and_then_all_have_it_without_a_rule_that_is_left() {
+    let on = Cluster::new();
+    let pacemaker = on.pacemaker();
+    let edit = |edit: Edit| {
+        let before = pacemaker.cib_text(LIMIT).into_result().unwrap();
+        pacemaker.configure(&before, &edit, LIMIT).unwrap();
+    };
+    let set = |name: &str, target| Edit {
+        sections: vec![("resources", set_in_xml("db", &node(name), target))],
+        ..Edit::default()
+    };
+    assert_eq!(targets(&on), "hhh");
+    edit(set("n2", Target::Container));
+    assert_eq!(targets(&on), "hch");
+    // The same again changes nothing, and another value takes the place of it.
+    edit(set("n2", Target::Container));
+    edit(set("n3", Target::Container));
+    assert_eq!(targets(&on), "hcc");
+    edit(set("n3", Target::Host));
+    assert_eq!(targets(&on), "hch");
+    // Taken back.
+    let unset = |name: &str| unset_in_xml("db", &node(name));
+    edit(Edit { removed: vec![unset("n3")], ..Edit::default() });
+    assert_eq!(targets(&on), "hch");
+    // Settled, in one step.
+    let all = vec![("db".to_owned(), PARAMETER.to_owned(), "true".to_owned())];
+    edit(Edit { removed: vec![unset("n2")], parameters: all.clone(), ..Edit::default() });
+    assert_eq!(targets(&on), "ccc");
+    let text = std::fs::read_to_string(&on.file).unwrap();
+    assert!(!text.contains(&set_of("db", &node("n2"))), "{text}");
+    // A rule for one node wins over what holds for all.
+    edit(set("n1", Target::Host));
+    assert_eq!(targets(&on), "hcc");
+    // Whoever has changed the configuration meanwhile is not overwritten.
+    let before = pacemaker.cib_text(LIMIT).into_result().unwrap();
+    edit(set("n3", Target::Host));
+    let late = Edit { removed: vec![unset("n1")], ..Edit::default() };
+    let why = pacemaker.configure(&before, &late, LIMIT).unwrap_err();
+    assert!(why.contains("nothing was changed"), "{why}");
+    assert_eq!(targets(&on), "hch");
+}
+
+#[test]
+fn a_constraint_stops_one_standby_and_is_taken_back() {
+    let on = Cluster::new();
+    let pacemaker = on.pacemaker();
+    let clone = on.cib().primitive("db").unwrap().clone.as_ref().unwrap().id.clone();
+    let banned = pacemaker.ban(options(&pacemaker), &clone, &node("n2"), LIFETIME, LIMIT);
+    assert_eq!(banned, Known::Known(()));
+    assert_eq!(on.ids().len(), 1, "{:?}", on.ids());
+    let plan = on.plan();
+    let stops: Vec<&str> = plan.lines().filter(|line| line.contains("Stop ")).collect();
+    assert!(stops.len() == 1 && stops[0].contains("n2"), "{plan}");
+    assert!(!plan.contains("Demote") && !plan.contains("Promote "), "{plan}");
+    assert_eq!(pacemaker.clear_ban(&clone, &node("n2"), LIMIT), Known::Known(()));
+    assert_eq!(on.ids(), [""; 0]);
+    // Twice is no failure.
+    assert_eq!(pacemaker.clear_ban(&clone, &node("n2"), LIMIT), Known::Known(()));
 }

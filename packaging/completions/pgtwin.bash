@@ -22,6 +22,9 @@ _pgtwin() {
             pgtwin,bootstrap)
                 cmd="pgtwin__subcmd__bootstrap"
                 ;;
+            pgtwin,container)
+                cmd="pgtwin__subcmd__container"
+                ;;
             pgtwin,doctor)
                 cmd="pgtwin__subcmd__doctor"
                 ;;
@@ -90,6 +93,9 @@ _pgtwin() {
                 ;;
             pgtwin__subcmd__help,bootstrap)
                 cmd="pgtwin__subcmd__help__subcmd__bootstrap"
+                ;;
+            pgtwin__subcmd__help,container)
+                cmd="pgtwin__subcmd__help__subcmd__container"
                 ;;
             pgtwin__subcmd__help,doctor)
                 cmd="pgtwin__subcmd__help__subcmd__doctor"
@@ -182,7 +188,7 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt container help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,6 +357,32 @@ _pgtwin() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pgtwin__subcmd__container)
+            opts="-h --resource --param --dry-run --local --apply --timeout --yes --json --help pull status adopt leave"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pgtwin__subcmd__doctor)
             opts="-h --resource --param --all --why --skip --cib --shell --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -470,7 +502,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt container help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,6 +560,20 @@ _pgtwin() {
         pgtwin__subcmd__help__subcmd__bootstrap__subcmd__standby)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pgtwin__subcmd__help__subcmd__container)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

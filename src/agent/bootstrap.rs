@@ -188,6 +188,8 @@ impl<'a> Node<'a> {
         pg.start(&self.deadline)?;
         let filled = self.ask_and_make(pg, password, tell);
         let stopped = pg.stop(&self.deadline);
+        // Its container was made under another name than the resource's.
+        pg.runtime().clean_up(self.deadline.left());
         filled.and(stopped)?;
         tell("PostgreSQL is stopped: Pacemaker starts it");
         Ok(())

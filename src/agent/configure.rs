@@ -38,6 +38,7 @@ pub fn plan(plan: &Plan) -> Result<Planned, Vec<String>> {
 /// Changes it, all at once or not at all.
 pub fn apply(planned: &Planned) -> Result<(), String> {
     let Change { properties, sections, .. } = &planned.change;
-    let edit = Edit { properties: properties.clone(), sections: sections.clone() };
+    let edit =
+        Edit { properties: properties.clone(), sections: sections.clone(), ..Edit::default() };
     tools(&System).configure(&planned.before, &edit, TOOL)
 }

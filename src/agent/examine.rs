@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::container::{self, Ground};
 use super::operate::{NoSubject, Subject, parameters_with};
 use super::pghba::{Asked, Which};
 use super::recover::now;
@@ -14,7 +15,8 @@ use crate::client::peer::{self, Peer as Address, PeerAnswer};
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::decide::doctor::{Facts, Here, Host, Login, Member, Peer, Shell};
+use crate::cluster::readiness::Readiness;
+use crate::decide::doctor::{Facts, Here, Host, Images, Login, Member, Peer, Shell};
 use crate::decide::pghba;
 use crate::decide::report::OldCopy;
 use crate::decide::source::Passfile;
@@ -51,7 +53,7 @@ pub fn examine(subject: &Subject) -> Facts {
             Ok(pg) => {
                 let own = own_places(subject.resource());
                 let member = member(&pg, &subject.params, &subject.me, &members, &own);
-                Here::Member(Box::new(member))
+                Here::Member(Box::new(with_images(member, subject, &pg)))
             }
             Err(why) => {
                 // No user, no PostgreSQL: there is nothing more to look at.
@@ -75,7 +77,7 @@ pub fn examine(subject: &Subject) -> Facts {
 
 /// Looks at a configuration that is in no cluster yet.
 pub fn examine_file(cib: Cib, which: &Which) -> Result<Facts, NoSubject> {
-    let found = parameters_with(&cib, which.resource.as_deref(), &which.params)?;
+    let found = parameters_with(&cib, which.resource.as_deref(), &which.params, None)?;
     let members = match &found.params.node_list {
         Some(list) => list.iter().cloned().collect(),
         None => cib.full_members().cloned().collect(),
@@ -129,7 +131,24 @@ pub fn member(
         hba,
         host: Host { passfile_odd: odd, ..host },
         peers: peers.into_iter().map(|(node, (_, peer))| (node, peer)).collect(),
+        images: None,
     }
+}
+
+/// The same, with what is known of images. On the host none is looked for.
+fn with_images(member: Member, subject: &Subject, pg: &Postgres<'_>) -> Member {
+    if !subject.params.container_mode {
+        return member;
+    }
+    let image = match container::local(&Ground::of(subject, pg)) {
+        Ok(local) => local.image.map(|image| image.as_ref().map(container::id_of)),
+        Err(why) => Known::Unknown(why),
+    };
+    let images = container::told(subject).map(|told| {
+        let id = |(node, told): (NodeName, Known<Readiness>)| Some((node, told.known()?.id));
+        told.into_iter().filter_map(id).collect()
+    });
+    Member { images: Some(Images { here: image, told: images }), ..member }
 }
 
 /// What validate-pghba judges: it is judged once.

@@ -7,6 +7,7 @@ pub mod broken;
 pub mod care;
 pub mod cared;
 pub mod configure;
+pub mod container;
 pub mod demote;
 pub mod examine;
 pub mod force;

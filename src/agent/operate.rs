@@ -11,7 +11,7 @@ use super::view::View;
 use crate::client::ledger_file::Home;
 use crate::client::pacemaker::{ENVIRONMENT, Pacemaker};
 use crate::client::peer::Peer;
-use crate::cluster::cib::{Cib, Primitive, Setting};
+use crate::cluster::cib::{Cib, Primitive, Setting, Settings};
 use crate::cluster::node::NodeName;
 use crate::ocf::env::Env;
 use crate::ocf::params::{ENV_PREFIX, Params};
@@ -89,14 +89,16 @@ pub struct Parameters {
 }
 
 /// Finds them: of `wanted`, the id of the primitive or of its clone, where there are several; with
-/// these instead of what is written.
+/// these instead of what is written. `on`: as they are on this node; none: a file is of no node.
 pub fn parameters_with(
     cib: &Cib,
     wanted: Option<&str>,
     overrides: &BTreeMap<String, String>,
+    on: Option<&NodeName>,
 ) -> Result<Parameters, NoSubject> {
     let primitive = choose(cib, wanted)?;
-    let (mut attributes, mut problems) = plain(primitive, overrides);
+    let written = on.map_or(&primitive.parameters, |node| primitive.parameters_on(node));
+    let (mut attributes, mut problems) = plain(written, overrides);
     attributes.extend(overrides.clone());
     let resolved = Params::resolve_attributes(&attributes);
     problems.extend(resolved.errors.iter().map(ToString::to_string));
@@ -121,7 +123,7 @@ impl Subject {
         let cib = pacemaker.cib(TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let me = pacemaker.local_node(None, TOOL).into_result().map_err(NoSubject::Pacemaker)?;
         let Parameters { resource, mut params, mut problems, attributes } =
-            parameters_with(&cib, wanted, overrides)?;
+            parameters_with(&cib, wanted, overrides, Some(&me))?;
         problems.extend(params.settle(&me).err().map(|error| error.to_string()));
         let view = View { resource, policy: params.fencing, status, cib };
         let overrides = overrides.clone();
@@ -237,12 +239,12 @@ fn choose<'a>(cib: &'a Cib, wanted: Option<&str>) -> Result<&'a Primitive, NoSub
 
 /// Parameters as text. One that a rule decides is not known here, unless it is overridden.
 fn plain(
-    primitive: &Primitive,
+    written: &Settings,
     overrides: &BTreeMap<String, String>,
 ) -> (BTreeMap<String, String>, Vec<String>) {
     let mut attributes = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, setting) in &primitive.parameters {
+    for (name, setting) in written {
         match setting {
             Setting::Set(value) => {
                 attributes.insert(name.clone(), value.clone());
@@ -340,12 +342,22 @@ mod tests {
             set("t2", "pguser", "pg"),
             set("p1", "pgdata", "/srv/own"),
         ));
-        let (attributes, problems) = plain(choose(&cib, None).unwrap(), &BTreeMap::new());
+        let db = choose(&cib, None).unwrap();
+        let (attributes, problems) = plain(&db.parameters, &BTreeMap::new());
         let expected = [("pgdata", "/srv/own"), ("pguser", "pg")];
         assert_eq!(attributes, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert!(problem.contains("a rule in the CIB decides the parameter pgport"), "{problem}");
         let overrides = [("pgport".to_owned(), "5434".to_owned())].into();
-        assert_eq!(plain(choose(&cib, None).unwrap(), &overrides).1, Vec::<String>::new());
+        assert_eq!(plain(&db.parameters, &overrides).1, Vec::<String>::new());
+        // The rule names a node: there and elsewhere the value is known.
+        for (node, port) in [("n1", Some("5433")), ("n2", None)] {
+            let node: NodeName = node.parse().unwrap();
+            let (attributes, problems) = plain(db.parameters_on(&node), &BTreeMap::new());
+            assert_eq!(
+                (attributes.get("pgport").map(String::as_str), problems),
+                (port, Vec::new())
+            );
+        }
     }
 }

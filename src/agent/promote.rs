@@ -119,7 +119,7 @@ impl Agent<'_> {
             Sql::Standby(_) => {}
             other => return Outcome::error(format!("PostgreSQL is not a standby: {other:?}")),
         }
-        if let Err(why) = self.pg.promote(&self.deadline) {
+        if let Err(why) = self.pg.promote() {
             return Outcome::error(why);
         }
         loop {
@@ -207,7 +207,7 @@ impl Agent<'_> {
                 facts.done = Progress::Configured;
             }
             Step::Tell => {
-                self.pg.promote(&self.deadline)?;
+                self.pg.promote()?;
                 facts.done = Progress::Told;
                 facts.instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
                 facts.intent = Intent::Pending;

@@ -87,15 +87,6 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         }
     }
     let mut params = resolved.params;
-    if params.container_mode
-        && let Some(outcome) = Outcome::of(
-            &Met::NotBuilt,
-            asked,
-            "container_mode=true is not built yet: unset it to run PostgreSQL on the host",
-        )
-    {
-        return outcome;
-    }
     if env.outside_a_clone()
         && let Some(outcome) = Outcome::of(
             &Met::NoClone,

@@ -23,6 +23,9 @@ impl Agent<'_> {
         if let Err(error) = self.pg.check_programs() {
             return super::validate::without_programs(&error);
         }
+        if let Some(why) = self.pg.runs_otherwise() {
+            return Outcome::error(format!("{why}: stop it first"));
+        }
         if !self.standalone
             && let Some(outcome) = self.join_worker()
         {

@@ -14,15 +14,35 @@ use crate::cluster::position::Shutdown;
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::stop::goodbye;
 use crate::decide::token::BARRED;
+use crate::runtime::container::withdraw;
 
 impl Agent<'_> {
-    /// Stops PostgreSQL.
+    /// Stops PostgreSQL, and removes what is left of its container.
     pub fn stop(&mut self) -> Outcome {
+        let outcome = self.stop_server();
+        if outcome.reason.is_some() || !self.pg.runtime().is_contained() {
+            return outcome;
+        }
+        self.pg.runtime().clean_up(self.deadline.left());
+        if self.pg.runtime().process() == Process::None {
+            return outcome;
+        }
+        // A start that was cut off has come up in its container meanwhile. It is the last: its permit is gone.
+        let outcome = self.stop_server();
+        self.pg.runtime().clean_up(self.deadline.left());
+        outcome
+    }
+
+    fn stop_server(&mut self) -> Outcome {
         // Nothing starts PostgreSQL behind this, as long as the answer is held.
         let _ended = match self.end_recovery(&self.deadline.within(self.deadline.left() / 2)) {
             Ok(ended) => ended,
             Err(why) => return Outcome::error(why),
         };
+        if let Err(why) = withdraw(self.pg.place(), &self.deadline.within(self.deadline.left() / 2))
+        {
+            return Outcome::error(why);
+        }
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(3)));
         let was_primary = matches!(instance.sql, Sql::Primary(_));
         if !self.standalone {

@@ -25,9 +25,16 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The answer where PostgreSQL's programs are not what the data needs.
 pub fn without_programs(error: &BinariesError) -> Outcome {
     let end = match error {
-        BinariesError::NotInBindir { .. } | BinariesError::NotFound { .. } => End::NoPrograms,
-        BinariesError::OtherMajor { .. } => End::OtherPrograms,
-        BinariesError::NoVersion { .. } => End::Failed,
+        BinariesError::NotInBindir { .. }
+        | BinariesError::NotFound { .. }
+        | BinariesError::NoEngine(_)
+        | BinariesError::NoImageNamed(_)
+        | BinariesError::NoImage { .. }
+        | BinariesError::NotInImage { .. } => End::NoPrograms,
+        BinariesError::OtherMajor { .. } | BinariesError::ImageOfOtherMajor { .. } => {
+            End::OtherPrograms
+        }
+        BinariesError::NoVersion { .. } | BinariesError::EngineSilent(_) => End::Failed,
     };
     Outcome::ended(end, error.to_string())
 }

@@ -27,8 +27,10 @@ use crate::decide::recovery::work::{self, After, Data, after_failure, finish, pl
 use crate::decide::recovery::{Cause, Check, Marked, Possible, Way};
 use crate::decide::recovery_check;
 use crate::decide::start::{Live, Upstream};
+use crate::runtime::container::withdraw;
 use crate::runtime::layout::Layout;
 use crate::sys::chain;
+use crate::sys::deadline::Deadline;
 use crate::sys::detach::Tagged;
 use crate::sys::exec::Exec;
 
@@ -36,6 +38,9 @@ use crate::sys::exec::Exec;
 const BESIDES: Duration = Duration::from_mins(30);
 /// How long it waits for its turn with the ledger.
 const FOR_ITS_TURN: Duration = Duration::from_secs(30);
+
+/// How long what earlier ones have left in containers may take to be gone.
+const FOR_THE_LEFT: Duration = Duration::from_secs(10);
 
 /// One attempt.
 struct Work<'a, 'b> {
@@ -174,6 +179,10 @@ fn attempted(
         };
         let uids = work.agent.recovery_uids();
         let alone = right.end_those_before(&uids).map_err(|error| Failure::new(chain(&error)));
+        // Nor does anything in a container.
+        let place = work.agent.pg.place().clone();
+        let alone = alone
+            .and_then(|()| withdraw(&place, &Deadline::after(FOR_THE_LEFT)).map_err(Failure::new));
         let result = alone.and_then(|()| work.run());
         work.tell(&mut summary);
         result

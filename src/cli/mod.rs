@@ -4,6 +4,7 @@ mod adopt;
 pub mod agent;
 mod ask;
 mod bootstrap;
+mod container;
 mod doctor;
 mod explain;
 mod fix_pghba;

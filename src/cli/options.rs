@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    adopt, bootstrap, doctor, explain, fix_pghba, force_promote, forget, history, pause, rebuild,
-    recover, setup, status, storage, switchover, validate_pghba,
+    adopt, bootstrap, container, doctor, explain, fix_pghba, force_promote, forget, history, pause,
+    rebuild, recover, setup, status, storage, switchover, validate_pghba,
 };
 
 /// What stands below the operator's commands in the help.
@@ -54,6 +54,7 @@ enum Command {
     Forget(forget::Options),
     ForcePromote(force_promote::Options),
     Adopt(adopt::Options),
+    Container(container::Options),
     #[command(hide = true)]
     Recover(recover::Options),
     #[command(hide = true)]
@@ -96,6 +97,7 @@ pub(super) fn main() -> ExitCode {
         Command::Forget(options) => forget::run(&options),
         Command::ForcePromote(options) => force_promote::run(&options),
         Command::Adopt(options) => adopt::run(&options),
+        Command::Container(options) => container::run(&options),
         Command::Recover(options) => recover::run(&options),
         Command::Ordered(options) => rebuild::ordered::run(&options),
     }

@@ -110,6 +110,8 @@ pub enum Attribute {
     History,
     /// How far an order stands that was given on another node, for whoever gave it.
     Rebuild,
+    /// What a member has found of the image that its PostgreSQL would run in.
+    Image,
     /// What a member is doing, in one word. The only one that is in the CIB: location rules and
     /// `crm_mon -A` see no private attributes. Written rarely, and never in a pre-notification.
     State,
@@ -125,6 +127,7 @@ impl Attribute {
             Self::Progress => "progress",
             Self::History => "history",
             Self::Rebuild => "rebuild",
+            Self::Image => "image",
             Self::State => return state_attribute(resource),
         };
         format!("{OWN_PREFIX}{resource}-{kind}")
@@ -140,7 +143,8 @@ impl Attribute {
             | Self::Shutdown
             | Self::Progress
             | Self::History
-            | Self::Rebuild => true,
+            | Self::Rebuild
+            | Self::Image => true,
             Self::State => false,
         }
     }

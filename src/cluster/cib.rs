@@ -81,6 +81,8 @@ pub struct Primitive {
     pub agent: String,
     /// Its parameters.
     pub parameters: Settings,
+    /// The same, where rules that name a node are all that decides.
+    pub by_node: ByNode,
     /// Its own meta attributes.
     pub meta: Settings,
     /// Its operations, as configured.
@@ -91,6 +93,15 @@ pub struct Primitive {
     pub group: Option<String>,
     /// The bundle around it.
     pub bundle: Option<String>,
+}
+
+/// Parameters that rules of the form `#uname eq NODE` give some nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByNode {
+    /// On each node that such a rule names: all parameters.
+    pub named: BTreeMap<NodeName, Settings>,
+    /// On all others.
+    pub elsewhere: Settings,
 }
 
 /// One configured operation.
@@ -417,6 +428,11 @@ impl Primitive {
     /// A parameter as text.
     pub fn parameter(&self, name: &str) -> Option<&Setting> {
         self.parameters.get(name)
+    }
+
+    /// Its parameters as they are on this node.
+    pub fn parameters_on(&self, node: &NodeName) -> &Settings {
+        self.by_node.named.get(node).unwrap_or(&self.by_node.elsewhere)
     }
 
     /// Its recurring monitors that are not switched off, with their intervals in milliseconds. One whose

@@ -80,8 +80,6 @@ pub enum Met {
     NothingRuns,
     /// The same, and who owns it, or what runs in it, is not known.
     NoOwner,
-    /// What the parameters ask for is not built yet.
-    NotBuilt,
     /// The resource is in no promotable clone.
     NoClone,
     /// This is a guest node, a remote one, or a bundle's container.
@@ -123,11 +121,7 @@ pub fn answer(met: &Met, asked: Asked) -> Answer {
     let probe = asked.is_probe();
     match met {
         // A stop needs neither, nor does a probe; and nothing else is done without them.
-        Met::NamelessResource | Met::NotBuilt | Met::NoNodeName
-            if asked.action == Stop || probe =>
-        {
-            GoesOn
-        }
+        Met::NamelessResource | Met::NoNodeName if asked.action == Stop || probe => GoesOn,
         Met::NoResource | Met::NamelessResource => Because(ExitCode::Args),
         Met::Nothing => GoesOn,
         Met::NothingRuns => match asked.action {
@@ -143,7 +137,6 @@ pub fn answer(met: &Met, asked: Asked) -> Answer {
             Start | Promote => Because(ExitCode::Args),
             _ => GoesOn,
         },
-        Met::NotBuilt => Because(ExitCode::Unimplemented),
         Met::NoNodeName | Met::NoPlace => Because(FAILED),
         Met::Malformed { place } => match asked.action {
             Stop if *place => Ends(DONE),
@@ -226,7 +219,7 @@ mod tests {
     fn what_an_action_meets_has_a_code_for_each_of_them() {
         const ON: Answer = GoesOn;
         let (err, conf, done) = (Because(Error), Because(Configured), Ends(Ok));
-        let (args, none) = (Because(Args), Because(Unimplemented));
+        let args = Because(Args);
         let user = |gone, runs| Met::NoUser { gone, runs };
         let (no, yes) = (|| Known::Known(false), || Known::Known(true));
         let unknown = || Known::unknown("/proc is not there");
@@ -243,7 +236,6 @@ mod tests {
                 Met::Malformed { place: false },
                 [conf, ON, conf, err, done, conf, done, conf, ON, ON, ON],
             ),
-            (Met::NotBuilt, [none, ON, none, none, none, none, none, none, ON, none, none]),
             (Met::Nothing, [ON; 11]),
             (Met::NothingRuns, [ON, done, ON, ON, ON, ON, ON, ON, stopped, stopped, stopped]),
             (Met::NoOwner, [ON, err, ON, ON, ON, ON, ON, ON, err, err, err]),
@@ -308,7 +300,6 @@ mod tests {
             Met::NamelessResource,
             Met::Malformed { place: true },
             Met::Malformed { place: false },
-            Met::NotBuilt,
             Met::NoClone,
         ];
         for met in configured {

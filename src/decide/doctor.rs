@@ -11,6 +11,7 @@ mod docs;
 mod facts;
 mod fencing;
 mod host;
+mod images;
 mod names;
 mod operations;
 mod placement;
@@ -31,8 +32,8 @@ use serde::Serialize;
 pub use super::wanted::Shell;
 pub use docs::markdown;
 pub use facts::{
-    BadLine, Facts, Here, Histories, Host, Ipc, Login, Member, Peer, Remote, Role, Server, Slot,
-    Value, Volume,
+    BadLine, Facts, Here, Histories, Host, Images, Ipc, Login, Member, Peer, Remote, Role, Server,
+    Slot, Value, Volume,
 };
 pub use standbys::asked_of_others;
 pub use table::TABLE;

@@ -14,7 +14,7 @@ pub enum ExitCode {
     Error = 1,
     /// 2: the action was called with arguments this node can't use.
     Args = 2,
-    /// 3: the agent does not know this action, or not yet.
+    /// 3: the agent does not know this action.
     Unimplemented = 3,
     /// 4: a file or a user of this node lacks a permission.
     Perm = 4,
@@ -96,15 +96,15 @@ impl ExitCode {
                  with more than one standby. Or the node can't be used: it is a guest or remote node, \
                  or a bundle's container."
             }
-            Self::Unimplemented => {
-                "The action is unknown, or asks for something that is not built yet, such as \
-                 container_mode=true."
-            }
+            Self::Unimplemented => "The action is unknown.",
             Self::Perm => {
                 "PGDATA or a file in it has the wrong owner, mode or kind, or is damaged, so \
                  PostgreSQL or pgtwin can't use it on this node."
             }
-            Self::Installed => "PostgreSQL's programs or its user are missing on this node.",
+            Self::Installed => {
+                "PostgreSQL's programs or its user are missing on this node; with container_mode=true, \
+                 the container engine or the image."
+            }
             Self::Configured => {
                 "A parameter of the resource is malformed, or the resource is not in a promotable \
                  clone. That is the same on every node and does not heal by itself; nothing else \

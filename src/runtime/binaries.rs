@@ -38,6 +38,47 @@ pub enum BinariesError {
         /// The data's version.
         wanted: u32,
     },
+    /// No container engine is installed.
+    #[error("{0}")]
+    NoEngine(String),
+    /// The engine gave no answer.
+    #[error("whether the container's image is on this node is not known: {0}")]
+    EngineSilent(String),
+    /// No image is named.
+    #[error("no image for the container: {0}")]
+    NoImageNamed(String),
+    /// The image is not on this node.
+    #[error(
+        "the image {image} is not on this node, and a start downloads none: run {engine} pull {image}"
+    )]
+    NoImage {
+        /// The image.
+        image: String,
+        /// The engine's program.
+        engine: String,
+    },
+    /// The image holds no PostgreSQL where one could be.
+    #[error(
+        "the image {image} holds no PostgreSQL (looked in {searched}): correct container_image, or set pg_bindir"
+    )]
+    NotInImage {
+        /// The image.
+        image: String,
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// The image is of another major version than the data.
+    #[error(
+        "the image {image} holds PostgreSQL {found}, and {wanted} is needed: correct container_image"
+    )]
+    ImageOfOtherMajor {
+        /// The image.
+        image: String,
+        /// Its version.
+        found: u32,
+        /// The data's version, or that of pg_major_version.
+        wanted: u32,
+    },
     /// Their version cannot be found out.
     #[error("the version of {program} cannot be found out: {why}")]
     NoVersion {

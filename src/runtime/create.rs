@@ -52,7 +52,7 @@ fn command(runtime: &dyn Runtime, new: &New<'_>) -> Result<(&'static str, Cmd), 
         let cmd = cmd.args(["--encoding=UTF8", "--start-conf=disabled", version, cluster]);
         return Ok(("make a database by pg_createcluster", cmd.args(["--", "--data-checksums"])));
     }
-    let cmd = runtime.command("initdb").map_err(RuntimeError::Binaries)?.args([
+    let cmd = runtime.command_on("initdb", std::slice::from_ref(&place.pgdata))?.args([
         format!("--pgdata={data}"),
         format!("--username={user}"),
         format!("--locale={locale}"),

@@ -4,6 +4,7 @@
 mod creation;
 mod ending;
 mod examination;
+mod extensions;
 pub mod hba;
 pub mod recovery_facts;
 mod slots;
@@ -31,6 +32,7 @@ use crate::sys::exec::Exec;
 use crate::sys::privilege::PrivilegeError;
 
 use super::bare::Bare;
+use super::container::{Container, Spec};
 use super::data_dir::{self, SignalFile};
 use super::passfile::{self, Copies, Fitness};
 use super::startup_process::Activity;
@@ -52,7 +54,7 @@ const IDLE_FOR: Duration = Duration::from_millis(300);
 /// Our own instance. It keeps one session open from the first look that got an answer.
 pub struct Postgres<'a> {
     exec: &'a dyn Exec,
-    runtime: Bare<'a>,
+    runtime: Box<dyn Runtime + 'a>,
     session: RefCell<Option<Connection>>,
     startup: RefCell<Option<(Instant, Activity)>>,
     repuser: Option<String>,
@@ -71,9 +73,14 @@ impl<'a> Postgres<'a> {
         start_log: PathBuf,
     ) -> Result<Self, PrivilegeError> {
         let place = Place::of(params, start_log)?;
+        let runtime: Box<dyn Runtime> = if params.container_mode {
+            Box::new(Container::new(exec, place, Spec::of(params)))
+        } else {
+            Box::new(Bare::new(exec, place))
+        };
         Ok(Self {
             exec,
-            runtime: Bare::new(exec, place),
+            runtime,
             session: RefCell::new(None),
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
@@ -110,7 +117,12 @@ impl<'a> Postgres<'a> {
 
     /// How it is run.
     pub fn runtime(&self) -> &dyn Runtime {
-        &self.runtime
+        self.runtime.as_ref()
+    }
+
+    /// Why this server is not one of the runtime that the parameters ask for, if one runs.
+    pub fn runs_otherwise(&self) -> Option<String> {
+        self.runtime.processes().run_otherwise(self.runtime.is_contained())
     }
 
     /// Whether PostgreSQL's programs are there and fit the data.
@@ -128,7 +140,7 @@ impl<'a> Postgres<'a> {
     /// answer says more than its control file, and a quiet monitor executes no program.
     pub fn look(&self, deadline: &Deadline) -> Instance {
         let session = self.session.borrow_mut().take();
-        let seen = look::look(&self.runtime, session, deadline);
+        let seen = look::look(self.runtime(), session, deadline);
         let answered = seen.connection.is_some();
         *self.session.borrow_mut() = seen.connection;
         let data = if answered {
@@ -136,7 +148,7 @@ impl<'a> Postgres<'a> {
         } else {
             // A server that hangs may have used up the time for its answers.
             let bound = self.bound(QUICK).max(*deadline).max(Deadline::after(AT_LEAST));
-            data_dir::look(&self.runtime, self.exec, &bound)
+            data_dir::look(self.runtime(), self.exec, &bound)
         };
         Instance { data, process: seen.process, sql: seen.sql }
     }
@@ -150,7 +162,7 @@ impl<'a> Postgres<'a> {
 
     /// The data directory alone.
     pub fn data_dir(&self) -> DataDir {
-        data_dir::look(&self.runtime, self.exec, &self.bound(Duration::from_secs(10)))
+        data_dir::look(self.runtime(), self.exec, &self.bound(Duration::from_secs(10)))
     }
 
     /// Its position, as it tells a replication connection over its socket.
@@ -191,7 +203,7 @@ impl<'a> Postgres<'a> {
 
     /// Where the shutdown checkpoint ends that a primary wrote last.
     pub fn end_of_checkpoint(&self, control: &ControlData, deadline: &Deadline) -> Known<Lsn> {
-        wal::end_of_shutdown_checkpoint(&self.runtime, self.exec, control, deadline)
+        wal::end_of_shutdown_checkpoint(self.runtime(), self.exec, control, deadline)
             .map_err(|error| OneLine(chain(&error)))
             .into()
     }
@@ -228,12 +240,12 @@ impl<'a> Postgres<'a> {
     pub fn start(&self, deadline: &Deadline) -> Result<(), String> {
         *self.session.borrow_mut() = None;
         let launched = self.runtime.launch().map_err(|error| chain(&error))?;
-        start::wait_running(&self.runtime, &launched, deadline).map_err(|error| chain(&error))
+        start::wait_running(self.runtime(), &launched, deadline).map_err(|error| chain(&error))
     }
 
     /// Tells a standby to become a primary; does not wait for it.
-    pub fn promote(&self, deadline: &Deadline) -> Result<(), String> {
-        start::promote(&self.runtime, self.exec, deadline).map_err(|error| chain(&error))
+    pub fn promote(&self) -> Result<(), String> {
+        start::promote(self.runtime()).map_err(|error| chain(&error))
     }
 
     /// Which of these settings a server that is started here would have, as its files and options say; it need
@@ -243,13 +255,13 @@ impl<'a> Postgres<'a> {
         names: &[&'static str],
         deadline: &Deadline,
     ) -> Known<Vec<&'static str>> {
-        let found = settings::configured(&self.runtime, self.exec, names, deadline);
+        let found = settings::configured(self.runtime(), self.exec, names, deadline);
         found.map_err(|error| chain(&error)).into()
     }
 
     /// Recovers a crashed primary in single-user mode, and leaves it shut down with standby.signal.
     pub fn recover_single_user(&self, deadline: &Deadline) -> Result<(), String> {
-        recover::single_user_recover(&self.runtime, self.exec, deadline)
+        recover::single_user_recover(self.runtime(), self.exec, deadline)
             .map(|_| ())
             .map_err(|error| chain(&error))
     }

@@ -1,4 +1,4 @@
-//! How PostgreSQL is run: on the host (`bare`), or, later, in a container. Floor 2.
+//! How PostgreSQL is run: on the host (`bare`), or in a container (`container`). Floor 2.
 //!
 //! `Runtime` is the border between the two. What is the same for both (looking, stopping within a
 //! deadline, settings, WAL) is written once on top of it, a file a subject.
@@ -7,17 +7,21 @@ pub mod archive;
 pub mod at_boot;
 pub mod bare;
 pub mod binaries;
+pub mod container;
 pub mod create;
 pub mod data_dir;
 pub mod hba_file;
 pub mod host;
+pub mod image;
 pub mod instance;
 pub mod layout;
 pub mod look;
 pub mod old_copies;
+pub mod one_server;
 pub mod own_files;
 pub mod owner;
 pub mod passfile;
+pub mod processes;
 pub mod rebuild;
 pub mod recover;
 pub mod rewind;
@@ -35,15 +39,17 @@ pub mod swap;
 pub mod wal;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::decide::facts::Process;
 use crate::ocf::params::Params;
 use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::sys::exec::{Cmd, Ended, ExecError, Output};
-use crate::sys::files::{FileError, read_untrusted};
+use crate::sys::files::{FileError, Lock, read_untrusted};
 use crate::sys::privilege::{PrivilegeError, User, with_user};
 
 pub use binaries::BinariesError;
+use processes::Processes;
 use startup_process::Activity;
 
 /// Where the instance is and whose, with what it is started.
@@ -123,47 +129,89 @@ pub enum Shutdown {
     Kill,
 }
 
-/// A way to run PostgreSQL.
+/// A way to run PostgreSQL. What its processes are, and how they are told something, is the same for all: they
+/// are processes of this host.
 pub trait Runtime {
-    /// Where the instance is.
-    fn place(&self) -> &Place;
+    /// The processes of the instance, to be found and signalled.
+    fn processes(&self) -> &Processes;
+
+    /// Whether it starts PostgreSQL in a container. One that runs may have been started otherwise.
+    fn is_contained(&self) -> bool;
 
     /// One of PostgreSQL's own programs, as the PostgreSQL user, where the instance lives.
     fn command(&self, program: &str) -> Result<Cmd, BinariesError>;
 
-    /// The processes of the instance.
-    fn process(&self) -> Process;
+    /// The same, for a program that makes these directories, which are none of the instance's yet.
+    fn command_on(&self, program: &str, _new: &[PathBuf]) -> Result<Cmd, RuntimeError> {
+        self.command(program).map_err(RuntimeError::Binaries)
+    }
 
     /// Starts the postmaster; it lives on when this process ends.
     fn launch(&self) -> Result<Launched, RuntimeError>;
 
+    /// Sees to it that nothing comes up any more of a launch that was given up.
+    fn abandon(&self) {}
+
+    /// Sees to it that no program that this process has started goes on, nor begins yet: one in a container is no
+    /// child of ours, and may outlive the command that ran it. `Ok`: none is there.
+    fn settle(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    /// Removes what is left of a server that is gone, as far as that can be done within this time.
+    fn clean_up(&self, _limit: Duration) {}
+
+    /// Where the instance is.
+    fn place(&self) -> &Place {
+        self.processes().place()
+    }
+
+    /// The processes of the instance.
+    fn process(&self) -> Process {
+        self.processes().process()
+    }
+
     /// Asks the postmaster, or the orphans of one that is gone, to end. Nothing is waited for; that
     /// nobody is there is no error.
-    fn signal(&self, how: Shutdown) -> Result<(), RuntimeError>;
+    fn signal(&self, how: Shutdown) -> Result<(), RuntimeError> {
+        self.processes().signal(how)
+    }
 
     /// Tells the postmaster to read its configuration again; it needs no session for that. That
     /// nobody is there is no error.
-    fn reload(&self) -> Result<(), RuntimeError>;
+    fn reload(&self) -> Result<(), RuntimeError> {
+        self.processes().reload()
+    }
 
-    /// Ends these children of the postmaster, if that is what they are.
-    fn terminate(&self, children: &[i32]) -> Result<(), RuntimeError>;
+    /// Ends these children of the postmaster, if that is what they are; by the numbers that SQL shows.
+    fn terminate(&self, children: &[i32]) -> Result<(), RuntimeError> {
+        self.processes().terminate(children)
+    }
 
     /// Which of these are still children of the postmaster.
-    fn children_among(&self, pids: &[i32]) -> Vec<i32>;
+    fn children_among(&self, pids: &[i32]) -> Vec<i32> {
+        self.processes().children_among(pids)
+    }
 
     /// What the startup process has done so far, if there is one.
-    fn startup_activity(&self) -> Option<Activity>;
+    fn startup_activity(&self) -> Option<Activity> {
+        self.processes().startup_activity()
+    }
 }
 
 /// A postmaster that was started a moment ago.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Launched {
-    /// Its process, a child of ours.
+    /// A child of ours: the postmaster, or the engine's command that lives as long as its container.
     pub pid: i32,
+    /// It is such a command.
+    pub contained: bool,
     /// Where its first words go.
     pub log: PathBuf,
     /// Length of that file before the start.
     pub log_from: u64,
+    /// Keeps any other start on this data out until this one is seen, or given up.
+    pub lock: Option<Lock>,
 }
 
 /// Why something could not be done to the instance. Displays one line; the cause is its source.

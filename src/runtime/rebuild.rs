@@ -87,7 +87,10 @@ pub fn rebuild(
             progress(copied);
         }
     };
-    let failed = match exec.run_watched(&cmd, &mut watch) {
+    let ended = exec.run_watched(&cmd, &mut watch);
+    // Whatever became of it: nothing writes there any more.
+    runtime.settle()?;
+    let failed = match ended {
         Err(error) => Some((WhyNot::Other, chain(&error))),
         Ok(output) => {
             let said = format!("{}\n{}", output.stdout, output.stderr);
@@ -123,8 +126,10 @@ fn command(
     deadline: &Deadline,
 ) -> Result<Cmd, RuntimeError> {
     let conninfo = copy.source.for_tool("replication", "pgtwin_rebuild");
+    let new: Vec<PathBuf> =
+        copy.layout.parts.iter().filter(|part| part.has_new()).map(Part::new_dir).collect();
     let mut cmd = runtime
-        .command("pg_basebackup")?
+        .command_on("pg_basebackup", &new)?
         // It holds no secret: those are in the file that it names.
         .args(["-d".to_owned(), conninfo.to_text()])
         .args(["-D".to_owned(), text(&data.new_dir())])

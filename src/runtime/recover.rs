@@ -34,6 +34,7 @@ pub fn single_user_recover(
         .limit(deadline.left());
     SignalFile::Standby.remove(place)?;
     let ran = exec.run(&cmd);
+    runtime.settle()?;
     SignalFile::Standby.create(place)?;
     succeeded(what, &ran.map_err(|source| RuntimeError::Exec { what, source })?)?;
     let control = control_data(runtime, exec, deadline)?;

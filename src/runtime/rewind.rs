@@ -103,7 +103,12 @@ pub fn rewind(
             progress(copied);
         }
     };
-    let ended = match exec.run_watched(&cmd, &mut watch) {
+    let ran = exec.run_watched(&cmd, &mut watch);
+    if let Err(error) = runtime.settle() {
+        let words = chain(&error);
+        return Ok(Rewind::Failed { why: WhyNot::Other, words, touched: true });
+    }
+    let ended = match ran {
         Ok(output) => read(&output),
         Err(error) => {
             // Once it was started, nobody knows how far it came.

@@ -1,7 +1,8 @@
-//! Waiting for a postmaster that was just started, and promoting it later. Floor 2.
+//! Starting a postmaster, waiting for it, and promoting it later. Floor 2.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,13 +12,32 @@ use nix::unistd::Pid;
 
 use crate::postgres::postmaster_pid::PostmasterStatus;
 use crate::sys::deadline::{Deadline, poll_until};
-use crate::sys::exec::Exec;
+use crate::sys::exec::{Cmd, System};
+use crate::sys::files::Lock;
 
-use super::{Launched, Runtime, RuntimeError, last_words, succeeded};
+use super::data_dir::SignalFile;
+use super::{Launched, Runtime, RuntimeError, last_words, start_log};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 /// How long one that was killed may take to be gone.
 const TO_VANISH: Duration = Duration::from_secs(2);
+
+/// Starts the postmaster, or the command that starts its container, in a session of its own.
+pub(super) fn spawn(
+    cmd: &Cmd,
+    log: &Path,
+    contained: bool,
+    lock: Option<Lock>,
+) -> Result<Launched, RuntimeError> {
+    // Where it cannot be put aside it grows on, which is no reason not to start.
+    let _ = start_log::bound(log, start_log::LARGEST);
+    let log_from = std::fs::metadata(log).map_or(0, |meta| meta.len());
+    let pid = System
+        .spawn_detached(cmd, log)
+        .map_err(|source| RuntimeError::Exec { what: "start PostgreSQL", source })?;
+    let pid = i32::try_from(pid).unwrap_or(i32::MAX);
+    Ok(Launched { pid, contained, log: log.to_owned(), log_from, lock })
+}
 
 /// Waits until the postmaster holds its lock file, so that it is found from now on. An error when
 /// it dies before: its words are in it. Whether it takes sessions is another question.
@@ -40,9 +60,13 @@ pub fn wait_running(
         }
         let claim = runtime.place().claim()?;
         // Its status is written when the lock file is complete and its settings are accepted.
-        (i64::from(claim.pid) == i64::from(launched.pid)
-            && claim.status != PostmasterStatus::NotYet)
-            .then_some(Ok(()))
+        // In a container it is not our child, and counts itself otherwise.
+        let is_its = if launched.contained {
+            runtime.processes().has_claimed()
+        } else {
+            i64::from(claim.pid) == i64::from(launched.pid)
+        };
+        (is_its && claim.status != PostmasterStatus::NotYet).then_some(Ok(()))
     });
     outcome.unwrap_or_else(|| {
         let words = failed("it has not opened its data directory in time, and was killed".into());
@@ -51,6 +75,7 @@ pub fn wait_running(
             let _ = kill(Pid::from_raw(launched.pid), Signal::SIGKILL);
             let _ = poll_until(&Deadline::after(TO_VANISH), INTERVAL, || has_died(launched.pid));
         }
+        runtime.abandon();
         Err(words)
     })
 }
@@ -80,16 +105,21 @@ fn words_since(launched: &Launched) -> String {
 }
 
 /// Tells a standby to become a primary and returns at once. Needs no SQL.
-pub fn promote(
-    runtime: &dyn Runtime,
-    exec: &dyn Exec,
-    deadline: &Deadline,
-) -> Result<(), RuntimeError> {
-    let what = "promote the standby";
-    let cmd = runtime
-        .command("pg_ctl")?
-        .args(["promote", "-W", "-s", "-D", &runtime.place().pgdata_text()])
-        .limit(deadline.bounded(Duration::from_secs(20)));
-    let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
-    succeeded(what, &output)
+///
+/// By the signal file and the signal to the proven postmaster, which is what `pg_ctl promote` does; but that
+/// one believes the number in postmaster.pid, which may be of another namespace.
+pub fn promote(runtime: &dyn Runtime) -> Result<(), RuntimeError> {
+    let place = runtime.place();
+    if !SignalFile::Standby.is_there(place)? && !SignalFile::Recovery.is_there(place)? {
+        return Err(RuntimeError::Refused(format!(
+            "cannot promote the standby: the server in {} is not in standby mode",
+            place.pgdata.display()
+        )));
+    }
+    SignalFile::Promote.create(place)?;
+    let woken = runtime.processes().wake();
+    if woken.is_err() {
+        SignalFile::Promote.remove(place)?;
+    }
+    woken
 }

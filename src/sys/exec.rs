@@ -50,11 +50,11 @@ pub struct System;
 
 impl Exec for System {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
-        run(cmd, None)
+        cleaned(cmd, run(cmd, None))
     }
 
     fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
-        run(cmd, Some(line))
+        cleaned(cmd, run(cmd, Some(line)))
     }
 
     /// All at the same time. Each is watched by a thread that lives until its child is over: a
@@ -72,6 +72,20 @@ impl Exec for System {
             watched.into_iter().zip(cmds).map(join).collect()
         })
     }
+}
+
+/// What a killed command has left behind is cleaned away, as well as that goes: its own end is what counts.
+fn cleaned(cmd: &Cmd, result: Result<Output, ExecError>) -> Result<Output, ExecError> {
+    let came_to_its_end = match &result {
+        Ok(output) => matches!(output.ended, Ended::Exited(_)),
+        Err(ExecError::Io { .. }) => false,
+        // It was never started.
+        Err(_) => true,
+    };
+    if let Some(cleaning) = cmd.when_killed.as_ref().filter(|_| !came_to_its_end) {
+        let _ = run(cleaning, None);
+    }
+    result
 }
 
 fn run<'a>(cmd: &'a Cmd, watcher: Option<Watcher<'a>>) -> Result<Output, ExecError> {

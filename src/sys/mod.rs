@@ -4,6 +4,7 @@ pub mod deadline;
 pub mod detach;
 pub mod exec;
 pub mod files;
+pub mod freezer;
 pub mod interfaces;
 pub mod interrupt;
 pub mod log;

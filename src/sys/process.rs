@@ -23,13 +23,15 @@ pub use identity::{
     Expectation, Found, Identity, Proven, Signal, SignalError, find_all, prove, prove_start,
     working_in,
 };
-pub use kin::{Kin, find_kin};
+pub use kin::{Kin, Strays, find_kin, find_strays};
 
 /// What the kernel says of a process. `exe` and `cwd` are read as the links they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessFacts {
     /// Its number.
     pub pid: i32,
+    /// Its number in its own PID namespace: what it calls itself. Another one than `pid` in a container.
+    pub inner_pid: i32,
     /// Its parent's.
     pub ppid: i32,
     /// The session that it is in: the number of the process that made it, which may be gone.
@@ -51,6 +53,11 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
+    /// Whether it lives in another PID namespace than this process: in a container, as a rule.
+    pub fn is_contained(&self) -> bool {
+        self.inner_pid != self.pid
+    }
+
     /// Whether it has ended and only waits to be reaped.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
@@ -104,7 +111,9 @@ fn facts(pid: i32) -> io::Result<ProcessFacts> {
     let bad = |what| io::Error::new(ErrorKind::InvalidData, what);
     let Stat { state, ppid, session, start_ticks } =
         parse_stat(&read(&dir, "stat")?).ok_or_else(|| bad("unreadable stat"))?;
-    let (uid, euid) = parse_uids(&read(&dir, "status")?).ok_or_else(|| bad("unreadable status"))?;
+    let status = read(&dir, "status")?;
+    let (uid, euid) = parse_uids(&status).ok_or_else(|| bad("unreadable status"))?;
+    let inner_pid = parse_inner_pid(&status).unwrap_or(pid);
     // cmdline is left alone: reading it waits for the process's memory map, and hangs with it.
     let exe = link(&dir, "exe")?.map(without_deleted);
     let cwd = link(&dir, "cwd")?;
@@ -113,7 +122,19 @@ fn facts(pid: i32) -> io::Result<ProcessFacts> {
         Err(Errno::ENOENT | Errno::ESRCH) => None,
         Err(e) => return Err(e.into()),
     };
-    Ok(ProcessFacts { pid, ppid, session, state, uid, euid, exe, cwd, cwd_id, start_ticks })
+    Ok(ProcessFacts {
+        pid,
+        inner_pid,
+        ppid,
+        session,
+        state,
+        uid,
+        euid,
+        exe,
+        cwd,
+        cwd_id,
+        start_ticks,
+    })
 }
 
 fn read(dir: &OwnedFd, name: &str) -> io::Result<String> {
@@ -184,6 +205,13 @@ pub fn parse_uids(text: &str) -> Option<(u32, u32)> {
     Some((ids.next()?.parse().ok()?, ids.next()?.parse().ok()?))
 }
 
+/// The last number of the line NSpid: a number for each namespace, ours first. A kernel without namespaces
+/// has no such line.
+fn parse_inner_pid(text: &str) -> Option<i32> {
+    let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().last()?.parse().ok()
+}
+
 fn all_pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -249,6 +277,19 @@ mod tests {
         assert_eq!(parse_uids("Name:\tx\nUid:\t26\t0\t26\t26\n"), Some((26, 0)));
         for text in ["", "Uid:", "Uid:\t26", "Uid:\t-1\t0", "Gid:\t1\t2\t3\t4"] {
             assert_eq!(parse_uids(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_calls_itself_is_the_last_of_its_numbers() {
+        for (text, inner) in [
+            ("Name:\tx\nNSpid:\t4711\nNSsid:\t1\n", Some(4711)),
+            ("NSpid:\t4711\t7\n", Some(7)),
+            ("NSpid:\t4711\t30\t2\n", Some(2)),
+            ("NSpid:\n", None),
+            ("Pid:\t1\n", None),
+        ] {
+            assert_eq!(parse_inner_pid(text), inner, "{text}");
         }
     }
 

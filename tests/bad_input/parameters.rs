@@ -39,6 +39,8 @@ fn malformed(name: &str) -> &'static [&'static str] {
         "pg_major_version" => &["12", "17.2", "new"],
         "container_name" => &["-x", "a b"],
         "container_image" => &["-x", "a b", "a;b"],
+        "container_registry" => &["-x", "https://r.example", "r.example/pg"],
+        "container_repository" => &["-x", "a b", "r.example/pg", "pg:17"],
         other => panic!("{other}: give it malformed values here"),
     }
 }

@@ -296,6 +296,9 @@ fn what_a_start_brings_is_named() {
 
 #[test]
 fn what_is_wrong_with_the_files_of_a_node_is_named() {
+    if crate::engine::not_in_a_container("programs are in the image") {
+        return;
+    }
     on_every_version(|place| {
         let (n1, port) = started_primary(place, "n1");
         let params = params(place, "n1", port, FAR);
@@ -370,6 +373,9 @@ fn pair(place: &Place) -> (Postgres<'static>, Postgres<'static>, u16) {
 
 #[test]
 fn the_others_are_asked_both_ways_for_what_has_to_be_equal() {
+    if crate::engine::not_in_a_container("two servers would share a socket") {
+        return;
+    }
     const NEAR: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
     on_every_version(|place| {
         let (_n1, n2, port) = pair(place);

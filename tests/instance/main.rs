@@ -8,6 +8,9 @@
     clippy::print_stderr
 )]
 
+#[path = "../engine/mod.rs"]
+mod engine;
+
 mod answers;
 mod data;
 mod delays;

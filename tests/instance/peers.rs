@@ -91,7 +91,7 @@ fn peers_are_asked_with_the_password_of_the_passfile() {
         place.write(&passfile, &line.replace(&format!(":{port}:"), ":*:"), 0o600);
         let answer = ask(&n1, &peer(n2_port));
         assert!(matches!(answer, PeerAnswer::Standby(_)), "{answer:?}");
-        n2.promote(&soon()).unwrap();
+        n2.promote().unwrap();
         await_primary(&n2);
         let PeerAnswer::Primary(identity) = ask(&n1, &peer(n2_port)) else { panic!() };
         assert_eq!(identity.timeline, Timeline(2));

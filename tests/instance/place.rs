@@ -114,13 +114,15 @@ impl Place {
     }
 
     pub fn params(&self, name: &str, port: u16) -> Params {
-        Params {
+        let mut params = Params {
             pgdata: self.path(name).display().to_string(),
             pgport: port,
             pguser: self.user.name.clone(),
             pg_bindir: Some(self.bindir.display().to_string()),
             ..Params::default()
-        }
+        };
+        crate::engine::contain(&mut params, name, self.dir.path(), &self.bindir);
+        params
     }
 
     /// The instance of this name, as the agent would have it.
@@ -190,6 +192,13 @@ impl Drop for Place {
             };
             if let Ok(pg) = Postgres::new(&System, &params, log) {
                 let _ = pg.runtime().signal(pgtwin::runtime::Shutdown::Kill);
+            }
+            if let Some(runtime) = crate::engine::asked_for() {
+                let name = Path::new(&params.pgdata).file_name().unwrap().to_string_lossy();
+                crate::engine::remove(
+                    runtime,
+                    &crate::engine::container_name(self.dir.path(), &name),
+                );
             }
         }
     }

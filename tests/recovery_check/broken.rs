@@ -170,7 +170,7 @@ fn another_line_of_history_counts_when_it_was_compared() {
         let end = crate::place::identify(&pair.n1).lsn;
         await_standby(&pair.n2, |facts| facts.replay >= Some(end));
         pair.n1.stop(&soon()).unwrap();
-        n3.promote(&soon()).unwrap();
+        n3.promote().unwrap();
         await_primary(&n3);
         let passfile = fs::read_to_string(pair.passfile()).unwrap();
         let old = format!(":{}:", pair.peer.port);

@@ -231,7 +231,7 @@ fn a_source_is_the_primary_and_on_its_new_timeline_on_disk() {
              WHERE backend_type = 'checkpointer'";
         let checkpointer: i32 = value(&n3, checkpointer).parse().unwrap();
         signal(checkpointer, Signal::SIGSTOP);
-        n3.promote(&soon()).unwrap();
+        n3.promote().unwrap();
         await_primary(&n3);
         let found = pair.await_finding(&[Kind::CheckpointPending]);
         let check = pair.check();

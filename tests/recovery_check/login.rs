@@ -48,7 +48,7 @@ fn a_promotion_clears_the_address_and_keeps_the_encryption() {
         // PostgreSQL starts with it, and goes on with it.
         n2.start(&soon()).unwrap();
         pair.standby();
-        n2.promote(&soon()).unwrap();
+        n2.promote().unwrap();
         await_primary(n2);
         n2.await_setting(&name, expected, &soon()).unwrap();
         assert_eq!(n2.login_like().to_text(), expected);

@@ -8,6 +8,9 @@
     clippy::print_stderr
 )]
 
+#[path = "../engine/mod.rs"]
+mod engine;
+
 mod broken;
 mod check;
 mod handed_over;

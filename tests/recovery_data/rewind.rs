@@ -59,7 +59,7 @@ fn part(
     if own == Own::Nothing {
         n1.stop(&soon()).unwrap();
     }
-    n2.promote(&soon()).unwrap();
+    n2.promote().unwrap();
     await_primary(&n2);
     sql(&n2, "INSERT INTO public.t VALUES (-2, 'of n2')");
     sql(&n2, "CHECKPOINT");

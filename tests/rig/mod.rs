@@ -24,6 +24,8 @@ pub struct Rig {
     pub home: TempDir,
     pub bindir: PathBuf,
     pub port: u16,
+    /// More parameters of the resource.
+    pub more: Vec<(&'static str, String)>,
 }
 
 impl Rig {
@@ -31,7 +33,7 @@ impl Rig {
         let user = test_user();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (program, home) = (program.into(), home_of(&user));
-        let new = Self { resource, program, home, bindir: bindir(), port };
+        let new = Self { resource, program, home, bindir: bindir(), port, more: Vec::new() };
         new.forget();
         let password = new.home.path().join("password");
         fs::write(&password, "not used: pgtwin logs in through the socket\n").unwrap();
@@ -59,14 +61,15 @@ impl Rig {
     }
 
     /// The parameters of the resource.
-    pub fn parameters(&self) -> [(&'static str, String); 5] {
-        [
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let own = [
             ("pgdata", self.pgdata().to_str().unwrap().to_owned()),
             ("pgport", self.port.to_string()),
             ("pg_bindir", self.bindir.to_str().unwrap().to_owned()),
             ("pguser", NAME.to_owned()),
             ("socket_dir", self.home.path().to_str().unwrap().to_owned()),
-        ]
+        ];
+        own.into_iter().chain(self.more.iter().cloned()).collect()
     }
 
     /// A program of PostgreSQL's, as the tests' user.

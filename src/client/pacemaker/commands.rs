@@ -141,6 +141,51 @@ pub fn add_to(section: &str, text: &str, limit: Duration) -> Cmd {
     Cmd { stdin: text.as_bytes().to_vec(), ..cmd.arg(format!("--scope={section}")).limit(limit) }
 }
 
+/// Removes an element from a section of the configuration; no error where it is not there.
+pub fn remove_from(section: &str, text: &str, limit: Duration) -> Cmd {
+    let cmd = Cmd::new("cibadmin").args(["--delete", "--xml-pipe"]);
+    Cmd { stdin: text.as_bytes().to_vec(), ..cmd.arg(format!("--scope={section}")).limit(limit) }
+}
+
+/// Sets a parameter of a resource where it stands already, or in the set that the shells use. It must not
+/// stand in several.
+pub fn set_parameter(resource: &str, name: &str, value: &str, limit: Duration) -> Cmd {
+    Cmd::new("crm_resource")
+        .arg(format!("--resource={resource}"))
+        .arg(format!("--set-parameter={name}"))
+        .arg(format!("--parameter-value={value}"))
+        .limit(limit)
+}
+
+/// Keeps an instance off a node.
+pub fn ban(
+    options: MoveOptions,
+    clone: &str,
+    node: &NodeName,
+    lifetime: Duration,
+    limit: Duration,
+) -> Cmd {
+    let cmd = banning("--ban", clone, node).limit(limit);
+    if options.lifetime { cmd.arg(until(lifetime)) } else { cmd }
+}
+
+/// Removes that.
+pub fn clear_ban(clone: &str, node: &NodeName, limit: Duration) -> Cmd {
+    banning("--clear", clone, node).limit(limit)
+}
+
+fn banning(what: &str, clone: &str, node: &NodeName) -> Cmd {
+    Cmd::new("crm_resource")
+        .arg(what)
+        .arg(format!("--resource={clone}"))
+        .arg(format!("--node={node}"))
+}
+
+/// Whole minutes, as ISO 8601 has them.
+fn until(lifetime: Duration) -> String {
+    format!("--lifetime=PT{}M", lifetime.as_secs().div_ceil(60))
+}
+
 /// Makes this copy of the configuration count for newer than any that has a lower number there, whatever has
 /// been changed in that.
 pub fn admin_epoch(epoch: u64, limit: Duration) -> Cmd {
@@ -199,12 +244,7 @@ pub fn move_primary(
     limit: Duration,
 ) -> Cmd {
     let cmd = moving(options, "--move", clone, node).limit(limit);
-    if options.lifetime {
-        // Whole minutes, as ISO 8601 has them.
-        cmd.arg(format!("--lifetime=PT{}M", lifetime.as_secs().div_ceil(60)))
-    } else {
-        cmd
-    }
+    if options.lifetime { cmd.arg(until(lifetime)) } else { cmd }
 }
 
 /// Removes that, and nothing that an operator has ordered for other nodes.
@@ -322,6 +362,21 @@ mod tests {
                 move_primary(options, "db-clone", &n2(), lifetime, LIMIT),
                 "crm_resource",
                 &["--move", "--promoted", "--resource=db-clone", "--node=n2", "--lifetime=PT11M"],
+            ),
+            (
+                ban(options, "db-clone", &n2(), lifetime, LIMIT),
+                "crm_resource",
+                &["--ban", "--resource=db-clone", "--node=n2", "--lifetime=PT11M"],
+            ),
+            (
+                clear_ban("db-clone", &n2(), LIMIT),
+                "crm_resource",
+                &["--clear", "--resource=db-clone", "--node=n2"],
+            ),
+            (
+                set_parameter("db", "container_mode", "true", LIMIT),
+                "crm_resource",
+                &["--resource=db", "--set-parameter=container_mode", "--parameter-value=true"],
             ),
             (
                 move_primary(old, "db-clone", &n2(), lifetime, LIMIT),

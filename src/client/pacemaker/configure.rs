@@ -16,6 +16,10 @@ use crate::sys::exec::Cmd;
 /// What is to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
+    /// Elements that are removed, as XML, each by its id; one that is not there is no failure.
+    pub removed: Vec<String>,
+    /// Parameters of resources: the resource, the name, the value.
+    pub parameters: Vec<(String, String, String)>,
     /// Options of the cluster.
     pub properties: Vec<(String, String)>,
     /// Sections of the configuration by name, with what is added to them.
@@ -61,6 +65,12 @@ impl Pacemaker<'_> {
             fs::write(file, before).map_err(|error| format!("{}: {error}", file.display()))?;
         }
         let told = |cmd: Cmd| self.on_file(cmd, &new).map_err(|error| chain(&error));
+        for element in &edit.removed {
+            told(commands::remove_from("resources", element, limit))?;
+        }
+        for (resource, name, value) in &edit.parameters {
+            told(commands::set_parameter(resource, name, value, limit))?;
+        }
         for (name, value) in &edit.properties {
             told(commands::set_option(name, value, limit))?;
         }

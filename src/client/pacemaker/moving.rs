@@ -78,6 +78,23 @@ impl Pacemaker<'_> {
         self.tell(commands::clear_move(options, clone, node, limit))
     }
 
+    /// Keeps an instance off a node, by a constraint that ends after `lifetime` where that is possible.
+    pub fn ban(
+        &self,
+        options: MoveOptions,
+        clone: &str,
+        node: &NodeName,
+        lifetime: Duration,
+        limit: Duration,
+    ) -> Known<()> {
+        self.tell(commands::ban(options, clone, node, lifetime, limit))
+    }
+
+    /// Takes that back; no error where there is no such constraint.
+    pub fn clear_ban(&self, clone: &str, node: &NodeName, limit: Duration) -> Known<()> {
+        self.tell(commands::clear_ban(clone, node, limit))
+    }
+
     /// Notes that the resource is paused.
     pub fn note_pause(&self, text: &str, limit: Duration) -> Known<()> {
         self.note(paused::NAME, text, limit)

@@ -265,6 +265,7 @@ fn only_the_state_is_public() {
         (Attribute::Ack, "pgtwin-db-ack", true),
         (Attribute::Shutdown, "pgtwin-db-shutdown", true),
         (Attribute::Progress, "pgtwin-db-progress", true),
+        (Attribute::Image, "pgtwin-db-image", true),
         (Attribute::History, "pgtwin-db-history", true),
         (Attribute::Rebuild, "pgtwin-db-rebuild", true),
         (Attribute::State, "pgtwin-db-state", false),

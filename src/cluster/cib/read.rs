@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Cib, CibError, CibNode, CloneOf, NodeStateEntry, OWN_PREFIX, Operation, Primitive, Run,
+    ByNode, Cib, CibError, CibNode, CloneOf, NodeStateEntry, OWN_PREFIX, Operation, Primitive, Run,
     Setting, Settings, constraints, score, truth,
 };
 use crate::cluster::node::NodeName;
@@ -117,11 +117,36 @@ impl<'a> Ids<'a> {
 /// set with a rule counts is not decided here: what it names is conditional, unless a set before it
 /// has settled it.
 fn combine<'a>(sets: impl IntoIterator<Item = &'a Element>, ids: &Ids<'a>) -> Settings {
-    let mut sets: Vec<&Element> = sets.into_iter().filter_map(|set| ids.resolve(set)).collect();
+    combine_on(None, sets, ids)
+}
+
+/// Where parameters are looked at.
+#[derive(Clone, Copy)]
+enum On<'n> {
+    /// This node.
+    Node(&'n str),
+    /// One that no rule names.
+    Another,
+}
+
+/// The same on one node: a rule that does nothing but name a node is no condition there.
+fn combine_on<'a>(
+    on: Option<On<'_>>,
+    sets: impl IntoIterator<Item = &'a Element>,
+    ids: &Ids<'a>,
+) -> Settings {
+    let counts = |set: &&'a Element| match (on, node_of(set)) {
+        (None, _) | (Some(_), None) => true,
+        (Some(On::Node(node)), Some(named)) => node == named,
+        (Some(On::Another), Some(_)) => false,
+    };
+    let mut sets: Vec<&Element> =
+        sets.into_iter().filter_map(|set| ids.resolve(set)).filter(counts).collect();
     sets.sort_by_key(|set| rank(set));
     let mut found: BTreeMap<String, (Rank, Setting)> = BTreeMap::new();
     for set in sets {
-        let conditional = set.child("rule").is_some();
+        let decided = on.is_some() && node_of(set).is_some();
+        let conditional = set.child("rule").is_some() && !decided;
         let rank = rank(set);
         for pair in set.children_named("nvpair") {
             let Some(target) = ids.resolve(pair) else { continue };
@@ -143,6 +168,20 @@ fn combine<'a>(sets: impl IntoIterator<Item = &'a Element>, ids: &Ids<'a>) -> Se
         }
     }
     found.into_iter().map(|(name, (_, setting))| (name, setting)).collect()
+}
+
+/// The node that the rule of a set names, if that is all that the rule does: `#uname eq NODE`.
+fn node_of(set: &Element) -> Option<&str> {
+    let mut rules = set.children_named("rule");
+    let (rule, None) = (rules.next()?, rules.next()) else { return None };
+    let [only] = rule.children.as_slice() else { return None };
+    let plain = rule.attr("id-ref").is_none()
+        && rule.attr("score-attribute").is_none()
+        && only.name == "expression"
+        && only.attr("attribute") == Some("#uname")
+        && only.attr("operation") == Some("eq")
+        && only.attr("value-source").is_none_or(|source| source == "literal");
+    only.attr("value").filter(|_| plain)
 }
 
 /// What decides between sets: the lowest goes first.
@@ -230,17 +269,23 @@ fn primitive<'a>(
             .ok_or_else(|| CibError::Missing(format!("{name} of a <primitive>")))
     };
     // The primitive's own settings win over its template's.
-    let settings = |tag: &str| {
+    let settings = |tag: &str, on: Option<On<'_>>| {
         let own: Vec<_> = element.children.iter().filter(|c| c.name == tag).collect();
-        let mut all = combine(own, ids);
+        let mut all = combine_on(on, own, ids);
         if let Some(template) = template {
             let inherited: Vec<_> = template.children.iter().filter(|c| c.name == tag).collect();
-            for (name, setting) in combine(inherited, ids) {
+            for (name, setting) in combine_on(on, inherited, ids) {
                 all.entry(name).or_insert(setting);
             }
         }
         all
     };
+    let parameters = "instance_attributes";
+    let sets = [Some(element), template].into_iter().flatten();
+    let named = sets
+        .flat_map(|from| from.children_named(parameters))
+        .filter_map(|set| ids.resolve(set).and_then(node_of))
+        .filter_map(|node| Some((node.parse().ok()?, settings(parameters, Some(On::Node(node))))));
     let operations = |from: &'a Element| {
         from.children_named("operations")
             .filter_map(|list| ids.resolve(list))
@@ -264,8 +309,12 @@ fn primitive<'a>(
         class: needed("class")?,
         provider: either("provider").map(str::to_owned),
         agent: needed("type")?,
-        parameters: settings("instance_attributes"),
-        meta: settings("meta_attributes"),
+        parameters: settings(parameters, None),
+        by_node: ByNode {
+            named: named.collect(),
+            elsewhere: settings(parameters, Some(On::Another)),
+        },
+        meta: settings("meta_attributes", None),
         operations: ops,
         clone: around.clone.clone(),
         group: around.group.clone(),

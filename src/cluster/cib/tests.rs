@@ -163,6 +163,54 @@ fn a_primitive_is_found_in_groups_and_clones_with_what_its_template_and_referenc
     assert_eq!(cib.version, (0, 7, 3));
 }
 
+#[test]
+fn a_rule_that_names_a_node_is_decided_there_and_no_other_rule_is() {
+    let set = |id: &str, score: &str, rule: &str, value: &str| {
+        format!(
+            "<instance_attributes id=\"{id}\" score=\"{score}\">{rule}<nvpair id=\"{id}-v\" \
+             name=\"container_mode\" value=\"{value}\"/></instance_attributes>"
+        )
+    };
+    let uname = |operation: &str, node: &str| {
+        format!(
+            "<rule id=\"r-{node}\" score=\"0\"><expression id=\"e-{node}\" attribute=\"#uname\" \
+             operation=\"{operation}\" value=\"{node}\"/></rule>"
+        )
+    };
+    let of = |sets: &str| {
+        let text = format!(
+            "<primitive id=\"db\" class=\"ocf\" provider=\"x\" type=\"pgtwin\">{sets}</primitive>"
+        );
+        cib("", &text, "").primitive("db").unwrap().clone()
+    };
+    let on = |db: &Primitive, node: &str| {
+        db.parameters_on(&node.parse().unwrap()).get("container_mode").cloned()
+    };
+    let is = |value: &str| Some(Setting::Set(value.into()));
+    let plain = set("p", "0", "", "false");
+    let db = of(&(plain.clone() + &set("a", "9", &uname("eq", "n2"), "true")));
+    assert_eq!(db.parameters["container_mode"], Setting::Conditional);
+    assert_eq!(
+        (on(&db, "n1"), on(&db, "n2"), on(&db, "n3")),
+        (is("false"), is("true"), is("false"))
+    );
+    // Of a lower score than what is set for all.
+    let db = of(&(set("p", "9", "", "false") + &set("a", "0", &uname("eq", "n2"), "true")));
+    assert_eq!((on(&db, "n1"), on(&db, "n2")), (is("false"), is("false")));
+    // None for all.
+    let db = of(&set("a", "9", &uname("eq", "n2"), "true"));
+    assert_eq!((on(&db, "n1"), on(&db, "n2")), (None, is("true")));
+    // What does more than to name a node stays a condition, on every node.
+    let date = "<rule id=\"r\"><date_expression id=\"d\" operation=\"gt\" start=\"2026\"/></rule>";
+    for rule in [uname("ne", "n2"), date.to_owned(), "<rule id=\"r\"/>".to_owned()] {
+        let db = of(&(plain.clone() + &set("a", "9", &rule, "true")));
+        assert_eq!(
+            (on(&db, "n1"), on(&db, "n2")),
+            (Some(Setting::Conditional), Some(Setting::Conditional))
+        );
+    }
+}
+
 /// The attribute manager writes under a node's id alone, before the controller adds the name.
 #[test]
 fn a_node_state_without_a_name_is_the_configured_nodes_or_nobodys() {

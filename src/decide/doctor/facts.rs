@@ -64,6 +64,17 @@ pub struct Member {
     pub peers: BTreeMap<NodeName, Peer>,
     /// The machine.
     pub host: Host,
+    /// The images of containers; none: PostgreSQL runs on the host.
+    pub images: Option<Images>,
+}
+
+/// The images that PostgreSQL runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// The number of the one that a start here would use; none: it is not here.
+    pub here: Known<Option<String>>,
+    /// The numbers of those that the nodes have told of.
+    pub told: Known<BTreeMap<NodeName, String>>,
 }
 
 /// A setting of PostgreSQL's, as `pg_settings` has it.

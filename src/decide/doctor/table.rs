@@ -3,8 +3,8 @@
 //! The texts are read by someone who wonders whether a finding matters: what goes wrong, and when.
 
 use super::{
-    Area, Check, Look, access, address, clone, fencing, host, names, operations, placement, quorum,
-    settings, slots, standbys, timelines, versions,
+    Area, Check, Look, access, address, clone, fencing, host, images, names, operations, placement,
+    quorum, settings, slots, standbys, timelines, versions,
 };
 
 /// A check of the cluster.
@@ -487,6 +487,28 @@ pub const TABLE: &[Check] = &[
         "pg_rewind and pg_basebackup are in packages that a running server does not need, and are \
          missed when a node is to come back.",
         host::programs,
+    ),
+    cluster(
+        "container-image",
+        "The container's image is named so that it stays the same",
+        "A tag is what a registry makes of it: two nodes that pulled it on different days run different \
+         programs, with other collations maybe, behind one name.",
+        images::name,
+    ),
+    member(
+        "container-local",
+        Area::Node,
+        "The container's image lies on this node",
+        "A start never downloads an image. Where it is missing, PostgreSQL does not come back after a \
+         crash, and this node cannot take over after a stop.",
+        images::here,
+    ),
+    member(
+        "container-same",
+        Area::Node,
+        "All nodes have the same image",
+        "A failover would change the version of PostgreSQL, or the C library by which texts are sorted.",
+        images::same,
     ),
     member(
         "permissions",

@@ -103,7 +103,7 @@ fn facts_of(cib: &str, release: &str) -> Facts {
     }
 }
 
-fn healthy() -> Facts {
+pub(super) fn healthy() -> Facts {
     facts_of(&healthy_cib("trixie"), "trixie")
 }
 
@@ -249,6 +249,7 @@ fn well(members: &BTreeSet<NodeName>) -> Member {
             database: Known::Known(40 << 30),
         }),
         peers: others.iter().map(|name| ((*name).clone(), peer(name))).collect(),
+        images: None,
         host: Host {
             hostname: "n1".into(),
             resolved: Known::Known(vec![address(&node("n1"))]),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::text::moment;
 use super::{Cell, Facts, OwnLedger, Recovery, Server, WIDTH, bytes, report, wrapped};
 use crate::cluster::cib::{
-    Cib, CloneOf, NodeStateEntry, Operation, Primitive, Run, Setting, Settings,
+    ByNode, Cib, CloneOf, NodeStateEntry, Operation, Primitive, Run, Setting, Settings,
 };
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
@@ -66,6 +66,7 @@ fn primitive(id: &str, class: &str, agent: &str) -> Primitive {
         provider: (class == "ocf").then(|| "heartbeat".into()),
         agent: agent.into(),
         parameters: Settings::new(),
+        by_node: ByNode::default(),
         meta: Settings::new(),
         operations: Vec::new(),
         clone: None,

@@ -4,6 +4,7 @@
 //! `docs/parameters.md`. Raw texts (from `OCF_RESKEY_*` or the CIB) go in, `Params` comes out, or
 //! every reason why not.
 
+mod container_opts;
 mod docs;
 mod error;
 mod start_opts;
@@ -36,6 +37,17 @@ pub enum RepMode {
     Sync,
     /// It does not.
     Async,
+}
+
+/// Which container engine is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerRuntime {
+    /// podman where it is installed, else docker.
+    Auto,
+    /// podman.
+    Podman,
+    /// docker.
+    Docker,
 }
 
 /// What is asked of fencing before a lost node counts as gone.
@@ -92,7 +104,7 @@ pub struct Params {
     pub vip: Option<IpAddr>,
     /// Where PostgreSQL's programs are; `None`: found.
     pub pg_bindir: Option<String>,
-    /// Whether PostgreSQL runs in a container: not built yet.
+    /// Whether PostgreSQL is started in a container.
     pub container_mode: bool,
     /// The major version of the container's PostgreSQL.
     pub pg_major_version: Option<u32>,
@@ -100,6 +112,24 @@ pub struct Params {
     pub container_name: String,
     /// The container's image.
     pub container_image: Option<String>,
+    /// By which engine.
+    pub container_runtime: ContainerRuntime,
+    /// `host`, or the name of a network of the engine's.
+    pub container_network: String,
+    /// A limit of memory, as the engines read it.
+    pub container_memory: Option<String>,
+    /// A limit of CPUs, as the engines read it.
+    pub container_cpus: Option<String>,
+    /// The size of /dev/shm, as the engines read it.
+    pub container_shm_size: String,
+    /// More arguments, each `--name=value`, found harmless.
+    pub container_options: Vec<String>,
+    /// Whether the instance's directories get a SELinux label of the container's own.
+    pub container_selinux_relabel: bool,
+    /// The registry in which an image is looked for.
+    pub container_registry: Option<String>,
+    /// The repository there.
+    pub container_repository: Option<String>,
     /// Async: how far behind the primary a standby may be promoted; `u64::MAX` is no limit.
     pub max_promotion_lag_bytes: u64,
     /// Async: whether max_promotion_lag_bytes is disregarded.
@@ -309,6 +339,15 @@ impl Params {
             pg_major_version: None,
             container_name: String::new(),
             container_image: None,
+            container_runtime: ContainerRuntime::Auto,
+            container_network: String::new(),
+            container_memory: None,
+            container_cpus: None,
+            container_shm_size: String::new(),
+            container_options: Vec::new(),
+            container_selinux_relabel: false,
+            container_registry: None,
+            container_repository: None,
             max_promotion_lag_bytes: 0,
             force_promotion: false,
             socket_dir: None,

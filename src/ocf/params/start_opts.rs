@@ -35,7 +35,7 @@ pub(super) fn start_opts(text: &str) -> Parsed<Vec<String>> {
 }
 
 /// Splits at blanks; single or double quotes keep blanks, and nothing else has a meaning.
-fn split(text: &str) -> Parsed<Vec<String>> {
+pub(super) fn split(text: &str) -> Parsed<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;

@@ -4,7 +4,7 @@
 //! to beware of. Unit, default and the effect of a change are added by whoever renders them.
 
 use super::value::{self, Parsed};
-use super::{Params, start_opts};
+use super::{Params, container_opts, start_opts};
 
 /// The type that OCF's meta-data gives a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -505,12 +505,15 @@ pub const TABLE: &[Spec] = &[
         name: "container_mode",
         kind: Kind::Boolean,
         default: Some("false"),
-        change: "the server would run elsewhere",
+        reloadable: true,
+        change: "The server goes on where it runs; its next start is by the new value",
         advanced: true,
         short: "Run PostgreSQL in a container",
-        long: "Whether PostgreSQL runs in a container of podman or docker. This is not built yet: \
-               with true, every action but stop and a probe is answered with \"not implemented\" \
-               (exit code 3).",
+        long: "Whether PostgreSQL runs in a container of podman or docker, on the same data. Everything \
+               else is as it is without one: PGDATA, the socket and the port are where they were, and \
+               postgres is a process of pguser that the host sees. The image has to be on the node \
+               (see container_image) and to hold the major version of the data.\n\n\
+               See the page on containers before you change it.",
         set: |p, text| value::boolean(text).map(|v| p.container_mode = v),
         ..ROW
     },
@@ -518,11 +521,13 @@ pub const TABLE: &[Spec] = &[
         name: "pg_major_version",
         unset: "the version of container_image counts",
         reloadable: true,
-        change: "Nothing uses it yet",
+        change: "The server goes on; its next start is by the new value",
         advanced: true,
         short: "Major version in the container",
         long: "Only with container_mode=true: the major version of PostgreSQL, for example 17, for \
-               which an image is chosen. \"auto\" is the same as not given.",
+               which pgtwin container pull chooses an image in container_registry; it has to be that of \
+               the data. Where container_image is given too, that counts, and a difference is warned of. \
+               \"auto\" is the same as not given.",
         set: |p, text| value::major_version(text).map(|v| p.pg_major_version = v),
         ..ROW
     },
@@ -530,26 +535,152 @@ pub const TABLE: &[Spec] = &[
         name: "container_name",
         default: Some("postgres-ha"),
         unique_group: Some("container_name"),
-        reloadable: true,
-        change: "Nothing uses it yet",
+        change: "a container keeps its name",
         advanced: true,
         short: "Name of the container",
         long: "Only with container_mode=true: the container's name on every node. Change it when a \
-               node runs more than one instance in containers.",
+               node runs more than one instance in containers. A container of this name that pgtwin has \
+               not made is never touched: the start is refused.",
         set: |p, text| value::container_name(text).map(|v| p.container_name = v),
         ..ROW
     },
     Spec {
         name: "container_image",
-        unset: "an image for pg_major_version is chosen",
+        unset: "the image that pgtwin container pull has chosen for pg_major_version",
         reloadable: true,
-        change: "Nothing uses it yet",
+        change: "The server goes on; its next start is by the new image",
         advanced: true,
         short: "Image of the container",
         long: "Only with container_mode=true: the image, with its registry and its tag or digest. \
-               It wins over pg_major_version. \"auto\" is the same as not given. A digest makes \
-               sure that all nodes run the same program.",
+               It wins over pg_major_version. \"auto\" is the same as not given. It is never downloaded by \
+               a start: it has to be on every node before. A digest makes sure that all nodes run the \
+               same program.",
         set: |p, text| value::container_image(text).map(|v| p.container_image = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_runtime",
+        default: Some("auto"),
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "podman, docker, or auto",
+        long: "Only with container_mode=true: by which program containers are run, podman or docker. auto: \
+               podman where it is installed, else docker. Set it where a node has both.",
+        set: |p, text| value::container_runtime(text).map(|v| p.container_runtime = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_network",
+        default: Some("host"),
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "Network of the container",
+        long: "Only with container_mode=true: the network that the container is in. host: that of the \
+               node, so that addresses and ports are as they are without a container. Any other name is one \
+               of the engine's networks; then pgport of the node is passed on to the container, and other \
+               members and clients come from the engine's address, which pg_hba.conf has to let in.",
+        set: |p, text| value::container_network(text).map(|v| p.container_network = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_memory",
+        unset: "no limit but the node's",
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "Limit of memory of the container",
+        long: "Only with container_mode=true: how much memory PostgreSQL may use, with a unit of k, m or g, \
+               for example 16g. Beyond it the kernel kills one of its processes, and the server recovers \
+               as after a crash. shared_buffers and the page cache count, too.",
+        set: |p, text| value::container_size(text).map(|v| p.container_memory = Some(v)),
+        ..ROW
+    },
+    Spec {
+        name: "container_cpus",
+        unset: "no limit but the node's",
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "Limit of CPUs of the container",
+        long: "Only with container_mode=true: how many CPUs PostgreSQL may use, for example 4 or 1.5. \
+               A server that is throttled answers late: leave room for monitors.",
+        set: |p, text| value::container_cpus(text).map(|v| p.container_cpus = Some(v)),
+        ..ROW
+    },
+    Spec {
+        name: "container_shm_size",
+        default: Some("1g"),
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "Size of /dev/shm in the container",
+        long: "Only with container_mode=true: how large /dev/shm in the container may become, with a unit \
+               of k, m or g. Parallel queries share memory there; the 64 MB that the engines give by \
+               themselves make such queries fail. Only what is used is taken.",
+        set: |p, text| value::container_size(text).map(|v| p.container_shm_size = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_options",
+        unset: "no further arguments",
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "More arguments for the container",
+        long: "Only with container_mode=true: more arguments for podman run or docker run, each written as \
+               --name=value, with blanks between them; quotes keep blanks. For example \
+               \"--volume=/srv/archive:/srv/archive --ulimit=nofile=65536\". What would undo the \
+               container's safety, or is pgtwin's to give, is refused: privileges, capabilities, \
+               namespaces of the host, devices, the engine's socket, directories of the system.",
+        set: |p, text| container_opts::container_opts(text).map(|v| p.container_options = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_selinux_relabel",
+        kind: Kind::Boolean,
+        default: Some("false"),
+        reloadable: true,
+        change: "The server goes on; its next start is by the new value",
+        advanced: true,
+        short: "Relabel the data for SELinux",
+        long: "Only with container_mode=true: whether the engine gives the data directory, tablespaces and \
+               the other directories of this instance a SELinux label of this container's own (:Z). A \
+               PostgreSQL on the host may then not be let in any more, until restorecon. Directories of \
+               the system are never relabelled: the start is refused instead.",
+        set: |p, text| value::boolean(text).map(|v| p.container_selinux_relabel = v),
+        ..ROW
+    },
+    Spec {
+        name: "container_registry",
+        unset: "an image is never looked for; container_image has to name it",
+        reloadable: true,
+        change: "pgtwin container pull makes use of it, and no action of the agent does",
+        advanced: true,
+        short: "Registry in which an image is looked for",
+        long: "Only with container_mode=true and without container_image: the registry, as host or \
+               host:port, in which pgtwin container pull looks for the newest image of \
+               pg_major_version. There is none by default: whom you take programs from is yours to \
+               say.\n\n\
+               It may be a registry of your own on which images are tested before they get in. A \
+               start never asks it.",
+        set: |p, text| value::container_registry(text).map(|v| p.container_registry = Some(v)),
+        ..ROW
+    },
+    Spec {
+        name: "container_repository",
+        unset: "an image is never looked for; container_image has to name it",
+        reloadable: true,
+        change: "pgtwin container pull makes use of it, and no action of the agent does",
+        advanced: true,
+        short: "Repository in which an image is looked for",
+        long: "Only with container_mode=true and without container_image: the repository in \
+               container_registry, such as library/postgres or db/postgres, whose tags are \
+               versions: 17.10 is newer than 17.9; pre-releases are passed over. Where the tags of \
+               a version name several distributions (17.9-bookworm, 17.9-alpine), none is chosen by \
+               itself: they sort texts differently.",
+        set: |p, text| value::container_repository(text).map(|v| p.container_repository = Some(v)),
         ..ROW
     },
 ];

@@ -33,6 +33,8 @@ fn nothing_given_is_the_defaults_of_the_documentation() {
         basebackup_timeout: Duration::from_hours(1),
         replication_failure_threshold: 5,
         container_name: "postgres-ha".into(),
+        container_network: "host".into(),
+        container_shm_size: "1g".into(),
         max_promotion_lag_bytes: 10_485_760,
         ..Params::unset()
     };
@@ -144,6 +146,21 @@ fn every_parameter_arrives_in_its_own_field() {
         ("container_image", "r.example:5000/pg:17", |p| {
             p.container_image.as_deref() == Some("r.example:5000/pg:17")
         }),
+        ("container_runtime", "Docker", |p| p.container_runtime == ContainerRuntime::Docker),
+        ("container_network", "pg-net", |p| p.container_network == "pg-net"),
+        ("container_memory", "16G", |p| p.container_memory.as_deref() == Some("16g")),
+        ("container_cpus", "1.5", |p| p.container_cpus.as_deref() == Some("1.5")),
+        ("container_shm_size", "512m", |p| p.container_shm_size == "512m"),
+        ("container_options", "--ulimit=nofile=9", |p| {
+            p.container_options == ["--ulimit=nofile=9"]
+        }),
+        ("container_selinux_relabel", "yes", |p| p.container_selinux_relabel),
+        ("container_registry", "r.example:5000", |p| {
+            p.container_registry.as_deref() == Some("r.example:5000")
+        }),
+        ("container_repository", "db/postgres", |p| {
+            p.container_repository.as_deref() == Some("db/postgres")
+        }),
         ("max_promotion_lag_bytes", "-1", |p| p.max_promotion_lag_bytes == u64::MAX),
         ("force_promotion", "ON", |p| p.force_promotion),
         ("socket_dir", "/run/pg", |p| p.socket_dir.as_deref() == Some("/run/pg")),
@@ -196,7 +213,16 @@ fn what_is_malformed_is_refused_with_name_value_and_remedy() {
         ("container_mode", &["maybe"]),
         ("pg_major_version", &["12", "17.2", "100", "latest"]),
         ("container_name", &["-a", "a/b", "a b"]),
-        ("container_image", &["a b", "-v/:/host", "$(x)"]),
+        ("container_image", &["a b", "-v/:/host", "$(x)", "r.example/pg@sha256:12"]),
+        ("container_registry", &["https://r.example", "r.example/db", "-r", "r:0"]),
+        ("container_repository", &["r.example/pg", "pg:17", "/pg", "Pg", "pg/"]),
+        ("container_runtime", &["lxc", "podman docker"]),
+        ("container_network", &["none", "container:x", "a b", "ns:/x"]),
+        ("container_memory", &["1", "g", "0g", "-1g", "1gb", "1.5g", "1 g"]),
+        ("container_cpus", &["0", "0.0", "x", "1.", ".5", "1.555", "-1", "1e3"]),
+        ("container_shm_size", &["64", "1t"]),
+        ("container_options", &["--privileged", "x"]),
+        ("container_selinux_relabel", &["maybe"]),
         ("max_promotion_lag_bytes", &["-2", "10MB", "18446744073709551615"]),
         ("force_promotion", &["always"]),
         ("socket_dir", &["@pg", "run", "/a,b"]),

@@ -9,8 +9,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::error::Problem;
-use super::{FencingPolicy, RepMode};
+use super::{ContainerRuntime, FencingPolicy, RepMode};
 use crate::cluster::node::NodeName;
+use crate::postgres::image_name::{self, ImageName};
 
 /// The longest name PostgreSQL keeps whole: NAMEDATALEN - 1.
 const NAME_BYTES: usize = 63;
@@ -365,15 +366,82 @@ pub(super) fn container_image(text: &str) -> Parsed<Option<String>> {
     if text.eq_ignore_ascii_case("auto") {
         return Ok(None);
     }
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b"_.-/:@".contains(&b);
-    let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    if text.len() > 512 || !starts_well || !text.bytes().all(fine) {
-        return Err(Problem::new(
+    match text.parse::<ImageName>() {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(_) => Err(Problem::new(
             "it is not an image reference",
             "write it as registry/name:tag or registry/name@digest",
+        )),
+    }
+}
+
+/// A registry of images: a host, and maybe a port.
+pub(super) fn container_registry(text: &str) -> Parsed<String> {
+    if !image_name::is_registry(text) {
+        return Err(Problem::new(
+            "it is not the host of a registry",
+            "write it as host or host:port, without https:// and without a path",
         ));
     }
-    Ok(Some(text.to_owned()))
+    Ok(text.to_owned())
+}
+
+/// A repository of images, without its registry.
+pub(super) fn container_repository(text: &str) -> Parsed<String> {
+    let names_a_host =
+        text.parse::<ImageName>().is_ok_and(|name| name.registry().is_some() || name.tag.is_some());
+    if names_a_host || !image_name::is_repository(text) {
+        return Err(Problem::new(
+            "it is not the name of a repository",
+            "write it without registry and tag, as in db/postgres",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// `auto`, `podman` or `docker`.
+pub(super) fn container_runtime(text: &str) -> Parsed<ContainerRuntime> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(ContainerRuntime::Auto),
+        "podman" => Ok(ContainerRuntime::Podman),
+        "docker" => Ok(ContainerRuntime::Docker),
+        _ => Err(Problem::new("it is not a container engine", "write auto, podman or docker")),
+    }
+}
+
+/// `host`, or the name of a network; no mode of podman's or docker's that shares another container's.
+pub(super) fn container_network(text: &str) -> Parsed<String> {
+    if text == "none" {
+        return Err(Problem::new(
+            "without a network there is no replication",
+            "write host, or the name of a network",
+        ));
+    }
+    container_name(text).map_err(|_| {
+        Problem::new("it is not the name of a network", "write host, or the name of a network")
+    })
+}
+
+/// A size in bytes with a unit, as both engines read it.
+pub(super) fn container_size(text: &str) -> Parsed<String> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(['k', 'm', 'g']);
+    let fine = lower.len() - digits.len() == 1 && number(digits, &(1..=1_000_000_000)).is_ok();
+    if fine {
+        return Ok(lower);
+    }
+    Err(Problem::new("it is not a size", "write a whole number with k, m or g, such as 2g"))
+}
+
+/// A number of CPUs, with at most two digits behind the point.
+pub(super) fn container_cpus(text: &str) -> Parsed<String> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let fine =
+        number(whole, &(0..=4096)).is_ok() && part.len() <= 2 && number(part, &(0..=99)).is_ok();
+    if fine && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new("it is not a number of CPUs", "write a number such as 2 or 1.5"))
 }
 
 /// A node's name: those of Pacemaker are host names, as a rule.

@@ -10,7 +10,7 @@ use crate::sys::deadline::{Deadline, poll_until};
 use super::Postgres;
 use crate::runtime::shutdown::{self, Usher, Walsenders};
 use crate::runtime::stop::{self, Patience, Stopped};
-use crate::runtime::{Runtime, Shutdown, look};
+use crate::runtime::{Shutdown, look};
 
 /// How long the logger may outlive the postmaster: it ends once it has written what it got.
 const FOR_THE_LOGGER: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ impl Postgres<'_> {
     pub fn shut_down_in_order(&self, deadline: &Deadline) -> Result<(), String> {
         // Phases without any time: what is not gone then is an error.
         let walsenders = self.walsenders_before(deadline);
-        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
+        let mut usher = Usher::new(self.runtime(), walsenders, half_of(deadline));
         *self.session.borrow_mut() = None;
         if self.runtime.process() == Process::None {
             return Ok(());
@@ -57,18 +57,18 @@ impl Postgres<'_> {
         let walsenders = self.walsenders_before(deadline);
         // The session must not keep the server from ending.
         *self.session.borrow_mut() = None;
-        let mut usher = Usher::new(&self.runtime, walsenders, half_of(deadline));
-        stop::stop(&self.runtime, Shutdown::Fast, patience, deadline, &mut || usher.help())
+        let mut usher = Usher::new(self.runtime(), walsenders, half_of(deadline));
+        stop::stop(self.runtime(), Shutdown::Fast, patience, deadline, &mut || usher.help())
             .map_err(|error| chain(&error))
     }
 
     /// The walsenders of a server that answers, after those that are not waited for were sent away.
     fn walsenders_before(&self, deadline: &Deadline) -> Walsenders {
         let bound = deadline.within(Duration::from_secs(2).min(deadline.left() / 4));
-        let seen = look::look(&self.runtime, self.session.borrow_mut().take(), &bound);
+        let seen = look::look(self.runtime(), self.session.borrow_mut().take(), &bound);
         match (seen.sql, seen.connection) {
             (Sql::Primary(facts), Some(mut session)) => {
-                shutdown::before(&self.runtime, &mut session, &facts, &bound)
+                shutdown::before(self.runtime(), &mut session, &facts, &bound)
             }
             // A standby owes its cascade nothing, and those that are ahead of it never finish.
             (Sql::Standby(_), Some(mut session)) => {

@@ -9,7 +9,7 @@ use crate::cluster::known::Known;
 use crate::decide::doctor::{Histories, Remote, Server};
 use crate::decide::foreign_history::{Line, words};
 use crate::postgres::restore_command::directory;
-use crate::runtime::{Runtime, archive};
+use crate::runtime::archive;
 use crate::sys::deadline::Deadline;
 use crate::sys::files::{Seen, look_through};
 

@@ -14,7 +14,7 @@ use crate::postgres::control_data::ControlData;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::version::{Version, major_of_pg_version};
 use crate::runtime::layout::{self, Noted, Remembered};
-use crate::runtime::{Runtime, RuntimeError, data_dir, passfile, room, server_log, succeeded};
+use crate::runtime::{RuntimeError, data_dir, passfile, room, server_log, succeeded};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 
@@ -154,7 +154,7 @@ impl Postgres<'_> {
     }
 
     fn control(&self, deadline: &Deadline) -> Known<ControlData> {
-        data_dir::control_data(&self.runtime, self.exec, deadline)
+        data_dir::control_data(self.runtime(), self.exec, deadline)
             .map_err(|error| super::OneLine(chain(&error)))
             .into()
     }

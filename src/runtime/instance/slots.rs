@@ -10,7 +10,6 @@ use crate::client::sql::acts;
 use crate::cluster::known::Known;
 use crate::decide::slots::LogicalSlots;
 use crate::postgres::lsn::Lsn;
-use crate::runtime::Runtime;
 
 impl Postgres<'_> {
     /// Makes the physical slots that are missing.

@@ -30,6 +30,9 @@ pub struct Cmd {
     pub stdin: Vec<u8>,
     /// It is killed after this time, with its process group.
     pub limit: Duration,
+    /// What is run after it was killed, or did not get to its own end: it may have left something behind
+    /// that is no child of it, such as a container.
+    pub when_killed: Option<Box<Cmd>>,
 }
 
 impl Cmd {
@@ -46,6 +49,7 @@ impl Cmd {
             cwd: "/".into(),
             stdin: Vec::new(),
             limit: Duration::from_secs(10),
+            when_killed: None,
         }
     }
 
@@ -81,6 +85,13 @@ impl Cmd {
     #[must_use]
     pub fn cwd(mut self, dir: impl Into<String>) -> Self {
         self.cwd = dir.into();
+        self
+    }
+
+    /// Has this run after it was killed.
+    #[must_use]
+    pub fn when_killed(mut self, cleaning: Cmd) -> Self {
+        self.when_killed = Some(Box::new(cleaning));
         self
     }
 

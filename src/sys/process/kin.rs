@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::identity::pin;
-use super::{Found, Identity, Process, Proven, all_pids, process, stat};
+use super::{Found, Identity, Process, Proven, all_pids, is_of, process, stat};
 use crate::sys::chain;
 use crate::sys::files::read_untrusted_bytes;
 
@@ -57,6 +57,68 @@ pub fn find_kin(kin: &Kin<'_>) -> Found {
     found
 }
 
+/// What is in PID namespaces of its own and was started by a call of ours that may be gone: processes in
+/// containers, whose session and parent say nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Strays<'a> {
+    /// Whom they run as.
+    pub uid: u32,
+    /// A variable of their environment.
+    pub name: &'a str,
+    /// How its value begins.
+    pub begins: &'a str,
+}
+
+/// All such processes whose value of the variable, behind its beginning, is one that `wanted` names.
+pub fn find_strays(strays: &Strays<'_>, wanted: &dyn Fn(&str) -> bool) -> Found {
+    let mut found = Found::default();
+    let pids = match all_pids() {
+        Ok(pids) => pids,
+        Err(e) => {
+            found.unknown.push(format!("list of processes in /proc: {e}"));
+            return found;
+        }
+    };
+    for pid in pids {
+        match is_of(pid, strays.uid) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(why) => {
+                found.unknown.push(why);
+                continue;
+            }
+        }
+        match stray(pid, strays, wanted) {
+            Identity::Proven(proven) => found.proven.push(proven),
+            Identity::Other(_) | Identity::Gone => {}
+            Identity::Unknown(why) => found.unknown.push(why),
+        }
+    }
+    found
+}
+
+fn stray(pid: i32, strays: &Strays<'_>, wanted: &dyn Fn(&str) -> bool) -> Identity {
+    let pinned = match pin(pid) {
+        Ok(pinned) => pinned,
+        Err(answer) => return answer,
+    };
+    if !pinned.facts().is_contained() {
+        return Identity::Other(format!("pid {pid} is in no container"));
+    }
+    let tagged = environment(pid).map(|environment| {
+        let value = environment.split(|b| *b == 0).find_map(|variable| {
+            let text = std::str::from_utf8(variable).ok()?;
+            text.strip_prefix(strays.name)?.strip_prefix('=')?.strip_prefix(strays.begins)
+        });
+        value.is_some_and(wanted)
+    });
+    match pinned.ended_within(Duration::ZERO) {
+        Ok(false) => judged(pinned, tagged),
+        Ok(true) => Identity::Gone,
+        Err(e) => Identity::Unknown(chain(&e)),
+    }
+}
+
 fn proven(pid: i32, kin: &Kin<'_>) -> Identity {
     let pinned = match pin(pid) {
         Ok(pinned) => pinned,
@@ -85,6 +147,11 @@ fn judged(pinned: Proven, tagged: Result<bool, String>) -> Identity {
 
 /// Whether the process was started with this variable.
 fn is_tagged(pid: i32, tag: (&str, &str)) -> Result<bool, String> {
+    Ok(has(&environment(pid)?, tag))
+}
+
+/// What it was started with; nothing of one that is gone.
+fn environment(pid: i32) -> Result<Vec<u8>, String> {
     // The kernel reads it through the process's memory map, and waits with a process that hangs while
     // it holds that one. A process that is not in the kernel at this moment does not.
     match process(pid) {
@@ -92,13 +159,13 @@ fn is_tagged(pid: i32, tag: (&str, &str)) -> Result<bool, String> {
             return Err(format!("pid {pid} waits for a disk: it cannot be told whose it is"));
         }
         Process::Present(_) => {}
-        Process::Gone => return Ok(false),
+        Process::Gone => return Ok(Vec::new()),
         Process::Unknown(why) => return Err(why),
     }
     let path = PathBuf::from(format!("/proc/{pid}/environ"));
     match read_untrusted_bytes(&path, LARGEST) {
-        Ok(environment) => Ok(has(&environment, tag)),
-        Err(_) if process(pid) == Process::Gone => Ok(false),
+        Ok(environment) => Ok(environment),
+        Err(_) if process(pid) == Process::Gone => Ok(Vec::new()),
         Err(e) => Err(chain(&e)),
     }
 }

@@ -26,7 +26,45 @@ pub(super) fn corosync(member: &mut Member) -> &mut Corosync {
     }
 }
 
+/// Images: which one is here, and what the nodes have told.
+fn images(member: &mut Member, here: Known<Option<String>>, told: Known<&[(&str, &str)]>) {
+    let id = |digits: &str| format!("sha256:{}", digits.repeat(32));
+    let told = told.map(|told| {
+        told.iter().map(|(name, digits)| (name.parse().unwrap(), id(digits))).collect()
+    });
+    member.images = Some(Images { here, told });
+}
+
+const SAME: &[(&str, &str)] = &[("n1", "0a"), ("n2", "0a"), ("n3", "0a")];
+
+fn lies_here() -> Known<Option<String>> {
+    Known::Known(Some(format!("sha256:{}", "0a".repeat(32))))
+}
+
 pub(super) const ROWS: &[Row] = &[
+    (
+        "no image here",
+        |m, _| images(m, Known::Known(None), Known::Known(SAME)),
+        "FAIL container-local: the image lies not on n1",
+    ),
+    (
+        "an engine that hangs",
+        |m, _| images(m, Known::unknown("podman did not answer"), Known::Known(SAME)),
+        "UNKNOWN container-local: podman did not answer",
+    ),
+    (
+        "another image",
+        |m, _| {
+            let told = Known::Known(&[("n1", "0a"), ("n2", "0b"), ("n3", "0a")][..]);
+            images(m, lies_here(), told);
+        },
+        "WARN container-same: 0a0a0a0a0a0a on n1, n3; 0b0b0b0b0b0b on n2",
+    ),
+    (
+        "an image nobody told of",
+        |m, _| images(m, lies_here(), Known::Known(&[("n1", "0a"), ("n2", "0a")][..])),
+        "UNKNOWN container-same: n3 has told of no image",
+    ),
     ("the sync wait", |m, s| versions(m, s, 17, 4), "FAIL defects: skips the wait for a standby"),
     ("indexes", |m, s| versions(m, s, 14, 3), "FAIL defects: makes indexes CONCURRENTLY"),
     (

@@ -1,0 +1,145 @@
+//! The image that PostgreSQL runs in: by which name, whether it lies here, and whether the nodes have the
+//! same one. Floor 1.
+
+use std::collections::BTreeMap;
+
+use super::{Facts, Member, Said, or_ok};
+use crate::cluster::known::Known;
+use crate::decide::changeover::short;
+use crate::decide::image::{Wanted, wanted};
+use crate::postgres::image_name::ImageName;
+
+/// What is to be typed on a node.
+const PULL: &str = "pgtwin container pull";
+
+fn on_the_host() -> Vec<Said> {
+    vec![Said::ok("PostgreSQL runs on the host, and in no container")]
+}
+
+/// By which name.
+pub(super) fn name(facts: &Facts) -> Vec<Said> {
+    if !facts.params.container_mode {
+        return on_the_host();
+    }
+    let mut said = Vec::new();
+    match wanted(&facts.params) {
+        Err(error) => said.push(Said::fail(error.to_string())),
+        Ok(Wanted::Newest { .. }) => {}
+        Ok(Wanted::Named { name, warnings }) => {
+            said.extend(warnings.into_iter().map(Said::warn));
+            if name.parse::<ImageName>().is_ok_and(|name| name.digest.is_none()) {
+                said.push(
+                    Said::warn(format!(
+                        "container_image={name} is a tag: it may be another image on another node, or after the \
+                         next pull"
+                    ))
+                    .fix("Name it by its digest (registry/name@sha256:…), which pgtwin container status \
+                          leads to."),
+                );
+            }
+        }
+    }
+    or_ok(said, "the image is named by its digest, or chosen on each node")
+}
+
+/// Whether it lies here.
+pub(super) fn here(_: &Facts, member: &Member) -> Vec<Said> {
+    let Some(images) = &member.images else { return on_the_host() };
+    match &images.here {
+        Known::Known(None) => vec![
+            Said::fail(format!(
+                "the image lies not on {}: PostgreSQL cannot be started here",
+                member.me
+            ))
+            .fix("Get it:")
+            .run(PULL),
+        ],
+        Known::Known(Some(id)) => vec![Said::ok(format!("image {} lies here", short(id)))],
+        Known::Unknown(why) => vec![
+            Said::unknown(format!("whether the image lies here is not known: {why}"))
+                .fix("Look:")
+                .run("pgtwin container status"),
+        ],
+    }
+}
+
+/// What the nodes have told of their images.
+pub(super) fn same(facts: &Facts, member: &Member) -> Vec<Said> {
+    let Some(images) = &member.images else { return on_the_host() };
+    let told = match &images.told {
+        Known::Known(told) => told,
+        Known::Unknown(why) => {
+            return vec![Said::unknown(format!("what the nodes have told of their images: {why}"))];
+        }
+    };
+    let mut by_id: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut silent = Vec::new();
+    for node in &facts.members {
+        match told.get(node) {
+            Some(id) => by_id.entry(id.as_str()).or_default().push(node.as_str()),
+            None => silent.push(node.as_str()),
+        }
+    }
+    let mut said = Vec::new();
+    if by_id.len() > 1 {
+        let each: Vec<String> = by_id
+            .iter()
+            .map(|(id, nodes)| format!("{} on {}", short(id), nodes.join(", ")))
+            .collect();
+        said.push(
+            Said::warn(format!("the nodes have different images: {}", each.join("; ")))
+                .fix("Name the image by its digest in container_image, and get it on each node:")
+                .run(PULL),
+        );
+    }
+    if !silent.is_empty() {
+        said.push(
+            Said::unknown(format!("{} has told of no image", silent.join(", ")))
+                .fix("What was told is forgotten when a node leaves. On that node:")
+                .run(format!("{PULL} --local")),
+        );
+    }
+    or_ok(said, "all nodes have the same image")
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::decide::doctor::{Verdict, tests::healthy};
+
+    type Row<'a> = (bool, Option<&'a str>, Option<u32>, Verdict, &'a str);
+
+    #[test]
+    fn an_image_is_to_be_named_by_its_digest() {
+        let digest = format!("r.example/pg@sha256:{}", "0a".repeat(32));
+        let rows: &[Row<'_>] = &[
+            (false, None, None, Verdict::Ok, "on the host"),
+            (true, Some(&digest), None, Verdict::Ok, "by its digest"),
+            (true, Some("r.example/pg:17.6"), None, Verdict::Warn, "=r.example/pg:17.6 is a tag"),
+            (true, Some("r.example/pg:17"), Some(16), Verdict::Warn, "is of PostgreSQL 17"),
+            (true, None, None, Verdict::Fail, "neither container_image nor"),
+            (true, None, Some(17), Verdict::Fail, "container_registry is not given"),
+        ];
+        for (container, image, major, verdict, words) in rows {
+            let mut facts = healthy();
+            facts.params.container_mode = *container;
+            facts.params.container_image = image.map(str::to_owned);
+            facts.params.pg_major_version = *major;
+            let said = name(&facts);
+            let found = said.iter().any(|one| one.verdict == *verdict && one.words.contains(words));
+            assert!(found, "{image:?}: {said:?}");
+        }
+        let chosen = Facts {
+            params: crate::ocf::params::Params {
+                container_mode: true,
+                pg_major_version: Some(17),
+                container_registry: Some("r.example".into()),
+                container_repository: Some("db/pg".into()),
+                ..healthy().params
+            },
+            ..healthy()
+        };
+        assert_eq!(name(&chosen).first().map(|one| one.verdict), Some(Verdict::Ok));
+    }
+}

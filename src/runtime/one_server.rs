@@ -1,0 +1,76 @@
+//! One data directory, one postmaster. Floor 2.
+//!
+//! PostgreSQL sees to that itself by postmaster.pid and its shared memory, and neither is seen from another
+//! namespace: a server in a container takes the host's for gone, and the other way round. So whoever starts
+//! one holds a lock outside of PGDATA, and looks at all processes of this host, whatever namespace they are in.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+
+use crate::sys::files::{Lock, Seen, ensure_root_dir, lock_file, look_through};
+use crate::sys::process::working_in;
+
+use super::{Place, RuntimeError};
+
+/// Where the locks are: gone at boot, as all servers are.
+const DIR: &str = "/run/pgtwin/locks";
+/// Another start on the same data ends within this time, or it is not waited for.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Takes the right to start a server on this data; it is given back when the lock is dropped. An error: another
+/// start is under way, or a server runs, by whatever it was started.
+pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
+    let lock = match lock_path(&place.pgdata)? {
+        Some(path) => Some(lock_file(&path, WAIT).map_err(RuntimeError::File)?),
+        None => None,
+    };
+    match working_in(&place.pgdata, "postgres") {
+        Ok(pids) if pids.is_empty() => Ok(lock),
+        Ok(pids) => Err(RuntimeError::Refused(format!(
+            "cannot start PostgreSQL: processes of another one work in {}, here or in a container: {pids:?}",
+            place.pgdata.display()
+        ))),
+        Err(why) => Err(RuntimeError::Refused(format!(
+            "cannot start PostgreSQL: whether another one works in {} is not known: {why}",
+            place.pgdata.display()
+        ))),
+    }
+}
+
+/// By device and inode: one directory has many names. Only root has a place for it; whoever is not root starts
+/// no containers.
+fn lock_path(pgdata: &Path) -> Result<Option<PathBuf>, RuntimeError> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let (device, inode) = match look_through(pgdata) {
+        Seen::Present(entry) => entry.id,
+        // Then it does not start either.
+        Seen::Missing => return Ok(None),
+        Seen::Unknown(why) => return Err(RuntimeError::Refused(why)),
+    };
+    let dir = Path::new(DIR);
+    ensure_root_dir(dir, 0o755).map_err(RuntimeError::File)?;
+    Ok(Some(dir.join(format!("{device}-{inode}"))))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_lock_by_whatever_name_it_is_called() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("data"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(lock_path(&real).unwrap().unwrap(), lock_path(&link).unwrap().unwrap());
+        assert_eq!(lock_path(&dir.path().join("nothing")).unwrap(), None);
+    }
+}
