@@ -185,7 +185,7 @@ impl<'a> Node<'a> {
         let target = PathBuf::from(self.storage.data());
         let there = Place { pgdata: target.clone(), ..place.clone() };
         let deadline = Deadline::after(LOOK);
-        let (process, data) = storage::instance(place, self.exec, &deadline);
+        let (process, mut data) = storage::instance(place, self.exec, &deadline);
         let (process_there, data_there) = storage::instance(&there, self.exec, &deadline);
         let from = &place.pgdata;
         let looked = match &data {
@@ -199,8 +199,9 @@ impl<'a> Node<'a> {
                 not_kept = tree::odd(&items, from, place.user.uid, mounts);
                 bytes = Some(tree::bytes(&items));
             }
-            (Some(Err(error)), _) => not_kept.push(chain(&error)),
-            (Some(Ok(_)), Err(error)) => not_kept.push(chain(error)),
+            (Some(Err(error)), _) => data = DataDir::Unknown(chain(&error)),
+            // That is said of the file systems, too.
+            (Some(Ok(_)), Err(error)) => data = DataDir::Unknown(chain(error)),
             (None, _) => {}
         }
         let node_dir = PathBuf::from(self.storage.node_dir());

@@ -113,6 +113,10 @@ impl Members {
             ] {
                 parameters.insert(name.to_owned(), value);
             }
+            // A pgdata that is given would count before it.
+            if self.params.iter().any(|(name, _)| name == "storage_root") {
+                parameters.remove("pgdata");
+            }
         }
         parameters.extend(self.params.iter().cloned());
         parameters

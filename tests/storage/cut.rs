@@ -137,7 +137,9 @@ fn a_killed_program_goes_on_where_it_was() {
             disk.prepared(&params);
             let mut killed = 0;
             // Each time a little later, until it has come to its end before.
-            for wait in (0..).map(|n| Duration::from_millis(20 + 40 * n)) {
+            let mut wait = Duration::from_millis(10);
+            loop {
+                wait = wait * 3 / 2;
                 let mut child = disk
                     .pgtwin(&["migrate", "--yes", "--json"], &params)
                     .stdout(std::process::Stdio::null())

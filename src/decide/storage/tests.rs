@@ -132,8 +132,8 @@ fn status_shows_what_there_is_and_warns_of_what_is_not() {
     let fine = seen(ground("btrfs"), Known::Known(None));
     assert_eq!(fine.warnings(), Vec::<String>::new());
     let text = fine.to_string();
-    assert!(text.contains("below /srv/pg (btrfs, 3.0 GB free)"), "{text}");
-    assert!(text.contains("subvolume  0700     5.0 MB  /srv/pg/@postgres-n1/data"), "{text}");
+    assert!(text.contains("below /srv/pg (btrfs, 3072 MB free)"), "{text}");
+    assert!(text.contains("subvolume  0700    5120 kB  /srv/pg/@postgres-n1/data"), "{text}");
     assert!(text.ends_with("data directory is here.\n"), "{text}");
     let told = serde_json::to_value(fine.told()).unwrap();
     assert_eq!(told["directories"][0]["what"], "subvolume");

@@ -204,13 +204,12 @@ impl Params {
                 refuse(default, problem);
             }
             let given = raw(spec.name).map(trimmed).filter(|value| !value.is_empty());
-            if spec.name == "pgdata" {
-                params.pgdata_given = given.is_some();
-            }
-            if let Some(value) = given
-                && let Err(problem) = plain(value).and_then(|()| (spec.set)(&mut params, value))
-            {
-                refuse(value, problem);
+            if let Some(value) = given {
+                match plain(value).and_then(|()| (spec.set)(&mut params, value)) {
+                    Ok(()) if spec.name == "pgdata" => params.pgdata_given = true,
+                    Ok(()) => {}
+                    Err(problem) => refuse(value, problem),
+                }
             }
         }
         params.check_together(&mut errors);

@@ -36,6 +36,8 @@ fn facts() -> Facts {
 }
 
 type Change = fn(&mut Facts);
+/// Name, change, words.
+type Row = (&'static str, fn(&mut After), &'static str);
 
 #[test]
 fn the_method_is_the_cheapest_that_the_file_systems_allow() {
@@ -245,7 +247,7 @@ fn the_old_data_is_removed_only_where_the_new_is_used_and_the_old_is_what_was_mo
     let half = Known::Known(Some(record(Stage::Removing)));
     let half = After { record: half, old_system: Known::Known(None), ..after() };
     assert_eq!(may_remove(&half), Ok(record(Stage::Removing)));
-    let rows: &[(&str, fn(&mut After), &str)] = &[
+    let rows: &[Row] = &[
         ("no move", |a| a.record = Known::Known(None), "no data was moved"),
         ("an odd record", |a| a.record = Known::unknown("odd"), "odd"),
         ("half way", |a| a.record = Known::Known(Some(record(Stage::Making))), "not finished"),
