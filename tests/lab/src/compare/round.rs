@@ -18,8 +18,9 @@ use crate::workload::writer::{Manner, WriteLog, Writer};
 
 /// How long the writer works before the blow.
 const BEFORE: Duration = Duration::from_secs(3);
-/// How long writes may stand still before it is said that they did not go on.
-pub const LIMIT: Duration = Duration::from_secs(90);
+/// How long writes may stand still before it is said that they did not go on: more than the longest time that
+/// one of the compared gives an operation, which is 120 s for a demotion in PAF's quick start.
+pub const LIMIT: Duration = Duration::from_mins(3);
 /// How long a node that was made whole may take to be back before it is said that it did not come by itself.
 pub const RETURN: Duration = Duration::from_mins(2);
 /// Within this time after the blow whatever is found out is found out: a pause may begin late.
@@ -49,12 +50,8 @@ pub fn play(cluster: &Cluster, blow: Blow) -> Result<Measured> {
         retry: Duration::from_millis(50),
         keeps_sessions: false,
     });
+    writer.wait_more(cluster, MANY, Duration::from_secs(30))?;
     thread::sleep(BEFORE);
-    if writer.acknowledged() < MANY {
-        return Err(LabError::plain(
-            "the writer gets hardly anything through in a healthy cluster",
-        ));
-    }
     let begin = Instant::now();
     blow.strike(cluster, &node)?;
     // Nothing is asked of the cluster meanwhile: it would cost the machine something.
@@ -66,7 +63,7 @@ pub fn play(cluster: &Cluster, blow: Blow) -> Result<Measured> {
     let outage = is_over(&log).then(|| millis(log.outage(begin)));
     say(match outage {
         Some(outage) => format!("{blow} on {node}: writes stood still for {outage} ms"),
-        None => format!("{blow} on {node}: no writes within {LIMIT:?}"),
+        None => format!("{blow} on {node}: no writes within {} s", LIMIT.as_secs()),
     });
     let whole = Instant::now();
     blow.make_whole(cluster, &node)?;

@@ -7,6 +7,7 @@ use crate::bench::figures::Spread;
 use crate::compare::blow::Blow;
 use crate::compare::cost::Cost;
 use crate::compare::record::{Measured, Record};
+use crate::compare::round::LIMIT;
 use crate::compare::{PRODUCTS, name};
 
 /// A pause that is shorter is none: a machine at work makes such pauses.
@@ -80,7 +81,11 @@ fn spread(times: impl Iterator<Item = Option<u64>>) -> (String, String) {
     let endless = Duration::MAX;
     let times = times.map(|time| time.map_or(endless, Duration::from_millis));
     let show = |time: Duration| {
-        if time == endless { "never".to_owned() } else { format!("{:.1} s", time.as_secs_f64()) }
+        if time == endless {
+            format!("more than {} s", LIMIT.as_secs())
+        } else {
+            format!("{:.1} s", time.as_secs_f64())
+        }
     };
     match Spread::of(times) {
         Some(spread) => (show(spread.median), show(spread.max)),
@@ -136,7 +141,7 @@ mod tests {
         third.outage_of_return = 700;
         let record = Record { measured: rounds.to_vec(), ..Record::default() };
         let text = blows(&record);
-        let row = "| primary's node killed | PAF | 3 | 3.0 s | never | 0, unknown in 1 | 4 | 2 of 3 | 9.0 s \
+        let row = "| primary's node killed | PAF | 3 | 3.0 s | more than 180 s | 0, unknown in 1 | 4 | 2 of 3 | 9.0 s \
                    | 9.0 s | 0.7 s |";
         assert_eq!(text.lines().last(), Some(row), "{text}");
         assert_eq!(text.lines().count(), 3, "what was not measured has no row: {text}");
