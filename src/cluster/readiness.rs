@@ -16,7 +16,7 @@ const BETWEEN: &str = " | ";
 pub struct Side {
     /// PostgreSQL's version, as in 17.6.
     pub version: String,
-    /// The C library, which sorts texts, as in glibc-2.36; none: it is not known.
+    /// The C library, which sorts texts, as in glibc 2.36; none: it is not known.
     pub libc: Option<String>,
     /// The major version of ICU, which sorts them for whoever wants it; none: it is not known, or not there.
     pub icu: Option<String>,
@@ -100,7 +100,9 @@ fn read(text: &str) -> Option<Readiness> {
     let (host, host_libraries) = (field("host")?, field("host-libc")?);
     let side = |version: &str, libraries: &str| {
         let (libc, icu) = libraries.split_once(',')?;
-        Some(Side { version: version.to_owned(), libc: said(libc), icu: said(icu) })
+        // A blank is no part of a word: glibc 2.36 was sent as glibc-2.36.
+        let libc = said(libc).map(|libc| libc.replacen('-', " ", 1));
+        Some(Side { version: version.to_owned(), libc, icu: said(icu) })
     };
     if words.next().is_some() || !is_digest(id) {
         return None;
@@ -134,7 +136,7 @@ mod tests {
             id: format!("sha256:{}", "0a".repeat(32)),
             inside: Side {
                 version: "17.6".into(),
-                libc: Some("glibc-2.36".into()),
+                libc: Some("glibc 2.36".into()),
                 icu: Some("72".into()),
             },
             host: Some(Side { version: "17.5".into(), libc: None, icu: None }),

@@ -228,9 +228,14 @@ impl Look<'_> {
 
 /// As podman and docker say that a path is not in a container.
 fn says_no_file(said: &str) -> bool {
-    ["no such file or directory", "could not find the file", "could not be found on container"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "no such file or directory",
+        "could not find the file",
+        "could not be found on container",
+        "no such container:path",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 /// Where programs of PostgreSQL may be: where images of the kinds that are known have them, and where its
@@ -345,9 +350,12 @@ mod tests {
         for said in [
             "error: \"/x\" could not be found on container a: no such file or directory",
             "error response from daemon: could not find the file /x in container a",
+            "error: no such container:path: a:/x",
         ] {
             assert!(says_no_file(said));
         }
-        assert!(!says_no_file("cannot connect to the docker daemon"));
+        for said in ["cannot connect to the docker daemon", "error: no such container: a"] {
+            assert!(!says_no_file(said));
+        }
     }
 }

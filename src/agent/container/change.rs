@@ -157,7 +157,7 @@ impl Change<'_> {
         let well = poll_until(&deadline, INTERVAL, || self.is_well(node).then_some(()));
         well.ok_or_else(|| {
             format!(
-                "{node} has not come to stream within {} s: pgtwin status says why",
+                "it has not come to stream within {} s: pgtwin status says why",
                 self.patience.as_secs()
             )
         })
@@ -165,7 +165,7 @@ impl Change<'_> {
 
     fn restart(&mut self, node: &NodeName) -> Result<(), String> {
         // The one before it may just have been taken in.
-        self.await_well(node)?;
+        self.await_well(node).map_err(|why| format!("{node}: {why}"))?;
         let resource = self.subject.resource().to_owned();
         self.say(format!("{node}: PostgreSQL is restarted {} ...", self.target));
         let rule = set_in_xml(&resource, node, self.target);
@@ -249,7 +249,7 @@ impl Change<'_> {
                 "{node}: {why}; it streams again where it was, and nothing else was changed"
             ),
             Err(not) => {
-                format!("{node}: {why}; it has its old value of {PARAMETER} again, but {not}")
+                format!("{node}: {why}; it has its old value of {PARAMETER} again, and {not}")
             }
         }
     }
