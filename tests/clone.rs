@@ -85,7 +85,8 @@ impl Exec for Cluster {
 fn act(on: &Rig, cluster: &Cluster, action: Action, more: &[(&str, &str)]) -> Outcome {
     let meta = [("timeout", "60000"), ("clone_max", "3"), ("on_node", "n2")];
     let meta = meta.map(|(name, value)| (format!("OCF_RESKEY_CRM_meta_{name}"), value.to_owned()));
-    let own = on.parameters().map(|(name, value)| (format!("OCF_RESKEY_{name}"), value));
+    let own =
+        on.parameters().into_iter().map(|(name, value)| (format!("OCF_RESKEY_{name}"), value));
     let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut vars: BTreeMap<String, String> = meta.into_iter().chain(own).chain(more).collect();
     vars.insert("OCF_RESOURCE_INSTANCE".to_owned(), on.resource.to_owned());

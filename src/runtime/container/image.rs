@@ -52,17 +52,16 @@ pub(super) fn programs(
     let data = place.read("PG_VERSION", 64).ok();
     let data = data.and_then(|text| major_of_pg_version(&text).ok());
     let given = place.bindir.as_ref().map(|dir| dir.display().to_string());
-    let (dir, version) =
-        match kept(&found.id).filter(|(dir, _)| given.as_ref().is_none_or(|given| given == dir)) {
-            Some(kept) => kept,
-            None => {
-                let major = data.or(spec.major).or(found.major());
-                let asked = candidates(&found, given, major);
-                let answer = ask(engine, exec, place, spec, &asked)?;
-                keep(&found.id, &answer);
-                answer
-            }
-        };
+    let kept = kept(&found.id).filter(|(dir, _)| given.as_ref().is_none_or(|given| given == dir));
+    let (dir, version) = if let Some(kept) = kept {
+        kept
+    } else {
+        let major = data.or(spec.major).or(found.major());
+        let asked = candidates(&found, given, major);
+        let answer = ask(engine, exec, place, spec, &asked)?;
+        keep(&found.id, &answer);
+        answer
+    };
     match data.or(spec.major) {
         Some(wanted) if wanted != version => {
             Err(BinariesError::ImageOfOtherMajor { image: image.clone(), found: version, wanted })
