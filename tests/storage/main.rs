@@ -9,6 +9,8 @@
 
 mod cut;
 mod disk;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod moved;
 #[allow(dead_code)]
 #[path = "../instance/place.rs"]
