@@ -34,8 +34,9 @@ pub fn single_user_recover(
         .limit(deadline.left());
     SignalFile::Standby.remove(place)?;
     let ran = exec.run(&cmd);
-    runtime.settle()?;
+    let settled = runtime.settle();
     SignalFile::Standby.create(place)?;
+    settled?;
     succeeded(what, &ran.map_err(|source| RuntimeError::Exec { what, source })?)?;
     let control = control_data(runtime, exec, deadline)?;
     if control.state.is_clean() {

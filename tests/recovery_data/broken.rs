@@ -71,6 +71,9 @@ impl How {
 
 #[test]
 fn a_rewind_that_is_broken_off_in_the_midst_of_it_says_that_the_data_is_a_ruin() {
+    if crate::engine::not_in_a_container("what is killed here is a child of this process") {
+        return;
+    }
     // Not by silence: how far it comes until the deadline, the machine decides.
     for how in [How::Cut, How::Killed] {
         on_every_version(|place| {
@@ -99,6 +102,9 @@ fn a_rewind_that_is_broken_off_in_the_midst_of_it_says_that_the_data_is_a_ruin()
 
 #[test]
 fn a_rewind_that_is_broken_off_before_its_first_write_leaves_the_data_whole() {
+    if crate::engine::not_in_a_container("what is killed here is a child of this process") {
+        return;
+    }
     on_every_version(|place| {
         let fork = fork(place, Own::Writes);
         grant_all(&fork.n2);
@@ -123,6 +129,9 @@ fn a_rewind_that_is_broken_off_before_its_first_write_leaves_the_data_whole() {
 
 #[test]
 fn a_copy_that_is_broken_off_leaves_nothing_behind_and_the_old_data_as_it_was() {
+    if crate::engine::not_in_a_container("what is killed here is a child of this process") {
+        return;
+    }
     on_every_version(|place| {
         let (n1, port, _) = primary(place, "n1");
         make_slot(&n1);
