@@ -57,7 +57,7 @@ pub struct Engine {
 
 /// That no engine is installed; with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{wanted} is not installed (looked in {}): install it, or set container_runtime", PROGRAM_DIRS.join(", "))]
+#[error("{wanted} installed (looked in {}): install it, or set container_runtime", PROGRAM_DIRS.join(", "))]
 pub struct NoEngine {
     wanted: &'static str,
 }
@@ -66,9 +66,11 @@ impl Engine {
     /// The engine that the parameter names; with `auto` podman, or else docker. Nothing is executed.
     pub fn find(wanted: ContainerRuntime) -> Result<Self, NoEngine> {
         let (kinds, wanted): (&[Kind], _) = match wanted {
-            ContainerRuntime::Auto => (&[Kind::Podman, Kind::Docker], "neither podman nor docker"),
-            ContainerRuntime::Podman => (&[Kind::Podman], "podman"),
-            ContainerRuntime::Docker => (&[Kind::Docker], "docker"),
+            ContainerRuntime::Auto => {
+                (&[Kind::Podman, Kind::Docker], "neither podman nor docker is")
+            }
+            ContainerRuntime::Podman => (&[Kind::Podman], "podman is not"),
+            ContainerRuntime::Docker => (&[Kind::Docker], "docker is not"),
         };
         let installed = kinds.iter().find_map(|&kind| {
             let program = find_program(kind.program())?.display().to_string();
