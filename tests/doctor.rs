@@ -151,11 +151,7 @@ const MENDED: &[(&str, &str, &str)] = &[
 const MENDED_BY_PCS: &[(&str, &str, &str)] = &[
     ("name=\"stop\" timeout=\"120s\"", "name=\"stop\" timeout=\"20s\"", "timeouts"),
     ("timeout=\"60s\" interval=\"8s\"", "timeout=\"60s\" interval=\"3s\"", "monitors"),
-    (
-        "interval=\"3s\" role=\"Promoted\"",
-        "interval=\"3s\" role=\"Promoted\" on-fail=\"block\"",
-        "monitors",
-    ),
+    ("on-fail=\"demote\"", "on-fail=\"block\"", "monitors"),
 ];
 
 #[test]

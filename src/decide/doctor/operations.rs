@@ -74,7 +74,7 @@ pub(super) fn monitors(facts: &Facts) -> Vec<Said> {
                         "on-fail of the monitor for {} is {what}: its failures lead to no recovery",
                         role.name()
                     ))
-                    .fix("Leave on-fail away:"),
+                    .fix("Have it recovered:"),
                     wants,
                 ));
             }

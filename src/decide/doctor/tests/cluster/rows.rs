@@ -12,7 +12,7 @@ const COLOCATION: &str = "<rsc_colocation id=\"vip-with-primary\" score=\"INFINI
     rsc-role=\"Started\" with-rsc=\"db-clone\" with-rsc-role=\"Promoted\"/>";
 const ORDER: &str = "<rsc_order id=\"vip-after-promote\" kind=\"Mandatory\" first=\"db-clone\" \
     first-action=\"promote\" then=\"vip\" then-action=\"start\"/>";
-pub(super) const PROMOTED: &str = "interval=\"3s\" role=\"Promoted\"";
+pub(super) const PROMOTED: &str = "interval=\"3s\" role=\"Promoted\" on-fail=\"demote\"";
 pub(super) const UNPROMOTED: &str = "interval=\"8s\" role=\"Unpromoted\"";
 const CLONE_META: &str = "<meta_attributes id=\"db-clone-meta_attributes\">";
 pub(super) const END: &str = "</constraints>";
