@@ -13,9 +13,29 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
     ("README.md", "tests/run", "this"),
     ("README.md", "packaging/build", "every lab installs what it builds"),
     ("architecture.md", "loop {", "no command"),
+    (
+        "architecture.md",
+        "cargo run -p fuzz",
+        "it needs a nightly toolchain; tests/run fuzzes without",
+    ),
     ("architecture.md", "floor", "no command"),
+    (
+        "compare-measured.md",
+        "cargo run -p lab -- compare",
+        "three hours; full::compare plays one round of one fault",
+    ),
     ("concepts.md", "applications --->", "no command"),
     ("cli.md", "*", "made from the program; tests/manual compares"),
+    (
+        "container-images.md",
+        "pgtwin container pull",
+        "tests/registry plays it, with a registry of its own",
+    ),
+    ("container-migration.md", "pgtwin container adopt", "the lab's nodes have no engine yet"),
+    ("container-migration.md", "pgtwin container leave", "the lab's nodes have no engine yet"),
+    ("container-migration.md", "REINDEX DATABASE", "an operator's SQL, for another glibc"),
+    ("containers.md", "pcs resource update", "the lab's nodes have no engine yet"),
+    ("containers.md", "container_options=", "a value; rows of ocf::params have it"),
     ("doctor.md", "{", "JSON"),
     ("install.md", "packaging/build", "every lab installs what it builds"),
     (
@@ -52,6 +72,21 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
         "it takes ten failed attempts; rows of decide::recovery have the rule",
     ),
     ("setup.md", "{", "JSON"),
+    ("storage.md", "/srv/postgres/", "no command"),
+    ("storage.md", "pgtwin storage migrate --confirm", "tests/storage plays it, on Btrfs and ext4"),
+    ("storage.md", "pgtwin storage migrate --dry-run", "tests/storage plays it, on Btrfs and ext4"),
+    ("storage.md", "pgtwin storage migrate --undo", "tests/storage plays it, on Btrfs and ext4"),
+    ("storage.md", "pgtwin storage prepare --dry-run", "tests/storage plays it, on Btrfs and ext4"),
+    (
+        "storage.md",
+        "pgtwin storage prepare --param storage_root=/srv/postgres #",
+        "not yet on a cluster; tests/storage plays its own commands without one",
+    ),
+    (
+        "storage.md",
+        "pgtwin storage prepare --param storage_root=/srv/postgres --param pguser",
+        "tests/storage plays it",
+    ),
     ("torture.md", "cargo run -p lab -- torture", "cases::torture plays it, with other options"),
 ];
 
