@@ -29,7 +29,7 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
     (
         "container-images.md",
         "pgtwin container pull",
-        "tests/registry plays it, with a registry of its own",
+        "tests/container plays it, with a registry of its own",
     ),
     ("container-migration.md", "pgtwin container adopt", "the lab's nodes have no engine yet"),
     ("container-migration.md", "pgtwin container leave", "the lab's nodes have no engine yet"),
