@@ -2,7 +2,7 @@
 //! lab's name, so that leftovers of a killed process are found and removed.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{LabError, Result};
 use crate::run::Run;
@@ -57,11 +57,16 @@ fn parse_owned(list: &str) -> Vec<Owned> {
         .collect()
 }
 
+/// How long a removal may take that somebody else has begun: the engine refuses a second one meanwhile, and a
+/// busy disk makes the first one slow.
+const TO_VANISH: Duration = Duration::from_mins(1);
+
 /// Removes the containers and networks that `chosen` picks. Others may be at it too, a signal's
 /// handler for one: what counts is that nothing is left.
 pub fn remove(chosen: impl Fn(&Owned) -> bool) -> Result<()> {
     let mut last = None;
-    for _ in 0..20 {
+    let end = Instant::now() + TO_VANISH;
+    while Instant::now() < end {
         let containers = names(containers()?, &chosen);
         let networks = names(networks()?, &chosen);
         if containers.is_empty() && networks.is_empty() {
