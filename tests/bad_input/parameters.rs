@@ -24,9 +24,11 @@ fn malformed(name: &str) -> &'static [&'static str] {
         "repuser" => &["-x", "a b", "a'b"],
         "node_addresses" => &["n1", "n1=", "n1=10.0.0.1 n1=10.0.0.2", "n1=10.0.0.1 n2=10.0.0.1"],
         "monitor_timeout_promoted" | "monitor_timeout_unpromoted" => &["0", "3601", "30ms", "1m"],
-        "sync_strict" | "force_promotion" | "backup_before_basebackup" | "container_mode" => {
-            &["2", "perhaps", "tru"]
-        }
+        "sync_strict"
+        | "force_promotion"
+        | "backup_before_basebackup"
+        | "container_mode"
+        | "container_selinux_relabel" => &["2", "perhaps", "tru"],
         "fencing" => &["optional"],
         "max_slot_wal_keep_size" => &["-1", "10GB", "2147483648"],
         "max_promotion_lag_bytes" => &["-2", "10MB", "1e6"],
@@ -38,6 +40,12 @@ fn malformed(name: &str) -> &'static [&'static str] {
         "start_opts" => &["-c port=1", "-D /x", "'open", "-c work_mem", "word", "--x"],
         "pg_major_version" => &["12", "17.2", "new"],
         "container_name" => &["-x", "a b"],
+        "container_runtime" => &["lxc", "podman docker"],
+        "container_network" => &["none", "container:x", "a b"],
+        "container_memory" => &["1", "0g", "-1g", "1 g"],
+        "container_cpus" => &["0", "x", "1.555"],
+        "container_shm_size" => &["64", "1t"],
+        "container_options" => &["--privileged", "--pid=host", "x"],
         "container_image" => &["-x", "a b", "a;b"],
         "container_registry" => &["-x", "https://r.example", "r.example/pg"],
         "container_repository" => &["-x", "a b", "r.example/pg", "pg:17"],
