@@ -32,8 +32,8 @@ fn a_single_word_that_is_unknown_is_an_action_that_is_not_implemented() {
         assert_eq!(stdout, "", "{word}");
         let flat = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         let people = "Commands for people: status, explain, switchover, rebuild, history, pause, resume, \
-                      validate-pghba, fix-pghba, doctor, setup, bootstrap, forget, force-promote, adopt; \
-                      see pgtwin --help.";
+                      validate-pghba, fix-pghba, doctor, setup, bootstrap, storage, forget, force-promote, \
+                      adopt, container; see pgtwin --help.";
         assert!(flat.contains(people), "{word}: {stderr}");
         assert!(stderr.lines().all(|line| line.chars().count() <= 80), "{word}: {stderr}");
         assert_eq!(stderr.contains("Is it pgtwin status?"), word == "stat", "{word}: {stderr}");

@@ -188,7 +188,7 @@ _pgtwin() {
 
     case "${cmd}" in
         pgtwin)
-            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt container help"
+            opts="-h -V --help --version status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt container help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,7 +399,7 @@ _pgtwin() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "fencing-enabled fencing-devices fencing-tested fencing-startup fencing-delay quorum-policy corosync maintenance clone clone-notify clone-options monitors watched timeouts timeouts-size failures moves locations preferences stickiness address address-place address-order parameters members pacemaker defects versions wal-level hot-standby rewind durability synchronous-commit restart-after-crash wal-senders sender-timeout listen-addresses archiving history-files own-settings recovery-target configuration-files wraparound settings-size settings-equal delays slots slots-wal logical-slots hba logins role passfile addresses hostname disk disk-copy old-copies clock service-at-boot remove-ipc programs permissions" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "fencing-enabled fencing-devices fencing-tested fencing-startup fencing-delay quorum-policy corosync maintenance clone clone-notify clone-options monitors watched timeouts timeouts-size failures moves locations preferences stickiness address address-place address-order parameters members pacemaker defects versions wal-level hot-standby rewind durability synchronous-commit restart-after-crash wal-senders sender-timeout listen-addresses archiving history-files own-settings recovery-target configuration-files wraparound settings-size settings-equal delays slots slots-wal logical-slots hba logins role passfile addresses hostname disk disk-copy old-copies clock service-at-boot remove-ipc programs container-image container-local container-same permissions" -- "${cur}"))
                     return 0
                     ;;
                 --cib)
@@ -502,7 +502,7 @@ _pgtwin() {
             return 0
             ;;
         pgtwin__subcmd__help)
-            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap forget force-promote adopt container help"
+            opts="status explain switchover rebuild history pause resume validate-pghba fix-pghba doctor setup bootstrap storage forget force-promote adopt container help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
