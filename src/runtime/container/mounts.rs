@@ -197,8 +197,8 @@ pub(super) fn make_socket_dir(place: &Place, dir: &Path) -> Result<(), RuntimeEr
         .map_err(|e| refused(dir, &format!("it cannot be given to {}: {e}", place.user.name)))
 }
 
-/// The passfile of the parameter, our copy of it, and the user's own: those that there are. What holds one is
-/// a directory where that is the user's or ours: a file that is replaced would stay the old one inside.
+/// The passfile of the parameter, our copy of it, and the user's own: those that there are. The files themselves
+/// are mounted, not what holds them: one that is replaced is the new one after the next start.
 fn passfiles(place: &Place, spec: &Spec) -> Vec<PathBuf> {
     let copy = permit::run_root().join(format!("{}.passfile", key(place)));
     let home = nix::unistd::User::from_name(&place.user.name).ok().flatten();
