@@ -145,7 +145,8 @@ const MENDED: &[(&str, &str, &str)] = &[
     (" with-rsc-role=\"Promoted\"", "", "address-place"),
     ("score=\"INFINITY\"", "score=\"5\"", "address-place"),
     ("first-action=\"promote\"", "first-action=\"start\"", "address-order"),
-    ("then-action=\"start\"", "then-action=\"start\" symmetrical=\"false\"", "address-order"),
+    ("then-action=\"start\" symmetrical=\"false\"", "then-action=\"start\"", "address-order"),
+    ("first-action=\"demote\"", "first-action=\"stop\"", "address-order"),
 ];
 /// What crmsh leaves to an editor.
 const MENDED_BY_PCS: &[(&str, &str, &str)] = &[

@@ -110,12 +110,13 @@ struct Resource {
     meta: Vec<(String, String)>,
 }
 
-/// An address, with whom it is placed and after which action it comes.
+/// An address, and with whom it is placed.
 #[derive(Clone, Debug)]
 struct Address {
     resource: Resource,
     role: &'static str,
-    after: Option<&'static str>,
+    /// Which of its actions come after which of the clone's.
+    after: &'static [(&'static str, &'static str)],
     /// It is only where this node attribute has this value.
     only_where: Option<(String, &'static str)>,
 }
@@ -280,13 +281,13 @@ fn addresses(answers: &Answers) -> Vec<Address> {
     let of_primary = answers.vip.iter().map(|network| Address {
         resource: resource(&format!("{name}-vip"), network),
         role: "Promoted",
-        after: Some("promote"),
+        after: wanted::ADDRESS_AFTER,
         only_where: None,
     });
     let of_standby = answers.standby_vip.iter().map(|network| Address {
         resource: resource(&format!("{name}-vip-standby"), network),
         role: "Unpromoted",
-        after: None,
+        after: &[],
         only_where: Some((format!("pgtwin-{name}-state"), "streaming")),
     });
     of_primary.chain(of_standby).collect()

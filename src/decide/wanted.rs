@@ -21,6 +21,11 @@ pub const CLONE_META: &[(&str, &str)] = &[
     ("promoted-max", "1"),
 ];
 
+/// Which actions of the primary's address come after which of the clone's. Each order holds one way only
+/// (`symmetrical=false`): an address that goes before the demotion takes from PostgreSQL the way to tell
+/// its clients that their sessions end, and they wait for an answer until their own limits.
+pub const ADDRESS_AFTER: &[(&str, &str)] = &[("promote", "start"), ("demote", "stop")];
+
 /// What the primitive should be told.
 pub const RESOURCE_META: &[(&str, &str)] =
     &[("migration-threshold", "5"), ("failure-timeout", "60s"), ("priority", PRIORITY)];

@@ -37,6 +37,8 @@ pub struct Order {
     pub first_action: Option<String>,
     /// What comes after it.
     pub then: Option<String>,
+    /// The action that comes after it; the first one's where none is written.
+    pub then_action: Option<String>,
     /// `Mandatory`, `Optional`, `Serialize`.
     pub kind: Option<String>,
     /// Whether the reverse holds for stopping; true where nothing is written.
@@ -74,6 +76,7 @@ pub(super) fn order(element: &Element) -> Result<Order, CibError> {
         first: owned(element, "first"),
         first_action: owned(element, "first-action"),
         then: owned(element, "then"),
+        then_action: owned(element, "then-action"),
         kind: owned(element, "kind"),
         symmetrical: owned(element, "symmetrical"),
         complex: element.child("resource_set").is_some(),

@@ -168,66 +168,104 @@ pub(super) fn colocated(facts: &Facts) -> Vec<Said> {
 }
 
 pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
-    of_carriers(facts, "the address comes after the promotion", |carrier| {
+    let well = "the address comes after the promotion and goes after the demotion";
+    of_carriers(facts, well, |carrier| {
         let (names, target) = (names(carrier), facts.target());
-        let configure = match facts.shell {
-            Shell::Pcs => {
-                format!("pcs constraint order promote {target} then start {}", carrier.id)
-            }
+        let order = |first: &str, then: &str| match facts.shell {
+            Shell::Pcs => format!(
+                "pcs constraint order {first} {target} then {then} {} symmetrical=false",
+                carrier.id
+            ),
             Shell::Crmsh => format!(
-                "crm configure order {0}-after-promote Mandatory: {target}:promote {0}:start",
+                "crm configure order {0}-after-{first} Mandatory: {target}:{first} {0}:{then} \
+                 symmetrical=false",
                 carrier.id
             ),
         };
-        let of_it = |one: &&Order| {
-            one.first.as_deref() == Some(target)
-                && one.then.as_deref().is_some_and(|id| names.contains(&id))
-                && !one.complex
+        let plain = || facts.cib.orders.iter().filter(|one| !one.complex);
+        let is_it = |id: &Option<String>| id.as_deref().is_some_and(|id| names.contains(&id));
+        let after: Vec<&Order> = plain()
+            .filter(|one| one.first.as_deref() == Some(target) && is_it(&one.then))
+            .collect();
+        let mandatory = |one: &Order| one.kind.as_deref().is_none_or(|kind| kind == "Mandatory");
+        let of = |one: &Order, first: &str, then: &str| {
+            let says = |action: &Option<String>, word| action.as_deref() == Some(word);
+            mandatory(one) && says(&one.first_action, first) && says(&one.then_action, then)
         };
-        let of_it: Vec<&Order> = facts.cib.orders.iter().filter(of_it).collect();
-        let promote = |one: &&&Order| one.first_action.as_deref() == Some("promote");
-        let mandatory = |one: &&&Order| one.kind.as_deref().is_none_or(|kind| kind == "Mandatory");
-        let both_ways =
-            |one: &&Order| one.symmetrical.as_deref().is_none_or(|text| truth(text) != Some(false));
-        if let Some(order) = of_it.iter().filter(promote).find(mandatory) {
-            return (!both_ways(order)).then(|| {
-                Said::warn(format!(
-                    "{} has symmetrical=false: at a demotion the address stays until after it",
-                    order.id
-                ))
-                .fix("Delete it, and order them without that:")
-                .run(wanted::delete_constraint("rsc_order", &order.id))
-                .run(configure)
-            });
+        let one_way = |one: &Order| one.symmetrical.as_deref().and_then(truth) == Some(false);
+        let lacking = |said: Said| {
+            let lacks = |(first, then): &&(&str, &str)| {
+                !after.iter().any(|one| one_way(one) && of(one, first, then))
+            };
+            let lacking = wanted::ADDRESS_AFTER.iter().filter(lacks);
+            lacking.fold(said, |said, (first, then)| said.run(order(first, then)))
+        };
+        let Some(start) = after.iter().find(|one| of(one, "promote", "start")) else {
+            let other = after.iter().find(|one| !of(one, "demote", "stop"));
+            return Some(not_held_back(facts, carrier, other.copied(), lacking));
+        };
+        if !one_way(start) {
+            return Some(lacking(Said::warn(format!(
+                "{} takes {} away before the demotion: clients are not told that their sessions end",
+                start.id, carrier.id
+            ))
+            .fix("Delete it, and order them each way by itself:")
+            .run(wanted::delete_constraint("rsc_order", &start.id))));
         }
-        if let Some(other) = of_it.first() {
-            return Some(
-                Said::warn(format!(
-                    "{} does not hold {} back until the promotion: clients reach a standby meanwhile",
-                    other.id, carrier.id
-                ))
-                .fix("Delete it, and name the action:")
-                .run(wanted::delete_constraint("rsc_order", &other.id))
-                .run(configure),
-            );
+        if after.iter().any(|one| of(one, "demote", "stop")) {
+            return None;
         }
-        if facts.cib.orders.iter().any(|one| one.complex) {
-            return Some(
-                Said::unknown(format!(
-                    "an order with sets may put {} after the promotion; it is not judged",
-                    carrier.id
-                ))
-                .fix("A plain constraint says it for certain:")
-                .run(configure),
-            );
-        }
-        Some(
-            Said::warn(format!(
-                "no order puts {} after the promotion: clients reach a standby meanwhile",
+        let before = plain().find(|one| {
+            is_it(&one.first) && one.then.as_deref() == Some(target) && of(one, "stop", "demote")
+        });
+        let said = match before {
+            Some(before) => Said::warn(format!(
+                "{} takes {} away before the demotion: clients are not told that their sessions end",
+                before.id, carrier.id
+            ))
+            .fix("Delete it, and let the address go after the demotion:")
+            .run(wanted::delete_constraint("rsc_order", &before.id)),
+            None => Said::warn(format!(
+                "no order lets {} go after the demotion: it goes when it happens to",
                 carrier.id
             ))
-            .fix("Add it:")
-            .run(configure),
-        )
+            .fix("Add it:"),
+        };
+        Some(said.run(order("demote", "stop")))
     })
+}
+
+/// Nothing holds the address back until the promotion.
+fn not_held_back(
+    facts: &Facts,
+    carrier: &Primitive,
+    other: Option<&Order>,
+    orders: impl Fn(Said) -> Said,
+) -> Said {
+    if let Some(other) = other {
+        return orders(
+            Said::warn(format!(
+                "{} does not hold {} back until the promotion: clients reach a standby meanwhile",
+                other.id, carrier.id
+            ))
+            .fix("Delete it, and name the actions:")
+            .run(wanted::delete_constraint("rsc_order", &other.id)),
+        );
+    }
+    if facts.cib.orders.iter().any(|one| one.complex) {
+        return orders(
+            Said::unknown(format!(
+                "an order with sets may put {} after the promotion; it is not judged",
+                carrier.id
+            ))
+            .fix("Plain constraints say it for certain:"),
+        );
+    }
+    orders(
+        Said::warn(format!(
+            "no order puts {} after the promotion: clients reach a standby meanwhile",
+            carrier.id
+        ))
+        .fix("Add it:"),
+    )
 }

@@ -210,9 +210,10 @@ pub const TABLE: &[Check] = &[
     ),
     cluster(
         "address-order",
-        "The address comes after the promotion",
+        "The address comes after the promotion, and goes after the demotion",
         "An address that comes earlier sends clients to a standby for a moment; applications that do \
-         not try again fail.",
+         not try again fail. One that goes earlier takes from PostgreSQL the way to tell its clients that \
+         their sessions end: they wait for an answer until a limit of their own, if they have one.",
         address::ordered,
     ),
     cluster(

@@ -16,8 +16,10 @@ pub(super) fn commands(plan: &Plan) -> String {
     for address in &plan.addresses {
         let (id, role) = (&address.resource.id, address.role);
         lines.push(format!("colocation {id}-place inf: {id}:Started {clone}:{role}"));
-        if let Some(action) = address.after {
-            lines.push(format!("order {id}-after-{action} Mandatory: {clone}:{action} {id}:start"));
+        for (first, then) in address.after {
+            lines.push(format!(
+                "order {id}-after-{first} Mandatory: {clone}:{first} {id}:{then} \\\n    symmetrical=false"
+            ));
         }
         if let Some((attribute, value)) = &address.only_where {
             lines.push(format!("location {id}-{value} {id} rule -inf: {attribute} ne {value}"));

@@ -24,8 +24,10 @@ pub(super) fn commands(plan: &Plan) -> String {
         let (id, role) = (&address.resource.id, address.role);
         add(create("resource", &address.resource));
         add(format!("constraint colocation add Started {id} with {role} {clone}"));
-        if let Some(action) = address.after {
-            add(format!("constraint order {action} {clone} then start {id}"));
+        for (first, then) in address.after {
+            add(format!(
+                "constraint order {first} {clone} then {then} {id} \\\n    symmetrical=false"
+            ));
         }
         if let Some((attribute, value)) = &address.only_where {
             add(format!("constraint location {id} rule score=-INFINITY {attribute} ne {value}"));

@@ -63,11 +63,11 @@ pub(super) fn constraints(plan: &Plan) -> String {
             "<rsc_colocation id=\"{id}-place\" score=\"INFINITY\" rsc=\"{id}\" rsc-role=\"Started\" \
              with-rsc=\"{clone}\" with-rsc-role=\"{role}\"/>"
         );
-        if let Some(action) = address.after {
+        for (first, then) in address.after {
             let _ = writeln!(
                 text,
-                "<rsc_order id=\"{id}-after-{action}\" kind=\"Mandatory\" first=\"{clone}\" \
-                 first-action=\"{action}\" then=\"{id}\" then-action=\"start\"/>"
+                "<rsc_order id=\"{id}-after-{first}\" kind=\"Mandatory\" symmetrical=\"false\" \
+                 first=\"{clone}\" first-action=\"{first}\" then=\"{id}\" then-action=\"{then}\"/>"
             );
         }
         if let Some((attribute, value)) = &address.only_where {

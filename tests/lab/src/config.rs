@@ -145,12 +145,13 @@ fn resources(options: &Options, addresses: &Addresses) -> String {
 /// The address goes with the primary.
 fn constraints(agent: Agent) -> String {
     let orders = match agent {
-        Agent::Pgtwin | Agent::Pgsql | Agent::Stateful | Agent::Patroni => format!(
+        Agent::Pgsql | Agent::Stateful | Agent::Patroni => format!(
             r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
 "#
         ),
-        // Its standbys stream from the address, and must still get the end of the old primary's WAL.
-        Agent::Paf => format!(
+        // Clients are told over the address that their sessions end; PAF's standbys stream from it, and must
+        // still get the end of the old primary's WAL.
+        Agent::Pgtwin | Agent::Paf => format!(
             r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
       <rsc_order id="{VIP}-after-demote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="demote" then="{VIP}" then-action="stop"/>
 "#

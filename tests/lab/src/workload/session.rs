@@ -2,8 +2,8 @@
 //! never waiting long for a node that is gone.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::config::WORKER;
-use crate::error::{LabError, Result};
+use crate::error::{LabError, Result, chain};
 
 /// How long a connection may take, start-up and password included. Short: a packet sent before
 /// a node was back is not sent again for a second.
@@ -132,6 +132,45 @@ impl Session {
             .map_err(|_| LabError::plain(format!("no answer to `{sql}`")))?
             .map_err(LabError::sql(format!("run `{sql}`")))?;
         Ok(rows(answer).into_iter().map(|fields| fields.join("|")).collect())
+    }
+}
+
+/// A client as most are: it waits for the answer to a statement, and has no limits of its own by which it
+/// would notice that nobody is there any more.
+#[derive(Debug)]
+pub struct Patient {
+    thread: thread::JoinHandle<Option<String>>,
+}
+
+impl Patient {
+    /// Connects to an address, and waits for an answer that does not come. It gives up only after `limit`,
+    /// so that a test has an end.
+    pub fn start(address: &str, limit: Duration) -> Result<Self> {
+        let mut config = config(address, "lab_patient");
+        config.keepalives(false).tcp_user_timeout(Duration::ZERO);
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let connected = connect(&config).await;
+                let _ = tell.send(connected.as_ref().err().map(|why| format!("{why:?}")));
+                let client = connected.ok()?;
+                match timeout(limit, client.simple_query("SELECT pg_sleep(86400)")).await {
+                    Ok(Err(error)) => Some(chain(&error)),
+                    Ok(Ok(_)) | Err(_) => None,
+                }
+            })
+        });
+        match told.recv() {
+            Ok(None) => Ok(Self { thread }),
+            Ok(Some(why)) => Err(LabError::plain(format!("cannot connect to {address}: {why}"))),
+            Err(_) => Err(LabError::plain("cannot start a client")),
+        }
+    }
+
+    /// What it was told; none: it gave up.
+    pub fn was_told(self) -> Option<String> {
+        self.thread.join().ok().flatten()
     }
 }
 

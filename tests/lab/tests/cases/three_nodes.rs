@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lab::Options;
+use lab::workload::session::Patient;
 
 use crate::ledger::{self, set};
 use crate::load::Load;
@@ -90,9 +91,13 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
         for target in [cluster.others(&old)[0].clone(), old.clone()] {
             let from = cluster.primary()?;
             let marks = marks(cluster)?;
+            let client = Patient::start(&cluster.addresses.vip(), SOON)?;
             cluster.move_primary(Some(&target))?;
             assert_eq!(cluster.wait_new_primary(&from, SOON)?, target);
             load.goes_on()?;
+            // The address goes after the demotion: over it PostgreSQL says good-bye.
+            let told = client.was_told().expect("a client waits for a server that is gone");
+            assert!(told.contains("terminating connection due to administrator command"), "{told}");
             cluster.clear_moves()?;
             // Nobody has anything that the new primary lacks: all follow at once.
             cluster.wait_healthy(SOON)?;

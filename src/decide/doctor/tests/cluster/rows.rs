@@ -11,7 +11,9 @@ pub(super) const POLICY: &str = "name=\"no-quorum-policy\" value=\"stop\"";
 const COLOCATION: &str = "<rsc_colocation id=\"vip-with-primary\" score=\"INFINITY\" rsc=\"vip\" \
     rsc-role=\"Started\" with-rsc=\"db-clone\" with-rsc-role=\"Promoted\"/>";
 const ORDER: &str = "<rsc_order id=\"vip-after-promote\" kind=\"Mandatory\" first=\"db-clone\" \
-    first-action=\"promote\" then=\"vip\" then-action=\"start\"/>";
+    first-action=\"promote\" then=\"vip\" then-action=\"start\" symmetrical=\"false\"/>";
+const ORDER_BACK: &str = "<rsc_order id=\"vip-after-demote\" kind=\"Mandatory\" first=\"db-clone\" \
+    first-action=\"demote\" then=\"vip\" then-action=\"stop\" symmetrical=\"false\"/>";
 pub(super) const PROMOTED: &str = "interval=\"3s\" role=\"Promoted\" on-fail=\"demote\"";
 pub(super) const UNPROMOTED: &str = "interval=\"8s\" role=\"Unpromoted\"";
 const CLONE_META: &str = "<meta_attributes id=\"db-clone-meta_attributes\">";
@@ -330,10 +332,18 @@ pub(super) const ROWS: &[Row] = &[
         "WARN address-order: does not hold vip back",
     ),
     (
-        "one way only",
-        "kind=\"Mandatory\"",
-        "symmetrical=\"false\"",
-        "WARN address-order: symmetrical=false",
+        "both ways by one order",
+        "then-action=\"start\" symmetrical=\"false\"",
+        "then-action=\"start\"",
+        "WARN address-order: vip-after-promote takes vip away before the demotion",
+    ),
+    ("one way only", ORDER_BACK, "", "WARN address-order: no order lets vip go after the demotion"),
+    (
+        "the address goes first",
+        ORDER_BACK,
+        "<rsc_order id=\"vip-first\" first=\"vip\" first-action=\"stop\" then=\"db-clone\" \
+         then-action=\"demote\" symmetrical=\"false\"/>",
+        "WARN address-order: vip-first takes vip away before the demotion",
     ),
     (
         "a parameter that is refused",

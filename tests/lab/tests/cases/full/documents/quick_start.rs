@@ -225,7 +225,7 @@ fn the_quick_start_followed_to_the_letter_leads_to_a_tested_failover() {
         let primary = cluster.primary()?;
         let started = "SELECT pg_postmaster_start_time()";
         let since = cluster.psql(&primary, started)?;
-        let delete = "crm configure delete vip-after-promote vip-with-primary vip db-clone db";
+        let delete = "crm configure delete vip-after-promote vip-after-demote vip-with-primary vip db-clone db";
         remove(&book, cluster, delete)?;
         script(
             cluster,
