@@ -83,24 +83,70 @@ fn write_wal(cluster: &Cluster, primary: &str, pages: u32) -> Result<()> {
     cluster.psql(primary, &sql).map(drop)
 }
 
-/// A primary that is alone replays its WAL before anybody may connect. It takes longer than a start may.
+/// More than 45 s for 6000 pages, where a start may take 20 s.
+const SLOWLY: Meets = Meets::SlowWal(Duration::from_millis(8));
+const AT_ONCE: Meets = Meets::SlowWal(Duration::ZERO);
+
+fn short_starts(cluster: &Cluster) -> Result<()> {
+    limit(cluster, "start", 20)?;
+    limit(cluster, "demote", 20)
+}
+
+/// When the postmaster of a node was started, as its file has it.
+fn started(cluster: &Cluster, node: &str) -> Option<String> {
+    let file = format!("{}/postmaster.pid", cluster.options.pgdata());
+    let text = cluster.check(node, &["sed", "-n", "1p;3p", &file]).ok()?.text();
+    (!text.is_empty()).then_some(text)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_15_a_standby_that_replays_for_longer_than_a_start_may_take_is_not_started_again() {
+    fresh(&without_checkpoints(Options::default()), |cluster| {
+        with_preload(cluster)?;
+        short_starts(cluster)?;
+        crate::repair::make_ready(cluster)?;
+        let load = Load::start(cluster)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        write_wal(cluster, &primary, 6000)?;
+        load.goes_on()?;
+        cluster.meets(&node, SLOWLY)?;
+        let before = started(cluster, &node);
+        cluster.signal_postmaster(&node, "KILL")?;
+        let again = cluster.wait_for("it is started again", SOON, || {
+            started(cluster, &node).filter(|now| Some(now) != before.as_ref())
+        })?;
+        cluster.wait_healthy(3 * SOON)?;
+        cluster.meets(&node, AT_ONCE)?;
+        assert_eq!(started(cluster, &node), Some(again), "it was cut off and started once more");
+        assert!(!merged_log(cluster)?.contains("Timed Out"), "Pacemaker had to kill an action");
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+fn merged_log(cluster: &Cluster) -> Result<String> {
+    cluster.nodes().iter().map(|node| cluster.logs(node)).collect()
+}
+
+/// A primary that is alone replays its WAL before anybody may connect.
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn fault_15_a_crash_recovery_that_takes_longer_than_a_start_may_comes_to_its_end() {
     fresh(&without_checkpoints(two()), |cluster| {
         with_preload(cluster)?;
-        limit(cluster, "start", 20)?;
+        short_starts(cluster)?;
         let (primary, standby) = pair(cluster)?;
         let load = Load::start(cluster)?;
         cluster.standby(&standby, true)?;
         ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
         cluster.psql(&primary, "CHECKPOINT")?;
         write_wal(cluster, &primary, 6000)?;
-        // More than 45 s for 6000 pages.
-        cluster.meets(&primary, Meets::SlowWal(Duration::from_millis(8)))?;
+        cluster.meets(&primary, SLOWLY)?;
         cluster.signal_postmaster(&primary, "KILL")?;
         cluster.wait_until("the primary is back", 3 * SOON, || cluster.is_writable(&primary))?;
-        cluster.meets(&primary, Meets::SlowWal(Duration::ZERO))?;
+        cluster.meets(&primary, AT_ONCE)?;
         load.goes_on()?;
         cluster.standby(&standby, false)?;
         cluster.wait_healthy(SOON)?;
@@ -133,7 +179,7 @@ fn fault_16_who_still_replays_is_waited_for_in_an_election() {
         cluster.power_cut(&primary.old)?;
         let new = cluster.wait_new_primary(&primary.old, 2 * SOON)?;
         for node in &standbys {
-            cluster.meets(node, Meets::SlowWal(Duration::ZERO))?;
+            cluster.meets(node, AT_ONCE)?;
         }
         primary.load.goes_on()?;
         let waited = standbys.iter().any(|node| {
