@@ -17,6 +17,8 @@ mod parameters;
 mod places;
 #[path = "bad_input/running.rs"]
 mod running;
+#[path = "bad_input/tampered.rs"]
+mod tampered;
 
 use rig::Rig;
 use rig::call::{Call, Env, changed};

@@ -14,7 +14,7 @@ use crate::rig::call::{Call, changed, value};
 use crate::rig::{Rig, succeeds, without_root};
 use crate::{Codes, expect, rig};
 
-const TIMEOUT: &str = "OCF_RESKEY_CRM_meta_timeout";
+pub const TIMEOUT: &str = "OCF_RESKEY_CRM_meta_timeout";
 
 /// The database as initdb made it, put back for each row.
 struct Pristine<'a> {
@@ -46,13 +46,13 @@ fn remove(path: &Path) {
 }
 
 /// A file of the tests' user.
-fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     remove(path);
     fs::write(path, bytes).unwrap();
     own(path);
 }
 
-fn own(path: &Path) {
+pub fn own(path: &Path) {
     let user = test_user();
     std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)).unwrap();
 }

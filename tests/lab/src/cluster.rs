@@ -91,7 +91,7 @@ impl Cluster {
         let saved: Saved = serde_json::from_str(&text).map_err(|error| {
             LabError::plain(format!("{} is not readable: {error}", path.display()))
         })?;
-        let addresses = Addresses { prefix: saved.prefix };
+        let addresses = Addresses { prefix: saved.prefix, names: saved.options.node_names() };
         Ok(Self { options: saved.options, addresses, keep: true })
     }
 
@@ -270,7 +270,7 @@ impl Cluster {
         self.each_node(|node| {
             self.create_node(node, image)?;
             if let Some(megabytes) = self.options.disk {
-                disks::make(&self.options.name, node, megabytes)?;
+                disks::make(&self.options.name, node, megabytes, self.options.device)?;
             }
             let target = format!("{}:/", self.container(node));
             docker(["cp", "-", &target]).stdin(archive.clone()).check()?;
@@ -347,6 +347,7 @@ impl Drop for Cluster {
 
 /// Removes a lab by its name, as far as there is something of it.
 pub fn remove_lab(name: &str) -> Result<()> {
+    disks::thaw_all(name)?;
     docker::remove(|one| one.lab == name)?;
     disks::remove(name)?;
     let dir = host::lab_dir(name);
@@ -379,7 +380,8 @@ fn create_network(options: &Options) -> Result<Addresses> {
     let first = options.name.bytes().fold(7_u32, |sum, byte| sum * 31 % 250 + u32::from(byte));
     let mut last = LabError::plain("no network tried");
     for attempt in 0..50 {
-        let addresses = Addresses { prefix: format!("10.213.{}", (first + attempt) % 250 + 1) };
+        let prefix = format!("10.213.{}", (first + attempt) % 250 + 1);
+        let addresses = Addresses { prefix, names: options.node_names() };
         let owner = if options.keep { String::new() } else { docker::this_process() };
         let mut create = docker(["network", "create", "--subnet", &addresses.subnet()]);
         if options.ipv6 {

@@ -29,6 +29,8 @@ pub const WORKER: (&str, &str) = ("lab", "lab-password");
 pub struct Addresses {
     /// The network's first three bytes: `10.213.7`.
     pub prefix: String,
+    /// The nodes' names, in their order.
+    pub names: Vec<String>,
 }
 
 impl Addresses {
@@ -37,10 +39,14 @@ impl Addresses {
         format!("{}.0/24", self.prefix)
     }
 
-    /// Address of a node by its name (`n1`).
+    /// Address of a node by its name.
     pub fn node(&self, name: &str) -> String {
-        let number: u32 = name.trim_start_matches('n').parse().unwrap_or(0);
-        format!("{}.{}", self.prefix, 10 + number)
+        format!("{}.{}", self.prefix, 10 + self.number(name))
+    }
+
+    /// Counted from 1; 0: there is no such node.
+    fn number(&self, name: &str) -> usize {
+        self.names.iter().position(|one| one == name).map_or(0, |at| at + 1)
     }
 
     /// The IPv6 network, where the lab has one.
@@ -50,8 +56,7 @@ impl Addresses {
 
     /// IPv6 address of a node by its name.
     pub fn node6(&self, name: &str) -> String {
-        let number: u32 = name.trim_start_matches('n').parse().unwrap_or(0);
-        format!("{}::{}", self.prefix6(), 10 + number)
+        format!("{}::{}", self.prefix6(), 10 + self.number(name))
     }
 
     fn prefix6(&self) -> String {
@@ -251,7 +256,7 @@ mod tests {
     use super::*;
 
     fn addresses() -> Addresses {
-        Addresses { prefix: "10.213.7".to_owned() }
+        Addresses { prefix: "10.213.7".to_owned(), names: Options::default().node_names() }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! File systems of a size of their own for the nodes' data. They are in this machine's memory, mounted here
-//! and lent to the containers, so that they outlive a power cut of a node, which `--tmpfs` does not.
+//! File systems of a size of their own for the nodes' data: in this machine's memory, or on a device that is a
+//! file. They are mounted here and lent to the containers, so that they outlive a power cut of a node, which
+//! `--tmpfs` does not.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::docker;
@@ -15,13 +16,61 @@ pub fn path(lab: &str, node: &str) -> PathBuf {
 }
 
 /// Makes a node's disk. Its container exists already: a disk without one is a leftover.
-pub fn make(lab: &str, node: &str, megabytes: u32) -> Result<()> {
+pub fn make(lab: &str, node: &str, megabytes: u32, device: bool) -> Result<()> {
+    if device {
+        let file = File::create(image(lab, node)).map_err(LabError::io("create a disk"))?;
+        file.set_len(u64::from(megabytes) << 20).map_err(LabError::io("size a disk"))?;
+        Run::new("mkfs.ext4").args(["-q", "-F"]).args([image(lab, node)]).check()?;
+        return attach(lab, node);
+    }
     let options = format!("size={megabytes}m,mode=755");
     Run::new("mount")
         .args(["-t", "tmpfs", "-o", &options, "pgtwin-lab"])
         .args([path(lab, node)])
         .check()
         .map(drop)
+}
+
+/// The file that is a node's device.
+fn image(lab: &str, node: &str) -> PathBuf {
+    host::lab_dir(lab).join("disks").join(format!("{node}.device"))
+}
+
+fn attach(lab: &str, node: &str) -> Result<()> {
+    Run::new("mount").args(["-o", "loop"]).args([image(lab, node), path(lab, node)]).check()?;
+    Ok(())
+}
+
+/// Freezes the file system of a node's device: whoever writes to it waits, whatever signal comes. Or thaws it.
+pub fn freeze(lab: &str, node: &str, frozen: bool) -> Result<()> {
+    let option = if frozen { "--freeze" } else { "--unfreeze" };
+    Run::new("fsfreeze").args([option]).args([path(lab, node)]).check().map(drop)
+}
+
+/// Nothing that waits for a frozen disk can be killed.
+pub fn thaw_all(lab: &str) -> Result<()> {
+    for (_, disk) in mounted()?.iter().filter(|(owner, _)| owner == lab) {
+        // Most are not frozen, or cannot be.
+        let _ = Run::new("fsfreeze").args(["--unfreeze"]).args([disk]).output();
+    }
+    Ok(())
+}
+
+/// The device of a node reports an error, upon which its file system becomes read-only, as ext4 does by default
+/// in Debian.
+pub fn fail(lab: &str, node: &str) -> Result<()> {
+    Run::new("mount").args(["-o", "remount,abort"]).args([path(lab, node)]).check().map(drop)
+}
+
+/// Has the device of a node that is off checked and mounted again.
+pub fn repair(lab: &str, node: &str) -> Result<()> {
+    Run::new("umount").args([path(lab, node)]).check()?;
+    let checked = Run::new("e2fsck").args(["-f", "-y"]).args([image(lab, node)]).output()?;
+    // 1: it was repaired.
+    if checked.code > 1 {
+        return Err(LabError::plain(format!("e2fsck of {node}: {}", checked.all())));
+    }
+    attach(lab, node)
 }
 
 /// Removes the disks of a lab.

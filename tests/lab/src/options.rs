@@ -165,6 +165,12 @@ pub struct Options {
     /// The data has a file system of this many MB, in the memory of the host, which outlives power cuts.
     #[serde(default)]
     pub disk: Option<u32>,
+    /// That file system is ext4 on a device, which can be frozen, and can fail.
+    #[serde(default)]
+    pub device: bool,
+    /// Names of the nodes, in their order; none: n1, n2, …
+    #[serde(default)]
+    pub names: Vec<String>,
     /// The nodes stream from each other by IPv6; Corosync and the VIP stay with IPv4.
     #[serde(default)]
     pub ipv6: bool,
@@ -207,6 +213,8 @@ impl Default for Options {
             tmpfs: Vec::new(),
             archive: false,
             disk: None,
+            device: false,
+            names: Vec::new(),
             ipv6: false,
             bare: false,
             rivals: false,
@@ -220,9 +228,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The nodes' names: n1, n2, …
+    /// The nodes' names.
     pub fn node_names(&self) -> Vec<String> {
-        (1..=self.nodes).map(|number| format!("n{number}")).collect()
+        let given = |number: u32| self.names.get(usize::try_from(number).ok()? - 1).cloned();
+        (1..=self.nodes).map(|number| given(number).unwrap_or(format!("n{number}"))).collect()
     }
 
     /// PostgreSQL's data directory in the nodes.

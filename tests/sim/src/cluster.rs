@@ -181,8 +181,9 @@ impl Sim {
     pub fn power_on(self: &Rc<Self>, node: usize) {
         let boot = {
             let mut world = self.world.borrow_mut();
+            let held = world.held.contains(&node);
             let one = &mut world.nodes[node];
-            if one.up {
+            if one.up || held {
                 return;
             }
             one.up = true;
@@ -259,6 +260,7 @@ pub async fn membership(sim: Rc<Sim>) {
     loop {
         sim.sleep(100).await;
         let now = sim.now();
+        sim.world.borrow_mut().vote_again(now);
         let groups = sim.world.borrow().groups(now);
         let wrong: Vec<&BTreeSet<usize>> = {
             let world = sim.world.borrow();

@@ -154,6 +154,63 @@ fn cleanup(sim: &Rc<Sim>) {
     }
 }
 
+/// The primary is lost, an heir is promoted, and lost itself a moment later; the old primary is back, with
+/// whoever else there is. Then the heir returns as well.
+pub async fn lost_heirs(sim: Rc<Sim>, until: u64) {
+    let hold = |node: usize, held: bool| {
+        let mut world = sim.world.borrow_mut();
+        if held {
+            world.held.insert(node)
+        } else {
+            world.held.remove(&node)
+        };
+    };
+    while sim.now() < until {
+        sim.sleep(sim.between(1_000, 10_000)).await;
+        if !crate::is_well(&sim) {
+            continue;
+        }
+        let Some(old) = sim.world.borrow().writable().first().copied() else { continue };
+        sim.log(&format!("FAULT: {} loses power, and stays without", name(old)));
+        hold(old, true);
+        sim.power_off(old);
+        let patience = sim.now() + 90_000;
+        let heir = loop {
+            sim.sleep(20).await;
+            let heir = sim.world.borrow().writable().first().copied();
+            if heir.is_some() || sim.now() > patience {
+                break heir;
+            }
+        };
+        if let Some(heir) = heir.filter(|heir| *heir != old) {
+            sim.sleep(if sim.once_in(3) { 0 } else { sim.between(0, 6_000) }).await;
+            sim.log(&format!(
+                "FAULT: {}, just promoted, loses power, and stays without",
+                name(heir)
+            ));
+            hold(heir, true);
+            sim.power_off(heir);
+            hold(old, false);
+            sim.power_on(old);
+            let end = sim.now() + 120_000;
+            let mut without = false;
+            while sim.now() < end && !without {
+                sim.sleep(100).await;
+                without = !sim.world.borrow().writable().is_empty();
+            }
+            {
+                let counts = &mut sim.world.borrow_mut().counts;
+                counts.heirs_lost += 1;
+                counts.without_them += u64::from(without);
+            }
+            hold(heir, false);
+            sim.power_on(heir);
+        }
+        hold(old, false);
+        sim.power_on(old);
+    }
+}
+
 /// All faults end: networks, power, and the operator's wishes. What failed is cleaned up now and then.
 pub async fn heal(sim: Rc<Sim>) {
     sim.log("all faults end");
@@ -163,6 +220,7 @@ pub async fn heal(sim: Rc<Sim>) {
         let n = world.nodes.len();
         world.link = vec![vec![true; n]; n];
         world.wire = vec![vec![true; n]; n];
+        world.held.clear();
         for node in &mut world.nodes {
             node.frozen_until = 0;
             node.standby = false;

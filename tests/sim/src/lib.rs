@@ -16,10 +16,12 @@
 //! written and read back. What is told again for model nodes, and may differ from the program: the loops of
 //! `src/agent/` around the decisions, and who is found to be the primary.
 //!
+//! Quorum is had by a majority; of two nodes with `wait_for_all` or without; or by the votes of a third party
+//! without data, which suffice for whoever has them: the seed decides which.
+//!
 //! What the model leaves out: async mode, `sync_strict`, fencing that is off or lies, fencing devices that
 //! fail for ever, a clean leave of a node's Pacemaker, maintenance, location rules, `no-quorum-policy`
-//! other than stop, a CIB that an administrator edits or that is older than its version says, a third vote
-//! without data, damaged or lost ledger files, forget and force-promote; of PostgreSQL: rewind (every way
+//! other than stop, a CIB that an administrator edits or that is older than its version says, damaged or lost ledger files, forget and force-promote; of PostgreSQL: rewind (every way
 //! back is a copy, within the start), slots and removed WAL, archives, page contents, cancelled waits,
 //! remote_apply, clocks that jump. Fencing itself is an instant; a membership changes at once for all who
 //! form it; and a ring that waits for a lost node keeps back only what comes from that node.
@@ -75,6 +77,8 @@ pub struct Options {
     pub adoptions: bool,
     /// The distribution starts PostgreSQL at boot, now and then, on data of a primary of the past.
     pub services: bool,
+    /// An heir is promoted and lost again and again, and nothing else befalls anybody.
+    pub lost_heirs: bool,
 }
 
 impl Default for Options {
@@ -87,6 +91,7 @@ impl Default for Options {
             rebuilds: false,
             adoptions: false,
             services: false,
+            lost_heirs: false,
         }
     }
 }
@@ -130,7 +135,11 @@ pub fn run(seed: u64, options: &Options) -> Report {
     }
     let begin = sim.between(20_000, 60_000);
     let until = begin + options.seconds * 1_000;
-    sim.spawn(Owner::World, begin, faults::faults(Rc::clone(&sim), until));
+    if options.lost_heirs {
+        sim.spawn(Owner::World, begin, faults::lost_heirs(Rc::clone(&sim), until));
+    } else {
+        sim.spawn(Owner::World, begin, faults::faults(Rc::clone(&sim), until));
+    }
     if options.rebuilds {
         sim.spawn(Owner::World, begin, faults::rebuilds(Rc::clone(&sim), until));
     }
@@ -138,6 +147,11 @@ pub fn run(seed: u64, options: &Options) -> Report {
         let mut world = sim.world.borrow_mut();
         world.services = options.services;
         world.only_demotes = (seed / 10).is_multiple_of(2);
+        world.quorum = match seed / 20 % 8 {
+            0 | 1 => world::Quorum::ThirdVote,
+            2..=4 => world::Quorum::WaitsForNobody,
+            _ => world::Quorum::Waits,
+        };
     }
     if options.adoptions {
         let adoptions = adoptions::adoptions(Rc::clone(&sim), until, !options.converges);
@@ -145,7 +159,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
     }
     sim.run(begin);
     // In most histories agents are killed in the middle, in some often.
-    sim.deadly.set([0, 300, 1_000, 3_000][sim.between(0, 3) as usize]);
+    let deadly = [0, 300, 1_000, 3_000][sim.between(0, 3) as usize];
+    sim.deadly.set(if options.lost_heirs { 0 } else { deadly });
     sim.run(until);
     if options.converges && sim.world.borrow().violation.is_none() {
         sim.world.borrow_mut().services = false;

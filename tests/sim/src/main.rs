@@ -44,6 +44,9 @@ struct Args {
     /// Has the distribution start PostgreSQL at boot, on data of a primary of the past.
     #[arg(long)]
     services: bool,
+    /// Has an heir promoted and lost, again and again, while the old primary comes back; no other faults.
+    #[arg(long)]
+    lost_heirs: bool,
     /// Does not ask for a healthy cluster at the end.
     #[arg(long)]
     safety_only: bool,
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         rebuilds: args.rebuilds,
         adoptions: args.adoptions,
         services: args.services,
+        lost_heirs: args.lost_heirs,
     };
     let begin = Instant::now();
     let last = args.seed.saturating_add(args.histories);
@@ -132,7 +136,8 @@ fn main() -> ExitCode {
     println!(
         "{histories} histories from seed {} in {:.0} s, {broken} broke an invariant; {} commits acknowledged, \
          {} promotions, {} nodes fenced, {} times alone, {} copies, {} adoptions that gave up {} commits, {} \
-         servers started by the distribution",
+         servers started by the distribution, {} heirs lost after their promotion, {} times somebody was promoted \
+         without them",
         args.seed,
         begin.elapsed().as_secs_f64(),
         counts.acked,
@@ -142,7 +147,9 @@ fn main() -> ExitCode {
         counts.rebuilt,
         counts.adopted,
         counts.given_up,
-        counts.by_hand
+        counts.by_hand,
+        counts.heirs_lost,
+        counts.without_them
     );
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

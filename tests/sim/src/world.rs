@@ -118,6 +118,18 @@ pub struct Cache {
     pub reported: Option<String>,
 }
 
+/// How quorum is had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// By a majority; of two nodes each has it alone once it has seen the other since its boot (`two_node`
+    /// with `wait_for_all`).
+    Waits,
+    /// The same without `wait_for_all`: of two nodes each has it at once.
+    WaitsForNobody,
+    /// By a third party without data, whose votes suffice for whoever has them (a quorum device with `lms`).
+    ThirdVote,
+}
+
 /// A node.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -168,6 +180,10 @@ pub struct Counts {
     pub given_up: u64,
     /// Servers that no cluster has started.
     pub by_hand: u64,
+    /// Heirs that were promoted and lost while the old primary came back.
+    pub heirs_lost: u64,
+    /// Of these, how often somebody else was promoted without them.
+    pub without_them: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -183,6 +199,8 @@ impl std::ops::AddAssign for Counts {
         self.adopted += more.adopted;
         self.given_up += more.given_up;
         self.by_hand += more.by_hand;
+        self.heirs_lost += more.heirs_lost;
+        self.without_them += more.without_them;
     }
 }
 
@@ -208,6 +226,12 @@ pub struct World {
     pub adopted: Option<usize>,
     /// The distribution starts PostgreSQL at boot, now and then.
     pub services: bool,
+    /// Who gets no power, whatever fencing and operators do.
+    pub held: BTreeSet<usize>,
+    /// How quorum is had.
+    pub quorum: Quorum,
+    /// The partition that has the third party's vote.
+    pub vote: BTreeSet<usize>,
     /// A primary whose monitor fails is demoted (`on-fail=demote`), and not stopped and started again.
     pub only_demotes: bool,
     /// Clients go on.
@@ -281,6 +305,9 @@ impl World {
             term: (0, 0),
             adopted: None,
             services: false,
+            held: BTreeSet::new(),
+            quorum: Quorum::Waits,
+            vote: BTreeSet::new(),
             only_demotes: false,
             clients: true,
             mail: crate::cluster::Mail::default(),
@@ -301,14 +328,31 @@ impl World {
         (0..self.nodes.len()).collect()
     }
 
-    /// Whether this node's partition has quorum, as it believes: two nodes have it alone once each has
-    /// seen the other since its boot (two_node, wait_for_all).
+    /// Whether this node's partition has quorum, as it believes.
     pub fn quorate(&self, node: usize) -> bool {
         let stack = &self.nodes[node].stack;
-        match self.nodes.len() {
-            2 => stack.seen_all,
-            n => stack.view.len() * 2 > n,
+        match (self.quorum, self.nodes.len()) {
+            (Quorum::ThirdVote, n) => stack.view.len() == n || stack.view == self.vote,
+            (Quorum::Waits, 2) => stack.seen_all,
+            (Quorum::Waits | Quorum::WaitsForNobody, n) => n == 2 || stack.view.len() * 2 > n,
         }
+    }
+
+    /// The third party gives its votes to one partition at a time: to the one that has them for as long as
+    /// that is there, else to the largest.
+    pub fn vote_again(&mut self, now: u64) {
+        let is_there = |view: &BTreeSet<usize>| {
+            view.iter().any(|node| {
+                let node = &self.nodes[*node];
+                node.up && node.stack.view == *view && node.frozen_until <= now
+            })
+        };
+        if is_there(&self.vote) {
+            return;
+        }
+        let views = self.nodes.iter().filter(|node| node.up).map(|node| &node.stack.view);
+        let largest = views.filter(|view| is_there(view)).max_by_key(|view| view.len());
+        self.vote = largest.cloned().unwrap_or_default();
     }
 
     /// Servers that accept writes, frozen ones included; but for those that no cluster has started.

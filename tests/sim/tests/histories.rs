@@ -71,6 +71,21 @@ fn nor_where_the_distribution_starts_servers_at_boot() {
     all_hold(450_000..450_250, &Options { converges: false, adoptions: true, ..options });
 }
 
+/// An heir that was promoted and lost, before or after somebody has followed it: who is promoted without it has all
+/// that it has acknowledged, and where nobody is known to, it is waited for.
+#[test]
+fn nor_where_an_heir_is_lost_between_two_primaries() {
+    let options = Options { nodes: Some(3), lost_heirs: true, seconds: 600, ..Options::default() };
+    let (mut lost, mut without) = (0, 0);
+    for seed in 500_000..500_060 {
+        let report = run(seed, &options);
+        assert_eq!(report.violation, None, "seed {seed}");
+        lost += report.counts.heirs_lost;
+        without += report.counts.without_them;
+    }
+    assert!(lost > 60 && without > 5 && without < lost, "{lost} lost, {without} times without");
+}
+
 #[test]
 fn a_seed_lives_through_the_same_history_again() {
     for seed in [1, 4, 8, 9] {

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_node_streams_from_the_address_by_its_own_name_and_any_standby_confirms() {
-        let addresses = Addresses { prefix: "10.213.7".to_owned() };
+        let addresses =
+            Addresses { prefix: "10.213.7".to_owned(), names: Options::default().node_names() };
         let text = script(&Options::default(), &addresses, "n2");
         assert!(text.contains("host=10.213.7.100 user=replicator application_name=n2 "), "{text}");
         assert!(text.contains(r#"= 'ANY 1 ("n1", "n2", "n3")'"#), "{text}");

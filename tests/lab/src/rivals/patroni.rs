@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn addresses() -> Addresses {
-        Addresses { prefix: "10.213.7".to_owned() }
+        Addresses { prefix: "10.213.7".to_owned(), names: Options::default().node_names() }
     }
 
     #[test]

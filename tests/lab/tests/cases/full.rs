@@ -6,6 +6,7 @@ mod compare;
 mod compliance;
 mod doctor;
 pub mod documents;
+mod faults;
 mod lost_score;
 mod pause;
 mod primaries;

@@ -1,0 +1,193 @@
+//! Crashes that come again and again, recoveries that take long, and elections in the middle of one.
+
+use std::thread;
+use std::time::Duration;
+
+use lab::{Cluster, Meets, Options, Result};
+
+use super::{is_well_again, limit};
+use crate::ledger;
+use crate::load::Load;
+use crate::look::{logs_since, marks};
+use crate::stage::{SOON, case, fresh};
+use crate::takeover::Primary;
+use crate::two_nodes::{pair, two};
+
+/// So often.
+const CRASHES: usize = 8;
+
+/// Kills the process that serves the writer.
+fn kill_a_backend(cluster: &Cluster, node: &str) -> Result<()> {
+    let ask = "SELECT pid FROM pg_stat_activity WHERE application_name = 'lab_writer' LIMIT 1";
+    let kill = format!(
+        "pid=$(su postgres -c \"psql -XAtc \\\"{ask}\\\" postgres\"); test -z \"$pid\" || kill -KILL $pid"
+    );
+    cluster.check(node, &["sh", "-c", &kill]).map(drop)
+}
+
+/// The backends of whoever is the primary, one after the other.
+fn backends_crash(cluster: &Cluster) -> Result<()> {
+    let load = Load::start(cluster)?;
+    for number in 0..CRASHES {
+        let primary =
+            cluster.wait_for("there is a primary", 2 * SOON, || cluster.primary().ok())?;
+        load.goes_on()?;
+        eprintln!("crash {number} on {primary}");
+        // It may have moved since.
+        let _ = kill_a_backend(cluster, &primary);
+        thread::sleep(Duration::from_secs(1));
+    }
+    is_well_again(cluster)?;
+    load.goes_on()?;
+    assert_eq!(cluster.running().len(), cluster.nodes().len(), "nobody is fenced for a backend");
+    load.end().map(drop)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_14_backends_that_crash_in_a_loop_end_the_server_each_time_and_service_comes_back() {
+    case(&Options::default(), backends_crash);
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_14_backends_that_crash_in_a_loop_under_a_server_that_restarts_itself_lose_nothing() {
+    let mut options = Options::default();
+    options.settings.insert("restart_after_crash".into(), "on".into());
+    case(&options, backends_crash);
+}
+
+/// Checkpoints come when they are asked for.
+fn without_checkpoints(mut options: Options) -> Options {
+    options.start = false;
+    for (name, value) in [("checkpoint_timeout", "1h"), ("max_wal_size", "8GB")] {
+        options.settings.insert(name.into(), value.into());
+    }
+    options
+}
+
+fn with_preload(cluster: &Cluster) -> Result<()> {
+    cluster.each_node(|node| cluster.preload(node))?;
+    cluster.start_all()?;
+    cluster.wait_healthy(SOON)
+}
+
+/// So many pages of WAL, and more.
+fn write_wal(cluster: &Cluster, primary: &str, pages: u32) -> Result<()> {
+    // A row of this size with its header is a little more than a tenth of a page.
+    let sql = format!(
+        "DROP TABLE IF EXISTS ballast; CREATE TABLE ballast AS SELECT repeat('x', 900) AS words \
+         FROM generate_series(1, {})",
+        pages * 8
+    );
+    cluster.psql(primary, &sql).map(drop)
+}
+
+/// More than 45 s for 6000 pages, where a start may take 20 s.
+const SLOWLY: Meets = Meets::SlowWal(Duration::from_millis(8));
+const AT_ONCE: Meets = Meets::SlowWal(Duration::ZERO);
+
+fn short_starts(cluster: &Cluster) -> Result<()> {
+    limit(cluster, "start", 20)?;
+    limit(cluster, "demote", 20)
+}
+
+/// When the postmaster of a node was started, as its file has it.
+fn started(cluster: &Cluster, node: &str) -> Option<String> {
+    let file = format!("{}/postmaster.pid", cluster.options.pgdata());
+    let text = cluster.check(node, &["sed", "-n", "1p;3p", &file]).ok()?.text();
+    (!text.is_empty()).then_some(text)
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_15_a_standby_that_replays_for_longer_than_a_start_may_take_is_not_started_again() {
+    fresh(&without_checkpoints(Options::default()), |cluster| {
+        with_preload(cluster)?;
+        short_starts(cluster)?;
+        crate::repair::make_ready(cluster)?;
+        let load = Load::start(cluster)?;
+        let primary = cluster.primary()?;
+        let node = cluster.others(&primary)[0].clone();
+        write_wal(cluster, &primary, 6000)?;
+        load.goes_on()?;
+        cluster.meets(&node, SLOWLY)?;
+        let before = started(cluster, &node);
+        cluster.signal_postmaster(&node, "KILL")?;
+        let again = cluster.wait_for("it is started again", SOON, || {
+            started(cluster, &node).filter(|now| Some(now) != before.as_ref())
+        })?;
+        cluster.wait_healthy(3 * SOON)?;
+        cluster.meets(&node, AT_ONCE)?;
+        assert_eq!(started(cluster, &node), Some(again), "it was cut off and started once more");
+        assert!(!merged_log(cluster)?.contains("Timed Out"), "Pacemaker had to kill an action");
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+fn merged_log(cluster: &Cluster) -> Result<String> {
+    cluster.nodes().iter().map(|node| cluster.logs(node)).collect()
+}
+
+/// A primary that is alone replays its WAL before anybody may connect.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_15_a_crash_recovery_that_takes_longer_than_a_start_may_comes_to_its_end() {
+    fresh(&without_checkpoints(two()), |cluster| {
+        with_preload(cluster)?;
+        short_starts(cluster)?;
+        let (primary, standby) = pair(cluster)?;
+        let load = Load::start(cluster)?;
+        cluster.standby(&standby, true)?;
+        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        cluster.psql(&primary, "CHECKPOINT")?;
+        write_wal(cluster, &primary, 6000)?;
+        cluster.meets(&primary, SLOWLY)?;
+        cluster.signal_postmaster(&primary, "KILL")?;
+        cluster.wait_until("the primary is back", 3 * SOON, || cluster.is_writable(&primary))?;
+        cluster.meets(&primary, AT_ONCE)?;
+        load.goes_on()?;
+        cluster.standby(&standby, false)?;
+        cluster.wait_healthy(SOON)?;
+        load.end().map(drop)
+    });
+}
+
+/// Both standbys hold what was acknowledged, and neither has replayed it when the primary is lost.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_16_who_still_replays_is_waited_for_in_an_election() {
+    fresh(&without_checkpoints(Options::default()), |cluster| {
+        with_preload(cluster)?;
+        crate::repair::make_ready(cluster)?;
+        let primary = Primary::under_load(cluster)?;
+        let standbys = cluster.others(&primary.old);
+        for node in &standbys {
+            cluster.psql(node, "CHECKPOINT")?;
+            cluster.psql(node, "SELECT pg_wal_replay_pause()")?;
+        }
+        write_wal(cluster, &primary.old, 4000)?;
+        primary.load.goes_on()?;
+        let before = marks(cluster)?;
+        for node in &standbys {
+            cluster.meets(node, Meets::SlowWal(Duration::from_millis(6)))?;
+        }
+        for node in &standbys {
+            cluster.signal_postmaster(node, "KILL")?;
+        }
+        cluster.power_cut(&primary.old)?;
+        let new = cluster.wait_new_primary(&primary.old, 2 * SOON)?;
+        for node in &standbys {
+            cluster.meets(node, AT_ONCE)?;
+        }
+        primary.load.goes_on()?;
+        let waited = standbys.iter().any(|node| {
+            logs_since(cluster, &before, node)
+                .is_ok_and(|log| log.contains("still replays") || log.contains("replays WAL"))
+        });
+        assert!(waited, "nobody was found replaying");
+        cluster.power_on(&primary.old)?;
+        primary.comes_back_under(&new)
+    });
+}

@@ -1,0 +1,43 @@
+//! An heir that is lost between two primaries: it was promoted, and gone before anybody else followed it.
+
+use lab::{Cluster, Options, Result};
+
+use super::is_well_again;
+use crate::ledger;
+use crate::load::Load;
+use crate::look::{nobody_is_promoted, wait_reason};
+use crate::stage::{SOON, case};
+
+/// P is lost and S promoted, of which T gets no WAL: nothing is acknowledged by S. Then S is lost. Gives P, S, T.
+fn the_heir_is_lost(cluster: &Cluster) -> Result<[String; 3]> {
+    let first = cluster.primary()?;
+    let others = cluster.others(&first);
+    // Nobody's WAL reaches T any more but for the first one's; so S is the one that has it all.
+    cluster.cut_replication(&others[1])?;
+    cluster.power_cut(&first)?;
+    let promoted = cluster.wait_new_primary(&first, SOON)?;
+    let rest = others.iter().find(|node| **node != promoted).cloned().unwrap();
+    cluster.power_cut(&promoted)?;
+    Ok([first, promoted, rest])
+}
+
+/// Neither the old primary nor the other standby has what the lost heir may have acknowledged: they wait for it.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_19_an_heir_that_was_promoted_and_lost_is_waited_for() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let [first, promoted, rest] = the_heir_is_lost(cluster)?;
+        cluster.heal()?;
+        cluster.power_on(&first)?;
+        wait_reason(cluster, &rest, &["not promoted", &promoted])?;
+        wait_reason(cluster, &first, &[&promoted])?;
+        nobody_is_promoted(cluster, 30)?;
+        cluster.power_on(&promoted)?;
+        assert_eq!(is_well_again(cluster)?, promoted, "what it had is not lost");
+        let entry = ledger::own(cluster, &promoted)?;
+        assert_eq!(entry.primary, promoted);
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
