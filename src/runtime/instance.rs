@@ -31,13 +31,12 @@ use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::exec::Exec;
 use crate::sys::privilege::PrivilegeError;
 
-use super::bare::Bare;
-use super::container::{Container, Spec};
 use super::data_dir::{self, SignalFile};
 use super::passfile::{self, Copies, Fitness};
 use super::startup_process::Activity;
 use super::{
-    BinariesError, Place, Runtime, at_boot, look, recover, settings, start, start_log, wal,
+    BinariesError, Place, Runtime, Spec, at_boot, look, recover, settings, start, start_log, wal,
+    way,
 };
 
 /// The role for replication where neither a parameter nor the passfile names one.
@@ -73,14 +72,9 @@ impl<'a> Postgres<'a> {
         start_log: PathBuf,
     ) -> Result<Self, PrivilegeError> {
         let place = Place::of(params, start_log)?;
-        let runtime: Box<dyn Runtime> = if params.container_mode {
-            Box::new(Container::new(exec, place, Spec::of(params)))
-        } else {
-            Box::new(Bare::new(exec, place))
-        };
         Ok(Self {
             exec,
-            runtime,
+            runtime: way(exec, place, Spec::asked(params)),
             session: RefCell::new(None),
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
