@@ -119,6 +119,11 @@ impl<'a> Postgres<'a> {
         self.runtime.processes().run_otherwise(self.runtime.is_contained())
     }
 
+    /// Whether this server runs in a container; none: none is seen to run.
+    pub fn runs_contained(&self) -> Option<bool> {
+        self.runtime.processes().are_contained()
+    }
+
     /// Whether PostgreSQL's programs are there and fit the data.
     pub fn check_programs(&self) -> Result<(), BinariesError> {
         self.runtime.command("postgres").map(|_| ())
