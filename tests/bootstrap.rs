@@ -5,6 +5,7 @@
 #[path = "account/mod.rs"]
 #[allow(dead_code)]
 mod account;
+mod engine;
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use account::{NAME, home_of, is_root, test_user};
+use pgtwin::ocf::params::Params;
 
 /// A password that needs care in a passfile and in SQL.
 const PASSWORD: &str = "it's : a \\ secret ü";
@@ -115,6 +117,13 @@ impl Place {
             format!("pgpassfile={}", self.path("pass")),
         ] {
             args.extend(["--param".to_owned(), param]);
+        }
+        if engine::asked_for().is_some() {
+            let mut params = Params::default();
+            engine::contain(&mut params, "pg", self.home.path(), &bindir());
+            for (name, value) in engine::as_words(&params) {
+                args.extend(["--param".to_owned(), format!("{name}={value}")]);
+            }
         }
         args.extend(more.iter().map(|one| (*one).to_owned()));
         args

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod account;
+mod engine;
 mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pgtwin::agent::outcome::Outcome;
 use pgtwin::agent::run::{RUN_ROOT, STATE_ROOT, run};
@@ -18,12 +20,16 @@ use pgtwin::agent::uptime;
 use pgtwin::client::ledger_file::Home;
 use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId};
 use pgtwin::cluster::node::NodeName;
+use pgtwin::decide::facts::Sql;
 use pgtwin::ocf::action::Action;
 use pgtwin::ocf::exit_code::ExitCode;
+use pgtwin::ocf::params::Params;
 use pgtwin::postgres::lsn::Timeline;
+use pgtwin::runtime::instance::Postgres;
+use pgtwin::sys::deadline::{Deadline, poll_until};
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, Output, System};
 
-use rig::{Rig, succeeds, without_root};
+use rig::{Rig, without_root};
 
 /// To look at an instance means to be its user for a moment, and a process is one user at a time.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -101,16 +107,39 @@ const UNPROMOTED: [(&str, &str); 2] =
 /// A cluster, more of the environment, and the beginning of what is said there.
 type Row<'a> = (&'a Cluster, &'a [(&'a str, &'a str)], &'a str);
 
+/// The rig, with PostgreSQL in a container if the environment asks for it.
+fn rig(resource: &'static str) -> Rig {
+    let mut on = Rig::new(resource, "not run");
+    if engine::asked_for().is_some() {
+        on.more = engine::as_words(&params(&on));
+    }
+    on
+}
+
+fn params(on: &Rig) -> Params {
+    let mut params = Params {
+        pgdata: on.pgdata().display().to_string(),
+        pgport: on.port,
+        pguser: account::NAME.to_owned(),
+        pg_bindir: Some(on.bindir.display().to_string()),
+        socket_dir: Some(on.home.path().display().to_string()),
+        ..Params::default()
+    };
+    engine::contain(&mut params, "pg", on.home.path(), &on.bindir);
+    params
+}
+
 /// Starts the server as it is, writable, and has n2's ledger say that it is the primary without heirs.
 fn as_primary(on: &Rig, mode: Mode) {
-    let options = format!("-p {} -k {}", on.port, on.home.path().display());
-    let mut start = on.as_user("pg_ctl");
-    let log = on.home.path().join("log");
-    start.args(["start", "--wait", "--silent", "--options", &options, "--log"]).arg(log);
-    succeeds(start.arg("--pgdata").arg(on.pgdata()));
+    let log = on.home.path().join(format!("{}.log", on.resource));
+    let pg = Postgres::new(&System, &params(on), log).unwrap();
+    let soon = Deadline::after(Duration::from_mins(1));
+    pg.start(&soon).unwrap();
+    let answers = || matches!(pg.look(&soon).sql, Sql::Primary(_)).then_some(());
+    poll_until(&soon, Duration::from_millis(20), answers).unwrap();
     let me: NodeName = "n2".parse().unwrap();
     let mut home = Home::new(STATE_ROOT, RUN_ROOT, on.resource, &me);
-    home.take_turn(std::time::Duration::from_secs(5)).unwrap();
+    home.take_turn(Duration::from_secs(5)).unwrap();
     let id = PromotionId(7);
     let mut own = Own::new(on.resource, &me);
     own.followed = Some(id);
@@ -140,7 +169,7 @@ fn a_monitor_that_is_to_be_thorough_asks_pacemaker_and_a_quiet_one_does_not() {
         return;
     }
     let _turn = one_at_a_time();
-    let on = Rig::new("pgtwin-test-level", "not run");
+    let on = rig("pgtwin-test-level");
     let cluster = Cluster::of(&on);
     as_primary(&on, Mode::Sync);
     let with_level = |level| {
@@ -160,7 +189,7 @@ fn one_application_name_for_several_standbys_starts_nothing_and_stops_nothing() 
         return;
     }
     let _turn = one_at_a_time();
-    let on = Rig::new("pgtwin-test-one-name", "not run");
+    let on = rig("pgtwin-test-one-name");
     let cluster = Cluster::of(&on);
     let name = ("OCF_RESKEY_application_name", "standby");
     let refused = |outcome: &Outcome, code| {
@@ -208,7 +237,7 @@ fn what_is_no_full_node_of_the_cluster_runs_no_instance_and_is_looked_at_truly()
         return;
     }
     let _turn = one_at_a_time();
-    let on = Rig::new("pgtwin-test-remote", "not run");
+    let on = rig("pgtwin-test-remote");
     let healthy = Cluster::of(&on);
     let mut remote = Cluster::of(&on);
     let n2 =

@@ -246,6 +246,7 @@ fn in_case(release: &str, case: &str) -> Report {
         noted: Vec::new(),
         recovery: Recovery::none(0),
         progress: BTreeMap::new(),
+        runtimes: pgtwin::decide::report::runtime::Runtimes::default(),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),

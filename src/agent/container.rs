@@ -19,6 +19,7 @@ use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::readiness::Readiness;
 use crate::decide::image::to_start;
+use crate::decide::report::runtime::Seen;
 use crate::ocf::params::Params;
 use crate::runtime::instance::Postgres;
 use crate::sys::chain;
@@ -82,6 +83,34 @@ pub fn local(ground: &Ground<'_>) -> Result<Local, String> {
         Err(why) => Known::unknown(why.clone()),
     };
     Ok(Local { engine, version, name, image, remembered })
+}
+
+/// By what PostgreSQL of this node is run, and would be. An engine that does not answer in time is asked
+/// nothing more.
+pub fn runs(ground: &Ground<'_>, limit: Duration) -> Seen {
+    let params = ground.params;
+    let mut here = Seen { contained: ground.pg.runs_contained(), ..Seen::default() };
+    if here.contained == Some(false) && !params.container_mode {
+        return here;
+    }
+    let Ok(engine) = Engine::find(params.container_runtime) else { return here };
+    let Known::Known(version) = engine.version(&System, limit) else {
+        here.engine = Some(engine.kind.to_string());
+        return here;
+    };
+    here.engine = Some(format!("{} {version}", engine.kind));
+    if here.contained == Some(true)
+        && let Known::Known(Some(found)) = engine.container(&System, &params.container_name, limit)
+    {
+        here.image = Some((found.image, format!("sha256:{}", found.image_id)));
+    }
+    if params.container_mode
+        && let Ok(name) = to_start(params, &ground.file.read())
+        && let Known::Known(Some(image)) = engine.image(&System, &name, limit)
+    {
+        here.next = Some((name, id_of(&image)));
+    }
+    here
 }
 
 /// The image's number, as a digest is written.

@@ -36,6 +36,8 @@ const LOGIN: Duration = Duration::from_secs(4);
 const NAMES: Duration = Duration::from_secs(5);
 /// How long looking at pg_hba.conf may take.
 const HBA: Duration = Duration::from_secs(10);
+/// How long an engine may take for each answer.
+const ENGINE: Duration = Duration::from_secs(3);
 /// How long measuring old copies may take.
 const MEASURING: Duration = Duration::from_secs(5);
 
@@ -137,7 +139,8 @@ pub fn member(
 
 /// The same, with what is known of images. On the host none is looked for.
 fn with_images(member: Member, subject: &Subject, pg: &Postgres<'_>) -> Member {
-    if !subject.params.container_mode {
+    let now = container::runs(&Ground::of(subject, pg), ENGINE);
+    if !subject.params.container_mode && now.contained != Some(true) {
         return member;
     }
     let image = match container::local(&Ground::of(subject, pg)) {
@@ -148,7 +151,8 @@ fn with_images(member: Member, subject: &Subject, pg: &Postgres<'_>) -> Member {
         let id = |(node, told): (NodeName, Known<Readiness>)| Some((node, told.known()?.id));
         told.into_iter().filter_map(id).collect()
     });
-    Member { images: Some(Images { here: image, told: images }), ..member }
+    let asked = subject.params.container_mode;
+    Member { images: Some(Images { asked, now, here: image, told: images }), ..member }
 }
 
 /// What validate-pghba judges: it is judged once.

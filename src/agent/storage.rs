@@ -19,7 +19,7 @@ use crate::decide::storage::{Ground, Make, against, prepare};
 use crate::ocf::params::Params;
 use crate::runtime::storage::migrate::{Move, Outcome, Watch, record};
 use crate::runtime::storage::{self, tree};
-use crate::runtime::{Place, subvolume};
+use crate::runtime::{Place, Spec, subvolume};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
@@ -40,6 +40,7 @@ pub struct Node<'a> {
     params: Params,
     storage: Storage,
     place: Place,
+    spec: Option<Spec>,
     may_start: Option<String>,
     exec: &'a dyn Exec,
 }
@@ -87,9 +88,12 @@ impl<'a> Node<'a> {
                 ));
             }
         };
-        let log = PathBuf::from(LOG_ROOT).join("storage.log");
+        // The image that was chosen for a resource is remembered by its name, which is the log's.
+        let log = format!("{}.log", resource.as_deref().unwrap_or("storage"));
+        let log = PathBuf::from(LOG_ROOT).join(log);
         let place = Place::of(&params, log).map_err(|error| NoGround::Other(chain(&error)))?;
-        Ok(Self { me, resource, params, storage, place, may_start, exec })
+        let spec = Spec::asked(&params);
+        Ok(Self { me, resource, params, storage, place, spec, may_start, exec })
     }
 
     /// One command at a time.
@@ -140,6 +144,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    fn move_of<'s>(&'s self, place: &'s Place) -> Move<'s> {
+        let (storage, spec) = (&self.storage, self.spec.as_ref());
+        Move { storage, place, spec, exec: self.exec }
+    }
+
     /// Where the data is that is to be moved: what was begun, what is named, else what pgdata says.
     fn from(&self, named: Option<&Path>, record: Option<&Record>) -> Result<PathBuf, String> {
         let from = match (named, record) {
@@ -185,8 +194,8 @@ impl<'a> Node<'a> {
         let target = PathBuf::from(self.storage.data());
         let there = Place { pgdata: target.clone(), ..place.clone() };
         let deadline = Deadline::after(LOOK);
-        let (process, mut data) = storage::instance(place, self.exec, &deadline);
-        let (process_there, data_there) = storage::instance(&there, self.exec, &deadline);
+        let at = |place| storage::instance(place, self.spec.as_ref(), self.exec, &deadline);
+        let ((process, mut data), (process_there, data_there)) = (at(place), at(&there));
         let from = &place.pgdata;
         let looked = match &data {
             DataDir::Cluster(_) => Some(place.as_user(|| tree::of(from))),
@@ -221,7 +230,7 @@ impl<'a> Node<'a> {
             Ok(form) => Known::Known(form),
             Err(error) => Known::unknown(chain(&error)),
         };
-        let moving = Move { storage: &self.storage, place, exec: self.exec };
+        let moving = self.move_of(place);
         let temporary = moving.temporary();
         let bytes_there =
             place.as_user(|| tree::of(&temporary)).map_or(0, |items| tree::bytes(&items));
@@ -256,9 +265,10 @@ impl<'a> Node<'a> {
         };
         let place = Place { pgdata: from, ..self.place.clone() };
         let there = Place { pgdata: PathBuf::from(self.storage.data()), ..self.place.clone() };
-        let moving = Move { storage: &self.storage, place: &place, exec: self.exec };
+        let moving = self.move_of(&place);
         let look = || {
-            let (_, data) = storage::instance(&there, self.exec, &Deadline::after(LOOK));
+            let deadline = Deadline::after(LOOK);
+            let (_, data) = storage::instance(&there, self.spec.as_ref(), self.exec, &deadline);
             let after = moving.after(record(&self.storage), &self.params.pgdata, data);
             may_remove(&after).map_err(|why| why.to_string())
         };
@@ -285,7 +295,7 @@ impl<'a> Node<'a> {
         };
         yes(&record.from)?;
         let place = Place { pgdata: PathBuf::from(&record.from), ..self.place.clone() };
-        let moving = Move { storage: &self.storage, place: &place, exec: self.exec };
+        let moving = self.move_of(&place);
         moving.undo(&record).map_err(|error| chain(&error))?;
         Ok(format!("the data is in {} again, as it was", record.from))
     }
@@ -307,7 +317,7 @@ impl Moving<'_, '_> {
     /// Moves it, or goes on; `watch` may end it.
     pub fn carry_out(self, plan: &Plan, watch: &mut Watch<'_>) -> Result<Outcome, String> {
         let node = self.node;
-        let moving = Move { storage: &node.storage, place: &self.place, exec: node.exec };
+        let moving = node.move_of(&self.place);
         let begun = match self.record {
             Some(record) => Ok(record),
             None => moving.begin(plan.method, plan.system_id, now()),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
+use super::container::{self, Ground};
 use super::operate::Subject;
 use super::recover::now;
 use super::run::{LOG_ROOT, RUN_ROOT, STATE_ROOT};
@@ -21,6 +22,7 @@ use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Process, Sql, StandbyFacts};
 use crate::decide::history::Records;
+use crate::decide::report::runtime::{Runtimes, may_be_contained};
 use crate::decide::report::{Facts, OwnLedger, Server};
 use crate::ocf::params::RepMode;
 use crate::postgres::sync_names::StandbyName;
@@ -140,10 +142,12 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
         noted: subject.home().cache().warnings.into_values().flatten().collect(),
         recovery,
         progress: BTreeMap::new(),
+        runtimes: Runtimes::default(),
         problems,
     };
     let progress = progress_of_others(subject, &facts);
-    let facts = Facts { progress, ..facts };
+    let runtimes = runtimes(subject, &facts);
+    let facts = Facts { progress, runtimes, ..facts };
     (facts, standby)
 }
 
@@ -157,6 +161,21 @@ fn progress_of_others(subject: &Subject, facts: &Facts) -> BTreeMap<NodeName, St
     // One that is not told is none: the state says what matters.
     let said = subject.pacemaker(&System).read_all(Attribute::Progress, PATIENCE);
     said.known().unwrap_or_default().into_iter().filter(|(node, _)| rebuilding(node)).collect()
+}
+
+/// By what the members' PostgreSQL is run. Nobody and no engine is asked where all are on their hosts.
+fn runtimes(subject: &Subject, facts: &Facts) -> Runtimes {
+    let system = System;
+    let Ok(pg) = subject.postgres(&system) else { return Runtimes::default() };
+    let here = facts.members.contains(&subject.me);
+    let here = here.then(|| container::runs(&Ground::of(subject, &pg), PATIENCE));
+    if !may_be_contained(facts) {
+        return Runtimes { here, told: BTreeMap::new() };
+    }
+    // What was not told is not said.
+    let told = container::told(subject).known().unwrap_or_default();
+    let told = told.into_iter().filter_map(|(node, told)| Some((node, told.known()?)));
+    Runtimes { here, told: told.collect() }
 }
 
 /// What the members have written down of themselves: this one in its files, the others as they tell it.

@@ -8,6 +8,7 @@ pub mod json;
 mod ledger;
 mod recovery;
 mod rows;
+pub mod runtime;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -122,6 +123,8 @@ pub struct Facts {
     pub recovery: Recovery,
     /// How far other nodes say that theirs are.
     pub progress: BTreeMap<NodeName, String>,
+    /// What was seen of containers.
+    pub runtimes: runtime::Runtimes,
     /// What went wrong on the way, one line each.
     pub problems: Vec<String>,
 }
@@ -197,6 +200,8 @@ pub fn report(facts: &Facts) -> Report {
     if let Some(vip) = &facts.vip {
         lines.push(("Address", configuration::address(facts, vip, &mut warnings)));
     }
+    let mut of_runtimes = Vec::new();
+    lines.extend(runtime::line(facts, &mut of_runtimes).map(|words| ("Runtime", words)));
     configuration::clone(facts, &mut warnings);
     configuration::left_behind(facts, &mut warnings);
     lines.extend(recovery::lines(facts, &mut warnings));
@@ -206,6 +211,7 @@ pub fn report(facts: &Facts) -> Report {
     let (grave, mut advice) = warnings::settings(facts);
     warnings.extend(grave);
     warnings::delays(facts, &mut advice);
+    advice.extend(of_runtimes);
     warnings.extend(facts.noted.iter().map(|line| format!("{}: {line}", facts.me)));
     warnings.extend(facts.problems.iter().cloned());
     let mode = match facts.mode {

@@ -5,6 +5,8 @@
 //! network, data or privilege: an image may have no shell. Whether a file is there is learned by having the
 //! engine copy it out of a container that is made for it and never started.
 
+mod programs;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
@@ -21,10 +23,14 @@ use crate::sys::deadline::Deadline;
 use crate::sys::exec::{Cmd, Ended, Exec, Output};
 use crate::sys::privilege::User;
 
+use super::BinariesError;
+
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long the removal of a container may take.
 const REMOVAL: Duration = Duration::from_secs(10);
+/// The same after a program that was killed, for there may be little time left.
+const QUICK_REMOVAL: Duration = Duration::from_secs(2);
 /// Has the loader of glibc tell what a program is linked to, in place of running it.
 const TRACE: (&str, &str) = ("LD_TRACE_LOADED_OBJECTS", "1");
 
@@ -51,39 +57,45 @@ pub struct Look<'a> {
     pub name: &'a str,
     /// The PostgreSQL user of this node.
     pub user: &'a User,
-    /// container_options.
-    pub options: &'a [String],
+    /// What its containers are called, before their number.
+    pub prefix: String,
+    /// Their labels.
+    pub labels: Vec<(String, String)>,
+    /// How long one program may take.
+    pub each: Duration,
     /// How many containers were made for it.
     pub made: Cell<u32>,
 }
 
+impl<'a> Look<'a> {
+    /// A look with containers that nobody else has a name for.
+    pub fn new(exec: &'a dyn Exec, engine: &'a Engine, name: &'a str, user: &'a User) -> Self {
+        let prefix = format!("pgtwin-look-{}", std::process::id());
+        Self {
+            exec,
+            engine,
+            name,
+            user,
+            prefix,
+            labels: Vec::new(),
+            each: LOOK,
+            made: Cell::new(0),
+        }
+    }
+}
+
 impl Look<'_> {
-    /// What is in it. `major`: the version that is hoped for, by which directories are looked at.
+    /// What is in it. `given` is pg_bindir; `major`: the version that is hoped for.
     pub fn inside(
         &self,
         image: &Image,
+        given: Option<&Path>,
         major: Option<u32>,
         deadline: &Deadline,
-    ) -> Result<Inside, String> {
-        let dirs = candidates(image, major.or_else(|| image.major()));
-        let mut last = String::new();
-        for dir in &dirs {
-            let program = format!("{dir}/postgres");
-            let output = self.run(&program, &["--version"], &[], deadline)?;
-            if output.ok()
-                && let Ok(version) = Version::of_program(&output.stdout)
-            {
-                let (libc, icu) = self.libraries(&program, deadline);
-                return Ok(Inside { bindir: dir.clone(), version, libc, icu });
-            }
-            last = last_words(&output);
-        }
-        Err(format!(
-            "there is no program postgres in image {} (looked in {}; {last}): set container_image to an image \
-             of PostgreSQL",
-            self.name,
-            dirs.join(", ")
-        ))
+    ) -> Result<Inside, BinariesError> {
+        let (bindir, version) = self.programs(image, given, major, deadline)?;
+        let (libc, icu) = self.libraries(&format!("{bindir}/postgres"), deadline);
+        Ok(Inside { bindir, version, libc, icu })
     }
 
     fn libraries(&self, program: &str, deadline: &Deadline) -> (Option<String>, Option<String>) {
@@ -189,7 +201,7 @@ impl Look<'_> {
             user: (self.user.uid, self.user.gid),
             groups: Vec::new(),
             network: "none".to_owned(),
-            labels: Vec::new(),
+            labels: self.labels.clone(),
             env: env
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -197,24 +209,17 @@ impl Look<'_> {
             env_passed: Vec::new(),
             binds: Vec::new(),
             remove: true,
-            options: self.options.to_vec(),
+            options: Vec::new(),
         };
-        let cmd = self.engine.run(&run).args(args.iter().copied()).limit(deadline.bounded(LOOK));
-        let output = self.exec.run(&cmd).map_err(|error| chain(&error))?;
-        if output.ended == Ended::TimedOut {
-            self.remove(&name);
-            return Err(format!(
-                "{program} of image {} gave no answer within {} s",
-                self.name,
-                cmd.limit.as_secs()
-            ));
-        }
-        Ok(output)
+        let cmd = self.engine.run(&run).args(args.iter().copied());
+        let cmd = cmd.limit(deadline.bounded(self.each));
+        let cmd = cmd.when_killed(self.engine.remove(&name).limit(QUICK_REMOVAL));
+        self.exec.run(&cmd).map_err(|error| chain(&error))
     }
 
     fn next_name(&self) -> String {
         self.made.set(self.made.get() + 1);
-        format!("pgtwin-look-{}-{}", std::process::id(), self.made.get())
+        format!("{}-{}", self.prefix, self.made.get())
     }
 
     fn remove(&self, name: &str) {
@@ -236,26 +241,6 @@ fn says_no_file(said: &str) -> bool {
     ]
     .iter()
     .any(|words| said.contains(words))
-}
-
-/// Where programs of PostgreSQL may be: where images of the kinds that are known have them, and where its
-/// own PATH leads.
-fn candidates(image: &Image, major: Option<u32>) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    if let Some(major) = major {
-        all.push(format!("/usr/lib/postgresql/{major}/bin"));
-        all.push(format!("/usr/lib/postgresql{major}/bin"));
-        all.push(format!("/usr/pgsql-{major}/bin"));
-    }
-    all.extend(image.path().map(str::to_owned));
-    all.extend(["/usr/local/bin", "/usr/bin"].map(str::to_owned));
-    let mut seen = std::collections::BTreeSet::new();
-    // An image that says where it is says so in its PATH.
-    let said = |dir: &String| image.path().any(|path| path == dir);
-    all.sort_by_key(|dir| !(said(dir) && dir.contains("sql")));
-    all.retain(|dir| seen.insert(dir.clone()));
-    all.truncate(12);
-    all
 }
 
 /// Where images keep the control file of an extension, by where their programs are.
@@ -313,23 +298,6 @@ pub fn host_libraries(
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-
-    fn image(path: &str) -> Image {
-        Image::parse(&format!("[{{\"Id\":\"sha256:a\",\"Config\":{{\"Env\":[\"PATH={path}\"]}}}}]"))
-            .unwrap()
-    }
-
-    #[test]
-    fn the_path_of_an_image_leads_to_its_postgresql_and_known_places_follow() {
-        let official = image("/usr/local/bin:/usr/bin:/bin:/usr/lib/postgresql/17/bin");
-        let dirs = candidates(&official, Some(17));
-        assert_eq!(dirs.first().unwrap(), "/usr/lib/postgresql/17/bin");
-        assert_eq!(dirs.iter().filter(|dir| *dir == "/usr/bin").count(), 1);
-        let bare = candidates(&image("/usr/bin"), None);
-        assert_eq!(bare, ["/usr/bin", "/usr/local/bin"]);
-        let suse = candidates(&image("/usr/bin"), Some(17));
-        assert!(suse.contains(&"/usr/lib/postgresql17/bin".to_owned()));
-    }
 
     #[test]
     fn files_of_extensions_are_looked_for_where_distributions_keep_them() {

@@ -31,13 +31,12 @@ use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::exec::Exec;
 use crate::sys::privilege::PrivilegeError;
 
-use super::bare::Bare;
-use super::container::{Container, Spec};
 use super::data_dir::{self, SignalFile};
 use super::passfile::{self, Copies, Fitness};
 use super::startup_process::Activity;
 use super::{
-    BinariesError, Place, Runtime, at_boot, look, recover, settings, start, start_log, wal,
+    BinariesError, Place, Runtime, Spec, at_boot, look, recover, settings, start, start_log, wal,
+    way,
 };
 
 /// The role for replication where neither a parameter nor the passfile names one.
@@ -73,14 +72,9 @@ impl<'a> Postgres<'a> {
         start_log: PathBuf,
     ) -> Result<Self, PrivilegeError> {
         let place = Place::of(params, start_log)?;
-        let runtime: Box<dyn Runtime> = if params.container_mode {
-            Box::new(Container::new(exec, place, Spec::of(params)))
-        } else {
-            Box::new(Bare::new(exec, place))
-        };
         Ok(Self {
             exec,
-            runtime,
+            runtime: way(exec, place, Spec::asked(params)),
             session: RefCell::new(None),
             startup: RefCell::new(None),
             repuser: params.repuser.clone(),
@@ -123,6 +117,11 @@ impl<'a> Postgres<'a> {
     /// Why this server is not one of the runtime that the parameters ask for, if one runs.
     pub fn runs_otherwise(&self) -> Option<String> {
         self.runtime.processes().run_otherwise(self.runtime.is_contained())
+    }
+
+    /// Whether this server runs in a container; none: none is seen to run.
+    pub fn runs_contained(&self) -> Option<bool> {
+        self.runtime.processes().are_contained()
     }
 
     /// Whether PostgreSQL's programs are there and fit the data.

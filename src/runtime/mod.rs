@@ -44,11 +44,12 @@ use std::time::Duration;
 use crate::decide::facts::Process;
 use crate::ocf::params::Params;
 use crate::postgres::postmaster_pid::PostmasterPid;
-use crate::sys::exec::{Cmd, Ended, ExecError, Output};
+use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
 use crate::sys::files::{FileError, Lock, read_untrusted};
 use crate::sys::privilege::{PrivilegeError, User, with_user};
 
 pub use binaries::BinariesError;
+pub use container::Spec;
 use processes::Processes;
 use startup_process::Activity;
 
@@ -196,6 +197,14 @@ pub trait Runtime {
     /// What the startup process has done so far, if there is one.
     fn startup_activity(&self) -> Option<Activity> {
         self.processes().startup_activity()
+    }
+}
+
+/// The way to run PostgreSQL at a place: in a container as `spec` says, or on the host.
+pub fn way<'a>(exec: &'a dyn Exec, place: Place, spec: Option<Spec>) -> Box<dyn Runtime + 'a> {
+    match spec {
+        Some(spec) => Box::new(container::Container::new(exec, place, spec)),
+        None => Box::new(bare::Bare::new(exec, place)),
     }
 }
 

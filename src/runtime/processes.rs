@@ -80,6 +80,14 @@ impl Processes {
         }
     }
 
+    /// Whether the postmaster is in a container; none: none is found.
+    pub fn are_contained(&self) -> Option<bool> {
+        match self.locate() {
+            Located::Postmaster(postmaster) => Some(postmaster.facts().is_contained()),
+            Located::None | Located::Orphans(_) | Located::Unknown(_) => None,
+        }
+    }
+
     /// Whether the postmaster that wrote postmaster.pid is the one that runs.
     pub fn has_claimed(&self) -> bool {
         let (Located::Postmaster(postmaster), Some(claim)) = (self.locate(), self.place.claim())

@@ -25,9 +25,8 @@ use crate::sys::files::{FileError, Kind, Seen, look, sync_dir};
 use crate::sys::mounts::Mounts;
 use crate::sys::privilege::{User, with_user};
 
-use super::bare::Bare;
 use super::own_files::io_error;
-use super::{Place, Runtime, RuntimeError, data_dir, old_copies, subvolume};
+use super::{Place, RuntimeError, Spec, data_dir, old_copies, subvolume, way};
 
 /// Looks at the ground that the storage is on, and at what is there of it.
 pub fn look_at(storage: &Storage, user: &User) -> Ground {
@@ -103,10 +102,15 @@ fn found(seen: Seen) -> Found {
     }
 }
 
-/// What stands and runs at a place.
-pub fn instance(place: &Place, exec: &dyn Exec, deadline: &Deadline) -> (Process, DataDir) {
-    let bare = Bare::new(exec, place.clone());
-    (bare.process(), data_dir::look(&bare, exec, deadline))
+/// What stands and runs at a place; by the programs of the image, if `spec` says which.
+pub fn instance(
+    place: &Place,
+    spec: Option<&Spec>,
+    exec: &dyn Exec,
+    deadline: &Deadline,
+) -> (Process, DataDir) {
+    let runtime = way(exec, place.clone(), spec.cloned());
+    (runtime.process(), data_dir::look(runtime.as_ref(), exec, deadline))
 }
 
 /// Where a path leads, as the user sees it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use pgtwin::decide::facts::{Process, Sql};
 use pgtwin::ocf::params::{ContainerRuntime, Params};
 use pgtwin::runtime::instance::Postgres;
 use pgtwin::sys::deadline::{Deadline, poll_until};
-use pgtwin::sys::exec::System;
+use pgtwin::sys::exec::{Exec, System};
 use tempfile::TempDir;
 
 use crate::account::{NAME, home_of, is_root, test_user};
@@ -35,6 +35,11 @@ pub struct Box {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// Waits until no other test of this program is at work.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs a test with each engine.
 pub fn with_each_engine(test: impl Fn(&Box)) {
     if !is_root() {
@@ -44,9 +49,8 @@ pub fn with_each_engine(test: impl Fn(&Box)) {
     let engines = engine::that_answer();
     assert!(!engines.is_empty(), "neither podman nor docker answers: apt-get install podman");
     for runtime in engines {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         eprintln!("{runtime:?}");
-        test(&Box::new(runtime, alone));
+        test(&Box::new(runtime, alone()));
     }
 }
 
@@ -72,31 +76,55 @@ impl Box {
         engine::contain_by(runtime, &mut params, "pg", home.path(), &bindir);
         let new = Self { runtime, home, params, bindir, _alone: alone };
         new.as_user("initdb", &["-A", "peer", "-N", "-D", &new.params.pgdata]);
-        let conf = Path::new(&new.params.pgdata).join("postgresql.conf");
-        let text = fs::read_to_string(&conf).unwrap();
-        fs::write(&conf, text + "listen_addresses = '127.0.0.1'\nfsync = off\n").unwrap();
+        new.configure("listen_addresses = '127.0.0.1'\nfsync = off");
         new
     }
 
-    pub fn as_user(&self, program: &str, args: &[&str]) -> String {
+    /// One of PostgreSQL's programs on the host, as the tests' user.
+    pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", NAME, "--regid", NAME, "--init-groups", "--"]);
         command.arg(self.bindir.join(program)).args(args).stdin(Stdio::null());
-        let output = command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").output();
-        let output = output.unwrap();
+        command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+        command
+    }
+
+    pub fn as_user(&self, program: &str, args: &[&str]) -> String {
+        let mut command = self.command(program, args);
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{command:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// What a client on the host gets.
     pub fn ask(&self, query: &str) -> String {
+        let output = self.try_ask(query);
+        assert!(output.status.success(), "{query}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The same, of a query that may fail.
+    pub fn try_ask(&self, query: &str) -> Output {
         let (dir, port) = (self.home.path().to_str().unwrap(), self.params.pgport.to_string());
-        self.as_user("psql", &["-XAtqc", query, "-h", dir, "-p", &port, "postgres"])
+        let args = ["-XAtqc", query, "-h", dir, "-p", &port, "postgres"];
+        self.command("psql", &args).output().unwrap()
+    }
+
+    /// Lines at the end of postgresql.conf.
+    pub fn configure(&self, lines: &str) {
+        let conf = Path::new(&self.params.pgdata).join("postgresql.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, format!("{text}{lines}\n")).unwrap();
     }
 
     /// The instance, as the agent has it with these parameters.
     pub fn with(&self, params: &Params) -> Postgres<'static> {
-        Postgres::new(&System, params, self.home.path().join("pgtwin-test-box.log")).unwrap()
+        self.by(&System, params)
+    }
+
+    /// The same, by other means to start programs.
+    pub fn by<'a>(&self, exec: &'a dyn Exec, params: &Params) -> Postgres<'a> {
+        Postgres::new(exec, params, self.home.path().join("pgtwin-test-box.log")).unwrap()
     }
 
     pub fn instance(&self) -> Postgres<'static> {

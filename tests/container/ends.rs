@@ -1,5 +1,7 @@
 //! A server in a container, from its start to each of its ends.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +11,7 @@ use pgtwin::decide::facts::{DataDir, Process};
 use pgtwin::postgres::control_data::ClusterState;
 
 use crate::box_of::{await_answer, await_gone, is_gone, pid, soon, with_each_engine};
+use crate::engine;
 
 const CLEANING: Duration = Duration::from_secs(20);
 
@@ -90,6 +93,38 @@ fn a_container_that_somebody_has_removed_is_simply_gone() {
         on.tell(&["rm", "--force", on.name()]);
         await_gone(&pg);
         pg.runtime().clean_up(CLEANING);
+        pg.start(&soon()).unwrap();
+        await_answer(&pg);
+    });
+}
+
+#[test]
+fn a_container_that_its_engine_has_killed_is_a_server_that_crashed() {
+    with_each_engine(|on| {
+        let pg = on.started();
+        on.tell(&["kill", "--signal=KILL", on.name()]);
+        await_gone(&pg);
+        assert_eq!(state(&pg), ClusterState::InProduction);
+        pg.start(&soon()).unwrap();
+        await_answer(&pg);
+    });
+}
+
+#[test]
+fn a_container_that_somebody_stops_ends_in_order_and_does_not_come_back_by_hand() {
+    with_each_engine(|on| {
+        let pg = on.started();
+        on.tell(&["stop", on.name()]);
+        await_gone(&pg);
+        assert_eq!(state(&pg), ClusterState::ShutDown, "its engine asks for a fast shutdown");
+        // As when the action has ended that started it: its permit goes with it.
+        let permits = Path::new("/run/pgtwin/permits/pgtwin-test-box");
+        for permit in permits.read_dir().unwrap() {
+            fs::remove_dir(permit.unwrap().path()).unwrap();
+        }
+        let started = engine::try_tell(on.runtime, &["start", on.name()]);
+        assert!(!started.status.success(), "{started:?}");
+        assert!(is_gone(&pg));
         pg.start(&soon()).unwrap();
         await_answer(&pg);
     });

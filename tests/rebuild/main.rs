@@ -9,6 +9,8 @@ mod account;
 mod adopting;
 mod asked;
 mod broken;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod lost;
 mod played;
 mod world;

@@ -9,6 +9,7 @@ use pgtwin::cluster::ledger::{Entry, PromotionId, Slot};
 use pgtwin::sys::exec::{Cmd, Ended, Exec, ExecError, Output, System};
 
 use crate::account::NAME;
+use crate::engine;
 use crate::world::{RESOURCE, World, bindir, node};
 
 impl World {
@@ -25,9 +26,15 @@ impl World {
             ("node_addresses", "n1=127.0.0.1 n2=127.0.0.2".to_owned()),
         ];
         let config = self.config_file().map(|file| ("config_file", file));
+        let contained = if engine::asked_for().is_some() {
+            engine::as_words(&self.params())
+        } else {
+            Vec::new()
+        };
         let parameters: Vec<String> = parameters
             .iter()
             .chain(&config)
+            .chain(&contained)
             .map(|(name, value)| format!("<nvpair id='p-{name}' name='{name}' value='{value}'/>"))
             .collect();
         let parameters = parameters.concat();
@@ -102,6 +109,12 @@ impl World {
     }
 }
 
+/// Whether it is this program, on the host or in a container.
+fn runs(cmd: &Cmd, program: &str) -> bool {
+    let inside = cmd.args.iter().find_map(|arg| arg.strip_prefix("--entrypoint="));
+    inside.unwrap_or(&cmd.program).ends_with(program)
+}
+
 impl Exec for World {
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         let asks = |word: &str| cmd.args.iter().any(|arg| arg == word);
@@ -153,7 +166,7 @@ impl Exec for World {
     }
 
     fn run_watched(&self, cmd: &Cmd, line: &mut dyn FnMut(&str)) -> Result<Output, ExecError> {
-        if cmd.program.ends_with("pg_rewind") && self.breaks.load(Ordering::Relaxed) {
+        if runs(cmd, "pg_rewind") && self.breaks.load(Ordering::Relaxed) {
             return self.break_rewind(cmd, line);
         }
         System.run_watched(cmd, line)

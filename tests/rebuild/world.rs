@@ -15,9 +15,15 @@ use pgtwin::agent::worker;
 use pgtwin::cluster::ledger::{Entry, Mode, Own, PromotionId};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::{Kept, Marker};
+use pgtwin::ocf::params::Params;
 use pgtwin::postgres::lsn::Timeline;
+use pgtwin::runtime::Shutdown;
+use pgtwin::runtime::instance::Postgres;
+use pgtwin::sys::deadline::Deadline;
+use pgtwin::sys::exec::System;
 
 use crate::account::{NAME, home_of, test_user};
+use crate::engine;
 
 pub const RESOURCE: &str = "pgtwin-test-rebuild";
 pub const TIME: Duration = Duration::from_mins(2);
@@ -198,6 +204,24 @@ impl World {
         succeeds("pg_ctl", &args);
     }
 
+    /// n2's instance as the agent has it, if it is to be in a container.
+    pub fn params(&self) -> Params {
+        let mut params = Params {
+            pgdata: self.path("standby"),
+            pgport: self.port.parse().unwrap(),
+            pguser: NAME.to_owned(),
+            socket_dir: Some(self.path("standby-socket")),
+            ..Params::default()
+        };
+        engine::contain(&mut params, "n2", self.home.path(), &bindir());
+        params
+    }
+
+    fn standby(&self) -> Postgres<'static> {
+        let log = self.home.path().join(format!("{RESOURCE}.log"));
+        Postgres::new(&System, &self.params(), log).unwrap()
+    }
+
     pub fn config_file(&self) -> Option<String> {
         self.spread.then(|| self.path("standby.conf"))
     }
@@ -262,6 +286,10 @@ impl World {
     }
 
     pub fn stop(&self, name: &str) {
+        if name == "standby" && engine::asked_for().is_some() {
+            // pg_ctl would take the number in postmaster.pid for one of this host.
+            return self.standby().stop(&Deadline::after(TIME)).unwrap();
+        }
         succeeds("pg_ctl", &["-D", &self.path(name), "-m", "fast", "-w", "stop"]);
     }
 
@@ -315,6 +343,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if let Some(runtime) = engine::asked_for() {
+            let _ = self.standby().runtime().signal(Shutdown::Kill);
+            engine::remove(runtime, &self.params().container_name);
+        }
         for name in ["standby", "primary"] {
             let mut stop = Command::new("setpriv");
             stop.args(["--reuid", NAME, "--regid", NAME, "--init-groups", "--"]);

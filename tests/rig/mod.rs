@@ -157,6 +157,11 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        // pg_ctl would take the number in postmaster.pid for one of this host.
+        let of = |name| self.more.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        if let (Some(engine), Some(name)) = (of("container_runtime"), of("container_name")) {
+            let _ = Command::new(engine).args(["rm", "--force", "--volumes", name]).output();
+        }
         // What a test has left in PGDATA may be a pipe.
         let stop = self.as_user("pg_ctl");
         let mut bounded = Command::new("timeout");

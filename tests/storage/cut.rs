@@ -25,7 +25,7 @@ fn move_of<'a>(
     storage: &'a pgtwin::cluster::storage::Storage,
     place: &'a pgtwin::runtime::Place,
 ) -> Move<'a> {
-    Move { storage, place, exec: &System }
+    Move { storage, place, spec: None, exec: &System }
 }
 
 /// Moves it from the record, and ends before the step of this number; all steps there were.

@@ -66,6 +66,9 @@ impl Disk {
         if params.pgdata_given {
             set("pgdata", &params.pgdata);
         }
+        if params.container_mode {
+            crate::engine::as_words(params).iter().for_each(|(name, value)| set(name, value));
+        }
         command
     }
 

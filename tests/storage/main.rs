@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod contained;
 mod cut;
 mod disk;
 #[path = "../engine/mod.rs"]

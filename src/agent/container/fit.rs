@@ -1,7 +1,6 @@
 //! Whether PostgreSQL of this node can run in its image: its version, what sorts texts, extensions, and what
 //! the configuration names. Floor 3.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -46,16 +45,10 @@ pub fn look(ground: &Ground<'_>) -> Result<Fit, String> {
     };
     let (system, pg) = (System, ground.pg);
     let data = pg.data_major();
-    let options = &ground.params.container_options;
-    let look = Look {
-        exec: &system,
-        engine: &local.engine,
-        name: &name,
-        user: &pg.place().user,
-        options,
-        made: Cell::new(0),
-    };
-    let inside = look.inside(image, data.clone().known(), &deadline)?;
+    let place = pg.place();
+    let look = Look::new(&system, &local.engine, &name, &place.user);
+    let inside = look.inside(image, place.bindir.as_deref(), data.clone().known(), &deadline);
+    let inside = inside.map_err(|error| error.to_string())?;
     let mut against = Vec::new();
     let mut remarks = Vec::new();
     match data {

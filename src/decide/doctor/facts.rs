@@ -10,6 +10,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::topology::ClusterStatus;
 use crate::decide::pghba;
 use crate::decide::report::OldCopy;
+use crate::decide::report::runtime::Seen;
 use crate::decide::slots::LogicalSlots;
 use crate::decide::wanted::Shell;
 use crate::ocf::params::Params;
@@ -71,6 +72,10 @@ pub struct Member {
 /// The images that PostgreSQL runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
+    /// The parameters ask for a container on this node.
+    pub asked: bool,
+    /// By what this node's server is run now.
+    pub now: Seen,
     /// The number of the one that a start here would use; none: it is not here.
     pub here: Known<Option<String>>,
     /// The numbers of those that the nodes have told of.

@@ -6,12 +6,13 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Cell, Facts, Report, configuration};
+use super::{Cell, Facts, Report, configuration, runtime};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::Mode;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::Quorum;
 use crate::cluster::utc::Utc;
+use crate::decide::changeover::Target;
 
 /// The version of the shapes.
 pub const VERSION: u32 = 1;
@@ -58,6 +59,16 @@ struct Member<'r> {
     sync: &'r Cell<bool>,
     score: &'r Cell<i32>,
     heir: &'r Cell<bool>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug, Serialize)]
+struct Runtime {
+    at: Option<&'static str>,
+    seen: bool,
+    engine: Option<String>,
+    image: Option<String>,
+    image_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,7 +132,7 @@ pub fn status<'r>(facts: &'r Facts, report: &'r Report) -> Status<'r> {
         mode: mode(facts.mode),
         attention: report.needs_attention(),
         primary: facts.primary().map(ToString::to_string),
-        members: report.rows.iter().map(member).collect(),
+        members: report.rows.iter().map(|row| member(facts, row)).collect(),
         ledger: ledger(facts),
         quorum: match facts.status.quorum {
             Quorum::Quorate => Some(true),
@@ -140,7 +151,7 @@ pub fn status<'r>(facts: &'r Facts, report: &'r Report) -> Status<'r> {
     }
 }
 
-fn member(row: &super::Row) -> Member<'_> {
+fn member<'r>(facts: &Facts, row: &'r super::Row) -> Member<'r> {
     Member {
         node: &row.node,
         role: &row.role,
@@ -152,6 +163,21 @@ fn member(row: &super::Row) -> Member<'_> {
         sync: &row.sync,
         score: &row.score,
         heir: &row.heir,
+        runtime: row.node.parse().ok().map(|node| runtime_of(facts, &node)),
+    }
+}
+
+fn runtime_of(facts: &Facts, node: &NodeName) -> Runtime {
+    let runs = runtime::of(facts, node);
+    Runtime {
+        at: runs.at.known().map(|at| match at {
+            Target::Container => "container",
+            Target::Host => "host",
+        }),
+        seen: runs.seen,
+        engine: runs.engine,
+        image: runs.image,
+        image_id: runs.id,
     }
 }
 

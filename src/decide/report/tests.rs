@@ -3,6 +3,7 @@
 mod configuration;
 mod json;
 mod recovery;
+mod runtime;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -217,6 +218,7 @@ pub(crate) fn healthy() -> Facts {
         noted: Vec::new(),
         recovery: Recovery::none(NOW),
         progress: BTreeMap::new(),
+        runtimes: super::runtime::Runtimes::default(),
         problems: Vec::new(),
     }
 }

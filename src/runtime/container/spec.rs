@@ -33,6 +33,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// As the parameters say; none: they ask for no container.
+    pub fn asked(params: &Params) -> Option<Self> {
+        params.container_mode.then(|| Self::of(params))
+    }
+
     /// As the parameters say.
     pub fn of(params: &Params) -> Self {
         Self {

@@ -17,10 +17,9 @@ use crate::sys::deadline::Deadline;
 use crate::sys::exec::Exec;
 use crate::sys::files::{FileError, Seen, look, read_root_owned, remove_durably, write_durably};
 
-use super::super::bare::Bare;
 use super::super::own_files::io_error;
 use super::super::swap::{remove_strays, remove_tree};
-use super::super::{Place, RuntimeError, data_dir, nothing_runs, subvolume};
+use super::super::{Place, Runtime, RuntimeError, Spec, data_dir, nothing_runs, subvolume, way};
 use super::copy::{self, Made};
 use super::{make_as_user, tree};
 
@@ -49,6 +48,8 @@ pub struct Move<'a> {
     pub storage: &'a Storage,
     /// From where: its `pgdata` is a real path.
     pub place: &'a Place,
+    /// The container whose programs read the data; none: those of the host.
+    pub spec: Option<&'a Spec>,
     /// Starts programs.
     pub exec: &'a dyn Exec,
 }
@@ -75,13 +76,13 @@ impl Move<'_> {
     }
 
     /// The old data's instance.
-    pub(super) fn old(&self) -> Bare<'_> {
-        Bare::new(self.exec, self.place.clone())
+    pub(super) fn old(&self) -> Box<dyn Runtime + '_> {
+        self.at(self.place.pgdata.clone())
     }
 
     /// The instance of another directory.
-    pub(super) fn at(&self, pgdata: PathBuf) -> Bare<'_> {
-        Bare::new(self.exec, Place { pgdata, ..self.place.clone() })
+    pub(super) fn at(&self, pgdata: PathBuf) -> Box<dyn Runtime + '_> {
+        way(self.exec, Place { pgdata, ..self.place.clone() }, self.spec.cloned())
     }
 
     /// A record of a move that begins now.
@@ -119,7 +120,7 @@ impl Move<'_> {
 
     /// Makes the new data beside its place, whole and on the disk. Not, where the watch has ended it.
     fn make(&self, record: &Record, watch: &mut Watch<'_>) -> Result<bool, RuntimeError> {
-        nothing_runs(&self.old(), "move the data")?;
+        nothing_runs(self.old().as_ref(), "move the data")?;
         let (from, to) = (&self.place.pgdata, self.temporary());
         let items = self.place.as_user(|| tree::of(from))?;
         let made = match record.method {
@@ -227,8 +228,9 @@ impl Move<'_> {
             ));
         }
         let soon = Deadline::after(std::time::Duration::from_mins(1));
-        let control = |bare: &Bare<'_>| data_dir::control_data(bare, self.exec, &soon);
-        if control(&self.old())? != control(&self.at(to))? {
+        let control =
+            |at: Box<dyn Runtime + '_>| data_dir::control_data(at.as_ref(), self.exec, &soon);
+        if control(self.old())? != control(self.at(to))? {
             return Err(RuntimeError::Refused(
                 "pg_controldata does not say the same of the new data as of the old".to_owned(),
             ));

@@ -20,7 +20,7 @@ use crate::sys::privilege::with_user;
 
 use super::super::own_files::io_error;
 use super::super::swap::remove_tree;
-use super::super::{Runtime, RuntimeError, nothing_runs, subvolume};
+use super::super::{RuntimeError, nothing_runs, subvolume};
 use super::make_as_user;
 use super::migrate::{Move, Outcome, Step, Watch, forget, write};
 
@@ -119,7 +119,7 @@ impl Move<'_> {
 
     /// Whether nothing has run in the old data since the new was made, and nothing runs now.
     fn is_the_same(&self, new: &Path) -> Result<(), RuntimeError> {
-        nothing_runs(&self.old(), "move the data")?;
+        nothing_runs(self.old().as_ref(), "move the data")?;
         let from = &self.place.pgdata;
         let same = self
             .place
@@ -137,7 +137,7 @@ impl Move<'_> {
     /// nothing has run in it.
     pub fn undo(&self, record: &Record) -> Result<(), RuntimeError> {
         let (from, new, target) = (&self.place.pgdata, self.temporary(), self.target());
-        nothing_runs(&self.old(), "take the move back")?;
+        nothing_runs(self.old().as_ref(), "take the move back")?;
         if record.stage == Stage::Removing {
             return Err(RuntimeError::Refused(format!(
                 "the old data in {} is half removed: the new is all that is left",
@@ -149,14 +149,14 @@ impl Move<'_> {
         let arrived = record.stage == Stage::Moved || record.stage == Stage::Switching && !has_new;
         if arrived && in_place && !has_new {
             let there = self.at(target.clone());
-            nothing_runs(&there, "take the move back")?;
+            nothing_runs(there.as_ref(), "take the move back")?;
             // It is out of its place before the old is compared: what has not run before does not any more.
             self.place.as_user(|| rename(&target, &new))?;
             let same = self
                 .place
                 .as_user(|| Ok(control(&from.join(OUT_OF_USE))? == control(&new.join(CONTROL))?));
-            let unused =
-                matches!(same, Ok(true)) && nothing_runs(&there, "take the move back").is_ok();
+            let unused = matches!(same, Ok(true))
+                && nothing_runs(there.as_ref(), "take the move back").is_ok();
             if !unused {
                 self.place.as_user(|| rename(&new, &target))?;
                 same?;
@@ -213,7 +213,7 @@ impl Move<'_> {
     /// Removes the old data, which was judged a moment ago; what its links lead to stays. Whether its directory is gone as well: it stays
     /// where it is a mount point, or in a directory that is not the user's.
     pub fn remove_old(&self, record: &Record) -> Result<bool, RuntimeError> {
-        nothing_runs(&self.old(), "remove the old data")?;
+        nothing_runs(self.old().as_ref(), "remove the old data")?;
         let removing = Record { stage: Stage::Removing, ..record.clone() };
         write(self.storage, &removing)?;
         let from: &PathBuf = &self.place.pgdata;

@@ -36,11 +36,14 @@ fn the_json_has_its_shape() {
     facts.delays.insert(node("n3"), Known::unknown("it does not let us in"));
     let report = report(&facts);
     let value = serde_json::to_value(json::status(&facts, &report)).unwrap();
+    let by_parameters = serde_json::json!({
+        "at": "host", "seen": false, "engine": null, "image": null, "image_id": null,
+    });
     let standby = |name: &str, lag: u64, delay: Option<u64>| {
         serde_json::json!({
             "node": name, "role": "standby", "state": "streaming", "timeline": 3,
             "lsn": "0/5000148", "lag_bytes": lag, "delay_ms": delay, "sync": true, "score": 10_000,
-            "heir": true,
+            "heir": true, "runtime": by_parameters,
         })
     };
     let expected = serde_json::json!({
@@ -55,7 +58,7 @@ fn the_json_has_its_shape() {
             {
                 "node": "n1", "role": "primary", "state": "writable", "timeline": 3,
                 "lsn": "0/5000148", "lag_bytes": null, "delay_ms": null, "sync": null,
-                "score": 20_000, "heir": null,
+                "score": 20_000, "heir": null, "runtime": by_parameters,
             },
             standby("n2", 0, Some(0)),
             standby("n3", 16_384, None),

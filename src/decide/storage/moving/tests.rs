@@ -280,3 +280,61 @@ fn the_old_data_is_removed_only_where_the_new_is_used_and_the_old_is_what_was_mo
         assert!(why.contains(words), "{name}: {why}");
     }
 }
+
+#[test]
+fn data_is_not_moved_from_under_pacemaker() {
+    use crate::cluster::cib::Setting;
+    use crate::decide::report::tests::healthy;
+    use crate::decide::support::node;
+
+    type Change = fn(&mut View);
+    fn meta(view: &mut View, of_clone: bool, name: &str, setting: Setting) {
+        let primitive = view.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
+        let meta = if of_clone {
+            &mut primitive.clone.as_mut().unwrap().meta
+        } else {
+            &mut primitive.meta
+        };
+        meta.insert(name.into(), setting);
+    }
+    fn set(view: &mut View, of_clone: bool, name: &str, value: &str) {
+        meta(view, of_clone, name, Setting::Set(value.into()));
+    }
+    fn here(view: &mut View) -> &mut crate::cluster::topology::NodeStatus {
+        view.status.nodes.iter_mut().find(|one| one.name == node("n1")).unwrap()
+    }
+    let rows: &[(&str, bool, Change)] = &[
+        ("it is managed and this node is online", true, |_| ()),
+        ("the clone is to be stopped", false, |v| set(v, true, "target-role", "Stopped")),
+        ("in any case of letters", false, |v| set(v, true, "target-role", "stopped")),
+        ("the resource itself is to be stopped", false, |v| {
+            set(v, false, "target-role", "Stopped")
+        }),
+        ("it is to be started", true, |v| set(v, true, "target-role", "Started")),
+        ("a rule decides what it is to be", true, |v| {
+            meta(v, true, "target-role", Setting::Conditional);
+        }),
+        ("it is not managed", false, |v| set(v, true, "is-managed", "false")),
+        ("it is managed, in a word", true, |v| set(v, true, "is-managed", "true")),
+        ("nobody can tell whether it is managed", true, |v| set(v, true, "is-managed", "perhaps")),
+        ("maintenance mode", false, |v| v.status.options.maintenance_mode = true),
+        ("this node is in maintenance", false, |v| here(v).maintenance = true),
+        ("this node is in standby", false, |v| here(v).standby = true),
+        ("another one is in standby", true, |v| {
+            v.status.nodes.iter_mut().find(|one| one.name == node("n2")).unwrap().standby = true;
+        }),
+        ("Pacemaker does not run here", false, |v| here(v).online = false),
+    ];
+    for (name, may, change) in rows {
+        let mut view = healthy().view();
+        change(&mut view);
+        let why = super::may_start(&view, &node("n1"));
+        assert_eq!(why.is_some(), *may, "{name}: {why:?}");
+        if let Some(why) = why {
+            for words in ["db on n1", "pcs resource disable db-clone", "crm resource stop db-clone"]
+            {
+                assert!(why.contains(words), "{name}: {why}");
+            }
+        }
+    }
+}

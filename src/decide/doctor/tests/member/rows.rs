@@ -3,6 +3,7 @@
 use super::super::*;
 use super::{hba, n2, remotes, set, set_all};
 use crate::decide::report::OldCopy;
+use crate::decide::report::runtime::Seen;
 use crate::decide::slots::Logical;
 
 /// Name, what is changed, and what is said.
@@ -32,7 +33,9 @@ fn images(member: &mut Member, here: Known<Option<String>>, told: Known<&[(&str,
     let told = told.map(|told| {
         told.iter().map(|(name, digits)| (name.parse().unwrap(), id(digits))).collect()
     });
-    member.images = Some(Images { here, told });
+    let engine = Some("podman 4.3.1".into());
+    let now = Seen { contained: Some(true), engine, ..Seen::default() };
+    member.images = Some(Images { asked: true, now, here, told });
 }
 
 const SAME: &[(&str, &str)] = &[("n1", "0a"), ("n2", "0a"), ("n3", "0a")];
@@ -59,6 +62,31 @@ pub(super) const ROWS: &[Row] = &[
             images(m, lies_here(), told);
         },
         "WARN container-same: 0a0a0a0a0a0a on n1, n3; 0b0b0b0b0b0b on n2",
+    ),
+    (
+        "an image that was pulled since",
+        |m, _| {
+            images(m, lies_here(), Known::Known(SAME));
+            let now = &mut m.images.as_mut().unwrap().now;
+            now.image = Some(("r.example/pg:17.5".into(), format!("sha256:{}", "0b".repeat(32))));
+        },
+        "WARN container-local: image r.example/pg:17.5 (0b0b0b0b0b0b), and its next start is in image 0a0a0a",
+    ),
+    (
+        "a server on its host meanwhile",
+        |m, _| {
+            images(m, lies_here(), Known::Known(SAME));
+            m.images.as_mut().unwrap().now.contained = Some(false);
+        },
+        "WARN container-local: PostgreSQL of n1 runs on the host, and its next start is in a container",
+    ),
+    (
+        "a server in a container that is to be on its host",
+        |m, _| {
+            images(m, lies_here(), Known::Known(SAME));
+            m.images.as_mut().unwrap().asked = false;
+        },
+        "WARN container-local: in a container of podman 4.3.1, and its next start is on the host",
     ),
     (
         "an image nobody told of",
