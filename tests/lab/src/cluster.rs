@@ -49,9 +49,7 @@ impl Cluster {
         let name = options.name.clone();
         docker::remove(|one| one.lab == name || !docker::owner_lives(&one.owner))?;
         disks::remove_stale()?;
-        let with_rivals = options.rivals || options.agent.is_rival();
-        let find = if with_rivals { image::ensure_rivals } else { image::ensure };
-        let image = find(options.release)?;
+        let image = image::ensure_for(&options)?;
         let (agent, helper) = programs(&options)?;
         let begin = Instant::now();
         let addresses = create_network(&options)?;
@@ -197,13 +195,14 @@ impl Cluster {
         self.wait_for(what, limit, || holds().then_some(()))
     }
 
-    /// Waits until there is a value, and gives it.
+    /// Waits until there is a value, and gives it. The limit is that of a cluster without containers.
     pub fn wait_for<T>(
         &self,
         what: &str,
         limit: Duration,
         mut look: impl FnMut() -> Option<T>,
     ) -> Result<T> {
+        let limit = limit * self.options.runtime.patience();
         let deadline = Instant::now() + limit;
         loop {
             if let Some(value) = look() {
@@ -298,6 +297,9 @@ impl Cluster {
             .args(["--volume", "/var/run/docker.sock:/lab-engine.sock"]);
         for capability in ["NET_ADMIN", "NET_RAW", "SYS_NICE", "SYS_PTRACE", "IPC_LOCK"] {
             run = run.args(["--cap-add", capability]);
+        }
+        if self.options.runtime.has_podman() {
+            run = run.args(image::FOR_PODMAN);
         }
         for other in self.nodes() {
             run = run.args(["--add-host", &format!("{other}:{}", self.addresses.node(&other))]);

@@ -254,6 +254,7 @@ pub fn container_prefix(lab: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Runtime;
 
     fn addresses() -> Addresses {
         Addresses { prefix: "10.213.7".to_owned(), names: Options::default().node_names() }
@@ -277,6 +278,19 @@ mod tests {
         assert!(!text.contains("name=\"vip\""), "{text}");
         assert!(text.contains("name=\"rep_mode\" value=\"async\""), "{text}");
         assert!(text.contains("value=\"-c a=&quot;&lt;&amp;&quot;\""), "{text}");
+    }
+
+    #[test]
+    fn the_nodes_of_podman_have_an_image_and_the_one_that_differs_has_a_rule() {
+        let with = |runtime| cib(&Options { runtime, ..Options::default() }, &addresses());
+        assert!(!with(Runtime::Host).contains("container_"));
+        let podman = with(Runtime::Podman);
+        let image = "name=\"container_image\" value=\"localhost/pgtwin-lab-postgres:17\"";
+        assert!(podman.contains(image) && !podman.contains("#uname"), "{podman}");
+        let mixed = with(Runtime::Mixed);
+        assert!(mixed.contains("operation=\"eq\" value=\"n1\""), "{mixed}");
+        assert!(mixed.contains("name=\"container_mode\" value=\"true\""), "{mixed}");
+        assert!(mixed.contains("name=\"container_mode\" value=\"false\""), "{mixed}");
     }
 
     #[test]

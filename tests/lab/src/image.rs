@@ -10,9 +10,13 @@ use std::time::Duration;
 use crate::docker::docker;
 use crate::error::{LabError, Result};
 use crate::host;
-use crate::options::Release;
+use crate::options::{Options, Release};
 use crate::progress::{say, step};
 use crate::run::Run;
+
+mod podman;
+
+pub use podman::{FOR_PODMAN, of_postgres};
 
 /// A directory in /var/tmp is in use.
 static BUILDING: AtomicBool = AtomicBool::new(false);
@@ -63,6 +67,17 @@ rm -rf /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log /var/log/bootstra
 rm -f /etc/apt/apt.conf.d/99lab /etc/corosync/corosync.conf
 ";
 
+/// The image that the nodes of such a cluster need, built when it is not there yet. Gives its full name.
+pub fn ensure_for(options: &Options) -> Result<String> {
+    if options.runtime.has_podman() {
+        podman::ensure_podman(options.release)
+    } else if options.rivals || options.agent.is_rival() {
+        ensure_rivals(options.release)
+    } else {
+        ensure(options.release)
+    }
+}
+
 /// The image of a release, built when it is not there yet. Gives its full name.
 pub fn ensure(release: Release) -> Result<String> {
     let tag = tag_of(&release.to_string(), &content(release));
@@ -86,7 +101,7 @@ pub fn ensure(release: Release) -> Result<String> {
 }
 
 /// The image of a release with the programs that pgtwin is compared with.
-pub fn ensure_rivals(release: Release) -> Result<String> {
+fn ensure_rivals(release: Release) -> Result<String> {
     let base = ensure(release)?;
     let wanted = RIVALS.join(" ");
     let tag = tag_of(&format!("compare-{release}"), &format!("{base}\n{wanted}\n{INSTALL}"));
@@ -125,16 +140,21 @@ fn base(release: Release) -> Result<String> {
     if exists(&tag)? {
         return Ok(tag);
     }
+    in_work_dir(|work| import(release, work, &tag))?;
+    Ok(tag)
+}
+
+/// Does something with a directory of its own, which is removed in any case.
+fn in_work_dir(build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let work = tempfile::Builder::new()
         .prefix("pgtwin-lab-")
         .tempdir_in("/var/tmp")
         .map_err(LabError::io("create a directory in /var/tmp"))?;
     BUILDING.store(true, Ordering::Relaxed);
-    let imported = import(release, work.path(), &tag);
+    let built = build(work.path());
     let removed = work.close().map_err(LabError::io("remove the directory of the build"));
     BUILDING.store(false, Ordering::Relaxed);
-    imported.and(removed)?;
-    Ok(tag)
+    built.and(removed)
 }
 
 fn import(release: Release, work: &Path, tag: &str) -> Result<()> {
@@ -195,16 +215,43 @@ fn apt_settings() -> String {
     )
 }
 
+/// Adds packages to an image.
 fn packages(base: &str, tag: &str, wanted: &str) -> Result<()> {
-    let name = format!("{REPOSITORY}-build-{}", std::process::id());
+    build(base, tag, &[], &install(wanted))
+}
+
+/// The script that installs packages, as the host's apt does it.
+fn install(wanted: &str) -> String {
     let settings = apt_settings();
-    let script = format!(
+    format!(
         "cat > /etc/apt/apt.conf.d/99lab <<'END'\n{settings}END\nPACKAGES='{wanted}'\n{INSTALL}"
-    );
-    let owner = format!("{}={}", crate::docker::OWNER, crate::docker::this_process());
-    let label = format!("{}=build", crate::docker::LABEL);
+    )
+}
+
+/// By what a container of a build is known, and removed when its process has ended.
+struct Owner {
+    name: String,
+    labels: [String; 4],
+}
+
+impl Owner {
+    fn of_a_build() -> Self {
+        let owner = format!("{}={}", crate::docker::OWNER, crate::docker::this_process());
+        let label = format!("{}=build", crate::docker::LABEL);
+        let option = || "--label".to_owned();
+        Self {
+            name: format!("{REPOSITORY}-build-{}", std::process::id()),
+            labels: [option(), label, option(), owner],
+        }
+    }
+}
+
+/// Makes an image of another one by a script. `args`: what the container that it runs in is given.
+fn build(base: &str, tag: &str, args: &[&str], script: &str) -> Result<()> {
+    let Owner { name, labels } = Owner::of_a_build();
     let mut run = docker(["run", "--interactive", "--name", &name, "--network", "host"])
-        .args(["--label", &label, "--label", &owner]);
+        .args(labels)
+        .args(args);
     for variable in ["http_proxy", "https_proxy", "no_proxy"] {
         if let Ok(value) = std::env::var(variable) {
             run = run.args(["--env", &format!("{variable}={value}")]);
@@ -216,7 +263,7 @@ fn packages(base: &str, tag: &str, wanted: &str) -> Result<()> {
         .limit(Duration::from_mins(20))
         .check()
         .and_then(|_| docker(["commit", &name, tag]).limit(Duration::from_mins(5)).check());
-    let removed = docker(["rm", "--force", &name]).check();
+    let removed = docker(["rm", "--force", "--volumes", &name]).check();
     built.and(removed).map(drop)
 }
 

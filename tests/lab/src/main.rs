@@ -16,7 +16,7 @@ use lab::bench::{self, Plan};
 use lab::clock::time_of_day;
 use lab::error::chain;
 use lab::faults::Fault;
-use lab::options::{Agent, Mode, Options, Release};
+use lab::options::{Agent, Mode, Options, Release, Runtime};
 use lab::progress::say;
 use lab::run::{Run, tail};
 use lab::torture::kind::Kind;
@@ -140,6 +140,9 @@ struct Shape {
     /// without PostgreSQL.
     #[arg(long, value_enum, default_value_t = Agent::Pgtwin)]
     agent: Agent,
+    /// Where PostgreSQL runs: on the nodes, in podman on them, or on n1 itself and in podman on the others.
+    #[arg(long, value_enum, default_value_t = Runtime::Host)]
+    runtime: Runtime,
     /// This pgtwin binary instead of one that is built.
     #[arg(long)]
     agent_binary: Option<PathBuf>,
@@ -190,6 +193,7 @@ impl Shape {
             release: self.release,
             mode: self.mode,
             agent: self.agent,
+            runtime: self.runtime,
             agent_binary: self.agent_binary,
             start: !self.no_start,
             keep,

@@ -133,6 +133,36 @@ impl Agent {
     }
 }
 
+/// Where PostgreSQL runs in the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Runtime {
+    /// On the node, which is the host.
+    #[default]
+    Host,
+    /// In a container of podman, on every node.
+    Podman,
+    /// On n1 itself, and on all others in a container of podman.
+    Mixed,
+}
+
+impl Runtime {
+    /// True if the nodes have podman, and an image of PostgreSQL for it.
+    pub fn has_podman(self) -> bool {
+        match self {
+            Self::Host => false,
+            Self::Podman | Self::Mixed => true,
+        }
+    }
+
+    /// By what every bound is multiplied: each program that runs in a container waits for the engine first.
+    pub fn patience(self) -> u32 {
+        match self {
+            Self::Host => 1,
+            Self::Podman | Self::Mixed => 2,
+        }
+    }
+}
+
 /// What `Cluster::up` builds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Options {
@@ -146,6 +176,9 @@ pub struct Options {
     pub mode: Mode,
     /// Agent of the clone.
     pub agent: Agent,
+    /// Where PostgreSQL runs.
+    #[serde(default)]
+    pub runtime: Runtime,
     /// The pgtwin binary to install; built when not given.
     pub agent_binary: Option<PathBuf>,
     /// The `lab-node` binary to install; built when not given.
@@ -205,6 +238,7 @@ impl Default for Options {
             release: Release::Trixie,
             mode: Mode::Sync,
             agent: Agent::Pgtwin,
+            runtime: Runtime::Host,
             agent_binary: None,
             node_binary: None,
             params: BTreeMap::new(),
@@ -259,6 +293,12 @@ impl Options {
             return Err(LabError::plain(format!(
                 "disks of {} MB: a node's WAL and a copy of its data need 1024 or more",
                 self.disk.unwrap_or_default()
+            )));
+        }
+        if self.runtime.has_podman() && (self.agent != Agent::Pgtwin || self.rivals) {
+            return Err(LabError::plain(format!(
+                "runtime {:?}: only pgtwin runs PostgreSQL in containers",
+                self.runtime
             )));
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -107,6 +107,9 @@ impl Cluster {
 
     /// Stops a node's instance by hand.
     pub fn stop_postgres_by_hand(&self, node: &str, mode: &str) -> Result<()> {
+        if self.options.runtime.has_podman() {
+            return self.stop_postmaster(node, mode);
+        }
         let ctl = format!("{}/pg_ctl", self.options.pg_bindir());
         let data = self.options.pgdata();
         self.command_as_postgres(node, &[&ctl, "-s", "-w", "-D", &data, "-m", mode, "stop"])
@@ -114,10 +117,31 @@ impl Cluster {
             .map(drop)
     }
 
-    /// Process id, in the node, of its postmaster, by the first line of postmaster.pid.
+    /// The same by its signal: in a container the server has another number than the one that it writes down.
+    fn stop_postmaster(&self, node: &str, mode: &str) -> Result<()> {
+        let signal = match mode {
+            "smart" => "TERM",
+            "fast" => "INT",
+            "immediate" => "QUIT",
+            other => return Err(LabError::plain(format!("no mode `{other}` of a stop"))),
+        };
+        let pid = self.postmaster_pid(node)?.to_string();
+        self.check(node, &["kill", "-s", signal, &pid])?;
+        self.wait_until("it has stopped", Duration::from_mins(1), || {
+            self.exec(node, &["test", "-e", &format!("/proc/{pid}")]).is_ok_and(|one| !one.ok())
+        })
+    }
+
+    /// Process id, in the node, of its postmaster: by the first line of postmaster.pid, or, where that may be
+    /// the number in a container, of the oldest process of PostgreSQL.
     pub fn postmaster_pid(&self, node: &str) -> Result<u32> {
         let file = format!("{}/postmaster.pid", self.options.pgdata());
-        let text = self.check(node, &["head", "-n", "1", &file])?.text();
-        text.parse().map_err(|_| LabError::plain(format!("{file} on {node} begins with `{text}`")))
+        let command: &[&str] = if self.options.runtime.has_podman() {
+            &["pgrep", "-o", "-u", "postgres", "-x", "postgres"]
+        } else {
+            &["head", "-n", "1", &file]
+        };
+        let text = self.check(node, command)?.text();
+        text.parse().map_err(|_| LabError::plain(format!("{command:?} on {node} gives `{text}`")))
     }
 }

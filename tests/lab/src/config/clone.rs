@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Addresses, CLONE, PRIMITIVE, REPLICATOR, merge, nvpairs};
-use crate::options::{Agent, Options};
+use crate::image;
+use crate::options::{Agent, Options, Runtime};
 
 /// How long each operation may take, in seconds.
 struct Limits {
@@ -33,6 +34,7 @@ pub(super) fn clone(options: &Options, addresses: &Addresses) -> String {
         Agent::Patroni => return String::new(),
     };
     let params = nvpairs(PRIMITIVE, &params);
+    let apart = apart(options);
     let nodes = options.nodes;
     // As `pgtwin setup` has it; the others come with no such advice.
     let on_fail = if options.agent == Agent::Pgtwin { " on-fail=\"demote\"" } else { "" };
@@ -59,7 +61,7 @@ pub(super) fn clone(options: &Options, addresses: &Addresses) -> String {
         <primitive id="{PRIMITIVE}" class="ocf" provider="{provider}" type="{kind}">
           <instance_attributes id="{PRIMITIVE}-params">
 {params}          </instance_attributes>
-          <meta_attributes id="{PRIMITIVE}-meta">
+{apart}          <meta_attributes id="{PRIMITIVE}-meta">
             <nvpair id="{PRIMITIVE}-threshold" name="migration-threshold" value="5"/>
             <nvpair id="{PRIMITIVE}-expiry" name="failure-timeout" value="60s"/>
             <nvpair id="{PRIMITIVE}-priority" name="priority" value="10"/>
@@ -92,8 +94,32 @@ pub fn params(options: &Options, addresses: &Addresses) -> BTreeMap<String, Stri
     put("pgpassfile", "/var/lib/postgresql/.pgpass".to_owned());
     put("repuser", REPLICATOR.0.to_owned());
     put("vip", addresses.vip());
+    if options.runtime.has_podman() {
+        put("container_mode", "true".to_owned());
+        put("container_runtime", "podman".to_owned());
+        put("container_image", image::of_postgres(options.release));
+    }
     merge(&mut set, &options.params);
     set
+}
+
+/// The parameters of a node that differs from the others, with the rule that names it, as
+/// `pgtwin container adopt` writes them.
+fn apart(options: &Options) -> String {
+    match options.runtime {
+        Runtime::Host | Runtime::Podman => return String::new(),
+        Runtime::Mixed => {}
+    }
+    let id = format!("pgtwin-{PRIMITIVE}-runtime-n1");
+    format!(
+        r##"          <instance_attributes id="{id}" score="1000">
+            <rule id="{id}-rule" score="0">
+              <expression id="{id}-node" attribute="#uname" operation="eq" value="n1"/>
+            </rule>
+            <nvpair id="{id}-mode" name="container_mode" value="false"/>
+          </instance_attributes>
+"##
+    )
 }
 
 /// The distribution's agent: it streams from the address that follows the primary.

@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::unistd::{Group, User};
 
-use crate::{patroni, service, syslog};
+use crate::{patroni, podman, service, syslog};
 
 /// Directories that packages expect systemd to make: mode, owner, group.
 const DIRECTORIES: [(&str, u32, &str, &str); 8] = [
@@ -36,6 +36,7 @@ pub fn boot() -> Result<(), String> {
     for entry in fs::read_dir("/var/lib/pacemaker/cib").into_iter().flatten().flatten() {
         own(&entry.path().to_string_lossy(), "hacluster", "haclient")?;
     }
+    podman::prepare()?;
     let log = syslog::open()?;
     let logger = thread::spawn(move || syslog::serve(&log));
     fs::write("/run/lab/booted", "").map_err(|error| format!("cannot note the boot: {error}"))?;

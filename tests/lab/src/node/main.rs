@@ -9,6 +9,7 @@ mod engine;
 mod fence;
 mod measure;
 mod patroni;
+mod podman;
 mod service;
 mod syslog;
 
