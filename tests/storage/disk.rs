@@ -67,7 +67,9 @@ impl Disk {
             set("pgdata", &params.pgdata);
         }
         if params.container_mode {
-            crate::engine::as_words(params).iter().for_each(|(name, value)| set(name, value));
+            for (name, value) in crate::engine::as_words(params) {
+                set(name, &value);
+            }
         }
         command
     }

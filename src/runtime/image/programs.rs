@@ -46,8 +46,8 @@ impl Look<'_> {
                 Ended::Exited(_) if is_missing(&output.stderr) => {}
                 Ended::TimedOut => {
                     return Err(BinariesError::EngineSilent(format!(
-                        "{} did not run a container of it in time",
-                        self.engine.kind
+                        "{} did not run a container within {:?}",
+                        self.engine.kind, self.each
                     )));
                 }
                 Ended::Exited(_) | Ended::Signaled(_) => {

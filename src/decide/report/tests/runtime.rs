@@ -9,7 +9,7 @@ const ID: &str = "sha256:0a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0
 const OTHER: &str = "sha256:f0f0f0f0f0f00a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0d0e0f0a0b";
 const IMAGE: &str = "r.example/pg:17.6";
 
-fn set(facts: &mut Facts, name: &str, setting: Setting) {
+fn set(facts: &mut Facts, name: &str, setting: &Setting) {
     let primitive = facts.cib.primitives.iter_mut().find(|one| one.id == "db").unwrap();
     primitive.parameters.insert(name.into(), setting.clone());
     primitive.by_node.elsewhere.insert(name.into(), setting.clone());
@@ -20,8 +20,8 @@ fn set(facts: &mut Facts, name: &str, setting: Setting) {
 
 fn contained() -> Facts {
     let mut facts = healthy();
-    set(&mut facts, "container_mode", Setting::Set("true".into()));
-    set(&mut facts, "container_image", Setting::Set(IMAGE.into()));
+    set(&mut facts, "container_mode", &Setting::Set("true".into()));
+    set(&mut facts, "container_image", &Setting::Set(IMAGE.into()));
     facts
 }
 
@@ -55,7 +55,7 @@ fn line(facts: &Facts) -> Option<String> {
 fn a_cluster_without_containers_has_no_line_of_them() {
     assert_eq!(line(&healthy()), None);
     let mut facts = healthy();
-    set(&mut facts, "container_mode", Setting::Set("false".into()));
+    set(&mut facts, "container_mode", &Setting::Set("false".into()));
     facts.runtimes.here = Some(here(Some(false), None));
     assert_eq!(line(&facts), None);
     let report = report(&facts);
@@ -73,7 +73,7 @@ fn what_runs_here_is_seen_and_of_the_others_the_parameters_and_their_words_are_s
         line(&facts).unwrap(),
         "by the parameters: n1, n2 and n3 in a container, image r.example/pg:17.6"
     );
-    set(&mut facts, "container_runtime", Setting::Set("docker".into()));
+    set(&mut facts, "container_runtime", &Setting::Set("docker".into()));
     facts.runtimes.here = Some(here(Some(true), Some(ID)));
     facts.runtimes.told.insert(node("n2"), told(IMAGE));
     // Of another image: of no use.
@@ -110,7 +110,7 @@ fn one_node_may_be_on_its_host_meanwhile() {
     primitive.by_node.named.insert(node("n2"), apart);
     let text = line(&facts).unwrap();
     assert!(text.contains("n2 on the host") && text.contains("n1 and n3 in a container"), "{text}");
-    set(&mut facts, "container_mode", Setting::Conditional);
+    set(&mut facts, "container_mode", &Setting::Conditional);
     let report = report(&facts);
     assert!(
         report.advice.iter().any(|line| line.contains("n1's PostgreSQL is started is not known"))
@@ -132,7 +132,7 @@ fn what_the_next_start_does_otherwise_is_said() {
         ),
     ] {
         let mut facts = contained();
-        set(&mut facts, "container_mode", Setting::Set(mode.into()));
+        set(&mut facts, "container_mode", &Setting::Set(mode.into()));
         facts.runtimes.here = Some(here(contained_now, image));
         let report = report(&facts);
         assert!(

@@ -308,7 +308,7 @@ fn data_is_not_moved_from_under_pacemaker() {
         ("the clone is to be stopped", false, |v| set(v, true, "target-role", "Stopped")),
         ("in any case of letters", false, |v| set(v, true, "target-role", "stopped")),
         ("the resource itself is to be stopped", false, |v| {
-            set(v, false, "target-role", "Stopped")
+            set(v, false, "target-role", "Stopped");
         }),
         ("it is to be started", true, |v| set(v, true, "target-role", "Started")),
         ("a rule decides what it is to be", true, |v| {
