@@ -17,7 +17,8 @@ use pgtwin::sys::deadline::{Deadline, poll_until};
 use pgtwin::sys::exec::System;
 
 use crate::place::{
-    await_primary, crash, now, on_every_version, pid, signal, soon, sql, started_primary, value,
+    await_primary, crash, now, on_every_version, on_host, pid, signal, soon, sql, started_primary,
+    value,
 };
 
 #[test]
@@ -144,7 +145,7 @@ fn the_crash_of_another_backend_is_a_restart_and_no_mystery() {
                 &pg,
                 "SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
             );
-            signal(victim.parse().unwrap(), Signal::SIGKILL);
+            signal(on_host(&pg, victim.parse().unwrap()), Signal::SIGKILL);
             poll_until(&soon(), Duration::from_millis(1), || {
                 match now(&place.instance("n1", port)).sql {
                     Sql::Primary(facts) => {

@@ -264,6 +264,24 @@ pub fn identify(pg: &Postgres<'_>) -> pgtwin::client::peer::Identity {
     }
 }
 
+/// The number on this host of a child of the postmaster's that the server names by this one: in a container
+/// they are counted otherwise.
+pub fn on_host(pg: &Postgres<'_>, named: i32) -> i32 {
+    let (parent, named) = (pid(pg).to_string(), named.to_string());
+    let is_it = |other: &i32| {
+        let status = fs::read_to_string(format!("/proc/{other}/status")).unwrap_or_default();
+        let last = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.split_whitespace().last())
+        };
+        last("PPid:") == Some(parent.as_str()) && last("NSpid:") == Some(named.as_str())
+    };
+    let entries = fs::read_dir("/proc").unwrap();
+    let mut pids =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(is_it).unwrap_or_else(|| panic!("no child {named} of {parent}"))
+}
+
 pub fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }

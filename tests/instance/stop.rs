@@ -18,8 +18,8 @@ use pgtwin::sys::deadline::Deadline;
 use pgtwin::sys::exec::System;
 
 use crate::place::{
-    await_primary, await_process, await_standby, control, identify, now, on_every_version, pid,
-    session, signal, soon, sql, started_primary, value,
+    await_primary, await_process, await_standby, control, identify, now, on_every_version, on_host,
+    pid, session, signal, soon, sql, started_primary, value,
 };
 
 #[test]
@@ -107,7 +107,8 @@ fn a_frozen_standby_does_not_hold_up_a_shutdown_that_another_one_follows() {
             standby.start(&soon()).unwrap();
             await_standby(standby, StandbyFacts::streams);
         }
-        let receiver: i32 = value(&n3, "SELECT pid FROM pg_stat_wal_receiver").parse().unwrap();
+        let named: i32 = value(&n3, "SELECT pid FROM pg_stat_wal_receiver").parse().unwrap();
+        let receiver = on_host(&n3, named);
         for (name, rows) in [("idle", 0), ("jammed", 400_000)] {
             signal(receiver, Signal::SIGSTOP);
             if rows > 0 {
@@ -129,8 +130,9 @@ fn a_frozen_standby_does_not_hold_up_a_shutdown_that_another_one_follows() {
                 await_standby(standby, StandbyFacts::streams);
             }
             let again = value(&n3, "SELECT pid FROM pg_stat_wal_receiver");
-            if again != receiver.to_string() {
-                return a_frozen_receiver_jams(&n1, &n2, again.parse().unwrap());
+            if again != named.to_string() {
+                let again = on_host(&n3, again.parse().unwrap());
+                return a_frozen_receiver_jams(&n1, &n2, again);
             }
         }
     });

@@ -11,7 +11,9 @@ use pgtwin::decide::source::Login;
 use pgtwin::sys::exec::{Cmd, Exec, System};
 
 use crate::pair::{GRANT, Pair, SLOT, Small};
-use crate::place::{await_primary, await_standby, on_every_version, signal, soon, sql, value};
+use crate::place::{
+    await_primary, await_standby, on_every_version, on_host, signal, soon, sql, value,
+};
 
 /// The line of pg_hba.conf in a remedy.
 fn line_of(remedy: &str) -> &str {
@@ -229,7 +231,7 @@ fn a_source_is_the_primary_and_on_its_new_timeline_on_disk() {
         pair.await_finding(&[Kind::InRecovery]);
         let checkpointer = "SELECT pid::text FROM pg_stat_activity \
              WHERE backend_type = 'checkpointer'";
-        let checkpointer: i32 = value(&n3, checkpointer).parse().unwrap();
+        let checkpointer = on_host(&n3, value(&n3, checkpointer).parse().unwrap());
         signal(checkpointer, Signal::SIGSTOP);
         n3.promote().unwrap();
         await_primary(&n3);
