@@ -126,6 +126,16 @@ fn the_own_file_says_that_it_is_alone_last() {
     is_caught_rarely(Mutation::RelaxBeforeProof, 850);
 }
 
+#[test]
+fn the_own_entry_is_what_the_own_file_says() {
+    is_caught_rarely(Mutation::CibIsBelieved, 850);
+}
+
+#[test]
+fn a_ledger_file_is_synced() {
+    is_caught_rarely(Mutation::LedgerNotSynced, 1);
+}
+
 macro_rules! caught {
     ($($name:ident: $mutation:ident,)*) => { $(
         #[test]
