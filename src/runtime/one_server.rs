@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::geteuid;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, geteuid};
 
-use crate::sys::files::{Lock, Seen, ensure_root_dir, lock_file, look_through};
+use crate::sys::files::{Lock, Seen, ensure_root_dir, lock_file, look_through, remove_durably};
 use crate::sys::process::working_in;
 
 use super::{Place, RuntimeError};
@@ -27,7 +28,12 @@ pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
         None => None,
     };
     match working_in(&place.pgdata, "postgres") {
-        Ok(pids) if pids.is_empty() => Ok(lock),
+        Ok(pids) if pids.is_empty() => {
+            if lock.is_some() {
+                discard_stale_claim(place)?;
+            }
+            Ok(lock)
+        }
         Ok(pids) => Err(RuntimeError::Refused(format!(
             "cannot start PostgreSQL: processes of another one work in {}, here or in a container: {pids:?}",
             place.pgdata.display()
@@ -37,6 +43,18 @@ pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
             place.pgdata.display()
         ))),
     }
+}
+
+/// A crash leaves postmaster.pid behind. Where its number is a living process of the same user by now, PostgreSQL
+/// takes that for a postmaster, and never starts. It is known here that no server works on this data, and the lock
+/// keeps it so.
+fn discard_stale_claim(place: &Place) -> Result<(), RuntimeError> {
+    let lives =
+        |pid: u32| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None).is_ok());
+    if place.claim().is_some_and(|claim| lives(claim.pid)) {
+        place.as_user(|| remove_durably(&place.pgdata, "postmaster.pid"))?;
+    }
+    Ok(())
 }
 
 /// By device and inode: one directory has many names. Only root has a place for it; whoever is not root starts

@@ -93,7 +93,6 @@ mod tests {
 
     #[test]
     fn it_compiles_without_a_warning_and_has_the_layout_that_is_written() {
-        let dir = tempdir();
         let check = format!(
             "{SOURCE}\n#include <stddef.h>\n\
              _Static_assert(offsetof(struct control, microseconds) == 8, \"\");\n\
@@ -102,19 +101,13 @@ mod tests {
              _Static_assert(offsetof(struct control, actions) == 32, \"\");\n\
              _Static_assert(sizeof(struct control) == 64, \"\");\n"
         );
-        let out = dir.join("preload.so");
+        let out = std::env::temp_dir().join(format!("lab-preload-{}.so", std::process::id()));
         let run = Run::new("cc")
             .args(["-x", "c", "-", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
             .args([&out])
             .stdin(check)
             .check();
-        let _ = fs::remove_dir_all(&dir);
+        let _ = fs::remove_file(&out);
         assert!(run.is_ok(), "{run:?}");
-    }
-
-    fn tempdir() -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("lab-preload-{}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a directory");
-        dir
     }
 }

@@ -115,6 +115,27 @@ fn is_caught_with(options: Options, from: u64) {
     assert_eq!(run(seed, &well).violation, None, "seed {seed}, without {mutation}");
 }
 
+/// Errors that few histories find: the seeds begin shortly before the first.
+fn is_caught_rarely(mutation: Mutation, from: u64) {
+    let options = Options { mutation: Some(mutation), converges: false, ..Options::default() };
+    is_caught_with(options, from);
+}
+
+#[test]
+fn the_own_file_says_that_it_is_alone_last() {
+    is_caught_rarely(Mutation::RelaxBeforeProof, 850);
+}
+
+#[test]
+fn the_own_entry_is_what_the_own_file_says() {
+    is_caught_rarely(Mutation::CibIsBelieved, 850);
+}
+
+#[test]
+fn a_ledger_file_is_synced() {
+    is_caught_rarely(Mutation::LedgerNotSynced, 1);
+}
+
 macro_rules! caught {
     ($($name:ident: $mutation:ident,)*) => { $(
         #[test]
@@ -128,6 +149,8 @@ caught! {
     v_is_not_in_effect_as_soon_as_it_is_set: EffectiveAtOnce,
     a_first_heir_has_to_flush_the_barrier: NoBarrier,
     a_member_that_says_nothing_may_have_more: SilenceIsConsent,
+    who_still_replays_may_have_more: ReplayingIsExact,
+    what_was_said_in_an_earlier_election_is_past: OldPositionsCount,
     the_intent_comes_before_the_promotion: IntentAfterPromotion,
     a_primary_that_restarts_in_place_keeps_its_names: InPlaceWithoutNames,
     a_lost_node_is_down_when_it_was_fenced: LostIsDown,

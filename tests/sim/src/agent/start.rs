@@ -43,7 +43,10 @@ impl Agent {
             _ => None,
         };
         let by_hand = self.sim.world.borrow().nodes[me].disk.changed;
-        assert!(by_hand || apart.is_none(), "{} is taken for written by hand", self.name());
+        if !by_hand && apart.is_some() {
+            let words = format!("{} is taken for written by hand", self.name());
+            self.sim.world.borrow_mut().broken(words);
+        }
         let mut facts = Facts {
             pgdata: "/data".into(),
             instance,

@@ -7,7 +7,7 @@ use lab::{FenceMode, Options};
 use super::is_well_again;
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{nobody_is_promoted, status, wait_reason_of_any};
+use crate::look::{nobody_is_promoted, status};
 use crate::stage::{SOON, case};
 use crate::takeover::Primary;
 
@@ -20,7 +20,9 @@ fn fault_01_a_lost_primary_that_cannot_be_fenced_is_replaced_by_nobody() {
         let standbys = cluster.others(&old);
         cluster.fence_mode(Some(&old), FenceMode::Fails)?;
         cluster.power_cut(&old)?;
-        wait_reason_of_any(cluster, &standbys, &["does not stream", &old])?;
+        cluster.wait_until("a fencing has failed", SOON, || {
+            cluster.crm_mon_text().is_ok_and(|mon| mon.contains("Failed Fencing Actions"))
+        })?;
         nobody_is_promoted(cluster, 30)?;
         for node in &standbys {
             let said = status(cluster, node)?;
