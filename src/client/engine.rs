@@ -82,7 +82,12 @@ impl Engine {
     /// A command line of it.
     pub fn command<I: IntoIterator<Item = S>, S: Into<String>>(&self, args: I) -> Cmd {
         // docker looks for its configuration there, and warns where there is none.
-        Cmd::new(&self.program).env("HOME", "/root").args(args)
+        let cmd = Cmd::new(&self.program).env("HOME", "/root").args(args);
+        match self.kind {
+            // podman 5 says by each command, before what it has to say, that this version will go.
+            Kind::Podman => cmd.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1"),
+            Kind::Docker => cmd,
+        }
     }
 
     /// The engine's version: of docker that of the daemon, which has to answer.

@@ -13,9 +13,10 @@ mod mounts;
 mod permit;
 mod spec;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -52,6 +53,10 @@ const TO_SETTLE: Duration = Duration::from_secs(10);
 /// Where a server in a container has its socket, unless a parameter says otherwise.
 const SOCKET_DIR: &str = "/run/postgresql";
 
+/// How many programs this process has had in containers: a command may look at its instance more than once, and
+/// a container of before may still be about to vanish.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// An instance that is started in a container.
 pub struct Container<'a> {
     exec: &'a dyn Exec,
@@ -59,7 +64,6 @@ pub struct Container<'a> {
     processes: Processes,
     engine: OnceCell<Result<Engine, BinariesError>>,
     programs: OnceCell<Result<Programs, BinariesError>>,
-    count: Cell<u32>,
 }
 
 impl<'a> Container<'a> {
@@ -72,7 +76,6 @@ impl<'a> Container<'a> {
             processes: Processes::new(place, Some(hint)),
             engine: OnceCell::new(),
             programs: OnceCell::new(),
-            count: Cell::new(0),
         }
     }
 
@@ -199,8 +202,7 @@ impl Runtime for Container<'_> {
 
     fn command_on(&self, program: &str, new: &[PathBuf]) -> Result<Cmd, RuntimeError> {
         let mut run = self.container(program, new)?;
-        let number = self.count.get() + 1;
-        self.count.set(number);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("{}-{}-{number}", self.spec.name, std::process::id());
         run.name.clone_from(&name);
         run.remove = true;
@@ -256,7 +258,11 @@ impl Runtime for Container<'_> {
             return;
         }
         let Ok(engine) = self.engine() else { return };
-        let found = self.named(engine, limit.min(QUESTION));
+        // Asked once in this action already: another question would only cost another time-out.
+        let found = match self.programs.get() {
+            Some(Err(BinariesError::EngineSilent(why))) => Known::Unknown(why.clone()),
+            Some(Ok(_) | Err(_)) | None => self.named(engine, limit.min(QUESTION)),
+        };
         if let Known::Unknown(why) = &found {
             warn!("the container {} stays until the next start: {why}", self.spec.name);
         }

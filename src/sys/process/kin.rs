@@ -6,6 +6,7 @@
 //! which its own children get as well, and both must fit. What clears its environment, or makes a
 //! session of its own (a postmaster does), is not found here.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::identity::pin;
 use super::{Found, Identity, Process, Proven, all_pids, is_of, process, stat};
 use crate::sys::chain;
 use crate::sys::files::read_untrusted_bytes;
+use crate::sys::freezer::is_frozen;
 
 /// The largest environment that is looked through.
 const LARGEST: u64 = 1 << 20;
@@ -105,7 +107,7 @@ fn stray(pid: i32, strays: &Strays<'_>, wanted: &dyn Fn(&str) -> bool) -> Identi
     if !pinned.facts().is_contained() {
         return Identity::Other(format!("pid {pid} is in no container"));
     }
-    let tagged = environment(pid).map(|environment| {
+    let tagged = environment_inside(pid).map(|environment| {
         let value = environment.split(|b| *b == 0).find_map(|variable| {
             let text = std::str::from_utf8(variable).ok()?;
             text.strip_prefix(strays.name)?.strip_prefix('=')?.strip_prefix(strays.begins)
@@ -162,6 +164,34 @@ fn environment(pid: i32) -> Result<Vec<u8>, String> {
         Process::Gone => return Ok(Vec::new()),
         Process::Unknown(why) => return Err(why),
     }
+    read_environment(pid)
+}
+
+/// The same of a process in a container. What is frozen looks like one that waits for a disk, and holds
+/// nothing. Of others that wait, as those of a busy server do, the first process of the container tells: it
+/// does nothing but wait for the others.
+fn environment_inside(pid: i32) -> Result<Vec<u8>, String> {
+    if is_frozen(pid) {
+        return read_environment(pid);
+    }
+    environment(pid).or_else(|why| environment_of_first(pid).ok_or(why))
+}
+
+/// What the container of a process was started with. Nobody of us enters one later.
+fn environment_of_first(pid: i32) -> Option<Vec<u8>> {
+    let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(pid)?;
+    let is_first = |one: &i32| {
+        namespace(*one).as_ref() == Some(&own)
+            && matches!(process(*one), Process::Present(facts) if facts.inner_pid == 1)
+    };
+    let first = all_pids().ok()?.into_iter().find(is_first)?;
+    let environment = environment(first).ok()?;
+    // Still the same one, and not about to end, when it would have none.
+    (namespace(first) == Some(own) && !environment.is_empty()).then_some(environment)
+}
+
+fn read_environment(pid: i32) -> Result<Vec<u8>, String> {
     let path = PathBuf::from(format!("/proc/{pid}/environ"));
     match read_untrusted_bytes(&path, LARGEST) {
         Ok(environment) => Ok(environment),

@@ -4,6 +4,7 @@ mod adopt;
 mod broken_replication;
 mod compare;
 mod compliance;
+mod containers;
 mod doctor;
 pub mod documents;
 mod faults;

@@ -19,10 +19,9 @@ fn three() -> Options {
     Options::default()
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
-    fresh(&Options { start: false, ..three() }, |cluster| {
+/// Case 1.
+pub fn cold_start(shape: &Options) {
+    fresh(&Options { start: false, ..shape.clone() }, |cluster| {
         assert!(cluster.crm_mon().is_err(), "Pacemaker runs already");
         assert!(cluster.primary().is_err(), "PostgreSQL runs already");
         let load = Load::wait_for_a_primary(cluster, None);
@@ -51,8 +50,13 @@ fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
-fn case_02_killing_the_postmaster_promotes_who_has_it_all_and_loses_nothing() {
-    case(&three(), |cluster| {
+fn case_01_three_stopped_nodes_become_a_primary_and_two_streaming_standbys() {
+    cold_start(&three());
+}
+
+/// Case 2.
+pub fn killed_postmaster(shape: &Options) {
+    case(shape, |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -68,8 +72,13 @@ fn case_02_killing_the_postmaster_promotes_who_has_it_all_and_loses_nothing() {
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
-fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
-    case(&three(), |cluster| {
+fn case_02_killing_the_postmaster_promotes_who_has_it_all_and_loses_nothing() {
+    killed_postmaster(&three());
+}
+
+/// Case 3.
+pub fn killed_node(shape: &Options) {
+    case(shape, |cluster| {
         let primary = Primary::under_load(cluster)?;
         cluster.power_cut(&primary.old)?;
         let new = primary.is_taken_over()?;
@@ -83,8 +92,13 @@ fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
-fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
-    case(&three(), |cluster| {
+fn case_03_killing_the_primarys_node_fences_it_and_loses_nothing() {
+    killed_node(&three());
+}
+
+/// Case 4.
+pub fn planned_move(shape: &Options) {
+    case(shape, |cluster| {
         let old = cluster.primary()?;
         let before = ledger::own(cluster, &old)?;
         let load = Load::start(cluster)?;
@@ -111,6 +125,12 @@ fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
         assert_no_failures(cluster)?;
         load.end().map(drop)
     });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run does"]
+fn case_04_a_planned_move_by_crm_resource_loses_nothing() {
+    planned_move(&three());
 }
 
 /// Regression: a standby that nobody had seen stream from the new primary was not noted as its

@@ -35,12 +35,11 @@ pub fn fill_ballast(cluster: &Cluster, primary: &str, megabytes: u32) -> Result<
     Ok(())
 }
 
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
-    case(&Options::default(), |cluster| {
+/// One primary after the other loses its power and comes back.
+pub fn primaries_in_a_row(shape: &Options, rounds: u32) {
+    case(shape, |cluster| {
         let load = Load::start(cluster)?;
-        for round in 1..=20 {
+        for round in 1..=rounds {
             let old = cluster.primary()?;
             eprintln!("round {round}: {old}");
             // Every other one has WAL that has to be taken back.
@@ -68,6 +67,12 @@ fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
         assert_no_failures(cluster)?;
         load.end().map(drop)
     });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_01_twenty_primaries_in_a_row_lose_their_power_and_come_back() {
+    primaries_in_a_row(&Options::default(), 20);
 }
 
 #[test]
@@ -167,10 +172,9 @@ fn recovery_03_without_hints_and_checksums_it_is_built_anew() {
     });
 }
 
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn recovery_03_without_the_wal_of_the_fork_it_is_built_anew() {
-    case(&Options::default(), |cluster| {
+/// A primary that has to be rewound lacks the WAL from where the lines part.
+pub fn without_the_wal_of_the_fork(shape: &Options) {
+    case(shape, |cluster| {
         let primary = Primary::under_load(cluster)?;
         let old = primary.old.clone();
         alone_with_wal(cluster, &old, 4)?;
@@ -195,6 +199,12 @@ fn recovery_03_without_the_wal_of_the_fork_it_is_built_anew() {
         assert_recovered(cluster, &old, "rebuild")?;
         primary.load.end().map(drop)
     });
+}
+
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn recovery_03_without_the_wal_of_the_fork_it_is_built_anew() {
+    without_the_wal_of_the_fork(&Options::default());
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn while_copied(befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
     while_copied_on(&Options::default(), befalls);
 }
 
-fn while_copied_on(options: &Options, befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
+/// The same on a cluster of this shape.
+pub fn while_copied_on(options: &Options, befalls: impl Fn(&Cluster, &str, &str) -> Result<()>) {
     case(options, |cluster| {
         ballast(cluster, 400)?;
         let load = Load::start(cluster)?;
@@ -54,21 +55,27 @@ fn recovery_06_pg_basebackup_is_killed() {
     });
 }
 
+/// The worker of a node's recovery is killed.
+pub fn kill_worker(cluster: &Cluster, node: &str, _: &str) -> Result<()> {
+    cluster.check(node, &["pkill", "-KILL", "-f", "pgtwin recover"]).map(drop)
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_06_the_worker_is_killed() {
-    while_copied(|cluster, node, _| {
-        cluster.check(node, &["pkill", "-KILL", "-f", "pgtwin recover"]).map(drop)
-    });
+    while_copied(kill_worker);
+}
+
+/// The node of a recovery loses its power, and gets it back.
+pub fn cut_power(cluster: &Cluster, node: &str, _: &str) -> Result<()> {
+    cluster.power_cut(node)?;
+    cluster.power_on(node)
 }
 
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn recovery_06_the_node_loses_its_power() {
-    while_copied(|cluster, node, _| {
-        cluster.power_cut(node)?;
-        cluster.power_on(node)
-    });
+    while_copied(cut_power);
 }
 
 #[test]
