@@ -6,12 +6,10 @@ use std::time::Duration;
 use lab::{Cluster, Meets, Options, Result};
 
 use super::{is_well_again, limit};
-use crate::ledger;
 use crate::load::Load;
 use crate::look::{logs_since, marks};
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
-use crate::two_nodes::{pair, two};
 
 /// So often.
 const CRASHES: usize = 8;
@@ -128,30 +126,6 @@ fn fault_15_a_standby_that_replays_for_longer_than_a_start_may_take_is_not_start
 
 fn merged_log(cluster: &Cluster) -> Result<String> {
     cluster.nodes().iter().map(|node| cluster.logs(node)).collect()
-}
-
-/// A primary that is alone replays its WAL before anybody may connect.
-#[test]
-#[ignore = "starts containers: tests/run --full does"]
-fn fault_15_a_crash_recovery_that_takes_longer_than_a_start_may_comes_to_its_end() {
-    fresh(&without_checkpoints(two()), |cluster| {
-        with_preload(cluster)?;
-        short_starts(cluster)?;
-        let (primary, standby) = pair(cluster)?;
-        let load = Load::start(cluster)?;
-        cluster.standby(&standby, true)?;
-        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
-        cluster.psql(&primary, "CHECKPOINT")?;
-        write_wal(cluster, &primary, 6000)?;
-        cluster.meets(&primary, SLOWLY)?;
-        cluster.signal_postmaster(&primary, "KILL")?;
-        cluster.wait_until("the primary is back", 3 * SOON, || cluster.is_writable(&primary))?;
-        cluster.meets(&primary, AT_ONCE)?;
-        load.goes_on()?;
-        cluster.standby(&standby, false)?;
-        cluster.wait_healthy(SOON)?;
-        load.end().map(drop)
-    });
 }
 
 /// Both standbys hold what was acknowledged, and neither has replayed it when the primary is lost.
