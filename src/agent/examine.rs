@@ -28,7 +28,7 @@ use crate::runtime::passfile::Fitness;
 use crate::runtime::{host, old_copies};
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
-use crate::sys::exec::{System, find_program};
+use crate::sys::exec::{Cmd, System, find_program};
 
 /// How long each login at another member may take.
 const LOGIN: Duration = Duration::from_secs(4);
@@ -234,9 +234,8 @@ fn peers(pg: &Postgres<'_>, params: &Params, others: &[&NodeName], names: &Deadl
         passfile: pg.passfile(),
         like: pg.login_like(),
     };
-    let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    let ask = |address: &Address| -> (Login<()>, Login<_>) {
-        let psql = match &psql {
+    let ask = |address: &Address, psql: &Result<Cmd, String>| -> (Login<()>, Login<_>) {
+        let psql = match psql {
             Ok(psql) => psql.clone(),
             Err(why) => return (Login::NotTried(why.clone()), Login::NotTried(why.clone())),
         };
@@ -250,17 +249,19 @@ fn peers(pg: &Postgres<'_>, params: &Params, others: &[&NodeName], names: &Deadl
         };
         (replication, postgres)
     };
-    let all: Vec<(NodeName, Address)> =
-        others.iter().map(|node| ((*node).clone(), address(node))).collect();
+    // A psql for each: two containers cannot have one name.
+    let psql = || pg.runtime().command("psql").map_err(|error| error.to_string());
+    let all: Vec<(NodeName, Address, Result<Cmd, String>)> =
+        others.iter().map(|node| ((*node).clone(), address(node), psql())).collect();
     let answers: Vec<_> = thread::scope(|scope| {
         let ask = &ask;
         let asked: Vec<_> =
-            all.iter().map(|(_, address)| scope.spawn(move || ask(address))).collect();
+            all.iter().map(|(_, address, psql)| scope.spawn(move || ask(address, psql))).collect();
         asked.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     let lost = || (Login::NotTried("not asked".into()), Login::NotTried("not asked".into()));
     let mut found = Peers::new();
-    for ((node, address), answer) in all.into_iter().zip(answers) {
+    for ((node, address, _), answer) in all.into_iter().zip(answers) {
         let (replication, postgres) = answer.unwrap_or_else(|_| lost());
         let resolved = Known::from(peer::addresses(&System, &address.host, names));
         let peer = Peer {

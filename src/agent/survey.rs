@@ -262,13 +262,16 @@ fn ask_all<'s>(
     late: bool,
     scope: &'s thread::Scope<'s, '_>,
 ) -> Asking<'s> {
-    let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
-    // All of them first: to read how to log in means to be PostgreSQL's user for a moment as well.
-    let peers: Vec<(NodeName, Peer)> =
-        nodes.into_iter().map(|node| (node.clone(), subject.peer(&node, pg))).collect();
-    let ask = |(node, peer): (NodeName, Peer)| {
-        let (name, psql) = (node.clone(), psql.clone());
-        (name, scope.spawn(move || ask(node, psql, &peer, late)))
+    // All of them first: to read how to log in means to be PostgreSQL's user for a moment as well. And a
+    // psql for each: two containers cannot have one name.
+    let peer = |node: NodeName| {
+        let psql = pg.runtime().command("psql").map_err(|error| error.to_string());
+        let peer = subject.peer(&node, pg);
+        (node, peer, psql)
+    };
+    let peers: Vec<(NodeName, Peer, Result<Cmd, String>)> = nodes.into_iter().map(peer).collect();
+    let ask = |(node, peer, psql): (NodeName, Peer, Result<Cmd, String>)| {
+        (node.clone(), scope.spawn(move || ask(node, psql, &peer, late)))
     };
     Asking { threads: peers.into_iter().map(ask).collect() }
 }

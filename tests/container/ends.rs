@@ -144,3 +144,18 @@ fn children_are_told_by_the_numbers_that_the_server_names() {
         assert_eq!(pg.runtime().children_among(&[writer, 1]), [writer]);
     });
 }
+
+/// Regression: a command that looked at its instance twice gave two containers one name.
+#[test]
+fn programs_of_one_process_have_containers_of_different_names() {
+    with_each_engine(|on| {
+        let name = |pg: &pgtwin::runtime::instance::Postgres<'_>| {
+            let cmd = pg.runtime().command("psql").unwrap();
+            cmd.args.into_iter().find(|arg| arg.starts_with("--name=")).unwrap()
+        };
+        let (one, other) = (on.instance(), on.instance());
+        let names = [name(&one), name(&one), name(&other), name(&other)];
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
+    });
+}

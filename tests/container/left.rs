@@ -88,6 +88,72 @@ fn what_a_killed_process_has_left_is_ended_and_what_it_had_begun_never_starts() 
     });
 }
 
+/// The permit of a process that is gone: by it the whole node is looked through.
+fn permit_of_one_that_is_gone() -> PathBuf {
+    let permit = PathBuf::from("/run/pgtwin/permits/pgtwin-test-box/2-1");
+    fs::create_dir_all(&permit).unwrap();
+    permit
+}
+
+/// Regression: frozen processes look like such that wait for a disk, so that it could not be told whose they are.
+/// A stop of a paused container failed before it thawed anything, and the node was fenced.
+#[test]
+fn a_paused_server_is_told_from_programs_that_were_left() {
+    with_each_engine(|on| {
+        let pg = on.started();
+        let permit = permit_of_one_that_is_gone();
+        on.tell(&["pause", on.name()]);
+        let withdrawn = withdraw(pg.place(), &soon());
+        on.tell(&["unpause", on.name()]);
+        withdrawn.unwrap();
+        assert!(!permit.exists());
+        crate::box_of::await_answer(&pg);
+    });
+}
+
+/// The same where processes of a busy server wait for the disk whenever they are looked at.
+#[test]
+fn a_server_that_waits_for_the_disk_is_told_from_programs_that_were_left() {
+    with_each_engine(|on| {
+        let pg = on.started();
+        let permit = permit_of_one_that_is_gone();
+        let (dir, port) = (on.home.path().display().to_string(), on.params.pgport.to_string());
+        let busy = |number: u32| {
+            // pg_test_fsync is in the image, and waits for the disk most of the time.
+            let file = format!("{}/busy-{number}", on.params.pgdata);
+            let program =
+                format!("{}/pg_test_fsync -s 60 -f {file} > /dev/null", on.bindir.display());
+            let sql = format!("COPY (SELECT 1) TO PROGRAM '{program}'");
+            Command::new("setpriv")
+                .args(["--reuid", crate::account::NAME, "--regid", crate::account::NAME])
+                .arg("--init-groups")
+                .arg(on.bindir.join("psql"))
+                .args(["-XAtqc", &sql, "-h", &dir, "-p", &port, "postgres"])
+                .current_dir("/")
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let mut sessions: Vec<_> = (1..=12).map(busy).collect();
+        let waiting = || {
+            let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+                let stat = fs::read_to_string(entry.unwrap().path().join("stat")).ok()?;
+                stat.contains("(pg_test_fsync) D").then_some(())
+            });
+            (pids.count() >= 2).then_some(())
+        };
+        poll_until(&soon(), Duration::from_millis(5), waiting).unwrap();
+        let withdrawn = withdraw(pg.place(), &soon());
+        let _ = pg.runtime().signal(pgtwin::runtime::Shutdown::Kill);
+        for session in &mut sessions {
+            session.wait().unwrap();
+        }
+        withdrawn.unwrap();
+        assert!(!permit.exists());
+    });
+}
+
 #[test]
 #[ignore = "a process of the tests"]
 fn helper_that_runs_a_program() {
