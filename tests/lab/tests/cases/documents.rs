@@ -31,11 +31,20 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
         "pgtwin container pull",
         "tests/container plays it, with a registry of its own",
     ),
-    ("container-migration.md", "pgtwin container adopt", "the lab's nodes have no engine yet"),
-    ("container-migration.md", "pgtwin container leave", "the lab's nodes have no engine yet"),
+    (
+        "container-migration.md",
+        "pgtwin container adopt",
+        "full::containers does it, on nodes with podman",
+    ),
+    (
+        "container-migration.md",
+        "pgtwin container leave",
+        "full::containers does it, on nodes with podman",
+    ),
     ("container-migration.md", "REINDEX DATABASE", "an operator's SQL, for another glibc"),
-    ("containers.md", "pcs resource update", "the lab's nodes have no engine yet"),
+    ("containers.md", "pcs resource update", "full::containers does it, on nodes with podman"),
     ("containers.md", "container_options=", "a value; rows of ocf::params have it"),
+    ("containers.md", "Runtime n1", "a screen; decide::report::tests::runtime has its rows"),
     ("doctor.md", "{", "JSON"),
     ("install.md", "packaging/build", "every lab installs what it builds"),
     (
