@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, geteuid};
 
+use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::sys::files::{Lock, Seen, ensure_root_dir, lock_file, look_through, remove_durably};
 use crate::sys::process::working_in;
 
@@ -27,10 +28,12 @@ pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
         Some(path) => Some(lock_file(&path, WAIT).map_err(RuntimeError::File)?),
         None => None,
     };
+    // Read before the processes are looked at: who wrote it works there by then, if it is alive.
+    let claim = place.claim();
     match working_in(&place.pgdata, "postgres") {
         Ok(pids) if pids.is_empty() => {
-            if lock.is_some() {
-                discard_stale_claim(place)?;
+            if let (true, Some(claim)) = (lock.is_some(), claim) {
+                discard_stale(place, &claim)?;
             }
             Ok(lock)
         }
@@ -46,12 +49,11 @@ pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
 }
 
 /// A crash leaves postmaster.pid behind. Where its number is a living process of the same user by now, PostgreSQL
-/// takes that for a postmaster, and never starts. It is known here that no server works on this data, and the lock
-/// keeps it so.
-fn discard_stale_claim(place: &Place) -> Result<(), RuntimeError> {
-    let lives =
-        |pid: u32| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None).is_ok());
-    if place.claim().is_some_and(|claim| lives(claim.pid)) {
+/// takes that for a postmaster, and never starts. It is known here that nobody who wrote it works on this data; nor
+/// could another server, started by hand meanwhile, have put its own in its place, for the same reason.
+fn discard_stale(place: &Place, claim: &PostmasterPid) -> Result<(), RuntimeError> {
+    let pid = i32::try_from(claim.pid).ok().filter(|pid| *pid > 0);
+    if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok()) {
         place.as_user(|| remove_durably(&place.pgdata, "postmaster.pid"))?;
     }
     Ok(())
