@@ -116,7 +116,7 @@ struct Address {
     resource: Resource,
     role: &'static str,
     /// Which of its actions come after which of the clone's.
-    after: &'static [(&'static str, &'static str)],
+    after: &'static [wanted::After],
     /// It is only where this node attribute has this value.
     only_where: Option<(String, &'static str)>,
 }

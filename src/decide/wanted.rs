@@ -21,10 +21,26 @@ pub const CLONE_META: &[(&str, &str)] = &[
     ("promoted-max", "1"),
 ];
 
-/// Which actions of the primary's address come after which of the clone's. Each order holds one way only
-/// (`symmetrical=false`): an address that goes before the demotion takes from PostgreSQL the way to tell
-/// its clients that their sessions end, and they wait for an answer until their own limits.
-pub const ADDRESS_AFTER: &[(&str, &str)] = &[("promote", "start"), ("demote", "stop")];
+/// An action of the primary's address that comes after one of the clone's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// The clone's action.
+    pub first: &'static str,
+    /// The address's action.
+    pub then: &'static str,
+    /// `Mandatory` or `Optional`.
+    pub kind: &'static str,
+}
+
+/// Each order holds one way only (`symmetrical=false`): an address that goes before the demotion takes from
+/// PostgreSQL the way to tell its clients that their sessions end, and they wait for an answer until their
+/// own limits. The second must not be mandatory: when a demotion is past and the clone has stopped before
+/// the address went (the transition was begun anew), a mandatory order waits for a demotion that cannot
+/// come, the address stays "blocked", and Pacemaker does not end on that node.
+pub const ADDRESS_AFTER: &[After; 2] = &[
+    After { first: "promote", then: "start", kind: "Mandatory" },
+    After { first: "demote", then: "stop", kind: "Optional" },
+];
 
 /// What the primitive should be told.
 pub const RESOURCE_META: &[(&str, &str)] =

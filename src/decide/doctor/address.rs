@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Facts, Said, Shell, or_ok};
 use crate::cluster::cib::{Colocation, Order, Primitive, Setting, score, truth};
-use crate::decide::wanted;
+use crate::decide::wanted::{self, After};
 
 const INFINITY: i32 = 1_000_000;
 
@@ -171,13 +171,13 @@ pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
     let well = "the address comes after the promotion and goes after the demotion";
     of_carriers(facts, well, |carrier| {
         let (names, target) = (names(carrier), facts.target());
-        let order = |first: &str, then: &str| match facts.shell {
+        let order = |After { first, then, kind }: &After| match facts.shell {
             Shell::Pcs => format!(
-                "pcs constraint order {first} {target} then {then} {} symmetrical=false",
+                "pcs constraint order {first} {target} then {then} {} kind={kind} symmetrical=false",
                 carrier.id
             ),
             Shell::Crmsh => format!(
-                "crm configure order {0}-after-{first} Mandatory: {target}:{first} {0}:{then} \
+                "crm configure order {0}-after-{first} {kind}: {target}:{first} {0}:{then} \
                  symmetrical=false",
                 carrier.id
             ),
@@ -187,21 +187,34 @@ pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
         let after: Vec<&Order> = plain()
             .filter(|one| one.first.as_deref() == Some(target) && is_it(&one.then))
             .collect();
-        let mandatory = |one: &Order| one.kind.as_deref().is_none_or(|kind| kind == "Mandatory");
-        let of = |one: &Order, first: &str, then: &str| {
+        let between = |one: &Order, after: &After| {
             let says = |action: &Option<String>, word| action.as_deref() == Some(word);
-            mandatory(one) && says(&one.first_action, first) && says(&one.then_action, then)
+            says(&one.first_action, after.first) && says(&one.then_action, after.then)
+        };
+        let of = |one: &Order, after: &After| {
+            between(one, after) && one.kind.as_deref().unwrap_or("Mandatory") == after.kind
         };
         let one_way = |one: &Order| one.symmetrical.as_deref().and_then(truth) == Some(false);
         let lacking = |said: Said| {
-            let lacks = |(first, then): &&(&str, &str)| {
-                !after.iter().any(|one| one_way(one) && of(one, first, then))
-            };
+            let lacks = |wanted: &&After| !after.iter().any(|one| one_way(one) && of(one, wanted));
             let lacking = wanted::ADDRESS_AFTER.iter().filter(lacks);
-            lacking.fold(said, |said, (first, then)| said.run(order(first, then)))
+            lacking.fold(said, |said, wanted| said.run(order(wanted)))
         };
-        let Some(start) = after.iter().find(|one| of(one, "promote", "start")) else {
-            let other = after.iter().find(|one| !of(one, "demote", "stop"));
+        let [promoted, demoted] = wanted::ADDRESS_AFTER;
+        // A mandatory one: when the transition is begun anew after the demotion, none comes any more.
+        if let Some(held) = after.iter().find(|one| between(one, demoted) && !of(one, demoted)) {
+            return Some(lacking(
+                Said::warn(format!(
+                    "{} may hold {} on a node for ever: it waits for a demotion that may be past, and \
+                     Pacemaker does not end there",
+                    held.id, carrier.id
+                ))
+                .fix("Delete it, and let it be optional:")
+                .run(wanted::delete_constraint("rsc_order", &held.id)),
+            ));
+        }
+        let Some(start) = after.iter().find(|one| of(one, promoted)) else {
+            let other = after.iter().find(|one| !of(one, demoted));
             return Some(not_held_back(facts, carrier, other.copied(), lacking));
         };
         if !one_way(start) {
@@ -212,11 +225,13 @@ pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
             .fix("Delete it, and order them each way by itself:")
             .run(wanted::delete_constraint("rsc_order", &start.id))));
         }
-        if after.iter().any(|one| of(one, "demote", "stop")) {
+        if after.iter().any(|one| of(one, demoted)) {
             return None;
         }
         let before = plain().find(|one| {
-            is_it(&one.first) && one.then.as_deref() == Some(target) && of(one, "stop", "demote")
+            is_it(&one.first)
+                && one.then.as_deref() == Some(target)
+                && between(one, &After { first: "stop", then: "demote", kind: "Mandatory" })
         });
         let said = match before {
             Some(before) => Said::warn(format!(
@@ -231,7 +246,7 @@ pub(super) fn ordered(facts: &Facts) -> Vec<Said> {
             ))
             .fix("Add it:"),
         };
-        Some(said.run(order("demote", "stop")))
+        Some(said.run(order(demoted)))
     })
 }
 

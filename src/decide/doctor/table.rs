@@ -213,7 +213,9 @@ pub const TABLE: &[Check] = &[
         "The address comes after the promotion, and goes after the demotion",
         "An address that comes earlier sends clients to a standby for a moment; applications that do \
          not try again fail. One that goes earlier takes from PostgreSQL the way to tell its clients that \
-         their sessions end: they wait for an answer until a limit of their own, if they have one.",
+         their sessions end: they wait for an answer until a limit of their own, if they have one. An order after the demotion \
+         that is mandatory holds the address where it is when the demotion came in an earlier transition: \
+         the cluster cannot be stopped there.",
         address::ordered,
     ),
     cluster(

@@ -16,9 +16,9 @@ pub(super) fn commands(plan: &Plan) -> String {
     for address in &plan.addresses {
         let (id, role) = (&address.resource.id, address.role);
         lines.push(format!("colocation {id}-place inf: {id}:Started {clone}:{role}"));
-        for (first, then) in address.after {
+        for wanted::After { first, then, kind } in address.after {
             lines.push(format!(
-                "order {id}-after-{first} Mandatory: {clone}:{first} {id}:{then} \\\n    symmetrical=false"
+                "order {id}-after-{first} {kind}: {clone}:{first} {id}:{then} \\\n    symmetrical=false"
             ));
         }
         if let Some((attribute, value)) = &address.only_where {

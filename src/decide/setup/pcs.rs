@@ -24,9 +24,9 @@ pub(super) fn commands(plan: &Plan) -> String {
         let (id, role) = (&address.resource.id, address.role);
         add(create("resource", &address.resource));
         add(format!("constraint colocation add Started {id} with {role} {clone}"));
-        for (first, then) in address.after {
+        for wanted::After { first, then, kind } in address.after {
             add(format!(
-                "constraint order {first} {clone} then {then} {id} \\\n    symmetrical=false"
+                "constraint order {first} {clone} then {then} {id} \\\n    kind={kind} symmetrical=false"
             ));
         }
         if let Some((attribute, value)) = &address.only_where {

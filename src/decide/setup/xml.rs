@@ -63,10 +63,10 @@ pub(super) fn constraints(plan: &Plan) -> String {
             "<rsc_colocation id=\"{id}-place\" score=\"INFINITY\" rsc=\"{id}\" rsc-role=\"Started\" \
              with-rsc=\"{clone}\" with-rsc-role=\"{role}\"/>"
         );
-        for (first, then) in address.after {
+        for wanted::After { first, then, kind } in address.after {
             let _ = writeln!(
                 text,
-                "<rsc_order id=\"{id}-after-{first}\" kind=\"Mandatory\" symmetrical=\"false\" \
+                "<rsc_order id=\"{id}-after-{first}\" kind=\"{kind}\" symmetrical=\"false\" \
                  first=\"{clone}\" first-action=\"{first}\" then=\"{id}\" then-action=\"{then}\"/>"
             );
         }

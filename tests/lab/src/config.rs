@@ -149,18 +149,24 @@ fn resources(options: &Options, addresses: &Addresses) -> String {
 
 /// The address goes with the primary.
 fn constraints(agent: Agent) -> String {
+    let both = |kind: &str| {
+        format!(
+            r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
+      <rsc_order id="{VIP}-after-demote" kind="{kind}" symmetrical="false" first="{CLONE}" first-action="demote" then="{VIP}" then-action="stop"/>
+"#
+        )
+    };
     let orders = match agent {
         Agent::Pgsql | Agent::Stateful | Agent::Patroni => format!(
             r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
 "#
         ),
-        // Clients are told over the address that their sessions end; PAF's standbys stream from it, and must
-        // still get the end of the old primary's WAL.
-        Agent::Pgtwin | Agent::Paf => format!(
-            r#"      <rsc_order id="{VIP}-after-promote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="promote" then="{VIP}" then-action="start"/>
-      <rsc_order id="{VIP}-after-demote" kind="Mandatory" symmetrical="false" first="{CLONE}" first-action="demote" then="{VIP}" then-action="stop"/>
-"#
-        ),
+        // Clients are told over the address that their sessions end. Optional: after a demotion in an earlier
+        // transition a mandatory one would hold the address for ever, and the node's Pacemaker with it.
+        Agent::Pgtwin => both("Optional"),
+        // As its quick start has it: standbys stream from the address, and must still get the end of the old
+        // primary's WAL.
+        Agent::Paf => both("Mandatory"),
     };
     format!(
         r#"      <rsc_colocation id="{VIP}-with-primary" score="INFINITY" rsc="{VIP}" rsc-role="Started" with-rsc="{CLONE}" with-rsc-role="Promoted"/>
@@ -302,17 +308,22 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_paf_stops_after_its_demotion_and_its_monitor_has_the_time_of_its_quick_start()
-    {
+    fn the_address_stops_after_a_demotion_and_waits_for_none_that_is_past() {
+        let of = |agent| cib(&Options { agent, ..Options::default() }, &addresses());
+        let stops = "first-action=\"demote\" then=\"vip\" then-action=\"stop\"";
+        let kind = |kind| format!("vip-after-demote\" kind=\"{kind}\"");
+        let ours = of(Agent::Pgtwin);
+        assert!(ours.contains(stops) && ours.contains(&kind("Optional")), "{ours}");
+        let paf = of(Agent::Paf);
+        assert!(paf.contains(stops) && paf.contains(&kind("Mandatory")), "{paf}");
+        assert!(!of(Agent::Pgsql).contains(stops));
+    }
+
+    #[test]
+    fn the_monitor_of_paf_has_the_time_of_its_quick_start() {
         let text = cib(&Options { agent: Agent::Paf, ..Options::default() }, &addresses());
         assert!(text.contains("type=\"pgsqlms\""), "{text}");
-        assert!(
-            text.contains("first-action=\"demote\" then=\"vip\" then-action=\"stop\""),
-            "{text}"
-        );
         assert!(text.contains("role=\"Promoted\" timeout=\"10s\""), "{text}");
-        let ours = cib(&Options::default(), &addresses());
-        assert!(!ours.contains("first-action=\"demote\""), "{ours}");
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::error::{LabError, Result};
 use crate::workload::route::{Linked, Route};
 use crate::workload::session::Warned;
 
-/// After this long without an answer the next number is tried on another connection.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// After this long without an answer the next number is tried on another connection. A part of it is in every
+/// outage that is measured: a tenth of the bounds of a move and a takeover.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// So many statements may be without an answer at a time.
 const PENDING: usize = 16;
 /// After this long an answer is not expected any more.

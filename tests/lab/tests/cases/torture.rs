@@ -20,6 +20,6 @@ pub fn tortured(cluster: &Cluster, seed: u64, minutes: u64) -> Result<()> {
 
 #[test]
 #[ignore = "starts containers: tests/run does"]
-fn torture_two_minutes_of_it_lose_nothing() {
-    case(&torture::options(Options::default()), |cluster| tortured(cluster, 41, 2));
+fn torture_a_minute_of_it_loses_nothing() {
+    case(&torture::options(Options::default()), |cluster| tortured(cluster, 41, 1));
 }

@@ -12,7 +12,7 @@ const COLOCATION: &str = "<rsc_colocation id=\"vip-with-primary\" score=\"INFINI
     rsc-role=\"Started\" with-rsc=\"db-clone\" with-rsc-role=\"Promoted\"/>";
 const ORDER: &str = "<rsc_order id=\"vip-after-promote\" kind=\"Mandatory\" first=\"db-clone\" \
     first-action=\"promote\" then=\"vip\" then-action=\"start\" symmetrical=\"false\"/>";
-const ORDER_BACK: &str = "<rsc_order id=\"vip-after-demote\" kind=\"Mandatory\" first=\"db-clone\" \
+const ORDER_BACK: &str = "<rsc_order id=\"vip-after-demote\" kind=\"Optional\" first=\"db-clone\" \
     first-action=\"demote\" then=\"vip\" then-action=\"stop\" symmetrical=\"false\"/>";
 pub(super) const PROMOTED: &str = "interval=\"3s\" role=\"Promoted\" on-fail=\"demote\"";
 pub(super) const UNPROMOTED: &str = "interval=\"8s\" role=\"Unpromoted\"";
@@ -336,6 +336,12 @@ pub(super) const ROWS: &[Row] = &[
         "then-action=\"start\" symmetrical=\"false\"",
         "then-action=\"start\"",
         "WARN address-order: vip-after-promote takes vip away before the demotion",
+    ),
+    (
+        "an order that waits for what is past",
+        "kind=\"Optional\"",
+        "kind=\"Mandatory\"",
+        "WARN address-order: vip-after-demote may hold vip on a node for ever",
     ),
     ("one way only", ORDER_BACK, "", "WARN address-order: no order lets vip go after the demotion"),
     (
