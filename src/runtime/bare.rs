@@ -97,7 +97,7 @@ impl Runtime for Bare<'_> {
     fn launch(&self) -> Result<Launched, RuntimeError> {
         self.processes.reap();
         let cmd = self.postmaster()?;
-        let lock = one_server::claim(self.place())?;
+        let lock = one_server::claim(self.place(), one_server::Numbers::OfThisHost)?;
         let launched = start::spawn(&cmd, &self.place().start_log, false, lock)?;
         self.processes.adopt(launched.pid);
         Ok(launched)

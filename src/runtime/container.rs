@@ -215,7 +215,7 @@ impl Runtime for Container<'_> {
 
     fn launch(&self) -> Result<Launched, RuntimeError> {
         self.processes.reap();
-        let lock = one_server::claim(self.place())?;
+        let lock = one_server::claim(self.place(), one_server::Numbers::OfTheirOwn)?;
         mounts::make_socket_dir(self.place(), self.socket_dir())?;
         let cmd = self.postmaster()?;
         let engine = self.engine()?;

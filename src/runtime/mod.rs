@@ -45,13 +45,16 @@ use crate::decide::facts::Process;
 use crate::ocf::params::Params;
 use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::sys::exec::{Cmd, Ended, Exec, ExecError, Output};
-use crate::sys::files::{FileError, Lock, read_untrusted};
+use crate::sys::files::{FileError, Lock, read_root_owned, read_untrusted};
 use crate::sys::privilege::{PrivilegeError, User, with_user};
 
 pub use binaries::BinariesError;
 pub use container::Spec;
 use processes::Processes;
 use startup_process::Activity;
+
+/// Where PostgreSQL and its distributions put the socket.
+const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 
 /// Where the instance is and whose, with what it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,29 @@ impl Place {
     pub fn claim(&self) -> Option<PostmasterPid> {
         let text = self.read("postmaster.pid", 1 << 16).ok()?;
         PostmasterPid::parse(&text).ok()
+    }
+
+    /// What the lock files of its sockets say, each with its directory, where they name this data directory:
+    /// claims too, but each is its user's own file (in /tmp anybody could make one that leads elsewhere).
+    pub(crate) fn socket_claims(&self) -> Vec<(PathBuf, PostmasterPid)> {
+        let dirs: Vec<PathBuf> = match &self.socket_dir {
+            Some(dir) => vec![dir.clone()],
+            None => SOCKET_DIRS.iter().map(PathBuf::from).collect(),
+        };
+        let name = self.socket_lock();
+        let claimed = |dir: PathBuf| {
+            let path = dir.join(&name);
+            // Its own: not root's, for at this moment that user is who we are.
+            let text = self.as_user(|| read_root_owned(&path, 1 << 16)).ok()?;
+            let claim = PostmasterPid::parse(&text).ok()?;
+            (Path::new(&claim.data_dir) == self.pgdata).then_some((dir, claim))
+        };
+        dirs.into_iter().filter_map(claimed).collect()
+    }
+
+    /// The name of the lock file of its socket.
+    pub(crate) fn socket_lock(&self) -> String {
+        format!(".s.PGSQL.{}.lock", self.port)
     }
 
     /// A file below the data directory, read as its user.

@@ -21,19 +21,33 @@ const DIR: &str = "/run/pgtwin/locks";
 /// Another start on the same data ends within this time, or it is not waited for.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// Whose processes a server counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// It sees those of this host.
+    OfThisHost,
+    /// It sees those of a namespace that it gets with its start.
+    OfTheirOwn,
+}
+
 /// Takes the right to start a server on this data; it is given back when the lock is dropped. An error: another
 /// start is under way, or a server runs, by whatever it was started.
-pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
+pub fn claim(place: &Place, numbers: Numbers) -> Result<Option<Lock>, RuntimeError> {
     let lock = match lock_path(&place.pgdata)? {
         Some(path) => Some(lock_file(&path, WAIT).map_err(RuntimeError::File)?),
         None => None,
     };
     // Read before the processes are looked at: who wrote it works there by then, if it is alive.
-    let claim = place.claim();
+    let (claim, sockets) = (place.claim(), place.socket_claims());
     match working_in(&place.pgdata, "postgres") {
         Ok(pids) if pids.is_empty() => {
-            if let (true, Some(claim)) = (lock.is_some(), claim) {
-                discard_stale(place, &claim)?;
+            if lock.is_some() {
+                if let Some(claim) = claim {
+                    discard_stale(place, &place.pgdata, "postmaster.pid", &claim, numbers)?;
+                }
+                for (dir, claim) in sockets {
+                    discard_stale(place, &dir, &place.socket_lock(), &claim, numbers)?;
+                }
             }
             Ok(lock)
         }
@@ -48,13 +62,26 @@ pub fn claim(place: &Place) -> Result<Option<Lock>, RuntimeError> {
     }
 }
 
-/// A crash leaves postmaster.pid behind. Where its number is a living process of the same user by now, PostgreSQL
-/// takes that for a postmaster, and never starts. It is known here that nobody who wrote it works on this data; nor
-/// could another server, started by hand meanwhile, have put its own in its place, for the same reason.
-fn discard_stale(place: &Place, claim: &PostmasterPid) -> Result<(), RuntimeError> {
+/// A crash leaves postmaster.pid behind, and the lock of the socket. Where the number in one of them is a living
+/// process of the same user by now, PostgreSQL takes that for a postmaster, and does not start. It is known here
+/// that nobody who wrote them works on this data; nor could another server, started by hand meanwhile, have put
+/// its own in their place, for the same reason.
+///
+/// In a container numbers begin anew: which of them will live there, its collector of the log for one, nobody knows.
+fn discard_stale(
+    place: &Place,
+    dir: &Path,
+    name: &str,
+    claim: &PostmasterPid,
+    numbers: Numbers,
+) -> Result<(), RuntimeError> {
     let pid = i32::try_from(claim.pid).ok().filter(|pid| *pid > 0);
-    if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok()) {
-        place.as_user(|| remove_durably(&place.pgdata, "postmaster.pid"))?;
+    let may_live = match numbers {
+        Numbers::OfThisHost => pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok()),
+        Numbers::OfTheirOwn => true,
+    };
+    if may_live {
+        place.as_user(|| remove_durably(dir, name))?;
     }
     Ok(())
 }

@@ -7,13 +7,12 @@
 //! what a process calls itself, and never taken for one of this host.
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::decide::facts::Process;
-use crate::postgres::postmaster_pid::PostmasterPid;
 use crate::sys::files::{read_root_owned, write_volatile};
 use crate::sys::freezer;
 use crate::sys::process::{
@@ -22,9 +21,6 @@ use crate::sys::process::{
 
 use super::startup_process::Activity;
 use super::{Place, RuntimeError, Shutdown};
-
-/// Where PostgreSQL and its distributions put the socket.
-const SOCKET_DIRS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 
 /// The processes of the instance at one place.
 pub struct Processes {
@@ -136,19 +132,7 @@ impl Processes {
     /// and it leads only to processes of that user and program.
     fn moved_to(&self) -> Option<PathBuf> {
         let place = &self.place;
-        let dirs: Vec<PathBuf> = match &place.socket_dir {
-            Some(dir) => vec![dir.clone()],
-            None => SOCKET_DIRS.iter().map(PathBuf::from).collect(),
-        };
-        let name = format!(".s.PGSQL.{}.lock", place.port);
-        dirs.iter().find_map(|dir| {
-            let path = dir.join(&name);
-            // Its own: not root's, for at this moment that user is who we are.
-            let text = place.as_user(|| read_root_owned(&path, 1 << 16)).ok()?;
-            let claim = PostmasterPid::parse(&text).ok()?;
-            if Path::new(&claim.data_dir) != place.pgdata {
-                return None;
-            }
+        place.socket_claims().into_iter().find_map(|(_, claim)| {
             let named = i32::try_from(claim.pid).ok()?;
             let pid = self.hinted().unwrap_or(named);
             let process::Process::Present(ProcessFacts { cwd: Some(cwd), .. }) =

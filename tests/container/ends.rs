@@ -1,7 +1,7 @@
 //! A server in a container, from its start to each of its ends.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -69,6 +69,31 @@ fn a_postmaster_that_is_killed_takes_its_container_with_it_and_the_next_start_cl
         await_answer(&pg);
         pg.stop(&soon()).unwrap();
         assert_eq!(state(&pg), ClusterState::ShutDown);
+    });
+}
+
+/// Numbers begin anew in each container: what a killed server has left may name any process of the next one. The
+/// collector of the log is there before the lock of the socket is taken.
+#[test]
+fn what_a_killed_server_has_left_names_no_process_of_the_next_container() {
+    with_each_engine(|on| {
+        on.configure("logging_collector = on");
+        for next in 0..=3 {
+            let pg = on.started();
+            let socket = PathBuf::from(on.ask("SHOW unix_socket_directories"));
+            let lock = socket.join(format!(".s.PGSQL.{}.lock", on.params.pgport));
+            kill(Pid::from_raw(pid(&pg)), Signal::SIGKILL).unwrap();
+            await_gone(&pg);
+            for file in [lock, pg.place().pgdata.join("postmaster.pid")] {
+                let text = fs::read_to_string(&file).unwrap();
+                let (number, rest) = text.split_once('\n').unwrap();
+                let number: u32 = number.parse().unwrap();
+                fs::write(&file, format!("{}\n{rest}", number + next)).unwrap();
+            }
+            pg.start(&soon()).unwrap_or_else(|why| panic!("{next} after its own: {why}"));
+            await_answer(&pg);
+            pg.stop(&soon()).unwrap();
+        }
     });
 }
 
