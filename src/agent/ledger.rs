@@ -104,8 +104,14 @@ impl Agent<'_> {
             return;
         }
         match self.pacemaker.publish(Attribute::Ack, &text, self.tool_limit()) {
-            Known::Known(()) => self.cache.ack = text,
-            Known::Unknown(why) => warn!("the acknowledgement could not be published: {why}"),
+            Known::Known(()) => {
+                self.cache.ack = text;
+                self.cache.unheard.clear();
+            }
+            Known::Unknown(why) => {
+                warn!("the acknowledgement could not be published: {why}");
+                self.cache.unheard = why;
+            }
         }
     }
 

@@ -157,7 +157,8 @@ impl Agent<'_> {
 
     /// Whether it is time to ask Pacemaker again although nothing seems to have changed.
     pub fn pacemaker_is_due(&self) -> bool {
-        let changed_since = self.home.cib_changed() != self.cache.cib_changed;
+        let changed_since =
+            self.home.cib_changed() != self.cache.cib_changed || !self.cache.unheard.is_empty();
         let last = LastAsked { at: self.cache.asked, changed_since };
         pacemaker_is_due(self.env.check_level, last, uptime())
     }

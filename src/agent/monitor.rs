@@ -16,7 +16,7 @@ use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
 use crate::decide::monitor::primary::Cared;
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{
-    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, opens, tends,
+    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, opens, tends, unheard,
 };
 use crate::decide::publication::is_noted;
 use crate::decide::standby::first::goes_first;
@@ -56,6 +56,7 @@ impl Agent<'_> {
             self.cache.past_told.clear();
             return Outcome { code, reason, output };
         }
+        let Verdict { code, reason } = unheard(Verdict { code, reason }, &self.cache.unheard);
         let Verdict { code, reason } = match self.refused_name() {
             Some(why) => malformed(Verdict { code, reason }, why),
             None => Verdict { code, reason },

@@ -142,12 +142,18 @@ impl Agent<'_> {
     /// monitors alone, and not for what may pass: each change makes Pacemaker compute anew, and in the
     /// middle of a failover it would do so for nothing.
     pub fn publish_state(&mut self, state: &str) {
-        if self.standalone || self.cache.state == state {
+        if self.standalone || (self.cache.state == state && self.cache.unheard.is_empty()) {
             return;
         }
         match self.pacemaker.publish(Attribute::State, state, self.tool_limit()) {
-            Known::Known(()) => state.clone_into(&mut self.cache.state),
-            Known::Unknown(why) => warn!("the state could not be published: {why}"),
+            Known::Known(()) => {
+                state.clone_into(&mut self.cache.state);
+                self.cache.unheard.clear();
+            }
+            Known::Unknown(why) => {
+                warn!("the state could not be published: {why}");
+                self.cache.unheard = why;
+            }
         }
     }
 }

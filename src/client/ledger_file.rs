@@ -130,7 +130,9 @@ pub struct Cache {
     /// What of that makes the node degraded: what pg_hba.conf keeps from coming in, or that PostgreSQL's
     /// programs are not there; empty: nothing.
     pub kept_out: String,
-    /// When it last looked for that, in seconds of uptime.
+    /// Why Pacemaker does not pass on what this node says; empty: it does, as far as is known.
+    pub unheard: String,
+    /// When it last looked for what makes it degraded, in seconds of uptime.
     pub warned: u64,
     /// And of which primary.
     pub warned_of: String,

@@ -191,6 +191,26 @@ pub fn kept_out(verdict: Verdict, why: &str) -> Verdict {
     verdict
 }
 
+/// The answer of an instance that is well, on a node whose words do not reach the others: its acknowledgement is
+/// one of them, and who cannot acknowledge cannot take over. `why`: of the last that did not get through; empty:
+/// it did.
+#[must_use]
+pub fn unheard(verdict: Verdict, why: &str) -> Verdict {
+    let code = match verdict.code {
+        ExitCode::Ok => ExitCode::Degraded,
+        ExitCode::RunningPromoted => ExitCode::DegradedPromoted,
+        _ => return verdict,
+    };
+    if why.is_empty() {
+        return verdict;
+    }
+    let reason = format!(
+        "Pacemaker does not pass on what this node has to say ({why}): it is no heir while that lasts. If \
+         pacemaker-attrd does not run here, restart Pacemaker on this node"
+    );
+    Verdict::because(code, reason)
+}
+
 /// The answer of a standby that has not opened yet: an error where it never will, for `start` then brings its data
 /// back.
 #[must_use]

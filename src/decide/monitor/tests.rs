@@ -2,7 +2,7 @@
 
 use super::{
     Bars, Expected, LastAsked, Tends, Verdict, bars, judge, kept_out, malformed, opens,
-    pacemaker_is_due, tends,
+    pacemaker_is_due, tends, unheard,
 };
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::support::{at_rest, data, in_recovery, running, writable};
@@ -243,6 +243,24 @@ fn a_standby_that_is_well_says_that_it_is_kept_out() {
     assert_eq!(kept_out(well.clone(), ""), well);
     assert_eq!(kept_out(well, "pg_rewind"), Verdict::because(ExitCode::Degraded, "pg_rewind"));
     assert_eq!(kept_out(worse.clone(), "pg_rewind"), worse, "it has something worse to say");
+}
+
+#[test]
+fn who_is_well_says_that_its_words_do_not_get_through() {
+    for code in ExitCode::ALL {
+        let verdict = Verdict::is(code);
+        assert_eq!(unheard(verdict.clone(), ""), verdict, "{code:?}");
+        let said = unheard(verdict.clone(), "attrd_updater: no answer");
+        let expected = match code {
+            ExitCode::Ok => ExitCode::Degraded,
+            ExitCode::RunningPromoted => ExitCode::DegradedPromoted,
+            _ => code,
+        };
+        assert_eq!(said.code, expected, "{code:?}");
+        let names_it =
+            said.reason.is_some_and(|reason| reason.contains("(attrd_updater: no answer)"));
+        assert_eq!(names_it, expected != code, "{code:?}");
+    }
 }
 
 #[test]
