@@ -205,8 +205,8 @@ pub fn unheard(verdict: Verdict, why: &str) -> Verdict {
         return verdict;
     }
     let reason = format!(
-        "Pacemaker does not pass on what this node has to say ({why}): it is no heir while that lasts. If \
-         pacemaker-attrd does not run here, restart Pacemaker on this node"
+        "what this node has to say does not reach the others, so it is no heir: restart Pacemaker here if \
+         pacemaker-attrd does not run ({why})"
     );
     Verdict::because(code, reason)
 }

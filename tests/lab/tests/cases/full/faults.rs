@@ -1,5 +1,6 @@
 //! Named cases of faults, beyond those that have a number: docs/fault-cases.md lists them all.
 
+mod attributes;
 mod clocks;
 mod crashes;
 mod disks;
