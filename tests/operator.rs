@@ -247,6 +247,7 @@ fn in_case(release: &str, case: &str) -> Report {
         recovery: Recovery::none(0),
         progress: BTreeMap::new(),
         runtimes: pgtwin::decide::report::runtime::Runtimes::default(),
+        configuration: Vec::new(),
         problems: Vec::new(),
         members: members.into(),
         status: status.clone(),

@@ -16,7 +16,9 @@ use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::cluster::readiness::Readiness;
-use crate::decide::doctor::{Facts, Here, Host, Images, Login, Member, Peer, Shell};
+use crate::decide::doctor::{
+    self, Facts, Finding, Here, Host, Images, Login, Member, Peer, Shell, Verdict,
+};
 use crate::decide::pghba;
 use crate::decide::report::OldCopy;
 use crate::decide::source::Passfile;
@@ -75,6 +77,25 @@ pub fn examine(subject: &Subject) -> Facts {
         shell: shell(),
         here,
     }
+}
+
+/// What the doctor finds in the cluster's configuration alone: nobody is asked anything for it.
+pub fn configuration(subject: &Subject) -> Vec<Finding> {
+    let facts = Facts {
+        resource: subject.resource().to_owned(),
+        params: subject.params.clone(),
+        // They are told by whoever asks.
+        problems: Vec::new(),
+        members: subject.view.members(subject.params.node_list.as_deref()),
+        cib: subject.view.cib.clone(),
+        status: Known::unknown("it is about the configuration"),
+        now: now(),
+        shell: shell(),
+        here: Here::File,
+    };
+    let mut findings = doctor::examine(&facts, &[]).findings;
+    findings.retain(|finding| finding.verdict != Verdict::Ok);
+    findings
 }
 
 /// Looks at a configuration that is in no cluster yet.

@@ -143,6 +143,7 @@ pub fn closely(subject: &Subject) -> (Facts, Option<StandbyFacts>) {
         recovery,
         progress: BTreeMap::new(),
         runtimes: Runtimes::default(),
+        configuration: super::examine::configuration(subject),
         problems,
     };
     let progress = progress_of_others(subject, &facts);

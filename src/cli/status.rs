@@ -17,7 +17,8 @@ use crate::sys::utc::{self, Utc};
 /// Works on any node of the cluster and changes nothing. A `?` is what could not be learned; a
 /// warning says why. `-` is what does not apply. LAG: bytes of the primary's WAL that a standby
 /// lacks. DELAY: how long ago the primary wrote what the standby has replayed last. SYNC: a commit
-/// waits for one of these. HEIR: the node may replace the primary.
+/// waits for one of these. HEIR: the node may replace the primary. Doctor: the checks of pgtwin doctor
+/// that the cluster's configuration does not pass.
 ///
 /// Exits with 0 when there is no warning, with 1 when there is one.
 #[derive(Debug, Args)]

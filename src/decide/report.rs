@@ -26,6 +26,7 @@ use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, NodeState, Role};
+use crate::decide::doctor::Finding;
 use crate::decide::facts::PrimaryFacts;
 use crate::decide::view::{View, state_attribute};
 use crate::ocf::params::FencingPolicy;
@@ -125,6 +126,8 @@ pub struct Facts {
     pub progress: BTreeMap<NodeName, String>,
     /// What was seen of containers.
     pub runtimes: runtime::Runtimes,
+    /// What the doctor finds in the configuration, but for what is well.
+    pub configuration: Vec<Finding>,
     /// What went wrong on the way, one line each.
     pub problems: Vec<String>,
 }
@@ -204,6 +207,7 @@ pub fn report(facts: &Facts) -> Report {
     lines.extend(runtime::line(facts, &mut of_runtimes).map(|words| ("Runtime", words)));
     configuration::clone(facts, &mut warnings);
     configuration::left_behind(facts, &mut warnings);
+    lines.extend(configuration::judged(facts, &mut warnings).map(|words| ("Doctor", words)));
     lines.extend(recovery::lines(facts, &mut warnings));
     warnings::members(facts, &mut warnings);
     warnings::primary(facts, &mut warnings);

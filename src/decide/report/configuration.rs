@@ -1,11 +1,13 @@
 //! How the cluster is configured around the resource, where that defeats what pgtwin does. Floor 1.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Facts, enumerate, span};
 use crate::cluster::asked;
 use crate::cluster::cib::{CloneOf, OWN_PREFIX, Operation, Primitive, Setting, truth};
 use crate::cluster::node::NodeName;
+use crate::decide::doctor::Verdict;
 
 /// What somebody has to change about the clone and its operations.
 pub(super) fn clone(facts: &Facts, warnings: &mut Vec<String>) {
@@ -38,6 +40,24 @@ pub(super) fn clone(facts: &Facts, warnings: &mut Vec<String>) {
         }
     }
     monitors(primitive, warnings);
+}
+
+/// Which checks of the doctor the configuration does not pass, in one line; none: it passes all. What costs data or
+/// the service is warned of.
+pub(super) fn judged(facts: &Facts, warnings: &mut Vec<String>) -> Option<String> {
+    let of = |verdict: Verdict| {
+        let of_it = facts.configuration.iter().filter(|finding| finding.verdict == verdict);
+        let names: BTreeSet<&str> = of_it.map(|finding| finding.check).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    if let Some(names) = of(Verdict::Fail) {
+        warnings.push(format!("the configuration does not pass {names}: pgtwin doctor says why"));
+    }
+    let all = [Verdict::Fail, Verdict::Warn, Verdict::Unknown];
+    let words = all.map(|verdict| Some(format!("{} {}", verdict.name(), of(verdict)?)));
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| format!("{} (pgtwin doctor)", words.join("; ")))
 }
 
 /// Orders for a node's data that nobody has taken, and whose command was killed.

@@ -13,6 +13,7 @@ use crate::cluster::node::NodeName;
 use crate::cluster::topology::Quorum;
 use crate::cluster::utc::Utc;
 use crate::decide::changeover::Target;
+use crate::decide::doctor::Finding;
 
 /// The version of the shapes.
 pub const VERSION: u32 = 1;
@@ -43,6 +44,7 @@ pub struct Status<'r> {
     maintenance: bool,
     address: Option<Address<'r>>,
     lines: Vec<Line<'r>>,
+    configuration: &'r [Finding],
     warnings: &'r [String],
     advice: &'r [String],
 }
@@ -146,6 +148,7 @@ pub fn status<'r>(facts: &'r Facts, report: &'r Report) -> Status<'r> {
             nodes: strings(&configuration::carriers(facts, address).1),
         }),
         lines: report.lines.iter().map(|(title, text)| Line { title, text }).collect(),
+        configuration: &facts.configuration,
         warnings: &report.warnings,
         advice: &report.advice,
     }

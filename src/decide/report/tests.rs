@@ -219,6 +219,7 @@ pub(crate) fn healthy() -> Facts {
         recovery: Recovery::none(NOW),
         progress: BTreeMap::new(),
         runtimes: super::runtime::Runtimes::default(),
+        configuration: Vec::new(),
         problems: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! What is wrong with the configuration around the resource.
 
 use super::*;
+use crate::decide::doctor::{Finding, Remedy, Verdict};
 
 fn database_of(facts: &mut Facts) -> &mut Primitive {
     facts.cib.primitives.iter_mut().find(|primitive| primitive.id == "db").unwrap()
@@ -125,4 +126,33 @@ fn an_order_that_nobody_took_is_named_and_how_it_is_removed() {
         "crm_attribute --type crm_config --set-name pgtwin-db --name pgtwin-db-rebuild-n3 --delete",
     );
     warns(&ordered("rebuild, please"), "an order to rebuild n3 cannot be read");
+}
+
+#[test]
+fn what_the_doctor_finds_in_the_configuration_is_named_and_warned_of_where_it_costs_data() {
+    let finding = |check, verdict| Finding {
+        check,
+        verdict,
+        words: "words".into(),
+        remedy: Remedy::default(),
+    };
+    let (warn, unknown) =
+        (finding("stickiness", Verdict::Warn), finding("quorum", Verdict::Unknown));
+    let line = |facts: &Facts| {
+        let lines = report(facts).lines;
+        lines.into_iter().find(|(title, _)| *title == "Doctor").map(|(_, words)| words)
+    };
+    assert_eq!(line(&healthy()), None);
+    let minor = Facts { configuration: vec![warn.clone(), unknown.clone()], ..healthy() };
+    assert_eq!(line(&minor).unwrap(), "WARN stickiness; UNKNOWN quorum (pgtwin doctor)");
+    assert!(!report(&minor).needs_attention());
+    let grave = |check| finding(check, Verdict::Fail);
+    let configuration =
+        vec![unknown, grave("fencing-startup"), warn, grave("clone"), grave("clone")];
+    let bad = Facts { configuration, ..healthy() };
+    assert_eq!(
+        line(&bad).unwrap(),
+        "FAIL clone, fencing-startup; WARN stickiness; UNKNOWN quorum (pgtwin doctor)"
+    );
+    warns(&bad, "the configuration does not pass clone, fencing-startup: pgtwin doctor says why");
 }

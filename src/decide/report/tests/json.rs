@@ -79,6 +79,7 @@ fn the_json_has_its_shape() {
             {"title": "Maintenance", "text": "no"},
             {"title": "Address", "text": "192.0.2.100 on n1"},
         ],
+        "configuration": [],
         "warnings": [],
         "advice": ["how late the replay of n3 is, is not known: it does not let us in"],
     });

@@ -12,7 +12,7 @@ use lab::{Cluster, LabError, Options, Result};
 use crate::look::{instances, status};
 use crate::repair::make_ready;
 use crate::stage::{SOON, fresh};
-use defects::{DEFECTS, Defect, Seat};
+use defects::{CONFIGURED, DEFECTS, Defect, Seat};
 
 /// Who is what at the moment.
 struct Cast {
@@ -105,6 +105,14 @@ fn is_named(cluster: &Cluster, cast: &Cast, defect: &Defect) -> Result<Option<St
         let screen = status(cluster, node)?;
         if !screen.contains(&words) {
             wrong = Some(format!("{}: status does not say {words:?}: {screen}", defect.check));
+        }
+    }
+    if wrong.is_none() && CONFIGURED.contains(&defect.check) {
+        let screen = status(cluster, node)?;
+        let lines = screen.split_once("Doctor ").map(|(_, after)| after).unwrap_or_default();
+        let line = lines.split_once("(pgtwin doctor)").map(|(line, _)| line).unwrap_or_default();
+        if !line.split([' ', ',', ';']).any(|word| word == defect.check) {
+            wrong = Some(format!("{}: status does not name it: {screen}", defect.check));
         }
     }
     eprintln!("{}: {}", defect.check, seen.get(defect.check).map_or("-", |words| words.trim_end()));

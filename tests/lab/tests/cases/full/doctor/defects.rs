@@ -54,6 +54,31 @@ impl Defect {
 
 use Seat::{Other, Primary, Standby};
 
+/// Those checks of the configuration of the cluster, which status names, too.
+pub const CONFIGURED: &[&str] = &[
+    "fencing-enabled",
+    "fencing-devices",
+    "fencing-startup",
+    "quorum-policy",
+    "maintenance",
+    "clone",
+    "clone-notify",
+    "clone-options",
+    "monitors",
+    "timeouts",
+    "failures",
+    "moves",
+    "locations",
+    "preferences",
+    "stickiness",
+    "address",
+    "address-place",
+    "address-order",
+    "parameters",
+    "members",
+    "pacemaker",
+];
+
 pub const DEFECTS: &[Defect] = &[
     of("fencing-devices", "no fence device is for ", Primary,
 "crm_resource --resource fencing --get-parameter pcmk_host_list > /tmp/pcmk_host_list
