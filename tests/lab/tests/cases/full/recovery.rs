@@ -370,10 +370,12 @@ fn recovery_08_the_primary_fails_over_while_a_third_node_is_built_anew() {
     });
 }
 
-/// Holds pg_basebackup on a node as soon as it is at work: it would be over before something befalls it.
+/// Holds pg_basebackup on a node as soon as it is at work: it would be over before something befalls it. Not the
+/// one that is asked for its version before that.
 pub fn copying(cluster: &Cluster, node: &str) -> Result<()> {
+    const COPY: [&str; 4] = ["pkill", "-STOP", "-f", "^[^ ]*pg_basebackup .*--wal-method=stream"];
     cluster.wait_until(&format!("{node} is copied to"), SOON, || {
-        cluster.exec(node, &["pkill", "-STOP", "-x", "pg_basebackup"]).is_ok_and(|one| one.ok())
+        cluster.exec(node, &COPY).is_ok_and(|one| one.ok())
     })
 }
 
