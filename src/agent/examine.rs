@@ -79,12 +79,14 @@ pub fn examine(subject: &Subject) -> Facts {
     }
 }
 
+/// Checks about which `status` has words of its own.
+const TOLD_ANYWAY: [&str; 2] = ["maintenance", "parameters"];
+
 /// What the doctor finds in the cluster's configuration alone: nobody is asked anything for it.
 pub fn configuration(subject: &Subject) -> Vec<Finding> {
     let facts = Facts {
         resource: subject.resource().to_owned(),
         params: subject.params.clone(),
-        // They are told by whoever asks.
         problems: Vec::new(),
         members: subject.view.members(subject.params.node_list.as_deref()),
         cib: subject.view.cib.clone(),
@@ -93,7 +95,7 @@ pub fn configuration(subject: &Subject) -> Vec<Finding> {
         shell: shell(),
         here: Here::File,
     };
-    let mut findings = doctor::examine(&facts, &[]).findings;
+    let mut findings = doctor::examine(&facts, &TOLD_ANYWAY.map(str::to_owned)).findings;
     findings.retain(|finding| finding.verdict != Verdict::Ok);
     findings
 }

@@ -54,13 +54,13 @@ impl Defect {
 
 use Seat::{Other, Primary, Standby};
 
-/// Those checks of the configuration of the cluster, which status names, too.
+/// Those checks of the configuration of the cluster, which status names, too. Of maintenance and parameters it
+/// says so in words.
 pub const CONFIGURED: &[&str] = &[
     "fencing-enabled",
     "fencing-devices",
     "fencing-startup",
     "quorum-policy",
-    "maintenance",
     "clone",
     "clone-notify",
     "clone-options",
@@ -74,7 +74,6 @@ pub const CONFIGURED: &[&str] = &[
     "address",
     "address-place",
     "address-order",
-    "parameters",
     "members",
     "pacemaker",
 ];
@@ -98,7 +97,7 @@ r#"crm_resource --resource fencing --set-parameter pcmk_host_list --parameter-va
 "crm_attribute --type crm_config --name maintenance-mode --delete"),
     of("maintenance", "in maintenance mode: ", Primary,
 "crm_attribute --node STANDBY --name maintenance --update true",
-"crm_attribute --node STANDBY --name maintenance --delete"),
+"crm_attribute --node STANDBY --name maintenance --delete").status("in maintenance mode: STANDBY"),
     of("clone", "is not promotable", Primary,
 "crm_resource --resource CLONE --meta --set-parameter promotable --parameter-value false",
 "crm_resource --resource CLONE --meta --set-parameter promotable --parameter-value true").paused().status("nobody is ever promoted"),
