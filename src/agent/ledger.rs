@@ -103,16 +103,23 @@ impl Agent<'_> {
         if self.cache.ack == text && !always {
             return;
         }
-        match self.pacemaker.publish(Attribute::Ack, &text, self.tool_limit()) {
-            Known::Known(()) => {
-                self.cache.ack = text;
-                self.cache.unheard.clear();
-            }
-            Known::Unknown(why) => {
-                warn!("the acknowledgement could not be published: {why}");
-                self.cache.unheard = why;
-            }
+        let told = self.pacemaker.publish(Attribute::Ack, &text, self.tool_limit());
+        if self.is_heard("acknowledgement", told) {
+            self.cache.ack = text;
         }
+    }
+
+    /// Whether Pacemaker passes on what was said; the next monitor answers with the reason where it does not.
+    pub fn is_heard(&mut self, what: &str, told: Known<()>) -> bool {
+        let why = match told {
+            Known::Known(()) => String::new(),
+            Known::Unknown(why) => {
+                warn!("the {what} could not be published: {why}");
+                why
+            }
+        };
+        self.cache.unheard = why;
+        self.cache.unheard.is_empty()
     }
 
     /// Takes the acknowledgement back: the file that it was about is gone.

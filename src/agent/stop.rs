@@ -145,15 +145,9 @@ impl Agent<'_> {
         if self.standalone || (self.cache.state == state && self.cache.unheard.is_empty()) {
             return;
         }
-        match self.pacemaker.publish(Attribute::State, state, self.tool_limit()) {
-            Known::Known(()) => {
-                state.clone_into(&mut self.cache.state);
-                self.cache.unheard.clear();
-            }
-            Known::Unknown(why) => {
-                warn!("the state could not be published: {why}");
-                self.cache.unheard = why;
-            }
+        let told = self.pacemaker.publish(Attribute::State, state, self.tool_limit());
+        if self.is_heard("state", told) {
+            state.clone_into(&mut self.cache.state);
         }
     }
 }
