@@ -7,7 +7,7 @@ use lab::config::PRIMITIVE;
 use lab::{Cluster, Options, Result};
 
 use crate::async_mode::asynchronous;
-use crate::look::{logs_since, marks};
+use crate::look::{after_a_killed_postmaster, logs_since, marks};
 use crate::recovery::assert_recovered;
 use crate::repair::make_ready;
 use crate::stage::{SOON, case};
@@ -62,7 +62,8 @@ fn case_02_a_failed_monitor_demotes_and_one_without_on_fail_restarts_and_both_lo
             let since = marks(cluster)?;
             let old = primary.old.clone();
             cluster.signal_postmaster(&old, "KILL")?;
-            let new = primary.is_taken_over()?;
+            let new = after_a_killed_postmaster(cluster, &old, &primary.before, &since)?;
+            primary.load.goes_on()?;
             primary.comes_back_under(&new)?;
             assert_eq!(was_stopped(cluster, &since, &old)?, stops, "{old}");
         }
