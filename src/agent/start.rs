@@ -14,7 +14,7 @@ use crate::decide::answer::End;
 use crate::decide::facts::{DataDir, Sql};
 use crate::decide::recovery::Marked;
 use crate::decide::start::first_answer::Starts;
-use crate::decide::start::{Facts, Next, Step, Upstream, next};
+use crate::decide::start::{Facts, Next, Recovered, Step, Upstream, next};
 use crate::decide::token::{self, BARRED};
 
 impl Agent<'_> {
@@ -152,7 +152,18 @@ impl Agent<'_> {
             }
             Step::RecoverSingleUser => {
                 info!("start: crash recovery in single-user mode");
-                facts.recovered = Some(self.pg.recover_single_user(&self.deadline));
+                // What is left is for the server, should this take too long.
+                let end = self.deadline.within(self.deadline.left() / 4 * 3);
+                facts.recovered = Some(match self.pg.recover_single_user(&end) {
+                    Ok(()) => Recovered::Done,
+                    Err(why) if end.expired() => {
+                        warn!(
+                            "start: {why}; the server recovers by itself, for as long as it takes"
+                        );
+                        Recovered::OutOfTime
+                    }
+                    Err(why) => Recovered::Failed(why),
+                });
                 self.look_again(facts);
             }
             Step::Prepare { attach } => {

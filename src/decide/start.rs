@@ -29,8 +29,8 @@ pub struct Facts {
     pub upstream: Option<Upstream>,
     /// This node's own ledger file says that nobody but itself can be the primary.
     pub alone: bool,
-    /// Single-user recovery has been tried in this action; its error if it failed.
-    pub recovered: Option<Result<(), String>>,
+    /// Single-user recovery has been tried in this action, and how it ended.
+    pub recovered: Option<Recovered>,
     /// The configuration for starting has been written in this action.
     pub prepared: bool,
     /// The postmaster has been started in this action; its error if it failed, or why it ended at once.
@@ -56,6 +56,17 @@ pub struct Facts {
     /// Whether the primary still has the WAL that follows: why it is taken to have not; none when nobody
     /// has asked.
     pub wal_gone: Option<Option<String>>,
+}
+
+/// How crash recovery in single-user mode ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// The server is shut down in order.
+    Done,
+    /// It was cut off: it takes longer than an action may.
+    OutOfTime,
+    /// It cannot be done, and why.
+    Failed(String),
 }
 
 /// One act of `start`.
@@ -169,7 +180,9 @@ fn stopped(facts: &Facts) -> Next {
     {
         return no;
     }
-    if let Some(Err(why)) = &facts.recovered {
+    // One that was cut off begins anew in the server, which nobody cuts off: it opens all the same, but for
+    // an overflowed snapshot, with which it waits for somebody to force its promotion.
+    if let Some(Recovered::Failed(why)) = &facts.recovered {
         return Next::Refuse(format!("crash recovery in single-user mode failed: {why}"));
     }
     if matches!(upstream, Upstream::Nobody | Upstream::Disowned(..))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Facts, Live, Next, Step, Upstream, next};
+use super::super::{Facts, Live, Next, Recovered, Step, Upstream, next};
 use super::rows::{begin, live, primary};
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::recovery::{Cause, Marked};
@@ -180,12 +180,18 @@ impl Walk {
                     matches!(facts.upstream, Some(Upstream::Nobody | Upstream::Disowned(..)));
                 assert!(facts.alone && nobody, "{world:?}");
                 assert_eq!(control.state.was_writable(), WasWritable::Yes, "{world:?}");
-                let fails = with(&|w| w.facts.recovered = Some(Err("no space".into())));
-                let works = with(&|w| {
-                    w.facts.recovered = Some(Ok(()));
-                    w.facts.instance = at_rest(data(ClusterState::ShutDown));
-                });
-                ("RecoverSingleUser", vec![works, fails])
+                let ends = |how: Recovered, state: ClusterState| {
+                    with(&|w| {
+                        w.facts.recovered = Some(how.clone());
+                        w.facts.instance = at_rest(data(state.clone()));
+                    })
+                };
+                let after = vec![
+                    ends(Recovered::Done, ClusterState::ShutDown),
+                    ends(Recovered::OutOfTime, ClusterState::InCrashRecovery),
+                    ends(Recovered::Failed("no space".into()), ClusterState::InCrashRecovery),
+                ];
+                ("RecoverSingleUser", after)
             }
             Step::Prepare { attach } => {
                 assert!(!attach || is_live, "attached to nobody: {world:?}");

@@ -1,6 +1,6 @@
 //! One row for each answer, and the traps.
 
-use super::super::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use super::super::{Facts, Live, Next, Recovered, Step, Upstream, next, written_apart};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Own, Past, PromotionId};
 use crate::cluster::position::Position;
@@ -111,7 +111,7 @@ fn nothing_is_started_or_recovered_below_a_mount_that_is_not_there() {
 fn every_row_of_a_start() {
     let nobody = |facts: Facts| Facts { upstream: Some(Upstream::Nobody), ..facts };
     let alone = |facts: Facts| Facts { alone: true, ..nobody(facts) };
-    let recovered = |facts: Facts| Facts { recovered: Some(Ok(())), ..facts };
+    let recovered = |facts: Facts| Facts { recovered: Some(Recovered::Done), ..facts };
     let late = |facts: Facts| Facts { out_of_time: true, ..facts };
     let standby = || ended(ClusterState::InArchiveRecovery);
     let was_primary = || ended(ClusterState::InProduction);
@@ -168,6 +168,14 @@ fn every_row_of_a_start() {
             Next::Do(Step::RecoverSingleUser),
         ),
         ("once", recovered(alone(was_primary())), prepare(false)),
+        (
+            "regression: where that outlasts the action, the server itself recovers, and is not cut off",
+            Facts {
+                recovered: Some(Recovered::OutOfTime),
+                ..alone(ended(ClusterState::InCrashRecovery))
+            },
+            prepare(false),
+        ),
         ("one that may still follow is not", nobody(was_primary()), prepare(false)),
         (
             "nor one whose primary is silent",
@@ -303,7 +311,7 @@ fn a_refusal_says_what_is_wrong_and_is_soft() {
             Facts { started: Some(Err("killed".into())), ..process(Process::Orphans(vec![43])) },
             "killed",
         ),
-        (Facts { recovered: Some(Err("no space".into())), ..standby() }, "no space"),
+        (Facts { recovered: Some(Recovered::Failed("no space".into())), ..standby() }, "no space"),
         (Facts { out_of_time: true, ..up(Sql::Hung) }, "does not answer"),
         (Facts { out_of_time: true, ..up(Sql::Unknown("x".into())) }, "does not answer"),
     ] {

@@ -7,7 +7,7 @@ use pgtwin::cluster::position::Exactness;
 use pgtwin::cluster::recovery::{Attempts, Turn};
 use pgtwin::decide::facts::{DataDir, Sql};
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way, way};
-use pgtwin::decide::start::{Facts, Live, Next, Step, Upstream, next, written_apart};
+use pgtwin::decide::start::{Facts, Live, Next, Recovered, Step, Upstream, next, written_apart};
 use pgtwin::decide::token::{self, BARRED};
 use pgtwin::decide::upstream::{self, Candidate, choose, in_order};
 
@@ -104,7 +104,7 @@ impl Agent {
                 self.sim.act().await;
                 self.log("crash recovery in single-user mode");
                 self.sim.recover_single_user(me);
-                facts.recovered = Some(Ok(()));
+                facts.recovered = Some(Recovered::Done);
                 facts.instance = self.look().await;
             }
             Step::Prepare { attach } => {

@@ -6,10 +6,13 @@ use std::time::Duration;
 use lab::{Cluster, Meets, Options, Result};
 
 use super::{is_well_again, limit};
+use crate::ledger;
 use crate::load::Load;
 use crate::look::{logs_since, marks};
+use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::Primary;
+use crate::two_nodes::{pair, two};
 
 /// So often.
 const CRASHES: usize = 8;
@@ -120,6 +123,40 @@ fn fault_15_a_standby_that_replays_for_longer_than_a_start_may_take_is_not_start
         assert_eq!(started(cluster, &node), Some(again), "it was cut off and started once more");
         assert!(!merged_log(cluster)?.contains("Timed Out"), "Pacemaker had to kill an action");
         load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+/// Nobody else can be the primary: recovery in single-user mode is tried first, and cut off.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_15_a_primary_alone_that_replays_for_longer_than_a_start_may_take_comes_back() {
+    fresh(&without_checkpoints(two()), |cluster| {
+        with_preload(cluster)?;
+        short_starts(cluster)?;
+        crate::repair::make_ready(cluster)?;
+        let load = Load::start(cluster)?;
+        let (primary, standby) = pair(cluster)?;
+        cluster.standby(&standby, true)?;
+        ledger::wait_heirs::<&str>(cluster, &primary, &[])?;
+        write_wal(cluster, &primary, 6000)?;
+        load.goes_on()?;
+        cluster.meets(&primary, SLOWLY)?;
+        let marks = marks(cluster)?;
+        cluster.signal_postmaster(&primary, "KILL")?;
+        cluster.wait_until("the server recovers by itself", SOON, || {
+            logs_since(cluster, &marks, &primary)
+                .is_ok_and(|log| log.contains("the server recovers by itself"))
+        })?;
+        let again = cluster.wait_for("it is started", SOON, || started(cluster, &primary))?;
+        cluster.wait_until("the primary is back", 3 * SOON, || cluster.is_writable(&primary))?;
+        load.goes_on()?;
+        cluster.meets(&primary, AT_ONCE)?;
+        assert_eq!(started(cluster, &primary), Some(again), "it was cut off and started once more");
+        assert!(!merged_log(cluster)?.contains("Timed Out"), "Pacemaker had to kill an action");
+        cluster.standby(&standby, false)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, primary);
         load.end().map(drop)
     });
 }
