@@ -141,7 +141,8 @@ impl Agent<'_> {
     /// or not those of its data.
     fn without_programs(&self) -> Option<String> {
         let why = self.pg.check_programs().err()?;
-        Some(format!("it runs, and can be neither promoted nor started again: {why}"))
+        // The reason comes first: Pacemaker shows 128 bytes.
+        Some(format!("{why}; it runs, and can be neither promoted nor started again"))
     }
 
     /// A member with what its address means.

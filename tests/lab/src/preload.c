@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -105,6 +107,46 @@ time_t time(time_t *where)
     if (where)
         *where = now.tv_sec;
     return now.tv_sec;
+}
+
+/*
+ * The kernel has the true clock: whoever waits until a time of the wrong one would wait an hour too long, or not at
+ * all (Corosync's knet then finds no size of packet that arrives). A deadline of another clock is far from it.
+ */
+#define FAR (30 * 24 * 3600)
+
+static const struct timespec *truly(const struct timespec *until, struct timespec *instead)
+{
+    struct timespec now;
+    if (!control || !control->seconds || clock_gettime(CLOCK_REALTIME, &now))
+        return until;
+    if (until->tv_sec < now.tv_sec - FAR || until->tv_sec > now.tv_sec + FAR)
+        return until;
+    *instead = *until;
+    instead->tv_sec -= control->seconds;
+    return instead;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until)
+{
+    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    struct timespec instead;
+    /* Where there are two versions, the older one is of other condition variables. */
+    if (!real)
+        *(void **)&real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    return real(cond, mutex, truly(until, &instead));
+}
+
+int sem_timedwait(sem_t *restrict sem, const struct timespec *restrict until)
+{
+    static int (*real)(sem_t *, const struct timespec *);
+    struct timespec instead;
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "sem_timedwait");
+    return real(sem, truly(until, &instead));
 }
 
 static void slowly(int fd)
