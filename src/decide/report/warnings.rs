@@ -44,9 +44,10 @@ pub(super) fn quorum(facts: &Facts, warnings: &mut Vec<String>) -> String {
 
 /// Fencing in one line.
 pub(super) fn fencing(facts: &Facts, warnings: &mut Vec<String>) -> String {
-    fence_events(facts, warnings);
+    let failed = fence_events(facts, warnings);
     let fencing = facts.cib.fencing();
     match fencing.offline_means_down() {
+        Ok(()) if failed => format!("the last attempt FAILED ({})", fencing.devices.join(", ")),
         Ok(()) if fencing.devices.is_empty() => "works, by watchdog".to_owned(),
         Ok(()) => format!("works ({})", fencing.devices.join(", ")),
         Err(why) => {
@@ -65,12 +66,14 @@ pub(super) fn fencing(facts: &Facts, warnings: &mut Vec<String>) -> String {
     }
 }
 
-fn fence_events(facts: &Facts, warnings: &mut Vec<String>) {
+/// Whether the last attempt to fence one of them failed.
+fn fence_events(facts: &Facts, warnings: &mut Vec<String>) -> bool {
+    let mut failed = false;
     let events = match &facts.status.fencing {
         FenceHistory::Events(events) => events,
         FenceHistory::Unavailable(why) => {
             warnings.push(format!("the history of fencing cannot be read: {why}"));
-            return;
+            return false;
         }
     };
     for node in facts.status.full_members() {
@@ -80,6 +83,7 @@ fn fence_events(facts: &Facts, warnings: &mut Vec<String>) {
             FenceOutcome::Success | FenceOutcome::Other(_) => {}
             FenceOutcome::Pending => warnings.push(format!("{node} is being fenced")),
             FenceOutcome::Failed => {
+                failed = true;
                 let why = event.exit_reason.as_deref().filter(|why| !why.is_empty());
                 warnings.push(format!(
                     "the last attempt to fence {node} failed{}",
@@ -88,6 +92,7 @@ fn fence_events(facts: &Facts, warnings: &mut Vec<String>) {
             }
         }
     }
+    failed
 }
 
 /// Maintenance in one line.

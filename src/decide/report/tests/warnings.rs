@@ -31,6 +31,7 @@ fn the_last_attempt_to_fence_counts() {
     let failed = event(FenceOutcome::Failed);
     facts.status.fencing = FenceHistory::Events(vec![failed.clone()]);
     warns(&facts, "the last attempt to fence n3 failed: no route to the power switch");
+    assert!(report(&facts).to_string().contains("the last attempt FAILED (fencing)"));
     facts.status.fencing = FenceHistory::Events(vec![event(FenceOutcome::Pending)]);
     warns(&facts, "n3 is being fenced");
     facts.status.fencing = FenceHistory::Events(vec![event(FenceOutcome::Success), failed]);

@@ -26,7 +26,8 @@ fn fault_01_a_lost_primary_that_cannot_be_fenced_is_replaced_by_nobody() {
         nobody_is_promoted(cluster, 30)?;
         for node in &standbys {
             let said = status(cluster, node)?;
-            assert!(said.contains(&format!("{old} is unclean")), "{node}: {said}");
+            assert!(said.contains(&format!("{old} is lost and has not been fenced")), "{said}");
+            assert!(said.contains("Fencing the last attempt FAILED"), "{said}");
         }
         let mon = cluster.crm_mon_text()?;
         assert!(mon.contains("Failed Fencing Actions"), "{mon}");
