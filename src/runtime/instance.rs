@@ -272,16 +272,13 @@ impl<'a> Postgres<'a> {
 
     /// Sets (or with `None` removes) settings in postgresql.auto.conf.
     pub fn set_auto_conf(&self, values: &[(&str, Option<&str>)]) -> Result<(), String> {
-        settings::set_auto_conf(self.place(), values).map(|_| ()).map_err(|error| chain(&error))
+        settings::set_auto_conf(self.place(), values).map_err(|error| chain(&error))
     }
 
-    /// The same, and makes the server read them if anything changed.
+    /// The same, and makes the server read them: also where the file has them already, for whoever wrote
+    /// them may have been killed before it said so.
     pub fn set_and_reload(&self, values: &[(&str, Option<&str>)]) -> Result<(), String> {
-        match settings::set_auto_conf(self.place(), values) {
-            Ok(true) => self.reload(),
-            Ok(false) => Ok(()),
-            Err(error) => Err(chain(&error)),
-        }
+        self.set_auto_conf(values).and_then(|()| self.reload())
     }
 
     /// A setting as postgresql.auto.conf has it.

@@ -13,14 +13,11 @@ const NAME: &str = "postgresql.auto.conf";
 const LARGEST: u64 = 4 << 20;
 
 /// Sets, or removes (`None`), settings in `postgresql.auto.conf`, all at once and atomically.
-/// Whether the file changed; it is not written when nothing does.
+/// The file is not written when nothing changes.
 ///
 /// An ALTER SYSTEM at the same moment can be lost, or undo this: who relies on a setting reads it
 /// back from the server.
-pub fn set_auto_conf(
-    place: &Place,
-    settings: &[(&str, Option<&str>)],
-) -> Result<bool, RuntimeError> {
+pub fn set_auto_conf(place: &Place, settings: &[(&str, Option<&str>)]) -> Result<(), RuntimeError> {
     let path = place.pgdata.join(NAME);
     let old = auto_conf(place)?;
     if let Some(line) = conf::first_bad_line(&old) {
@@ -38,7 +35,7 @@ pub fn set_auto_conf(
         };
     }
     if new == old {
-        return Ok(false);
+        return Ok(());
     }
     place.as_user(|| {
         // Group access, if initdb gave it, stays.
@@ -47,8 +44,7 @@ pub fn set_auto_conf(
             Seen::Missing | Seen::Unknown(_) => 0o600,
         };
         write_durably(&place.pgdata, NAME, new.as_bytes(), mode | 0o600)
-    })?;
-    Ok(true)
+    })
 }
 
 /// The text of `postgresql.auto.conf`; empty when there is none.

@@ -31,6 +31,12 @@ fn settings_are_written_line_by_line_and_take_effect() {
         pg.set_and_reload(&[("synchronous_standby_names", Some(names))]).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap()), before);
 
+        // Regression: who wrote it was killed before the server read it, and nobody had it read any more.
+        let work_mem = [("work_mem", Some("9MB"))];
+        pg.set_auto_conf(&work_mem).unwrap();
+        pg.set_and_reload(&work_mem).unwrap();
+        pg.await_setting("work_mem", "9MB", &soon()).unwrap();
+
         // Its own SQL never waits for a standby that is not there.
         pg.ensure_slots(&["a".into()]).unwrap();
         assert_eq!(await_primary(&pg).slots, ["a"]);
@@ -46,10 +52,10 @@ fn settings_are_written_line_by_line_and_take_effect() {
         .expect("the checkpoint began after it was asked for, and after a record");
         let short = Deadline::after(Duration::from_millis(200));
         let why = pg.await_setting("work_mem", "1GB", &short).unwrap_err();
-        assert!(why.contains("work_mem") && why.contains("7MB"), "{why}");
+        assert!(why.contains("work_mem") && why.contains("9MB"), "{why}");
 
         place.append(&file, "this is = = broken\n");
-        let why = pg.set_auto_conf(&[("work_mem", Some("9MB"))]).unwrap_err();
+        let why = pg.set_auto_conf(&[("work_mem", Some("8MB"))]).unwrap_err();
         assert!(why.contains("postgresql.auto.conf"), "{why}");
     });
 }
