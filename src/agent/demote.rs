@@ -8,9 +8,14 @@ use super::Agent;
 use super::outcome::Outcome;
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
-use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next, stays};
+use crate::cluster::ledger::names as list;
+use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next, parting, stays};
+use crate::decide::monitor::primary::Cared;
 use crate::decide::token::BARRED;
 use crate::ocf::notify::Listed;
+
+/// How long a primary that is demoted cares for that.
+const FOR_THE_LOST: Duration = Duration::from_secs(10);
 
 impl Agent<'_> {
     /// Makes the primary a standby. `stops`: where instances stop in the same transition.
@@ -29,6 +34,9 @@ impl Agent<'_> {
             Next::Start => return self.start(),
             Next::Failed(why) => return Outcome::error(why),
             Next::ShutDown => {}
+        }
+        if !self.standalone {
+            self.part_with_the_lost(stops);
         }
         let _ = self.settle_intent(&instance);
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
@@ -65,6 +73,20 @@ impl Agent<'_> {
                 }
                 After::Wait => end.sleep(Duration::from_millis(20)),
             }
+        }
+    }
+
+    /// An heir that is lost on the way leaves E before the end, where another one stays.
+    fn part_with_the_lost(&mut self, stops: &Listed) {
+        let file = self.home.read();
+        let entry = file.if_read().and_then(|own| own.store.done(&self.me));
+        let lost = parting(stops, entry, &self.me);
+        if lost.is_empty() {
+            return;
+        }
+        info!("{} is lost as well: it leaves first", list(&lost));
+        if let Cared::Failed(why) = self.care(&lost, FOR_THE_LOST) {
+            warn!("{why}");
         }
     }
 

@@ -5,6 +5,9 @@
 //! is left to the stop and the start that follow, with no crash recovery before; where Pacemaker has none
 //! follow (`on-fail=demote` of the primary's monitor), it is started as a standby here.
 
+use std::collections::BTreeSet;
+
+use crate::cluster::ledger::Entry;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, Process, Sql};
 use crate::ocf::notify::Listed;
@@ -27,6 +30,19 @@ pub enum Next {
 #[must_use]
 pub fn stays(stops: &Listed, me: &NodeName) -> bool {
     stops.known().is_some_and(|nodes| !nodes.contains(me))
+}
+
+/// The heirs that are lost in the same transition (`stops`) and leave others behind: a primary that is demoted
+/// in order takes them out of E before its end. Its successor would wait for each of them until it returns:
+/// it may have been promoted after that end, for all that is known. None where nobody would be left.
+#[must_use]
+pub fn parting(stops: &Listed, entry: Option<&Entry>, me: &NodeName) -> BTreeSet<NodeName> {
+    let Some(entry) = entry.filter(|entry| entry.primary == *me) else { return BTreeSet::new() };
+    let stopped = stops.nodes();
+    if stopped.contains(me) || entry.heirs.is_subset(&stopped) {
+        return BTreeSet::new();
+    }
+    entry.heirs.intersection(&stopped).cloned().collect()
 }
 
 /// How a demotion begins.
@@ -115,7 +131,7 @@ pub fn after(instance: &Instance, out_of_time: bool) -> After {
 mod tests {
     use super::*;
     use crate::decide::facts::DataDir;
-    use crate::decide::support::{in_recovery, writable};
+    use crate::decide::support::{entry, in_recovery, nodes, writable};
 
     fn processes() -> [Process; 5] {
         [
@@ -200,6 +216,32 @@ mod tests {
             let vars = said.map(|text| (name, text.to_owned())).into_iter().collect();
             assert_eq!(stays(&Listed::stops_with(&vars), &me), expected, "{said:?}");
         }
+    }
+
+    #[test]
+    fn only_an_heir_that_leaves_another_one_behind_is_parted_with() {
+        let me: NodeName = "n1".parse().unwrap();
+        for (stops, primary, heirs, expected) in [
+            // (who stops, the entry's primary, its heirs, who goes)
+            (Some("n3"), "n1", "n2 n3", "n3"),
+            (Some("n3 n4"), "n1", "n2 n3 n4 n5", "n3 n4"),
+            (Some("n9"), "n1", "n2 n3", ""),
+            (Some(" "), "n1", "n2 n3", ""),
+            (None, "n1", "n2 n3", ""),
+            // Nobody would be left, or it ends with them.
+            (Some("n2 n3"), "n1", "n2 n3", ""),
+            (Some("n3"), "n1", "n3", ""),
+            (Some("n3"), "n1", "", ""),
+            (Some("n1 n3"), "n1", "n2 n3", ""),
+            (Some("n3"), "n2", "n1 n3", ""),
+        ] {
+            let name = "OCF_RESKEY_CRM_meta_notify_stop_uname".to_owned();
+            let vars = stops.map(|text| (name, text.to_owned())).into_iter().collect();
+            let entry = entry(1, 2, 3, primary, heirs);
+            let goes = parting(&Listed::stops_with(&vars), Some(&entry), &me);
+            assert_eq!(goes, nodes(expected), "{stops:?} of {heirs:?}");
+        }
+        assert!(parting(&Listed::Nodes(vec![me.clone()]), None, &me).is_empty());
     }
 
     #[test]

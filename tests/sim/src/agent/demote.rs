@@ -34,6 +34,7 @@ impl Agent {
             Next::Failed(why) => return Answer::Fails(why.into()),
             Next::ShutDown => {}
         }
+        // Nobody is lost in the transition of a demotion here: the care for that is what a monitor does.
         self.settle_intent(&instance).await;
         self.sim.shut_down(me, true).await;
         self.publish_shutdown().await;
