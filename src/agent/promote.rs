@@ -20,7 +20,7 @@ use crate::decide::facts::{Instance, Sql};
 use crate::decide::history::became_primary;
 use crate::decide::ledger::timeline_written;
 use crate::decide::promote::{
-    Answer, End, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
+    Answer, End, Facts, Intent, Late, Next, OldPrimary, Planned, Progress, Step, intent, late, next,
 };
 use crate::decide::sync::{NodeState, PRIMARY_SCORE};
 use crate::decide::token;
@@ -30,6 +30,8 @@ use crate::sys::deadline::Deadline;
 
 /// How long a candidate waits for what its peers have to say.
 const FOR_PEERS: Duration = Duration::from_secs(10);
+/// How often those are asked again who still replay then.
+const FOR_REPLAY: Duration = Duration::from_secs(3);
 
 /// What the loop carries along besides the facts.
 struct Round {
@@ -51,7 +53,9 @@ impl Agent<'_> {
             Ok(id) => id,
             Err(why) => return Outcome::error(why),
         };
-        let peers_until = self.deadline.within(FOR_PEERS);
+        let mut peers_until = self.deadline.within(FOR_PEERS);
+        // What is left is for the promotion itself.
+        let patience = self.deadline.within(self.deadline.left() / 4 * 3);
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         let (file, intent) = self.settle_intent(&instance);
         let mut round = Round { id, view: None, file, position: None, seen: BTreeSet::new() };
@@ -67,6 +71,13 @@ impl Agent<'_> {
             done: Progress::Nothing,
         };
         loop {
+            if facts.done == Progress::Nothing
+                && peers_until.expired()
+                && !patience.expired()
+                && self.all_late_replay(facts.ruling.as_ref())
+            {
+                peers_until = patience.within(FOR_REPLAY);
+            }
             facts.out_of_time =
                 if facts.done < Progress::Told { peers_until } else { self.deadline }.expired();
             match next(&facts) {
@@ -88,6 +99,25 @@ impl Agent<'_> {
                 }
             }
         }
+    }
+
+    /// Whether nobody keeps this node from being promoted but members that replay what they have.
+    fn all_late_replay(&mut self, ruling: Option<&Ruling>) -> bool {
+        let late = late(ruling);
+        let replays = |(node, late): (&NodeName, &Late)| match late {
+            Late::Replays => true,
+            Late::Silent => {
+                let limit = self.deadline.bounded(Duration::from_secs(3));
+                let answer = self.pg.identify_peer(&self.peer(node), limit);
+                matches!(answer, PeerAnswer::Starting(_) | PeerAnswer::Standby(_))
+            }
+        };
+        let all = !late.is_empty() && late.iter().all(replays);
+        if all {
+            let who: BTreeSet<NodeName> = late.into_keys().collect();
+            info!("waits for {}, which still replay", crate::cluster::ledger::names(&who));
+        }
+        all
     }
 
     /// Whether this node was given the right to take over by whoever was primary, and still has it: a

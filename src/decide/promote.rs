@@ -4,6 +4,8 @@
 //! (`intent-first`), the synchronous names are set before it can accept a write, and the file says
 //! *done* before anything else is written (`resolve-first`).
 
+use std::collections::BTreeMap;
+
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
 use crate::cluster::node::NodeName;
@@ -131,6 +133,42 @@ impl Planned {
             (Self::Unknown(_), Mode::Sync) | (Self::NotApplicable | Self::Complete, _) => None,
         }
     }
+}
+
+/// Why a member that is waited for is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Late {
+    /// It has said itself that it still replays.
+    Replays,
+    /// It has said nothing, and is to be asked whether it starts up.
+    Silent,
+}
+
+/// Who alone keeps this node from being promoted, and may stop doing so without anybody's help: then the
+/// promotion waits for as long as its time allows. One that is refused is a failed one, which costs this
+/// standby its score, and with it the election. Nobody where something else is in the way.
+#[must_use]
+pub fn late(ruling: Option<&Ruling>) -> BTreeMap<NodeName, Late> {
+    let Some(Ruling::Refused(obstacles)) = ruling else { return BTreeMap::new() };
+    let late = obstacles.iter().map(|obstacle| match obstacle {
+        Obstacle::NotExact(node) => Some((node.clone(), Late::Replays)),
+        Obstacle::NotSeen(node, _) => Some((node.clone(), Late::Silent)),
+        Obstacle::OwnPositionUnknown(_)
+        | Obstacle::StillReplaying
+        | Obstacle::OwnLedgerUnknown(_)
+        | Obstacle::CibUnknown(_)
+        | Obstacle::ForeignSystem { .. }
+        | Obstacle::NotAnHeir(_)
+        | Obstacle::Behind { .. }
+        | Obstacle::Diverged { .. }
+        | Obstacle::OtherBranch { .. }
+        | Obstacle::NobodyToConfirm(_)
+        | Obstacle::LacksTheEnd(_)
+        | Obstacle::EndUnknown(_)
+        | Obstacle::TooFarBehind { .. }
+        | Obstacle::LagUnknown(_) => None,
+    });
+    late.collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Where an own entry of the ledger stands.

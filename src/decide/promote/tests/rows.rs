@@ -1,7 +1,8 @@
 //! One row for each answer.
 
 use super::super::{
-    Answer, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next, words,
+    Answer, Facts, Intent, Late, Next, OldPrimary, Planned, Progress, Step, intent, late, next,
+    words,
 };
 use crate::cluster::ledger::{Entry, Mode, Past, PromotionId};
 use crate::decide::election::{Obstacle, Plan, Ruling};
@@ -348,4 +349,24 @@ fn regression_an_old_primary_that_does_not_say_what_it_is_may_be_one_unless_pace
     ] {
         assert_eq!(OldPrimary::of(&n1, in_cluster, answer.clone()), expected, "{answer:?}");
     }
+}
+
+#[test]
+fn regression_only_members_that_may_replay_are_waited_for_longer() {
+    let silent = |name: &str| Obstacle::NotSeen(node(name), "it has not said yet".into());
+    let replays = |name: &str| Obstacle::NotExact(node(name));
+    let behind = || Obstacle::NobodyToConfirm(nodes("n3"));
+    for (obstacles, expected) in [
+        (vec![replays("n2")], vec![("n2", Late::Replays)]),
+        (vec![silent("n2")], vec![("n2", Late::Silent)]),
+        (vec![silent("n3"), replays("n2")], vec![("n2", Late::Replays), ("n3", Late::Silent)]),
+        // Something else is in the way as well.
+        (vec![replays("n2"), behind()], vec![]),
+        (vec![Obstacle::StillReplaying, replays("n2")], vec![]),
+        (vec![behind()], vec![]),
+    ] {
+        let expected = expected.into_iter().map(|(name, why)| (node(name), why)).collect();
+        assert_eq!(late(Some(&Ruling::Refused(obstacles.clone()))), expected, "{obstacles:?}");
+    }
+    assert!(late(None).is_empty(), "nothing was asked yet");
 }
