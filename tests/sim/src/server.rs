@@ -221,11 +221,21 @@ impl Sim {
             }
         }
         self.act().await;
+        let last = self.id();
         let mut world = self.world.borrow_mut();
         let node = &mut world.nodes[node];
         let Some(server) = node.server.take_if(|one| one.life == life) else { return };
+        // It may have been promoted while it stopped: then it ends as a primary that has let nobody in.
+        let promoted = !node.disk.signal && node.disk.state == ClusterState::InProduction;
+        if was != Phase::Primary && promoted {
+            node.disk.checkpoint = node.disk.wal.records.len();
+            node.disk.wal.write(Record::Checkpoint(last));
+        }
         node.disk.state = match was {
             Phase::Primary => ClusterState::ShutDown,
+            Phase::Standby | Phase::Starting | Phase::Stopping if promoted => {
+                ClusterState::ShutDown
+            }
             Phase::Standby | Phase::Starting | Phase::Stopping => {
                 node.disk.min_recovery = Some(server.replayed);
                 ClusterState::ShutDownInRecovery
@@ -315,8 +325,11 @@ async fn promote(sim: &Rc<Sim>, node: usize, life: u64) {
         world.nodes[node].disk.state = ClusterState::InProduction;
         let end = world.nodes[node].disk.wal.records.len();
         let Some(server) = world.nodes[node].server.as_mut() else { return };
-        server.phase = Phase::Primary;
         server.replayed = end;
+        if server.phase == Phase::Stopping {
+            return;
+        }
+        server.phase = Phase::Primary;
     }
     let (term, names) = {
         let world = sim.world.borrow();

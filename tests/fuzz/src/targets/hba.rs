@@ -16,6 +16,8 @@ use pgtwin::postgres::hba::{
 use crate::{Target, text};
 
 const FILES: &[&str] = &[
+    // Regression of the target: a mark with a blank before it.
+    "# BEGIN pgtwin: the members of this cluster (pgtwin fix-pghba)\nlocal all all peer\n # END pgtwin\nhost all all all reject\n",
     "# TYPE  DATABASE\nlocal all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n",
     "host replication,postgres repl 10.0.0.0/24 md5 # x\nhost all \"a b\",+g ::1/128 reject\\\n trust\n",
     "local all all peer\n# BEGIN pgtwin: the members of this cluster (pgtwin fix-pghba)\nhost  replication,postgres  \
@@ -119,11 +121,12 @@ fn outside(file: &[u8]) -> Vec<u8> {
     let mut inside = false;
     let mut kept = Vec::new();
     for line in file.split_inclusive(|byte| *byte == b'\n') {
-        inside |= line.starts_with(b"# BEGIN pgtwin");
+        let words = line.trim_ascii_start();
+        inside |= words.starts_with(b"# BEGIN pgtwin");
         if !inside {
             kept.extend_from_slice(line);
         }
-        inside &= !line.starts_with(b"# END pgtwin");
+        inside &= !words.starts_with(b"# END pgtwin");
     }
     while kept.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         kept.pop();
