@@ -33,6 +33,20 @@ impl Sim {
     pub async fn perform(self: &Rc<Self>, by: usize, on: usize, action: Action) -> Option<Answer> {
         let (done, end) = (Rc::new(Cell::new(false)), End::default());
         let boot = self.world.borrow().nodes[on].boot;
+        // Corosync delivers within one membership: who has lost the controller meanwhile hears nothing of it.
+        loop {
+            {
+                let world = self.world.borrow();
+                let there = world.nodes[on].up && world.nodes[on].boot == boot;
+                if !there || !world.nodes[by].stack.view.contains(&on) {
+                    return None;
+                }
+                if world.nodes[on].stack.view.contains(&by) {
+                    break;
+                }
+            }
+            self.sleep(10).await;
+        }
         let task = supervise(Rc::clone(self), on, action, Rc::clone(&done), Rc::clone(&end));
         self.spawn(Owner::Node(on, boot), self.between(1, 30), task);
         while !done.get() {
