@@ -10,11 +10,12 @@ use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
 use crate::cluster::ledger::names as list;
 use crate::decide::demote::{After, LaysDown, Next, after, lays_down, next, parting, stays};
+use crate::decide::facts::Sql;
 use crate::decide::monitor::primary::Cared;
 use crate::decide::token::BARRED;
 use crate::ocf::notify::Listed;
 
-/// How long a primary that is demoted cares for that.
+/// How long a primary that is demoted takes to part with heirs that are lost.
 const FOR_THE_LOST: Duration = Duration::from_secs(10);
 
 impl Agent<'_> {
@@ -22,6 +23,10 @@ impl Agent<'_> {
     pub fn demote(&mut self, stops: &Listed) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
         if !self.standalone {
+            if matches!(instance.sql, Sql::Primary(_)) {
+                // While it still has its right: whoever cares for E gives that back to itself where it is missing.
+                self.part_with_the_lost(stops);
+            }
             let barred = self.is_barred_already();
             match lays_down(&instance.process, &instance.sql, barred) {
                 LaysDown::Nothing => {}
@@ -34,9 +39,6 @@ impl Agent<'_> {
             Next::Start => return self.start(),
             Next::Failed(why) => return Outcome::error(why),
             Next::ShutDown => {}
-        }
-        if !self.standalone {
-            self.part_with_the_lost(stops);
         }
         let _ = self.settle_intent(&instance);
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
@@ -84,7 +86,10 @@ impl Agent<'_> {
         if lost.is_empty() {
             return;
         }
-        info!("{} is lost as well: it leaves first", list(&lost));
+        info!(
+            "part of E no more before this node is demoted: {}, which stop or are lost",
+            list(&lost)
+        );
         if let Cared::Failed(why) = self.care(&lost, FOR_THE_LOST) {
             warn!("{why}");
         }

@@ -47,9 +47,14 @@ pub(super) fn fencing(facts: &Facts, warnings: &mut Vec<String>) -> String {
     let failed = fence_events(facts, warnings);
     let fencing = facts.cib.fencing();
     match fencing.offline_means_down() {
-        Ok(()) if failed => format!("the last attempt FAILED ({})", fencing.devices.join(", ")),
-        Ok(()) if fencing.devices.is_empty() => "works, by watchdog".to_owned(),
-        Ok(()) => format!("works ({})", fencing.devices.join(", ")),
+        Ok(()) => {
+            let by = if fencing.devices.is_empty() {
+                ", by watchdog".to_owned()
+            } else {
+                format!(" ({})", fencing.devices.join(", "))
+            };
+            format!("{}{by}", if failed { "the last attempt FAILED" } else { "works" })
+        }
         Err(why) => {
             warnings.push(match facts.policy {
                 FencingPolicy::Required => format!(
