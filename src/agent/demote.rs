@@ -22,27 +22,39 @@ impl Agent<'_> {
     /// Makes the primary a standby. `stops`: where instances stop in the same transition.
     pub fn demote(&mut self, stops: &Listed) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+        let told = match &instance.sql {
+            Sql::Standby(_) => self.pg.promotion_pending(),
+            _ => Known::Known(false),
+        };
         if !self.standalone {
             if matches!(instance.sql, Sql::Primary(_)) {
                 // While it still has its right: whoever cares for E gives that back to itself where it is missing.
                 self.part_with_the_lost(stops);
             }
             let barred = self.is_barred_already();
-            match lays_down(&instance.process, &instance.sql, barred) {
+            match lays_down(&instance.process, &instance.sql, &told, barred) {
                 LaysDown::Nothing => {}
                 LaysDown::TheRight => self.lay_down(false),
                 LaysDown::TheRightAndItsEnd => self.lay_down(true),
             }
         }
-        match next(&instance.process, &instance.sql, stays(stops, &self.me)) {
+        match next(&instance.process, &instance.sql, &told, stays(stops, &self.me)) {
             Next::Done => return Outcome::ok(),
             Next::Start => return self.start(),
             Next::Failed(why) => return Outcome::error(why),
             Next::ShutDown => {}
         }
+        if told != Known::Known(false) {
+            info!("this standby was told to promote, or may have been: it is started anew");
+        }
         let _ = self.settle_intent(&instance);
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {
             return Outcome::error(why);
+        }
+        if !matches!(instance.sql, Sql::Primary(_)) {
+            // Now its data shows whether it has carried out what it was told.
+            let at_rest = self.pg.look(&self.deadline.within(Duration::from_secs(5)));
+            let _ = self.settle_intent(&at_rest);
         }
         if !self.standalone {
             self.publish_shutdown();

@@ -3,10 +3,12 @@
 //! A demotion is an orderly shutdown, whose end is made known, and a start as a standby. One that cannot be
 //! shut down in order is stopped instead: immediate mode is never a demotion. An instance that isn't running
 //! is left to the stop and the start that follow, with no crash recovery before; where Pacemaker has none
-//! follow (`on-fail=demote` of the primary's monitor), it is started as a standby here.
+//! follow (`on-fail=demote` of the primary's monitor), it is started as a standby here. A standby that was told to
+//! promote by a promotion which was cut off would do so later, beside another primary: a restart makes it forget.
 
 use std::collections::BTreeSet;
 
+use crate::cluster::known::Known;
 use crate::cluster::ledger::Entry;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Instance, Process, Sql};
@@ -19,7 +21,7 @@ pub enum Next {
     Done,
     /// It cannot be done in order, for this reason.
     Failed(&'static str),
-    /// PostgreSQL is shut down in order, and started as a standby.
+    /// PostgreSQL is shut down in order, and started as a standby: a primary, or what may become one yet.
     ShutDown,
     /// It is started as a standby, as `start` does it.
     Start,
@@ -45,12 +47,13 @@ pub fn parting(stops: &Listed, entry: Option<&Entry>, me: &NodeName) -> BTreeSet
     entry.heirs.intersection(&stopped).cloned().collect()
 }
 
-/// How a demotion begins.
+/// How a demotion begins. `told`: a standby, as which it answers, has been told to promote.
 #[must_use]
-pub fn next(process: &Process, sql: &Sql, stays: bool) -> Next {
+pub fn next(process: &Process, sql: &Sql, told: &Known<bool>, stays: bool) -> Next {
     match (process, sql) {
         (Process::None, _) if stays => Next::Start,
-        (Process::None, _) | (_, Sql::Standby(_)) => Next::Done,
+        (Process::None, _) => Next::Done,
+        (_, Sql::Standby(_)) if *told == Known::Known(false) => Next::Done,
         (Process::Running { stopped: true, .. }, _) | (_, Sql::Hung) => Next::Failed(
             "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead",
         ),
@@ -61,6 +64,7 @@ pub fn next(process: &Process, sql: &Sql, stays: bool) -> Next {
             Process::Running { stopped: false, .. } | Process::Unknown(_),
             Sql::NotAsked
             | Sql::Primary(_)
+            | Sql::Standby(_)
             | Sql::Starting(_)
             | Sql::ShuttingDown
             | Sql::Busy(_)
@@ -84,10 +88,10 @@ pub enum LaysDown {
 }
 
 /// What goes before anything else. `barred`: this node has taken the right from itself a moment ago
-/// ([`crate::decide::token::is_barred`]).
+/// ([`crate::decide::token::is_barred`]); `told`: as of [`next`].
 #[must_use]
-pub fn lays_down(process: &Process, sql: &Sql, barred: bool) -> LaysDown {
-    match (process, next(process, sql, false)) {
+pub fn lays_down(process: &Process, sql: &Sql, told: &Known<bool>, barred: bool) -> LaysDown {
+    match (process, next(process, sql, told, false)) {
         (Process::None, _) if barred => LaysDown::Nothing,
         (Process::None, _) | (_, Next::ShutDown) => LaysDown::TheRightAndItsEnd,
         (
@@ -143,6 +147,8 @@ mod tests {
         ]
     }
 
+    const NOT_TOLD: Known<bool> = Known::Known(false);
+
     /// Short for the table: how it begins, and what is laid down if the node has not barred itself.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Is {
@@ -177,7 +183,7 @@ mod tests {
         ];
         for (sql, expected) in rows {
             for (process, is) in processes().iter().zip(expected) {
-                let begins = |stays| match next(process, &sql, stays) {
+                let begins = |stays| match next(process, &sql, &NOT_TOLD, stays) {
                     Next::Done => "done",
                     Next::Failed(words) if words.starts_with("PostgreSQL hangs") => "hangs",
                     Next::Failed(_) => "orphans",
@@ -194,9 +200,42 @@ mod tests {
                 assert_eq!(begins(false), word, "{process:?} {sql}");
                 let goes_on = if *process == Process::None { "start" } else { word };
                 assert_eq!(begins(true), goes_on, "{process:?} {sql}, and nothing stops");
-                assert_eq!(lays_down(process, &sql, false), goes, "{process:?} {sql}");
+                assert_eq!(lays_down(process, &sql, &NOT_TOLD, false), goes, "{process:?} {sql}");
                 let barred = if is == Rest { LaysDown::Nothing } else { goes };
-                assert_eq!(lays_down(process, &sql, true), barred, "{process:?} {sql}, barred");
+                assert_eq!(
+                    lays_down(process, &sql, &NOT_TOLD, true),
+                    barred,
+                    "{process:?} {sql}, barred"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_standby_that_was_told_to_promote_or_may_have_been_is_shut_down() {
+        let hangs = "PostgreSQL hangs: it cannot be shut down in order, and is stopped instead";
+        let orphans = "the postmaster is gone and processes of it still run";
+        let rows = [
+            Next::Done,
+            Next::ShutDown,
+            Next::Failed(hangs),
+            Next::Failed(orphans),
+            Next::ShutDown,
+        ];
+        for told in [Known::Known(true), Known::unknown("why")] {
+            for (process, expected) in processes().iter().zip(&rows) {
+                let begins = |stays| next(process, &in_recovery(), &told, stays);
+                assert_eq!(begins(false), *expected, "{process:?} {told:?}");
+                let goes_on = if *process == Process::None { &Next::Start } else { expected };
+                assert_eq!(begins(true), *goes_on, "{process:?} {told:?}, and nothing stops");
+                let ends = matches!(expected, Next::Done | Next::ShutDown);
+                let goes = if ends { LaysDown::TheRightAndItsEnd } else { LaysDown::TheRight };
+                assert_eq!(lays_down(process, &in_recovery(), &told, false), goes, "{process:?}");
+                // What answers as something else was asked nothing.
+                assert_eq!(
+                    next(process, &writable(), &told, false),
+                    next(process, &writable(), &NOT_TOLD, false)
+                );
             }
         }
     }

@@ -234,3 +234,36 @@ fn a_promotion_request_is_pending_until_it_is_done() {
         assert_eq!(n1.promotion_pending(), Known::Known(false));
     });
 }
+
+#[test]
+fn a_standby_that_was_told_to_promote_has_forgotten_it_after_an_orderly_end() {
+    if crate::engine::not_in_a_container("the number of the startup process is not of this host") {
+        return;
+    }
+    on_every_version(|place| {
+        let (n1, port) = started_primary(place, "n1");
+        let (n2, _) = place.basebackup(port, "n2");
+        n2.start(&soon()).unwrap();
+        await_standby(&n2, StandbyFacts::streams);
+        let startup: i32 =
+            value(&n2, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'")
+                .parse()
+                .unwrap();
+        signal(startup, Signal::SIGSTOP);
+        n2.promote().unwrap();
+        assert_eq!(n2.promotion_pending(), Known::Known(true));
+        // An orderly end lets what stands still go on: it finds both, that it shall promote, and that it shall end.
+        n2.shut_down_in_order(&soon()).unwrap();
+        assert_eq!(now(&n2).process, Process::None);
+        let state = control(&n2).state;
+        assert!(state.is_clean(), "{state:?}");
+
+        n2.ensure_standby_signal().unwrap();
+        n2.start(&soon()).unwrap();
+        await_standby(&n2, |_| true);
+        assert_eq!(n2.promotion_pending(), Known::Known(false));
+        assert!(!place.path("n2").join("promote").exists());
+        n1.stop(&soon()).unwrap();
+        n2.stop(&soon()).unwrap();
+    });
+}

@@ -1,5 +1,6 @@
 //! As `src/agent/demote.rs` and `src/agent/stop.rs`: the orderly ends.
 
+use pgtwin::cluster::known::Known;
 use pgtwin::cluster::ledger::Own;
 use pgtwin::cluster::position::Shutdown;
 use pgtwin::decide::demote::{After, LaysDown, Next, after, lays_down, next};
@@ -16,7 +17,15 @@ impl Agent {
     pub(super) async fn demote(&self, stays: bool) -> Answer {
         let me = self.me;
         let instance = self.look().await;
-        let goes = lays_down(&instance.process, &instance.sql, self.is_barred_already());
+        let told = match &instance.sql {
+            Sql::Standby(_) => {
+                let world = self.sim.world.borrow();
+                Known::Known(world.nodes[me].server.as_ref().is_none_or(|one| one.told))
+            }
+            _ => Known::Known(false),
+        };
+        let barred = self.is_barred_already();
+        let goes = lays_down(&instance.process, &instance.sql, &told, barred);
         match goes {
             LaysDown::Nothing => {}
             LaysDown::TheRight => self.set_score(me, BARRED).await,
@@ -28,7 +37,7 @@ impl Agent {
                 .await;
             }
         }
-        match next(&instance.process, &instance.sql, stays) {
+        match next(&instance.process, &instance.sql, &told, stays) {
             Next::Done => return Answer::Standby,
             Next::Start => return self.start().await,
             Next::Failed(why) => return Answer::Fails(why.into()),
@@ -37,6 +46,10 @@ impl Agent {
         // Nobody is lost in the transition of a demotion here: the care for that is what a monitor does.
         self.settle_intent(&instance).await;
         self.sim.shut_down(me, true).await;
+        if !matches!(instance.sql, Sql::Primary(_)) {
+            let at_rest = self.look().await;
+            self.settle_intent(&at_rest).await;
+        }
         self.publish_shutdown().await;
         {
             let mut world = self.sim.world.borrow_mut();

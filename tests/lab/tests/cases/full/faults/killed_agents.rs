@@ -6,8 +6,9 @@ use lab::{Cluster, Meets, Options, Result};
 use super::is_well_again;
 use crate::ledger;
 use crate::load::Load;
+use crate::look::{logs_since, marks};
 use crate::repair::make_ready;
-use crate::stage::{SOON, fresh};
+use crate::stage::{SOON, case, fresh};
 
 /// `PGTWIN_ACTS=FROM-TO`: only these acts.
 fn wanted() -> (u32, u32) {
@@ -135,5 +136,36 @@ fn fault_18_the_agent_is_killed_before_each_act_of_a_growing_e() {
             act.set(act.get() + 1);
             cluster.standby(&leaves, false)
         })
+    });
+}
+
+/// It stands still after it was told, as one does that has much to replay, until it is demoted.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_18_the_agent_is_killed_while_a_standby_that_was_told_to_promote_takes_its_time() {
+    case(&Options::default(), |cluster| {
+        let old = cluster.primary()?;
+        let target = cluster.others(&old)[0].clone();
+        let load = Load::start(cluster)?;
+        let marks = marks(cluster)?;
+        let of_startup = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'";
+        let startup = cluster.psql(&target, of_startup)?;
+        cluster.check(&target, &["kill", "-s", "STOP", &startup])?;
+        cluster.move_primary(Some(&target))?;
+        let told = format!("{}/promote", cluster.options.pgdata());
+        cluster.wait_until("it is told", SOON, || {
+            cluster.check(&target, &["test", "-e", &told]).is_ok()
+        })?;
+        cluster.check(&target, &["pkill", "-KILL", "-f", "[/]pgtwin promote"])?;
+        let anew = "was told to promote, or may have been: it is started anew";
+        cluster.wait_until("it is demoted", SOON, || {
+            logs_since(cluster, &marks, &target).is_ok_and(|log| log.contains(anew))
+        })?;
+        cluster.exec(&target, &["kill", "-s", "CONT", &startup])?;
+        cluster.clear_moves()?;
+        is_well_again(cluster)?;
+        load.goes_on()?;
+        assert_eq!(cluster.running().len(), 3, "nobody was fenced");
+        load.end().map(drop)
     });
 }
