@@ -143,11 +143,13 @@ impl Agent<'_> {
                 Candidate::GivesWay(why) => {
                     warn!("not to be promoted: {why}");
                     self.give_way();
+                    self.await_own_score(None);
                 }
                 Candidate::UnlessTheOldPrimaryIsBack => {
                     if self.old_primary_is_back(&mine, &view) {
                         info!("gives way to the old primary, which is back");
                         self.give_way();
+                        self.await_own_score(None);
                     }
                 }
                 Candidate::Waits => {}
@@ -165,7 +167,7 @@ impl Agent<'_> {
                 }
             };
             if matches!(ruling, Ruling::Permitted(_)) && self.set_score(&me, PREFERRED_SCORE) {
-                self.await_own_score(PREFERRED_SCORE);
+                self.await_own_score(Some(PREFERRED_SCORE));
             }
             return;
         }
@@ -183,12 +185,13 @@ impl Agent<'_> {
         }
     }
 
-    /// Waits, within a bound, until the scheduler knows it.
-    fn await_own_score(&mut self, score: i32) {
+    /// Waits, within a bound, until the scheduler knows it (none: that this node has no right): with the end of
+    /// this action Pacemaker would begin the promotion that it has planned without.
+    fn await_own_score(&mut self, score: Option<i32>) {
         let end = self.deadline.within(FOR_THE_SCORE);
         while !end.expired() {
             if let Known::Known(cib) = self.cib()
-                && view::scores(&cib, &self.resource).get(&self.me) == Some(&score)
+                && view::scores(&cib, &self.resource).get(&self.me).copied() == score
             {
                 return;
             }
