@@ -184,7 +184,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         agent.cache.monitored = 0;
     }
     let outcome = match action {
-        Action::Start => agent.start(),
+        Action::Start => agent.start_and_sweep(),
         Action::Stop => agent.stop(),
         Action::Promote => agent.promote(),
         Action::Demote => agent.demote(&Listed::stops_with(vars)),

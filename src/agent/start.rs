@@ -17,7 +17,19 @@ use crate::decide::start::first_answer::Starts;
 use crate::decide::start::{Facts, Next, Recovered, Step, Upstream, next};
 use crate::decide::token::{self, BARRED};
 
+/// What is swept together after a start may take so long.
+const FOR_THE_REST: Duration = Duration::from_secs(10);
+
 impl Agent<'_> {
+    /// Starts PostgreSQL as a standby, and clears up behind programs that were killed: where nobody waits for it.
+    pub fn start_and_sweep(&mut self) -> Outcome {
+        let outcome = self.start();
+        if outcome.reason.is_none() && self.pg.runtime().is_contained() {
+            self.pg.runtime().sweep(self.deadline.bounded(FOR_THE_REST));
+        }
+        outcome
+    }
+
     /// Starts PostgreSQL as a standby.
     pub fn start(&mut self) -> Outcome {
         if let Err(error) = self.pg.check_programs() {

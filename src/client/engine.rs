@@ -126,6 +126,11 @@ impl Engine {
         self.command(["rm", "--force", "--volumes", name])
     }
 
+    /// Removes containers that do not run; one that runs stays, and is an exit code.
+    pub fn remove_ended(&self, names: &[String]) -> Cmd {
+        self.command(["rm", "--volumes"]).args(names)
+    }
+
     /// The names of all containers with this label (`name=value`), whatever their state.
     pub fn labelled(&self, exec: &dyn Exec, label: &str, limit: Duration) -> Known<Vec<String>> {
         let filter = format!("label={label}");
@@ -273,6 +278,8 @@ mod tests {
         let cmd = engine(Kind::Docker).remove("pg");
         assert_eq!(cmd.program, "/usr/bin/docker");
         assert_eq!(cmd.args, ["rm", "--force", "--volumes", "pg"]);
+        let cmd = engine(Kind::Podman).remove_ended(&["a".to_owned(), "b".to_owned()]);
+        assert_eq!(cmd.args, ["rm", "--volumes", "a", "b"]);
     }
 
     #[test]

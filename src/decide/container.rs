@@ -125,6 +125,26 @@ pub fn is_removed_after_end(found: &Known<Option<Named>>) -> bool {
     }
 }
 
+/// Which of these containers are of programs (`name-PID-COUNT`) whose process is gone, so that nobody removes
+/// them: an engine that hung has made them afterwards, or did not remove them in time. `names`: all of this
+/// instance's.
+#[must_use]
+pub fn left_behind(
+    name: &str,
+    names: &[String],
+    mut is_gone: impl FnMut(i32) -> bool,
+) -> Vec<String> {
+    let mut is_left = |one: &str| {
+        let numbers = one.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let Some((pid, count)) = numbers.and_then(|rest| rest.split_once('-')) else {
+            return false;
+        };
+        let (Ok(pid), Ok(_)) = (pid.parse::<i32>(), count.parse::<u32>()) else { return false };
+        pid > 0 && is_gone(pid)
+    };
+    names.iter().filter(|one| is_left(one)).cloned().collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
@@ -166,6 +186,29 @@ mod tests {
             };
             assert_eq!(is, what, "{name}");
             assert!(says.contains(words) && says.is_empty() == words.is_empty(), "{name}: {says}");
+        }
+    }
+
+    #[test]
+    fn left_behind_is_a_programs_container_whose_process_is_gone() {
+        for (one, left) in [
+            ("pg-7-1", true),
+            ("pg-7-12", true),
+            ("pg-8-1", false),
+            ("pg", false),
+            ("pg-7", false),
+            ("pg-7-", false),
+            ("pg-7-x", false),
+            ("pg--7-1", false),
+            ("pg-0-1", false),
+            ("pg-99999999999-1", false),
+            ("pg-2-7-1", false),
+            ("pgx-7-1", false),
+            ("qg-7-1", false),
+            ("", false),
+        ] {
+            let found = left_behind("pg", &[one.to_owned()], |pid| pid != 8);
+            assert_eq!(found == [one], left, "{one}");
         }
     }
 

@@ -23,12 +23,15 @@ use tracing::{info, warn};
 
 use crate::client::engine::{Engine, QUESTION, Run};
 use crate::cluster::known::Known;
-use crate::decide::container::{Before, Named, Whose, before_start, is_removed_after_end};
+use crate::decide::container::{
+    Before, Named, Whose, before_start, is_removed_after_end, left_behind,
+};
 use crate::decide::facts::Process;
 use crate::sys::chain;
 use crate::sys::deadline::Deadline;
 use crate::sys::detach::TAG;
 use crate::sys::exec::{Cmd, Exec};
+use crate::sys::process::{Process::Gone, process};
 
 use super::processes::Processes;
 use super::{
@@ -270,6 +273,26 @@ impl Runtime for Container<'_> {
             && let Err(why) = self.remove(engine, limit.min(REMOVAL))
         {
             warn!("the container {} could not be removed: {why}", self.spec.name);
+        }
+    }
+
+    fn sweep(&self, limit: Duration) {
+        let Ok(engine) = self.engine() else { return };
+        let label = format!("{LABEL}={}", key(self.place()));
+        let Known::Known(names) = engine.labelled(self.exec, &label, limit.min(QUESTION)) else {
+            return;
+        };
+        let left = left_behind(&self.spec.name, &names, |pid| matches!(process(pid), Gone));
+        if left.is_empty() {
+            return;
+        }
+        let names = left.join(", ");
+        match self.exec.run(&engine.remove_ended(&left).limit(limit.min(REMOVAL))) {
+            Ok(output) if output.ok() => info!("removed what programs have left: {names}"),
+            Ok(output) => {
+                warn!("{names} could not be removed: {}", super::last_words(&output.stderr));
+            }
+            Err(error) => warn!("{names} could not be removed: {}", chain(&error)),
         }
     }
 }

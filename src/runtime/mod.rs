@@ -188,6 +188,9 @@ pub trait Runtime {
     /// Removes what is left of a server that is gone, as far as that can be done within this time.
     fn clean_up(&self, _limit: Duration) {}
 
+    /// Removes what programs have left whose process is gone, where the runtime has such things.
+    fn sweep(&self, _limit: Duration) {}
+
     /// Where the instance is.
     fn place(&self) -> &Place {
         self.processes().place()

@@ -42,6 +42,30 @@ fn a_program_whose_time_is_over_is_gone_with_its_container() {
 }
 
 #[test]
+fn containers_that_nobody_removes_any_more_are_swept_together() {
+    with_each_engine(|on| {
+        let pg = on.started();
+        let image = on.params.container_image.clone().unwrap();
+        let made = |pid: i32, label: &str| {
+            let name = format!("{}-{pid}-1", on.name());
+            on.tell(&["create", "--name", &name, "--label", label, &image, "true"]);
+            name
+        };
+        let ours = "pgtwin.resource=pgtwin-test-box";
+        // No process has this number, by the kernel's own bound.
+        let left = made(i32::MAX, ours);
+        let at_work = made(std::process::id().try_into().unwrap(), ours);
+        let anothers = made(i32::MAX - 1, "pgtwin.resource=pgtwin-test-another");
+        pg.runtime().sweep(Duration::from_secs(30));
+        assert!(!on.tell(&["ps", "--all", "--format", "{{.Names}}"]).contains(&left));
+        for stays in [&at_work, &anothers] {
+            on.tell(&["rm", stays]);
+        }
+        assert_eq!(on.containers(), [on.name()], "the server is untouched");
+    });
+}
+
+#[test]
 fn what_a_killed_process_has_left_is_ended_and_what_it_had_begun_never_starts() {
     with_each_engine(|on| {
         let pg = on.started();
