@@ -71,8 +71,11 @@ fn one_round(cluster: &Cluster, fault: &str, standby: &str) -> Result<()> {
             // restart_after_crash is off in the lab: the whole instance ends.
             let backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'lab_writer' \
                            LIMIT 1";
-            let pid = cluster.psql(&primary, backend)?;
-            cluster.check(&primary, &["kill", "-s", "KILL", &pid])?;
+            // One that was seen may have gone by itself.
+            cluster.wait_until("a backend is killed", SOON, || {
+                let pid = cluster.psql(&primary, backend);
+                pid.and_then(|pid| cluster.check(&primary, &["kill", "-s", "KILL", &pid])).is_ok()
+            })?;
             after_a_killed_postmaster(cluster, &primary, &before, &marks)?;
         }
         "cut the primary's power" => {
