@@ -34,7 +34,9 @@ impl Fake {
         let socket = Self::socket(on);
         let _ = fs::remove_file(&socket);
         let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-        let child = Command::new("setpriv")
+        // A shell's background job has SIGINT ignored, which is inherited: a postmaster does not leave it so.
+        let child = Command::new("env")
+            .args(["--default-signal=INT", "setpriv"])
             .args(["--reuid", NAME, "--regid", NAME, "--init-groups", "--"])
             .arg(&bin)
             .args(["--exact", "fake::helper_that_is_a_server", "--ignored", "--nocapture"])
