@@ -20,7 +20,7 @@ const FAILED: [i32; 5] = [9, 1, 1, 0, 1];
 
 fn asked(on: &Rig, what: &str, codes: [i32; 5]) -> BTreeMap<Call, Answer> {
     let before = on.snapshot();
-    let answers = on.calls(&CALLS, &[("OCF_RESKEY_CRM_meta_timeout", value("5000"))]);
+    let answers = on.calls(&CALLS, &[("OCF_RESKEY_CRM_meta_timeout", value("10000"))]);
     assert_eq!(changed(&before, &on.snapshot()), [""; 0], "{what}");
     for (call, code) in CALLS.into_iter().zip(codes) {
         let answer = &answers[&call];
