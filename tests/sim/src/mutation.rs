@@ -38,6 +38,8 @@ pub enum Mutation {
     NamesBeforeHeirs,
     /// The end of the old primary is not looked at in a planned move, nor is its position.
     NoShutdownCheck,
+    /// A demotion leaves a standby alone that was told to promote.
+    ToldIsLeft,
     /// An adoption calls the promotions before it a part of its data.
     AdoptionHasHistory,
     /// The own file goes on permitting what it did until the configuration has an adoption.
@@ -72,6 +74,7 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::LostIsDown, "lost-is-down"),
     (Mutation::NamesBeforeHeirs, "names-before-heirs"),
     (Mutation::NoShutdownCheck, "no-shutdown-check"),
+    (Mutation::ToldIsLeft, "told-is-left"),
     (Mutation::AdoptionHasHistory, "adoption-has-history"),
     (Mutation::AdoptionIsNotBegun, "adoption-is-not-begun"),
     (Mutation::AdoptedBeforeAnnounced, "adopted-before-announced"),

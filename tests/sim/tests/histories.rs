@@ -136,6 +136,12 @@ fn a_ledger_file_is_synced() {
     is_caught_rarely(Mutation::LedgerNotSynced, 1);
 }
 
+/// The wide histories found it (seed 69581): Pacemaker promotes another one, and there are two.
+#[test]
+fn a_standby_that_is_demoted_forgets_what_it_was_told() {
+    is_caught_rarely(Mutation::ToldIsLeft, 69_575);
+}
+
 macro_rules! caught {
     ($($name:ident: $mutation:ident,)*) => { $(
         #[test]

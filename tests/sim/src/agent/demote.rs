@@ -10,6 +10,7 @@ use pgtwin::decide::token::BARRED;
 use pgtwin::postgres::control_data::ClusterState;
 
 use super::{Agent, Answer};
+use crate::mutation::Mutation;
 use crate::wal::{lsn, timeline};
 use crate::world::index;
 
@@ -18,7 +19,7 @@ impl Agent {
         let me = self.me;
         let instance = self.look().await;
         let told = match &instance.sql {
-            Sql::Standby(_) => {
+            Sql::Standby(_) if !self.has(Mutation::ToldIsLeft) => {
                 let world = self.sim.world.borrow();
                 Known::Known(world.nodes[me].server.as_ref().is_none_or(|one| one.told))
             }
