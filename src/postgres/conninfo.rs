@@ -68,11 +68,12 @@ impl Conninfo {
     /// Reads a connection string the way libpq does. Where a keyword is repeated, libpq takes the
     /// last value; so does [`Conninfo::get`].
     pub fn parse(text: &str) -> Result<Self, ConninfoError> {
-        if text.starts_with("postgresql://") || text.starts_with("postgres://") {
+        let mut rest = text.trim_start_matches(is_blank);
+        // Behind blanks libpq takes it for a keyword, and knows none of that name.
+        if rest.starts_with("postgresql://") || rest.starts_with("postgres://") {
             return Err(ConninfoError::Uri);
         }
         let mut pairs = Vec::new();
-        let mut rest = text.trim_start_matches(is_blank);
         while !rest.is_empty() {
             let at = text.len().saturating_sub(rest.len());
             let end = rest.find(|c| c == '=' || is_blank(c)).unwrap_or(rest.len());
@@ -270,6 +271,7 @@ mod tests {
             (r"a='secret\", ConninfoError::NoEnd),
             ("postgresql://u:secret@h/", ConninfoError::Uri),
             ("postgres://h", ConninfoError::Uri),
+            ("\r\n postgresql://h=c port=1", ConninfoError::Uri),
         ] {
             let error = Conninfo::parse(text).unwrap_err();
             assert_eq!(error, expected, "{text}");

@@ -116,9 +116,10 @@ fn the_fixed_file_is_well_and_nothing_else_is_changed(data: &[u8]) {
     assert_eq!(text(&old), text(&new), "{}", plan.diff);
 }
 
-/// What stands outside of the block, without a last line break, which may have been missing.
+/// What stands outside of the block, without a last line break, which may have been missing. A backslash at its
+/// end goes on with a line, that of a comment too.
 fn outside(file: &[u8]) -> Vec<u8> {
-    let mut inside = false;
+    let (mut inside, mut ends) = (false, false);
     let mut kept = Vec::new();
     for line in file.split_inclusive(|byte| *byte == b'\n') {
         let words = line.trim_ascii_start();
@@ -126,7 +127,11 @@ fn outside(file: &[u8]) -> Vec<u8> {
         if !inside {
             kept.extend_from_slice(line);
         }
-        inside &= !words.starts_with(b"# END pgtwin");
+        ends |= inside && words.starts_with(b"# END pgtwin");
+        let last = words.iter().rev().find(|byte| !b"\r\n".contains(byte));
+        if ends && last != Some(&b'\\') {
+            (inside, ends) = (false, false);
+        }
     }
     while kept.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         kept.pop();

@@ -64,6 +64,7 @@ pub const CONNINFO: Target = Target {
         "user = repl password = 'a\\'b\\\\' application_name=n1\thost='' passfile=/x sslmode=require",
         "host=a\\ b host=c dbname='postgres://x' options='-c x=y'",
         "postgresql://user:secret@host/db",
+        "\rpostgresql://user=c dbname=x",
     ],
 };
 
