@@ -44,8 +44,12 @@ impl Agent<'_> {
             Next::Failed(why) => return Outcome::error(why),
             Next::ShutDown => {}
         }
-        if told != Known::Known(false) {
-            info!("this standby was told to promote, or may have been: it is started anew");
+        match &told {
+            Known::Known(false) => {}
+            Known::Known(true) => info!("this standby was told to promote: it is started anew"),
+            Known::Unknown(why) => warn!(
+                "whether this standby was told to promote is not known: {why}; it is started anew"
+            ),
         }
         let _ = self.settle_intent(&instance);
         if let Err(why) = self.pg.shut_down_in_order(&self.deadline) {

@@ -14,6 +14,7 @@ use crate::cluster::position::Shutdown;
 use crate::decide::facts::{DataDir, Process, Sql};
 use crate::decide::stop::goodbye;
 use crate::decide::token::BARRED;
+use crate::postgres::control_data::ClusterState;
 use crate::runtime::container::withdraw;
 
 impl Agent<'_> {
@@ -116,7 +117,11 @@ impl Agent<'_> {
         let OwnFile::Read(own) = self.home.read() else { return };
         let Some(entry) = own.store.done(&self.me) else { return };
         let control = match self.pg.data_dir() {
-            DataDir::Cluster(control) if control.state.is_clean() => control,
+            DataDir::Cluster(control) if control.state == ClusterState::ShutDown => control,
+            // A standby that was told to promote, and never did: it has no end of its own.
+            DataDir::Cluster(control) if control.state == ClusterState::ShutDownInRecovery => {
+                return;
+            }
             _ => {
                 warn!("PostgreSQL did not end with a shutdown checkpoint");
                 return;

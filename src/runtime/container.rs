@@ -170,8 +170,12 @@ impl<'a> Container<'a> {
     }
 
     fn remove(&self, engine: &Engine, limit: Duration) -> Result<(), String> {
-        let output = self.exec.run(&engine.remove(&self.spec.name).limit(limit));
-        match output {
+        self.carry_out(&engine.remove(&self.spec.name).limit(limit))
+    }
+
+    /// Has the engine do something; else its last words.
+    fn carry_out(&self, cmd: &Cmd) -> Result<(), String> {
+        match self.exec.run(cmd) {
             Ok(output) if output.ok() => Ok(()),
             Ok(output) => Err(super::last_words(&output.stderr)),
             Err(error) => Err(chain(&error)),
@@ -287,12 +291,11 @@ impl Runtime for Container<'_> {
             return;
         }
         let names = left.join(", ");
-        match self.exec.run(&engine.remove_ended(&left).limit(limit.min(REMOVAL))) {
-            Ok(output) if output.ok() => info!("removed what programs have left: {names}"),
-            Ok(output) => {
-                warn!("{names} could not be removed: {}", super::last_words(&output.stderr));
+        match self.carry_out(&engine.remove_ended(&left).limit(limit.min(REMOVAL))) {
+            Ok(()) => info!("containers that programs have left are removed: {names}"),
+            Err(why) => {
+                warn!("containers that programs have left could not be removed: {names}: {why}");
             }
-            Err(error) => warn!("{names} could not be removed: {}", chain(&error)),
         }
     }
 }

@@ -184,6 +184,12 @@ fn a_standby_whose_snapshot_is_not_known_starts_and_waits_for_wal() {
     });
 }
 
+/// The number of the process that replays.
+fn startup_of(pg: &Postgres<'_>) -> i32 {
+    let of_startup = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'";
+    value(pg, of_startup).parse().unwrap()
+}
+
 #[test]
 fn a_promotion_request_is_pending_until_it_is_done() {
     if crate::engine::not_in_a_container("the number of the startup process is not of this host") {
@@ -211,10 +217,7 @@ fn a_promotion_request_is_pending_until_it_is_done() {
         sql(&n2, "SELECT pg_wal_replay_resume()");
 
         // Before the startup process has seen it.
-        let startup: i32 =
-            value(&n2, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'")
-                .parse()
-                .unwrap();
+        let startup = startup_of(&n2);
         signal(startup, Signal::SIGSTOP);
         n2.promote().unwrap();
         assert_eq!(n2.promotion_pending(), Known::Known(true));
@@ -245,10 +248,7 @@ fn a_standby_that_was_told_to_promote_has_forgotten_it_after_an_orderly_end() {
         let (n2, _) = place.basebackup(port, "n2");
         n2.start(&soon()).unwrap();
         await_standby(&n2, StandbyFacts::streams);
-        let startup: i32 =
-            value(&n2, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'")
-                .parse()
-                .unwrap();
+        let startup = startup_of(&n2);
         signal(startup, Signal::SIGSTOP);
         n2.promote().unwrap();
         assert_eq!(n2.promotion_pending(), Known::Known(true));

@@ -19,10 +19,7 @@ impl Agent {
         let me = self.me;
         let instance = self.look().await;
         let told = match &instance.sql {
-            Sql::Standby(_) if !self.has(Mutation::ToldIsLeft) => {
-                let world = self.sim.world.borrow();
-                Known::Known(world.nodes[me].server.as_ref().is_none_or(|one| one.told))
-            }
+            Sql::Standby(_) if !self.has(Mutation::ToldIsLeft) => self.promotion_pending(),
             _ => Known::Known(false),
         };
         let barred = self.is_barred_already();

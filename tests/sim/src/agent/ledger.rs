@@ -81,12 +81,14 @@ impl Agent {
     fn intent(&self, own: &Own, instance: &Instance) -> Intent {
         match ledger::stands(own, &self.name(), instance) {
             Stands::Is(intent) => intent,
-            Stands::AskIfTold => {
-                let world = self.sim.world.borrow();
-                let told = world.nodes[self.me].server.as_ref().is_none_or(|one| one.told);
-                ledger::of_standby(&Known::Known(told))
-            }
+            Stands::AskIfTold => ledger::of_standby(&self.promotion_pending()),
         }
+    }
+
+    /// Whether this node's standby was told to promote and has not done so yet.
+    pub(super) fn promotion_pending(&self) -> Known<bool> {
+        let world = self.sim.world.borrow();
+        Known::Known(world.nodes[self.me].server.as_ref().is_none_or(|one| one.told))
     }
 
     /// Resolves an own intent as far as it can be resolved now.

@@ -157,7 +157,7 @@ fn fault_18_the_agent_is_killed_while_a_standby_that_was_told_to_promote_takes_i
             cluster.check(&target, &["test", "-e", &told]).is_ok()
         })?;
         cluster.check(&target, &["pkill", "-KILL", "-f", "[/]pgtwin promote"])?;
-        let anew = "was told to promote, or may have been: it is started anew";
+        let anew = "this standby was told to promote: it is started anew";
         cluster.wait_until("it is demoted", SOON, || {
             logs_since(cluster, &marks, &target).is_ok_and(|log| log.contains(anew))
         })?;
