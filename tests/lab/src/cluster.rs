@@ -59,6 +59,12 @@ impl Cluster {
         step("starting the nodes", || cluster.create_nodes(&image, agent.as_deref(), &helper))?;
         if cluster.options.agent.runs_postgres() && !cluster.options.bare {
             step("making the databases", || seed::seed(&cluster))?;
+            if cluster.options.device {
+                // They were copied without a sync; what a device has not got when it fails is lost.
+                cluster.each_node(|node| {
+                    cluster.check(node, &["sync", "-f", &cluster.options.pgdata()]).map(drop)
+                })?;
+            }
             match cluster.options.agent {
                 Agent::Paf => paf::prepare(&cluster)?,
                 Agent::Patroni => patroni::prepare(&cluster)?,
@@ -278,7 +284,7 @@ impl Cluster {
             if agent.is_some() {
                 self.check(node, &["dpkg", "--force-unsafe-io", "--install", "/lab/pgtwin.deb"])?;
             }
-            Ok(())
+            if self.options.preload { self.preload(node) } else { Ok(()) }
         })
     }
 

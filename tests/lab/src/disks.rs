@@ -3,12 +3,16 @@
 //! `--tmpfs` does not.
 
 use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::docker;
 use crate::error::{LabError, Result};
 use crate::host;
 use crate::run::Run;
+
+/// What fills a disk, beside the data.
+pub const FILLER: &str = "filler";
 
 /// Where a node's disk is on the host.
 pub fn path(lab: &str, node: &str) -> PathBuf {
@@ -60,6 +64,29 @@ pub fn thaw_all(lab: &str) -> Result<()> {
 /// in Debian.
 pub fn fail(lab: &str, node: &str) -> Result<()> {
     Run::new("mount").args(["-o", "remount,abort"]).args([path(lab, node)]).check().map(drop)
+}
+
+/// Whether the file system of a node's device, which is not frozen, takes writes; or would, if there were room.
+pub fn takes_writes(lab: &str, node: &str) -> bool {
+    let probe = path(lab, node).join("lab-probe");
+    let written = File::create(&probe).and_then(|mut file| {
+        file.write_all(b"x")?;
+        file.sync_all()
+    });
+    match written.and_then(|()| fs::remove_file(&probe)) {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::StorageFull,
+    }
+}
+
+/// Removes the file that has filled a node's disk, if there is one, whether the node runs or not.
+pub fn make_room(lab: &str, node: &str) -> Result<()> {
+    match fs::remove_file(path(lab, node).join(FILLER)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(LabError::io(format!("make room on the disk of {node}"))(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Has the device of a node that is off checked and mounted again.

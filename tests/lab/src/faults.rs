@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
+use crate::disks;
 use crate::docker::docker;
 use crate::error::{LabError, Result};
 
@@ -156,15 +157,18 @@ impl Cluster {
 
     /// Leaves nothing free beside a node's data, which has a file system of its own, or makes room again.
     pub fn fill_disk(&self, node: &str, full: bool) -> Result<()> {
-        let file = format!("{}/filler", self.options.pgdata_parent());
+        let file = format!("{}/{}", self.options.pgdata_parent(), disks::FILLER);
+        if !full && self.options.disk.is_some() {
+            return disks::make_room(&self.options.name, node);
+        }
+        if full && self.options.disk.is_none() && self.options.tmpfs.is_empty() {
+            return Err(LabError::plain("the nodes have no disks of their own to be filled"));
+        }
         let script = if full {
             format!("dd if=/dev/zero of={file} bs=1M 2>&1 | grep -q 'No space left'")
         } else {
             format!("rm -f {file}")
         };
-        if full && self.options.disk.is_none() && self.options.tmpfs.is_empty() {
-            return Err(LabError::plain("the nodes have no disks of their own to be filled"));
-        }
         self.check(node, &["sh", "-c", &script]).map(drop)
     }
 

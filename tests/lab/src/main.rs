@@ -164,7 +164,7 @@ struct Torture {
     /// These kinds of faults only, separated by commas. `--kinds` lists them.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
-    /// Give each node's data a file system of this many MB, in memory, and fill it now and then.
+    /// Give each node's data a file system of this many MB, which is filled, frozen and broken now and then.
     #[arg(long)]
     disk: Option<u32>,
     /// Where the report is written, and all logs of a run that fails.

@@ -201,6 +201,9 @@ pub struct Options {
     /// That file system is ext4 on a device, which can be frozen, and can fail.
     #[serde(default)]
     pub device: bool,
+    /// Their programs have `preload.c` loaded into them: their clocks can be set.
+    #[serde(default)]
+    pub preload: bool,
     /// Names of the nodes, in their order; none: n1, n2, …
     #[serde(default)]
     pub names: Vec<String>,
@@ -248,6 +251,7 @@ impl Default for Options {
             archive: false,
             disk: None,
             device: false,
+            preload: false,
             names: Vec::new(),
             ipv6: false,
             bare: false,

@@ -1,6 +1,7 @@
 //! A library that the lab has loaded into every program of a node, and what it is told there: `preload.c`. It is
 //! compiled on this machine, by the compiler that links the lab itself.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
@@ -34,11 +35,14 @@ impl Cluster {
     pub fn preload(&self, node: &str) -> Result<()> {
         let library = self.shared_dir().join("preload.so");
         if !library.exists() {
+            // Beside it: nodes that are made at the same time must not load half of it.
+            let made = self.shared_dir().join(format!("preload-{node}.so"));
             Run::new("cc")
                 .args(["-x", "c", "-", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
-                .args([&library])
+                .args([&made])
                 .stdin(SOURCE)
                 .check()?;
+            fs::rename(&made, &library).map_err(LabError::io("share preload.so"))?;
         }
         let script = format!(
             "mkdir -p /var/lib/lab; head -c 64 /dev/zero > {CONTROL}; chmod 644 {CONTROL}; \
@@ -87,8 +91,6 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

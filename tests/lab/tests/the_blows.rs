@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lab::options::{Agent, Options};
-use lab::torture::act::{Act, Blow, Cut, Daemon, Order, Process, Role, Target};
+use lab::torture::act::{Act, Blow, Cut, Daemon, Order, Process, Role, Target, Trouble};
 use lab::torture::inject::{CANCELLED, Done, inject};
 use lab::torture::undo::{Undo, start_daemons};
 use lab::workload::session::Session;
@@ -38,7 +38,13 @@ fn undo(cluster: &Cluster, act: &Act) -> Result<()> {
 
 /// Three databases that stream, started by hand; no Pacemaker.
 fn by_hand() -> Result<Cluster> {
-    let options = Options { start: false, disk: Some(1024), ..Options::default() };
+    let options = Options {
+        start: false,
+        disk: Some(1024),
+        device: true,
+        preload: true,
+        ..Options::default()
+    };
     let cluster = Cluster::up(options)?;
     cluster.start_postgres_by_hand("n1", None)?;
     for node in ["n2", "n3"] {
@@ -102,16 +108,52 @@ fn what_is_stopped_cut_frozen_or_filled_is_so_until_it_is_undone() -> Result<()>
         Ok::<u64, lab::LabError>(text.lines().last().unwrap().trim().parse().unwrap())
     };
     assert!(free()? > 100_000);
-    let act = Act::FullDisk(STANDBY);
+    let act = Act::Disk(Trouble::Full, STANDBY);
     hit(&cluster, &act)?;
     assert!(free()? < 1024);
     undo(&cluster, &act)?;
     assert!(free()? > 100_000);
-    // The disk outlives a power cut.
+    // The disk outlives a power cut, and there is room on it also if nobody could make it meanwhile.
+    hit(&cluster, &act)?;
     cluster.power_cut("n2")?;
+    undo(&cluster, &act)?;
     cluster.power_on("n2")?;
+    assert!(free()? > 100_000);
     cluster.check("n2", &["test", "-s", &format!("{}/PG_VERSION", cluster.options.pgdata())])?;
     follow(&cluster, "n2")?;
+
+    let probe = format!("echo x > {}/probe", cluster.options.pgdata_parent());
+    let writes = || {
+        let write = cluster.command("n2", &["timeout", "-k", "1", "2", "sh", "-c", &probe]);
+        write.limit(Duration::from_secs(4)).output().is_ok_and(|output| output.ok())
+    };
+    assert!(writes());
+    let act = Act::Disk(Trouble::Frozen, STANDBY);
+    hit(&cluster, &act)?;
+    assert!(!writes());
+    undo(&cluster, &act)?;
+    assert!(writes());
+    cluster.wait_until("n2 goes on", SOON, || {
+        cluster.streaming_from("n1").is_ok_and(|all| all.contains_key("n2"))
+    })?;
+    let act = Act::Disk(Trouble::ReadOnly, STANDBY);
+    hit(&cluster, &act)?;
+    assert!(!writes());
+    undo(&cluster, &act)?;
+    assert!(writes(), "it was switched off, repaired, and switched on");
+    follow(&cluster, "n2")?;
+
+    let ahead = || {
+        let node = cluster.check("n1", &["date", "+%s"]).unwrap().text().parse::<i64>().unwrap();
+        let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        node - i64::try_from(host).unwrap()
+    };
+    let act = Act::Clock(PRIMARY, -3600);
+    assert!(ahead().abs() < 30);
+    hit(&cluster, &act)?;
+    assert!((ahead() + 3600).abs() < 30);
+    undo(&cluster, &act)?;
+    assert!(ahead().abs() < 30);
 
     let others = 2;
     for (cut, input, output) in [

@@ -144,6 +144,17 @@ pub enum Cut {
     Corosync,
 }
 
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No room is left.
+    Full,
+    /// Whoever writes waits.
+    Frozen,
+    /// It has reported an error, and its file system takes no more writes.
+    ReadOnly,
+}
+
 /// What an operator types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -201,8 +212,10 @@ pub enum Act {
     KillAllNodes,
     /// Packets dropped.
     Cut(Cut, Target),
-    /// The rest of a node's disk filled.
-    FullDisk(Target),
+    /// Something is wrong with a node's disk.
+    Disk(Trouble, Target),
+    /// A node's clock is so many seconds ahead, or behind.
+    Clock(Target, i64),
     /// Moves to the nodes of these numbers, one after the other; `true`: by `pgtwin switchover`.
     Moves(Vec<(usize, bool)>),
     /// Every connection taken; `true`: also the superuser's.
@@ -220,7 +233,17 @@ pub enum Act {
     Rebuild(Target),
 }
 
+/// The most by which a clock is set, in seconds.
+const HOUR: i64 = 3600;
+
 impl Act {
+    /// True if nothing else may come with it. All nodes off leave nothing to be hit. A failure that Pacemaker
+    /// records while its clock is an hour ahead is forgotten an hour after `failure-timeout`: until then the node
+    /// is banned for what a fault beside this one did to it, and only an operator's cleanup helps.
+    pub fn stands_alone(&self) -> bool {
+        matches!(self, Self::KillAllNodes | Self::Clock(_, HOUR))
+    }
+
     /// One of a kind, by chance.
     pub fn draw(kind: Kind, hold: Duration, chance: &mut Chance) -> Self {
         let seconds = hold.as_secs();
@@ -269,7 +292,13 @@ impl Act {
             Kind::CutPair => Self::Cut(Cut::Pair, mostly_primary(chance)),
             Kind::CutReplication => Self::Cut(Cut::Replication, any(chance)),
             Kind::CutCorosync => Self::Cut(Cut::Corosync, mostly_primary(chance)),
-            Kind::FullDisk => Self::FullDisk(mostly_primary(chance)),
+            Kind::FullDisk => Self::Disk(Trouble::Full, mostly_primary(chance)),
+            Kind::FrozenDisk => Self::Disk(Trouble::Frozen, mostly_primary(chance)),
+            Kind::ReadOnlyDisk => Self::Disk(Trouble::ReadOnly, mostly_primary(chance)),
+            Kind::Clock => {
+                let by = *chance.one_of(&[2, 45, HOUR]).unwrap_or(&HOUR);
+                Self::Clock(mostly_primary(chance), if chance.once_in(2) { by } else { -by })
+            }
             Kind::Moves => {
                 let number = chance.within(1, seconds / 8 + 1);
                 Self::Moves((0..number).map(|_| (pick(chance), !chance.once_in(3))).collect())
@@ -345,7 +374,10 @@ impl fmt::Display for Act {
             Self::KillNode(target, false) => write!(f, "cut the power of {target}"),
             Self::KillAllNodes => f.write_str("cut the power of all nodes"),
             Self::Cut(cut, target) => write!(f, "cut {cut:?} at {target}"),
-            Self::FullDisk(target) => write!(f, "fill the disk of {target}"),
+            Self::Disk(Trouble::Full, target) => write!(f, "fill the disk of {target}"),
+            Self::Disk(Trouble::Frozen, target) => write!(f, "freeze the disk of {target}"),
+            Self::Disk(Trouble::ReadOnly, target) => write!(f, "break the disk of {target}"),
+            Self::Clock(target, by) => write!(f, "set the clock of {target} by {by:+} s"),
             Self::Moves(list) => {
                 let tool =
                     |(_, by): &(usize, bool)| if *by { "switchover" } else { "crm_resource" };

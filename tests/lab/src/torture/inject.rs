@@ -1,13 +1,15 @@
 //! Carries an act out. Some are over at once, others go on until the end that is given.
 
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::{clock, time_of_day};
 use crate::cluster::Cluster;
 use crate::config::CLONE;
+use crate::disks;
 use crate::error::{LabError, Result};
-use crate::torture::act::{Act, Blow, Cut, Daemon, Order, Process, Role, Target};
+use crate::preload::Meets;
+use crate::torture::act::{Act, Blow, Cut, Daemon, Order, Process, Role, Target, Trouble};
 use crate::workload::session::Crowd;
 
 /// What was done.
@@ -67,10 +69,20 @@ pub fn inject(cluster: &Cluster, act: &Act, end: Instant) -> Result<Done> {
             Ok(Done { words: "cut the power of all nodes".to_owned(), killed: cluster.nodes() })
         }
         Act::Cut(what, target) => cut(cluster, *what, *target),
-        Act::FullDisk(target) => {
+        Act::Disk(trouble, target) => {
             let node = find(cluster, *target)?;
-            cluster.fill_disk(&node, true)?;
-            Ok(Done::said(format!("filled the disk of {node}")))
+            let (done, words) = match trouble {
+                Trouble::Full => (cluster.fill_disk(&node, true), "filled"),
+                Trouble::Frozen => (disks::freeze(&cluster.options.name, &node, true), "froze"),
+                Trouble::ReadOnly => (disks::fail(&cluster.options.name, &node), "broke"),
+            };
+            done?;
+            Ok(Done::said(format!("{words} the disk of {node}")))
+        }
+        Act::Clock(target, by) => {
+            let node = find(cluster, *target)?;
+            cluster.meets(&node, Meets::Clock(*by))?;
+            Ok(Done::said(format!("set the clock of {node} by {by:+} s")))
         }
         Act::Moves(list) => Ok(moves(cluster, list, end)),
         Act::Connections(superuser) => connections(cluster, *superuser, end),
@@ -141,14 +153,19 @@ fn strike(cluster: &Cluster, node: &str, process: Process, blow: Blow) -> Result
 }
 
 /// Waits for an agent or a worker of its own, lets it work for a while, and kills it if it still does; else
-/// waits for the next. The brackets keep the pattern from finding this script itself.
+/// waits for the next. The brackets keep the pattern from finding this script itself. Times are the kernel's: the
+/// node's clock may be one of the faults.
 const KILL_AGENTS: &str = r#"
-end=$1
+up() {
+    read -r now rest </proc/uptime
+    echo "${now%.*}"
+}
+end=$(($(up) + $1))
 shift
 pattern='[r]esource.d/heartbeat/pgtwin |[p]gtwin recover |[p]gtwin ordered'
 for pause; do
     while :; do
-        [ "$(date +%s)" -lt "$end" ] || exit 0
+        [ "$(up)" -lt "$end" ] || exit 0
         if pgrep -f "$pattern" >/dev/null; then
             sleep "$pause"
             what=$(pgrep -a -f "$pattern" | head -n 1 | cut -d ' ' -f 2-)
@@ -164,10 +181,9 @@ done
 
 fn kill_agents(cluster: &Cluster, node: &str, after: &[Duration], end: Instant) -> Result<Done> {
     let left = end.saturating_duration_since(Instant::now());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut command =
         vec!["sh".to_owned(), "-c".to_owned(), KILL_AGENTS.to_owned(), "sh".to_owned()];
-    command.push((now + left).as_secs().to_string());
+    command.push(left.as_secs().to_string());
     command.extend(after.iter().map(|pause| format!("{:.3}", pause.as_secs_f64())));
     let output = cluster.command(node, &command).limit(left + Duration::from_secs(20)).output()?;
     let text = output.text();
@@ -257,11 +273,16 @@ fn switchover(cluster: &Cluster, to: Option<&str>) -> String {
     format!("{}: {code}", to.unwrap_or("the best"))
 }
 
-/// A superuser's clients, more than there are connections; they try again and again.
+/// A superuser's clients, more than there are connections; they try again and again. By the kernel's time.
 const CROWD: &str = r#"
+up() {
+    read -r now rest </proc/uptime
+    echo "${now%.*}"
+}
+end=$(($(up) + LEFT))
 for client in $(seq 110); do
-    (while test $(date +%s) -lt $END; do
-        psql -X -q -c "SELECT pg_sleep($END - extract(epoch FROM now()))" postgres
+    (while left=$((end - $(up))) && test "$left" -gt 0; do
+        psql -X -q -c "SELECT pg_sleep($left)" postgres
         sleep 2
     done) >/dev/null 2>&1 &
 done
@@ -272,8 +293,7 @@ fn connections(cluster: &Cluster, superuser: bool, end: Instant) -> Result<Done>
     let node = find(cluster, Target { role: Role::Primary, pick: 0 })?;
     let left = end.saturating_duration_since(Instant::now());
     if superuser {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let script = format!("END={}{CROWD}", (now + left).as_secs());
+        let script = format!("LEFT={}{CROWD}", left.as_secs());
         let shell = cluster.command_as_postgres(&node, &["sh", "-s"]);
         shell.stdin(script).limit(left + Duration::from_secs(30)).output()?;
         return Ok(Done::said(format!("a superuser's clients took every connection of {node}")));

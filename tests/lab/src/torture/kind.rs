@@ -49,6 +49,12 @@ pub enum Kind {
     CutCorosync,
     /// No room is left on a node's disk.
     FullDisk,
+    /// A node's disk answers nobody, then goes on.
+    FrozenDisk,
+    /// A node's disk reports an error, and its file system takes no more writes until it is repaired.
+    ReadOnlyDisk,
+    /// A node's clock is set, and set right again.
+    Clock,
     /// One planned move after the other.
     Moves,
     /// Clients that take every connection.
@@ -88,7 +94,7 @@ const fn row(
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Row; 24] = [
+    pub const ALL: [Row; 27] = [
         row(Self::KillPostmaster, "kill-postmaster", 6, (0, 4), "a postmaster killed"),
         row(
             Self::PausePostmaster,
@@ -168,12 +174,26 @@ impl Kind {
             (5, 30),
             "no room left beside a node's data (with --disk)",
         ),
+        row(Self::FrozenDisk, "frozen-disk", 3, (2, 20), "a node's disk freezes (with --disk)"),
+        row(
+            Self::ReadOnlyDisk,
+            "read-only-disk",
+            3,
+            (5, 30),
+            "a node's disk fails, and is read-only (with --disk)",
+        ),
+        row(Self::Clock, "clock", 4, (5, 30), "a node's clock is set, and set right again"),
         row(Self::Moves, "moves", 5, (5, 40), "one planned move after the other"),
         row(Self::Connections, "connections", 3, (5, 20), "clients that take every connection"),
         row(Self::Cancel, "cancel", 4, (4, 12), "sessions cancelled or ended while they commit"),
         row(Self::Orders, "orders", 5, (8, 30), "commands of a careless operator"),
         row(Self::Rebuild, "rebuild", 2, (5, 20), "pgtwin rebuild of a standby"),
     ];
+
+    /// True if it takes a node that has a disk of its own.
+    pub fn is_of_disk(self) -> bool {
+        matches!(self, Self::FullDisk | Self::FrozenDisk | Self::ReadOnlyDisk)
+    }
 
     /// What is known of it.
     pub fn row(self) -> Row {
@@ -197,7 +217,9 @@ impl Kind {
             | Self::OneWay
             | Self::CutPair
             | Self::CutCorosync
-            | Self::FullDisk => 1,
+            | Self::FullDisk
+            | Self::FrozenDisk
+            | Self::ReadOnlyDisk => 1,
             Self::KillPostmaster
             | Self::PausePostmaster
             | Self::PauseInstance
@@ -205,6 +227,7 @@ impl Kind {
             | Self::KillStream
             | Self::PauseStream
             | Self::CutReplication
+            | Self::Clock
             | Self::Moves
             | Self::Connections
             | Self::Cancel

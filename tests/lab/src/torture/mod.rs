@@ -43,12 +43,12 @@ pub struct Wish {
     pub dir: PathBuf,
 }
 
-/// These options, with what torture needs. Fencing may fail for as long as a fault lasts: Pacemaker would give
-/// up after ten failures, until an operator asks it again.
+/// These options, with what torture needs: clocks that can be set, and disks that can fail. Fencing may fail for as
+/// long as a fault lasts: Pacemaker would give up after ten failures, until an operator asks it again.
 pub fn options(options: Options) -> Options {
     let mut properties = BTreeMap::from([("stonith-max-attempts".to_owned(), "10000".to_owned())]);
     properties.extend(options.properties);
-    Options { properties, ..options }
+    Options { properties, preload: true, device: options.disk.is_some(), ..options }
 }
 
 /// Refuses what cannot be tortured, before a cluster is built for it.
@@ -61,8 +61,8 @@ pub fn check(options: &Options, only: &[Kind]) -> Result<()> {
     }
     if Plan::new(0, shape(options), only).next().is_none() {
         return Err(LabError::plain(
-            "this cluster can have none of these faults: cut-pair takes three nodes, full-disk \
-             takes --disk",
+            "this cluster can have none of these faults: cut-pair takes three nodes, those of disks \
+             take --disk",
         ));
     }
     Ok(())
@@ -70,7 +70,11 @@ pub fn check(options: &Options, only: &[Kind]) -> Result<()> {
 
 /// What a plan must know of a cluster with these options.
 pub fn shape(options: &Options) -> Shape {
-    Shape { nodes: options.node_names().len(), disks: options.disk.is_some() }
+    Shape {
+        nodes: options.node_names().len(),
+        disks: options.disk.is_some() && options.device,
+        clocks: options.preload,
+    }
 }
 
 /// The plan of a run as text: as many steps as would fit in if the cluster were well at once.
@@ -129,6 +133,9 @@ mod tests {
             (get("stonith-max-attempts"), get("load-threshold")),
             (Some("10000"), Some("200%"))
         );
+        assert_eq!(shape(&options), Shape { nodes: 3, disks: false, clocks: true });
+        let disks = super::options(Options { disk: Some(1536), ..Options::default() });
+        assert_eq!(shape(&disks), Shape { nodes: 3, disks: true, clocks: true });
     }
 
     #[test]
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_shown_for_as_long_as_it_is_to_last() {
-        let shape = Shape { nodes: 3, disks: false };
+        let shape = Shape { nodes: 3, disks: false, clocks: true };
         let of = |minutes| show(7, shape, &[], Duration::from_mins(minutes));
         let (short, long) = (of(2), of(20));
         let lines = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();

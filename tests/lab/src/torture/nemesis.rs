@@ -19,6 +19,7 @@ use crate::progress::say;
 use crate::torture::inject::{Done, inject};
 use crate::torture::kind::Kind;
 use crate::torture::plan::{Fencing, Rest, Step};
+use crate::torture::shape;
 use crate::torture::undo::{self, Undo};
 
 /// How long the cluster may take to get well after a fault. Long: a node whose agent was killed in start is
@@ -300,8 +301,8 @@ impl<'a> Nemesis<'a> {
 
     /// Undoes everything that any fault may have left, whether this one has had it or not.
     pub fn undo_all(&mut self) {
-        let needs_disks = self.cluster.options.disk.is_some();
-        self.owe(Undo::ALL.into_iter().filter(|one| *one != Undo::Disks || needs_disks));
+        let shape = shape(&self.cluster.options);
+        self.owe(Undo::ALL.into_iter().filter(|one| one.fits(shape)));
     }
 }
 

@@ -14,8 +14,10 @@ use crate::torture::kind::Kind;
 pub struct Shape {
     /// So many nodes.
     pub nodes: usize,
-    /// Their data has a file system of its own that can be filled.
+    /// Their data has a file system of its own that can be filled, frozen and broken.
     pub disks: bool,
+    /// Their clocks can be set.
+    pub clocks: bool,
 }
 
 impl Shape {
@@ -26,7 +28,8 @@ impl Shape {
 
     fn has(self, kind: Kind) -> bool {
         match kind {
-            Kind::FullDisk => self.disks,
+            Kind::FullDisk | Kind::FrozenDisk | Kind::ReadOnlyDisk => self.disks,
+            Kind::Clock => self.clocks,
             Kind::CutPair => self.nodes > 2,
             _ => true,
         }
@@ -139,10 +142,15 @@ impl Plan {
     }
 
     /// What comes with a fault: a killed agent must have something to do, and now and then two faults meet.
-    fn companion(&mut self, kind: Kind, hold: Duration) -> Option<(Duration, Kind, Act)> {
+    fn companion(
+        &mut self,
+        kind: Kind,
+        act: &Act,
+        hold: Duration,
+    ) -> Option<(Duration, Kind, Act)> {
         let wanted = match kind {
             Kind::KillAgents => true,
-            Kind::KillAllNodes => false,
+            _ if act.stands_alone() => false,
             _ => self.chance.once_in(4),
         };
         if !wanted {
@@ -152,13 +160,16 @@ impl Plan {
             let kinds = [Kind::Moves, Kind::KillPostmaster, Kind::Orders, Kind::Rebuild];
             self.chance.one_of(&kinds).copied()?
         } else {
-            self.kind(|other| other != kind && other != Kind::KillAllNodes)?
+            // Where two disks are broken, it may be one disk: a file system that is frozen cannot be filled.
+            let both_disks = |other: Kind| kind.is_of_disk() && other.is_of_disk();
+            self.kind(|other| other != kind && !both_disks(other))?
         };
         let most = u64::try_from(hold.as_millis()).unwrap_or(0).min(5000);
         let after = Duration::from_millis(self.chance.below(most + 1));
         let (_, second) = self.draw(with);
         let reach = kind.reach(self.shape.nodes) + with.reach(self.shape.nodes);
-        (self.away + reach <= self.shape.may_lose()).then_some((after, with, second))
+        let fits = self.away + reach <= self.shape.may_lose() && !second.stands_alone();
+        fits.then_some((after, with, second))
     }
 
     /// Fencing that is never asked need not fail.
@@ -189,7 +200,7 @@ impl Iterator for Plan {
         };
         self.number += 1;
         let (hold, act) = self.draw(kind);
-        let with = self.companion(kind, hold);
+        let with = self.companion(kind, &act, hold);
         let fencing = self.fencing(kind);
         let mut step =
             Step { number: self.number, kind, fencing, act, with, hold, rest: Rest::Well(hold) };

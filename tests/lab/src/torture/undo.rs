@@ -4,23 +4,32 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::disks;
 use crate::error::{LabError, Result};
 use crate::faults::FenceMode;
-use crate::torture::act::{Act, Blow, Order};
+use crate::preload::Meets;
+use crate::torture::act::{Act, Blow, Order, Trouble};
+use crate::torture::plan::Shape;
 
 /// One thing to be undone, in the order in which it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Undo {
     /// Fencing works.
     Fencing,
+    /// Frozen disks go on: nothing that waits for one can be killed.
+    FrozenDisks,
     /// Frozen nodes go on.
     Thaw,
+    /// Clocks are right.
+    Clocks,
     /// All packets pass.
     Packets,
     /// What was stopped goes on.
     Continue,
     /// There is room on all disks.
-    Disks,
+    FullDisks,
+    /// Broken disks are repaired.
+    BrokenDisks,
     /// Rules of moves are removed.
     Moves,
     /// No maintenance.
@@ -33,12 +42,15 @@ pub enum Undo {
 
 impl Undo {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Fencing,
+        Self::FrozenDisks,
         Self::Thaw,
+        Self::Clocks,
         Self::Packets,
         Self::Continue,
-        Self::Disks,
+        Self::FullDisks,
+        Self::BrokenDisks,
         Self::Moves,
         Self::Maintenance,
         Self::Nodes,
@@ -50,7 +62,30 @@ impl Undo {
     pub fn is_of_configuration(self) -> bool {
         match self {
             Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
-            Self::Fencing | Self::Thaw | Self::Packets | Self::Continue | Self::Disks => false,
+            Self::Fencing
+            | Self::FrozenDisks
+            | Self::Thaw
+            | Self::Clocks
+            | Self::Packets
+            | Self::Continue
+            | Self::FullDisks
+            | Self::BrokenDisks => false,
+        }
+    }
+
+    /// Whether nodes of this shape can have what it undoes.
+    pub fn fits(self, shape: Shape) -> bool {
+        match self {
+            Self::FrozenDisks | Self::FullDisks | Self::BrokenDisks => shape.disks,
+            Self::Clocks => shape.clocks,
+            Self::Fencing
+            | Self::Thaw
+            | Self::Packets
+            | Self::Continue
+            | Self::Moves
+            | Self::Maintenance
+            | Self::Nodes
+            | Self::Resume => true,
         }
     }
 
@@ -62,7 +97,10 @@ impl Undo {
             | Act::Cancel { stopped: true, .. } => vec![Self::Continue],
             Act::PauseNode(_) => vec![Self::Thaw],
             Act::Cut(..) => vec![Self::Packets],
-            Act::FullDisk(_) => vec![Self::Disks],
+            Act::Disk(Trouble::Full, _) => vec![Self::FullDisks],
+            Act::Disk(Trouble::Frozen, _) => vec![Self::FrozenDisks],
+            Act::Disk(Trouble::ReadOnly, _) => vec![Self::BrokenDisks],
+            Act::Clock(..) => vec![Self::Clocks],
             Act::Moves(_) => vec![Self::Moves],
             Act::Orders(list, _) => {
                 let mut undo: Vec<Self> = list.iter().filter_map(|(_, order)| of(*order)).collect();
@@ -85,7 +123,12 @@ impl Undo {
     pub fn apply(self, cluster: &Cluster) -> Result<()> {
         match self {
             Self::Fencing => cluster.fence_mode(None, FenceMode::Works),
+            Self::FrozenDisks => disks::thaw_all(&cluster.options.name),
             Self::Thaw => cluster.nodes().iter().try_for_each(|node| cluster.thaw_node(node)),
+            // Also of those that are off: they boot with it.
+            Self::Clocks => {
+                cluster.nodes().iter().try_for_each(|node| cluster.meets(node, Meets::Clock(0)))
+            }
             Self::Packets => cluster.heal(),
             Self::Continue => on_running(cluster, |node| {
                 for who in [["-x", "postgres"], ["-f", "corosync|pacemaker"]] {
@@ -97,7 +140,10 @@ impl Undo {
                 }
                 Ok(())
             }),
-            Self::Disks => on_running(cluster, |node| cluster.fill_disk(node, false)),
+            Self::FullDisks => {
+                cluster.nodes().iter().try_for_each(|node| cluster.fill_disk(node, false))
+            }
+            Self::BrokenDisks => cluster.nodes().iter().try_for_each(|node| repair(cluster, node)),
             Self::Moves => cluster.clear_moves(),
             Self::Maintenance => cluster.property("maintenance-mode", "false"),
             Self::Nodes => cluster.nodes().iter().try_for_each(|node| {
@@ -119,6 +165,21 @@ fn of(order: Order) -> Option<Undo> {
             None
         }
     }
+}
+
+/// What a person does about a disk that takes no more writes: the machine is switched off, the disk checked, and
+/// the machine switched on. One that is off already stays off.
+fn repair(cluster: &Cluster, node: &str) -> Result<()> {
+    let lab = &cluster.options.name;
+    if disks::takes_writes(lab, node) {
+        return Ok(());
+    }
+    let ran = cluster.is_running(node);
+    if ran {
+        cluster.power_cut(node)?;
+    }
+    disks::repair(lab, node)?;
+    if ran { cluster.power_on(node) } else { Ok(()) }
 }
 
 /// Does something on every node that runs. One that has just lost its power does not count.
@@ -165,6 +226,10 @@ mod tests {
             (Act::PauseNode(target), vec![Undo::Thaw]),
             (Act::Cut(Cut::In, target), vec![Undo::Packets]),
             (Act::Cut(Cut::Corosync, target), vec![Undo::Packets]),
+            (Act::Disk(Trouble::Full, target), vec![Undo::FullDisks]),
+            (Act::Disk(Trouble::Frozen, target), vec![Undo::FrozenDisks]),
+            (Act::Disk(Trouble::ReadOnly, target), vec![Undo::BrokenDisks]),
+            (Act::Clock(target, -45), vec![Undo::Clocks]),
             (Act::Moves(vec![(0, false)]), vec![Undo::Moves]),
             (Act::Cancel { end: true, stopped: true }, vec![Undo::Continue]),
             (Act::Cancel { end: true, stopped: false }, vec![]),
@@ -200,6 +265,9 @@ mod tests {
                 Kind::CutReplication,
                 Kind::CutCorosync,
                 Kind::FullDisk,
+                Kind::FrozenDisk,
+                Kind::ReadOnlyDisk,
+                Kind::Clock,
                 Kind::Moves,
             ];
             if lasts.contains(&row.kind) {

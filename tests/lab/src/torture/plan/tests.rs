@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 
 fn shape(nodes: usize) -> Shape {
-    Shape { nodes, disks: true }
+    Shape { nodes, disks: true, clocks: true }
 }
 
 fn steps(seed: u64, nodes: usize, number: usize) -> Vec<Step> {
@@ -126,6 +126,14 @@ fn all_variants_are_drawn_by_some_seed() {
         "cut Replication at",
         "cut Corosync at",
         "fill the disk of",
+        "freeze the disk of the primary",
+        "freeze the disk of a standby",
+        "break the disk of the primary",
+        "break the disk of a standby",
+        "set the clock of the primary by +3600 s",
+        "set the clock of a standby by -3600 s",
+        "set the clock of the primary by -2 s; after",
+        "set the clock of the primary by +45 s",
         "by switchover",
         "by crm_resource",
         "as a superuser",
@@ -157,8 +165,8 @@ fn only_the_wanted_kinds_come_and_none_that_the_cluster_cannot_have() {
     let plan: Vec<Step> = Plan::new(5, shape(3), &wanted).take(50).collect();
     assert_eq!(plan.len(), 50);
     assert!(plan.iter().all(|step| wanted.contains(&step.kind)));
-    let small = Shape { nodes: 2, disks: false };
-    let never = [Kind::CutPair, Kind::FullDisk];
+    let small = Shape { nodes: 2, disks: false, clocks: false };
+    let never = [Kind::CutPair, Kind::FullDisk, Kind::FrozenDisk, Kind::ReadOnlyDisk, Kind::Clock];
     assert!(Plan::new(5, small, &[]).take(500).all(|step| !never.contains(&step.kind)));
     assert_eq!(Plan::new(5, small, &never).next(), None);
 }

@@ -25,10 +25,10 @@ fn torture_in_async_mode_leaves_one_line_of_history() {
     case(&options(asynchronous), |cluster| tortured(cluster, 14, 4));
 }
 
-/// The disks are small, and filled now and then.
+/// The disks are small, and filled, frozen and broken now and then.
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
-fn torture_with_full_disks_loses_nothing() {
+fn torture_with_disks_that_fail_loses_nothing() {
     let disks = Options { disk: Some(1536), ..Options::default() };
     case(&options(disks), |cluster| tortured(cluster, 6, 4));
 }

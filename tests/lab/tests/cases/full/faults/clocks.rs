@@ -27,8 +27,7 @@ fn set(cluster: &Cluster, node: &str, seconds: i64) -> Result<()> {
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn fault_13_clocks_that_jump_by_an_hour_move_nothing_and_failovers_go_on() {
-    fresh(&Options { start: false, ..Options::default() }, |cluster| {
-        cluster.each_node(|node| cluster.preload(node))?;
+    fresh(&Options { start: false, preload: true, ..Options::default() }, |cluster| {
         cluster.start_all()?;
         cluster.wait_healthy(SOON)?;
         let first = has_all_heirs(cluster)?;
