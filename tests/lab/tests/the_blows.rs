@@ -38,13 +38,7 @@ fn undo(cluster: &Cluster, act: &Act) -> Result<()> {
 
 /// Three databases that stream, started by hand; no Pacemaker.
 fn by_hand() -> Result<Cluster> {
-    let options = Options {
-        start: false,
-        disk: Some(1024),
-        device: true,
-        preload: true,
-        ..Options::default()
-    };
+    let options = Options { start: false, disk: Some(1024), device: true, ..Options::default() };
     let cluster = Cluster::up(options)?;
     cluster.start_postgres_by_hand("n1", None)?;
     for node in ["n2", "n3"] {
@@ -143,18 +137,6 @@ fn what_is_stopped_cut_frozen_or_filled_is_so_until_it_is_undone() -> Result<()>
     assert!(writes(), "it was switched off, repaired, and switched on");
     follow(&cluster, "n2")?;
 
-    let ahead = || {
-        let node = cluster.check("n1", &["date", "+%s"]).unwrap().text().parse::<i64>().unwrap();
-        let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        node - i64::try_from(host).unwrap()
-    };
-    let act = Act::Clock(PRIMARY, -3600);
-    assert!(ahead().abs() < 30);
-    hit(&cluster, &act)?;
-    assert!((ahead() + 3600).abs() < 30);
-    undo(&cluster, &act)?;
-    assert!(ahead().abs() < 30);
-
     let others = 2;
     for (cut, input, output) in [
         (Cut::All, others, others),
@@ -239,7 +221,8 @@ fn what_is_killed_is_gone_and_who_is_cancelled_is_unknown() -> Result<()> {
 #[test]
 #[ignore = "starts containers: tests/run does"]
 fn daemons_come_back_and_the_orders_of_an_operator_are_undone() -> Result<()> {
-    let cluster = Cluster::up(Options { agent: Agent::Stateful, ..Options::default() })?;
+    let shape = Options { agent: Agent::Stateful, preload: true, ..Options::default() };
+    let cluster = Cluster::up(shape)?;
     let node = Target { role: Role::Any, pick: 2 };
     let attrd = "[/]pacemaker-attrd";
     let act = Act::StrikeDaemon(Daemon::Attrd, Blow::Pause, node);
@@ -255,6 +238,18 @@ fn daemons_come_back_and_the_orders_of_an_operator_are_undone() -> Result<()> {
     start_daemons(&cluster)?;
     cluster.check("n3", &["pgrep", "-x", "pacemakerd"])?;
     cluster.wait_healthy(SOON)?;
+
+    let ahead = || {
+        let node = cluster.check("n3", &["date", "+%s"]).unwrap().text().parse::<i64>().unwrap();
+        let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        node - i64::try_from(host).unwrap()
+    };
+    let act = Act::Clock(node, -3600);
+    assert!(ahead().abs() < 30);
+    hit(&cluster, &act)?;
+    assert!((ahead() + 3600).abs() < 30);
+    undo(&cluster, &act)?;
+    assert!(ahead().abs() < 30);
 
     let all = [Order::Standby, Order::NodeMaintenance, Order::MaintenanceOn, Order::Refresh];
     let list = all.map(|order| (Duration::ZERO, order)).to_vec();

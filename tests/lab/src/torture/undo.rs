@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::config::CLONE;
 use crate::disks;
 use crate::error::{LabError, Result};
 use crate::faults::FenceMode;
@@ -57,15 +58,14 @@ impl Undo {
         Self::Resume,
     ];
 
-    /// True if it changes the configuration: what is changed in a part of the cluster that is about to lose its
+    /// True if it changes the configuration or asks the cluster for something: what is changed in a part of the cluster that is about to lose its
     /// quorum, and does not know yet, is lost when the parts meet again.
     pub fn is_of_configuration(self) -> bool {
         match self {
-            Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
+            Self::Clocks | Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
             Self::Fencing
             | Self::FrozenDisks
             | Self::Thaw
-            | Self::Clocks
             | Self::Packets
             | Self::Continue
             | Self::FullDisks
@@ -125,9 +125,11 @@ impl Undo {
             Self::Fencing => cluster.fence_mode(None, FenceMode::Works),
             Self::FrozenDisks => disks::thaw_all(&cluster.options.name),
             Self::Thaw => cluster.nodes().iter().try_for_each(|node| cluster.thaw_node(node)),
-            // Also of those that are off: they boot with it.
+            // Also of those that are off: they boot with it. And what docs/operations.md has whoever sets a clock
+            // back do then.
             Self::Clocks => {
-                cluster.nodes().iter().try_for_each(|node| cluster.meets(node, Meets::Clock(0)))
+                cluster.nodes().iter().try_for_each(|node| cluster.meets(node, Meets::Clock(0)))?;
+                cluster.on_any(&["crm_resource", "--refresh", "--resource", CLONE]).map(drop)
             }
             Self::Packets => cluster.heal(),
             Self::Continue => on_running(cluster, |node| {
