@@ -318,8 +318,8 @@ fn torture(wanted: Torture, name: &str) -> Result<ExitCode> {
     }
     let options = Options { disk: wanted.disk, ..wanted.shape.options(name, false) };
     options.check()?;
-    torture::check(&options, &wanted.only)?;
     let options = torture::options(options);
+    torture::check(&options, &wanted.only)?;
     let seed = wanted.seed.unwrap_or_else(torture::new_seed);
     let time = Duration::from_mins(wanted.minutes);
     if wanted.plan {

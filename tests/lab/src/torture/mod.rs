@@ -143,8 +143,10 @@ mod tests {
         let refused = |options: &Options, only: &[Kind]| {
             check(options, only).err().map(|error| error.to_string()).unwrap_or_default()
         };
-        let usual = Options::default();
+        let usual = super::options(Options::default());
         assert_eq!(refused(&usual, &[]), "");
+        assert_eq!(refused(&usual, &[Kind::Clock]), "");
+        assert!(refused(&usual, &[Kind::FrozenDisk, Kind::ReadOnlyDisk]).contains("--disk"));
         assert_eq!(refused(&usual, &[Kind::CutPair, Kind::FullDisk]), "");
         let two = Options { nodes: 2, ..Options::default() };
         assert!(refused(&two, &[Kind::CutPair]).contains("three nodes"));
