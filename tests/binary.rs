@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout)]
 
+mod program;
 mod release;
 
 use std::fs;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use program::place;
 use release::release;
 
 /// The libraries that every Debian has, since every program there needs them.
@@ -31,7 +33,7 @@ fn it_needs_no_library_but_the_systems_own() {
 fn copied_alone_it_works_without_an_environment() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("pgtwin");
-    fs::copy(release(), &copy).unwrap();
+    place(release(), &copy);
     let output = Command::new(copy).arg("meta-data").env_clear().current_dir("/").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("ocf-metadata/pgtwin.xml");

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod program;
 mod rig;
 
 #[path = "root_safety/answers.rs"]
@@ -20,8 +21,7 @@ mod planted;
 #[path = "root_safety/processes.rs"]
 mod processes;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 
 use rig::Rig;
 
@@ -31,11 +31,11 @@ const MEMORY: u64 = 256 << 20;
 /// A fresh database, and the program within bounds of memory.
 fn rig(resource: &'static str) -> Rig {
     let mut on = Rig::new(resource, "");
-    let script = on.home.path().join("agent");
+    let (text_file, script) = (on.home.path().join("agent.text"), on.home.path().join("agent"));
     let program = env!("CARGO_BIN_EXE_pgtwin");
     let text = format!("#!/bin/sh\nexec prlimit --as={MEMORY} --core=0 '{program}' \"$@\"\n");
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    fs::write(&text_file, text).unwrap();
+    program::place(&text_file, &script);
     on.program = script;
     on
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod account;
+mod program;
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -226,8 +227,7 @@ fn an_ordinary_user_may_act_as_itself_only() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let exe = dir.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
-    fs::set_permissions(&exe, Permissions::from_mode(0o755)).unwrap();
+    program::place(std::env::current_exe().unwrap(), &exe);
     let cmd = Cmd::new(exe.to_str().unwrap())
         .args(["--exact", "ordinary_user_acts", "--ignored", "--nocapture"])
         .user(&user.name);

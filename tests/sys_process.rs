@@ -3,6 +3,7 @@
 
 #[allow(dead_code)]
 mod account;
+mod program;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -242,7 +243,7 @@ fn a_hung_server_whose_directory_was_removed_is_still_proven() {
 fn a_program_that_was_replaced_by_an_upgrade_is_still_recognised() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("postgres");
-    fs::copy("/bin/sleep", &program).unwrap();
+    program::place("/bin/sleep", &program);
     let mut child = Command::new(&program).arg("300").current_dir(dir.path()).spawn().unwrap();
     let pid = i32::try_from(child.id()).unwrap();
     fs::remove_file(&program).unwrap();
@@ -290,7 +291,7 @@ fn somebody_elses_process_with_a_strange_name_hides_nothing() {
     // The kernel cuts a name after 15 bytes, in the middle of a character if need be.
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join(std::ffi::OsStr::from_bytes(b"sleep\xff\xc3"));
-    fs::copy("/bin/sleep", &program).unwrap();
+    program::place("/bin/sleep", &program);
     let mut sleeper = Command::new(&program).arg("300").spawn().unwrap();
     let pid = i32::try_from(sleeper.id()).unwrap();
     let expected = Expectation {

@@ -1,8 +1,7 @@
 //! What a container costs, in one run and next to the host: printed as figures, and judged by nobody, for they
 //! depend on the machine. What is judged is that a monitor starts no program of the engine's.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use pgtwin::client::engine::Engine;
 use pgtwin::ocf::params::{ContainerRuntime, Params};
 
 use crate::engine;
+use crate::program;
 use crate::rig::{Rig, succeeds, text, without_root};
 
 /// Rounds of each measurement, alternating between the places.
@@ -194,9 +194,10 @@ fn monitors_and_probes_start_no_program_of_an_engines() {
         let engines = all.into_iter().filter_map(|one| Some(Engine::find(one).ok()?.program));
         let engines: Vec<String> = engines.collect();
         let (trap, caught) = (on.home.path().join("trap"), on.home.path().join("caught"));
-        fs::write(&trap, format!("#!/bin/sh\necho \"$0 $*\" >> {}\nexit 1\n", caught.display()))
+        let script = on.home.path().join("trap.text");
+        fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >> {}\nexit 1\n", caught.display()))
             .unwrap();
-        fs::set_permissions(&trap, Permissions::from_mode(0o755)).unwrap();
+        program::place(&script, &trap);
         let trapped = |action: &str| {
             let output = with_a_trap(&on.command(action), &trap, &engines).output().unwrap();
             (output.status.code().unwrap(), text(&output))

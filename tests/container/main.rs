@@ -12,6 +12,8 @@
 mod account;
 #[path = "../engine/mod.rs"]
 mod engine;
+#[path = "../program/mod.rs"]
+mod program;
 #[path = "../rig/mod.rs"]
 mod rig;
 

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::account::{NAME, test_user};
+use crate::program;
 use crate::rig::Rig;
 
 const MODE: &str = "PGTWIN_FAKE_MODE";
@@ -26,7 +27,7 @@ impl Fake {
         let bin = on.home.path().join("fake/postgres");
         if !bin.exists() {
             fs::create_dir(bin.parent().unwrap()).unwrap();
-            fs::copy(std::env::current_exe().unwrap(), &bin).unwrap();
+            program::place(std::env::current_exe().unwrap(), &bin);
             for path in [bin.parent().unwrap(), &bin] {
                 std::os::unix::fs::chown(path, Some(test_user().uid), None).unwrap();
             }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::account::{NAME, test_user};
 use crate::fake::{Fake, claim};
+use crate::program;
 use crate::rig;
 use crate::rig::call::Call;
 use crate::rig::{Rig, without_root};
@@ -25,7 +26,7 @@ impl Bystanders {
             command.spawn().unwrap()
         };
         let named = on.home.path().join("postgres");
-        fs::copy("/bin/sleep", &named).unwrap();
+        program::place("/bin/sleep", &named);
         let named = named.to_str().unwrap();
         let as_user = ["setpriv", "--reuid", NAME, "--regid", NAME, "--init-groups", "--"];
         let data = on.pgdata();
