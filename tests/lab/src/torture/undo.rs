@@ -58,8 +58,8 @@ impl Undo {
         Self::Resume,
     ];
 
-    /// True if it changes the configuration or asks the cluster for something: what is changed in a part of the cluster that is about to lose its
-    /// quorum, and does not know yet, is lost when the parts meet again.
+    /// True if it changes the configuration, or asks the cluster for something: what is changed in a part of the
+    /// cluster that is about to lose its quorum, and does not know yet, is lost when the parts meet again.
     pub fn is_of_configuration(self) -> bool {
         match self {
             Self::Clocks | Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,

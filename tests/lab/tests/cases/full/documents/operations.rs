@@ -4,6 +4,7 @@ use lab::{Cluster, Result};
 
 use super::book::{Book, Key, attempt, finds, script};
 use super::quick_start::{self, all_stream, bare, book, explains, is_primary};
+use crate::look::instances;
 use crate::stage::{SOON, fresh};
 
 const PAGE: &str = "operations.md";
@@ -18,6 +19,7 @@ const PREFER: Key = (PAGE, "crm configure location prefer-n2");
 const AVOID: Key = (PAGE, "crm configure location no-db-on-n3");
 const READERS: Key = (PAGE, "crm configure primitive readers");
 const READERS_ELSE: Key = (PAGE, "crm configure location readers-where readers rule 100");
+const CLOCKS: Key = (PAGE, "crm_resource --refresh");
 const HISTORY: Key = (PAGE, "pgtwin history");
 const INSTALL: Key = ("install.md", "crm_attribute --type crm_config");
 const DOCTOR: Key = ("doctor.md", "pgtwin doctor");
@@ -40,6 +42,7 @@ pub const PLAYS: &[Key] = &[
     AVOID,
     READERS,
     READERS_ELSE,
+    CLOCKS,
     HISTORY,
     INSTALL,
     DOCTOR,
@@ -93,7 +96,13 @@ fn moves(book: &Book, cluster: &Cluster) -> Result<()> {
     script(cluster, "n1", &by_hand[1])?;
     is_primary(cluster, "n2")?;
     assert!(!configuration(cluster)?.contains("cli-"), "the constraint is gone");
-    Ok(())
+    all_stream(cluster)?;
+    let running = instances(cluster)?;
+    book.play(cluster, "n3", CLOCKS)?;
+    cluster.settle()?;
+    all_stream(cluster)?;
+    assert_eq!(instances(cluster)?, running, "nothing is restarted");
+    is_primary(cluster, "n2")
 }
 
 /// `n2` leaves and comes back; where it was the primary, another one takes over meanwhile.
