@@ -123,7 +123,11 @@ fn remove_where(mounted: &[(String, PathBuf)], chosen: impl Fn(&str) -> bool) ->
     for (lab, disk) in mounted {
         if chosen(lab) {
             // Lazily: whoever still looks at it must not keep a lab from being removed.
-            Run::new("umount").args(["--lazy"]).args([disk]).check()?;
+            let done = Run::new("umount").args(["--lazy"]).args([disk]).output()?;
+            // Another process may have removed it meanwhile.
+            if !done.ok() && self::mounted()?.iter().any(|(_, other)| other == disk) {
+                return Err(LabError::plain(format!("umount {}: {}", disk.display(), done.all())));
+            }
         }
     }
     Ok(())
