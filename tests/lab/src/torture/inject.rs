@@ -152,14 +152,17 @@ fn strike(cluster: &Cluster, node: &str, process: Process, blow: Blow) -> Result
     }
 }
 
-/// Waits for an agent or a worker of its own, lets it work for a while, and kills it if it still does; else
-/// waits for the next. The brackets keep the pattern from finding this script itself. Times are the kernel's: the
-/// node's clock may be one of the faults.
-const KILL_AGENTS: &str = r#"
+/// What the scripts tell the time by, in seconds: the kernel's uptime, for the node's clock may be one of the faults.
+const UP: &str = r#"
 up() {
     read -r now rest </proc/uptime
     echo "${now%.*}"
 }
+"#;
+
+/// Waits for an agent or a worker of its own, lets it work for a while, and kills it if it still does; else
+/// waits for the next. The brackets keep the pattern from finding this script itself.
+const KILL_AGENTS: &str = r#"
 end=$(($(up) + $1))
 shift
 pattern='[r]esource.d/heartbeat/pgtwin |[p]gtwin recover |[p]gtwin ordered'
@@ -182,7 +185,7 @@ done
 fn kill_agents(cluster: &Cluster, node: &str, after: &[Duration], end: Instant) -> Result<Done> {
     let left = end.saturating_duration_since(Instant::now());
     let mut command =
-        vec!["sh".to_owned(), "-c".to_owned(), KILL_AGENTS.to_owned(), "sh".to_owned()];
+        vec!["sh".to_owned(), "-c".to_owned(), format!("{UP}{KILL_AGENTS}"), "sh".to_owned()];
     command.push(left.as_secs().to_string());
     command.extend(after.iter().map(|pause| format!("{:.3}", pause.as_secs_f64())));
     let output = cluster.command(node, &command).limit(left + Duration::from_secs(20)).output()?;
@@ -273,12 +276,8 @@ fn switchover(cluster: &Cluster, to: Option<&str>) -> String {
     format!("{}: {code}", to.unwrap_or("the best"))
 }
 
-/// A superuser's clients, more than there are connections; they try again and again. By the kernel's time.
+/// A superuser's clients, more than there are connections; they try again and again.
 const CROWD: &str = r#"
-up() {
-    read -r now rest </proc/uptime
-    echo "${now%.*}"
-}
 end=$(($(up) + LEFT))
 for client in $(seq 110); do
     (while left=$((end - $(up))) && test "$left" -gt 0; do
@@ -293,7 +292,7 @@ fn connections(cluster: &Cluster, superuser: bool, end: Instant) -> Result<Done>
     let node = find(cluster, Target { role: Role::Primary, pick: 0 })?;
     let left = end.saturating_duration_since(Instant::now());
     if superuser {
-        let script = format!("LEFT={}{CROWD}", left.as_secs());
+        let script = format!("LEFT={}{UP}{CROWD}", left.as_secs());
         let shell = cluster.command_as_postgres(&node, &["sh", "-s"]);
         shell.stdin(script).limit(left + Duration::from_secs(30)).output()?;
         return Ok(Done::said(format!("a superuser's clients took every connection of {node}")));
