@@ -30,6 +30,10 @@ use crate::torture::plan::{Plan, Rest, Shape, Step};
 pub use report::Report;
 pub use run::torture;
 
+/// From so many MB on a disk has room for what brings data back: its copy, the WAL that comes meanwhile
+/// (`max_wal_size`, 1 GB), and what the run has written.
+const DISK: u32 = 2048;
+
 /// What is wanted of a run.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -58,6 +62,12 @@ pub fn check(options: &Options, only: &[Kind]) -> Result<()> {
     }
     if !options.start {
         return Err(LabError::plain("torture needs a cluster that runs: leave out --no-start"));
+    }
+    if let Some(disk) = options.disk.filter(|disk| *disk < DISK) {
+        return Err(LabError::plain(format!(
+            "disks of {disk} MB: data that has parted is brought back only where there is room for what comes \
+             meanwhile; {DISK} or more"
+        )));
     }
     if Plan::new(0, shape(options), only).next().is_none() {
         return Err(LabError::plain(
@@ -151,6 +161,10 @@ mod tests {
         let two = Options { nodes: 2, ..Options::default() };
         assert!(refused(&two, &[Kind::CutPair]).contains("three nodes"));
         assert!(refused(&usual, &[Kind::FullDisk]).contains("--disk"));
+        let small = Options { disk: Some(DISK - 1), ..Options::default() };
+        assert!(refused(&small, &[]).contains("2048 or more"));
+        let enough = Options { disk: Some(DISK), ..Options::default() };
+        assert_eq!(refused(&enough, &[]), "");
         let other = Options { agent: Agent::Pgsql, ..Options::default() };
         assert!(refused(&other, &[]).contains("--agent"));
         let stopped = Options { start: false, ..Options::default() };

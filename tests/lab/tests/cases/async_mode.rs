@@ -37,43 +37,48 @@ fn case_02_in_async_mode_the_primary_restarts_in_place() {
     });
 }
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_04_standbys_that_lack_wal_before_the_shutdown_checkpoint_are_refused() {
-    case(&asynchronous(), |cluster| {
-        let old = cluster.primary()?;
-        let load = Load::start(cluster)?;
-        for standby in cluster.others(&old) {
-            cluster.cut_replication(&standby)?;
-        }
-        load.goes_on()?;
-        // The old primary is stopped: its published end is all that speaks for what it has.
-        cluster.standby(&old, true)?;
-        let marks = marks(cluster)?;
-        let refused =
-            wait_reason_of_any(cluster, &cluster.others(&old), &["ended at", "this node has"])?;
-        assert!(refused.contains(&old), "{refused}");
-        nobody_is_promoted(cluster, 15)?;
-        for standby in cluster.others(&old) {
-            let log = logs_since(cluster, &marks, &standby)?;
-            assert!(!log.contains("promoted: term"), "{standby}:\n{log}");
-        }
-        cluster.heal()?;
-        cluster.standby(&old, false)?;
-        cluster.wait_until("the one that has it all is the primary again", SOON, || {
-            cluster.primary().is_ok_and(|now| now == old)
-        })?;
-        load.goes_on()?;
-        cluster.cleanup()?;
-        cluster.wait_healthy(SOON)?;
-        let seen = load.end()?;
-        assert_eq!(seen.primaries().len(), 2, "it ended and began again: {:?}", seen.primaries());
-        Ok(())
-    });
-}
-
 mod full {
     use super::*;
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_04_standbys_that_lack_wal_before_the_shutdown_checkpoint_are_refused() {
+        case(&asynchronous(), |cluster| {
+            let old = cluster.primary()?;
+            let load = Load::start(cluster)?;
+            for standby in cluster.others(&old) {
+                cluster.cut_replication(&standby)?;
+            }
+            load.goes_on()?;
+            // The old primary is stopped: its published end is all that speaks for what it has.
+            cluster.standby(&old, true)?;
+            let marks = marks(cluster)?;
+            let refused =
+                wait_reason_of_any(cluster, &cluster.others(&old), &["ended at", "this node has"])?;
+            assert!(refused.contains(&old), "{refused}");
+            nobody_is_promoted(cluster, 15)?;
+            for standby in cluster.others(&old) {
+                let log = logs_since(cluster, &marks, &standby)?;
+                assert!(!log.contains("promoted: term"), "{standby}:\n{log}");
+            }
+            cluster.heal()?;
+            cluster.standby(&old, false)?;
+            cluster.wait_until("the one that has it all is the primary again", SOON, || {
+                cluster.primary().is_ok_and(|now| now == old)
+            })?;
+            load.goes_on()?;
+            cluster.cleanup()?;
+            cluster.wait_healthy(SOON)?;
+            let seen = load.end()?;
+            assert_eq!(
+                seen.primaries().len(),
+                2,
+                "it ended and began again: {:?}",
+                seen.primaries()
+            );
+            Ok(())
+        });
+    }
 
     #[test]
     #[ignore = "starts containers: tests/run --full does"]

@@ -344,31 +344,35 @@ done
 wait
 "#;
 
-#[test]
-#[ignore = "starts containers: tests/run does"]
-fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
-    case(&three(), |cluster| {
-        let primary = cluster.primary()?;
-        let running = instances(cluster)?;
-        let load = Load::start(cluster)?;
-        std::thread::scope(|scope| {
-            let crowd = scope.spawn(|| {
-                let shell = cluster.command_as_postgres(&primary, &["sh", "-s"]);
-                shell.stdin(CROWD).limit(Duration::from_mins(3)).output()
-            });
-            cluster.wait_until("the connections are exhausted", SOON, || {
-                let refused = cluster.psql(&primary, "SELECT 1");
-                refused.is_err_and(|error| format!("{error}").contains("too many clients"))
+mod full {
+    use super::*;
+
+    #[test]
+    #[ignore = "starts containers: tests/run --full does"]
+    fn case_10_exhausted_connections_are_no_reason_to_fail_over() {
+        case(&three(), |cluster| {
+            let primary = cluster.primary()?;
+            let running = instances(cluster)?;
+            let load = Load::start(cluster)?;
+            std::thread::scope(|scope| {
+                let crowd = scope.spawn(|| {
+                    let shell = cluster.command_as_postgres(&primary, &["sh", "-s"]);
+                    shell.stdin(CROWD).limit(Duration::from_mins(3)).output()
+                });
+                cluster.wait_until("the connections are exhausted", SOON, || {
+                    let refused = cluster.psql(&primary, "SELECT 1");
+                    refused.is_err_and(|error| format!("{error}").contains("too many clients"))
+                })?;
+                crowd.join().expect("the crowd's thread").map(drop)
             })?;
-            crowd.join().expect("the crowd's thread").map(drop)
-        })?;
-        load.goes_on()?;
-        cluster.settle()?;
-        assert_eq!(cluster.promoted(), Some(primary.clone()));
-        assert_eq!(instances(cluster)?, running, "an instance was restarted");
-        has_all_heirs(cluster)?;
-        let seen = load.end()?;
-        assert_eq!(seen.held_ended, None, "an open session was ended");
-        Ok(())
-    });
+            load.goes_on()?;
+            cluster.settle()?;
+            assert_eq!(cluster.promoted(), Some(primary.clone()));
+            assert_eq!(instances(cluster)?, running, "an instance was restarted");
+            has_all_heirs(cluster)?;
+            let seen = load.end()?;
+            assert_eq!(seen.held_ended, None, "an open session was ended");
+            Ok(())
+        });
+    }
 }

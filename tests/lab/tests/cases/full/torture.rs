@@ -29,6 +29,6 @@ fn torture_in_async_mode_leaves_one_line_of_history() {
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn torture_with_disks_that_fail_loses_nothing() {
-    let disks = Options { disk: Some(1536), ..Options::default() };
+    let disks = Options { disk: Some(2048), ..Options::default() };
     case(&options(disks), |cluster| tortured(cluster, 6, 4));
 }
