@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::config::CLONE;
 use crate::disks;
 use crate::error::{LabError, Result};
 use crate::faults::FenceMode;
@@ -62,10 +61,11 @@ impl Undo {
     /// cluster that is about to lose its quorum, and does not know yet, is lost when the parts meet again.
     pub fn is_of_configuration(self) -> bool {
         match self {
-            Self::Clocks | Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
+            Self::Moves | Self::Maintenance | Self::Nodes | Self::Resume => true,
             Self::Fencing
             | Self::FrozenDisks
             | Self::Thaw
+            | Self::Clocks
             | Self::Packets
             | Self::Continue
             | Self::FullDisks
@@ -125,11 +125,9 @@ impl Undo {
             Self::Fencing => cluster.fence_mode(None, FenceMode::Works),
             Self::FrozenDisks => disks::thaw_all(&cluster.options.name),
             Self::Thaw => cluster.nodes().iter().try_for_each(|node| cluster.thaw_node(node)),
-            // Also of those that are off: they boot with it. And what docs/operations.md has whoever sets a clock
-            // back do then.
+            // Also of those that are off: they boot with it.
             Self::Clocks => {
-                cluster.nodes().iter().try_for_each(|node| cluster.meets(node, Meets::Clock(0)))?;
-                cluster.on_any(&["crm_resource", "--refresh", "--resource", CLONE]).map(drop)
+                cluster.nodes().iter().try_for_each(|node| cluster.meets(node, Meets::Clock(0)))
             }
             Self::Packets => cluster.heal(),
             Self::Continue => on_running(cluster, |node| {
