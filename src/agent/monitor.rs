@@ -26,6 +26,7 @@ use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::decide::token;
 use crate::decide::unwatched;
+use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
@@ -63,7 +64,7 @@ impl Agent<'_> {
         };
         let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
-        let first = self.monitors_are_new(now);
+        let first = self.monitors_are_new(now) || self.record_is_lost(code, &shown);
         let (verdict, then) = reported::answer(Verdict { code, reason }, &shown, first, now);
         if let Some(reason) = verdict.reason.as_ref().filter(|_| then != shown) {
             // Pacemaker cuts it off; the log has all of it.
@@ -79,6 +80,22 @@ impl Agent<'_> {
     fn monitors_are_new(&self, now: u64) -> bool {
         let interval = self.env.interval.map_or(0, |interval| interval.as_secs());
         reported::is_first(self.cache.monitored, interval, Cache::COARSE, now)
+    }
+
+    /// Whether Pacemaker has lost its record of this monitor, which has a reason to show: one answer without brings
+    /// it back. Where nothing is shown, that was the last answer.
+    fn record_is_lost(&mut self, code: ExitCode, shown: &Reported) -> bool {
+        if !matches!(code, ExitCode::Degraded | ExitCode::DegradedPromoted) || shown.kind.is_empty()
+        {
+            return false;
+        }
+        let Some(interval) = self.env.interval.and_then(|one| u64::try_from(one.as_millis()).ok())
+        else {
+            return false;
+        };
+        self.cib()
+            .known()
+            .is_some_and(|cib| unwatched::record_is_lost(&cib, &self.resource, &self.me, interval))
     }
 
     fn judge_instance(&mut self, expected: Expected) -> Outcome {

@@ -87,16 +87,22 @@ fn is_left_to_itself(instance: &Instance) -> bool {
         && instance.nodes.len() == 1
 }
 
+/// What the status section has of a node's monitors.
+fn monitors<'a>(
+    cib: &'a Cib,
+    primitive: &'a str,
+    node: &'a NodeName,
+) -> impl Iterator<Item = &'a Run> {
+    cib.node_states
+        .iter()
+        .filter(move |state| state.name == *node)
+        .flat_map(|state| &state.runs)
+        .filter(move |run| run.resource == primitive && run.operation == "monitor")
+}
+
 /// A monitor that is configured is remembered to have failed, and none recurs.
 fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName, role: action::Role) -> bool {
     let Some(primitive) = cib.primitive(resource) else { return false };
-    let runs = cib
-        .node_states
-        .iter()
-        .filter(|state| state.name == *node)
-        .flat_map(|state| &state.runs)
-        .filter(|run| run.resource == primitive.id && run.operation == "monitor")
-        .collect::<Vec<&Run>>();
     // An interval that cannot be read may be one that recurs.
     let recurs = |run: &Run| !run.is_memory && run.interval != Some(0);
     let blocks = |run: &Run| {
@@ -105,7 +111,21 @@ fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName, role: action::Role) 
         };
         run.is_memory && primitive.monitors().any(of_role)
     };
-    !runs.iter().any(|run| recurs(run)) && runs.iter().any(|run| blocks(run))
+    !monitors(cib, &primitive.id, node).any(recurs)
+        && monitors(cib, &primitive.id, node).any(blocks)
+}
+
+/// Of this node's own monitor, which runs, Pacemaker has nothing but the memory of a failure. That comes of each
+/// node that joins: what is recorded of all operations is written anew then, and of a monitor whose last result
+/// was 190 or 191 that is the memory alone. When such a monitor has to be cancelled, for a demotion, the
+/// controller waits for the record to go: for three minutes nothing happens in the whole cluster (seen on 3.0.0).
+/// A result without a reason has the record written again. `interval`: of the monitor, in milliseconds.
+#[must_use]
+pub fn record_is_lost(cib: &Cib, resource: &str, me: &NodeName, interval: u64) -> bool {
+    let Some(primitive) = cib.primitive(resource) else { return false };
+    let this = |run: &&Run| run.interval == Some(interval);
+    let is_remembered = monitors(cib, &primitive.id, me).filter(this).any(|run| run.is_memory);
+    is_remembered && monitors(cib, &primitive.id, me).filter(this).all(|run| run.is_memory)
 }
 
 /// Whether this is the monitor of instances in this role.

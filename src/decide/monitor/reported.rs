@@ -6,7 +6,8 @@
 //! change of a code makes Pacemaker compute anew, hence not more often than once in [`PATIENCE`] seconds.
 //! And it keeps the first result of a recurring monitor that it has just scheduled under another name if
 //! that is a 190 or 191: the monitor then counts as pending, and `crm_resource --wait` never ends. So the
-//! first answer after whatever schedules monitors anew has no reason either.
+//! first answer after whatever schedules monitors anew has no reason either; nor has the one after Pacemaker
+//! has lost its record of this monitor (`decide::unwatched::record_is_lost`).
 
 use super::Verdict;
 use crate::ocf::exit_code::ExitCode;
@@ -24,7 +25,7 @@ pub struct Reported {
 }
 
 /// What is answered instead of `verdict`, and what Pacemaker shows then. `first`: Pacemaker may have
-/// scheduled this monitor anew since the last answer.
+/// scheduled this monitor anew since the last answer, or has lost its record of it.
 #[must_use]
 pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Verdict, Reported) {
     let well = match verdict.code {

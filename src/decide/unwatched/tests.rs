@@ -168,3 +168,42 @@ fn it_is_acted_upon_when_it_lasts_and_not_again_at_once() {
     assert!(due(&since, 150 + AGAIN).is_empty());
     assert_eq!(due(&since, 150 + AGAIN + SURE), vec![node("n3")]);
 }
+
+#[test]
+fn a_record_is_lost_where_only_the_memory_of_this_monitor_is_left() {
+    type Change = fn(&mut Facts);
+    let lost = |facts: &Facts| record_is_lost(&facts.cib, &facts.resource, &node("n3"), 8000);
+    assert!(lost(&trapped()));
+    let rows: &[(&str, Change)] = &[
+        ("it is there", |facts| {
+            facts.cib.node_states[2].runs.push(run("monitor", Some(8000), false));
+        }),
+        ("nothing is: it is not written yet", |facts| {
+            facts.cib.node_states[2].runs.pop();
+        }),
+        ("the memory is of another monitor", |facts| {
+            facts.cib.node_states[2].runs[1].interval = Some(3000);
+        }),
+        ("of which monitor it is cannot be read", |facts| {
+            facts.cib.node_states[2].runs[1].interval = None;
+        }),
+        ("the memory is another resource's", |facts| {
+            facts.cib.node_states[2].runs[1].resource = "vip".into();
+        }),
+        ("the memory is of a start", |facts| {
+            facts.cib.node_states[2].runs[1].operation = "start".into();
+        }),
+        ("the node is not in the CIB", |facts| {
+            facts.cib.node_states.pop();
+        }),
+        ("nor is the resource", |facts| facts.cib.primitives.clear()),
+    ];
+    for (name, change) in rows {
+        let mut facts = trapped();
+        change(&mut facts);
+        assert!(!lost(&facts), "{name}");
+    }
+    let mut other = trapped();
+    other.cib.node_states[2].runs.push(run("monitor", Some(30_000), false));
+    assert!(lost(&other), "another monitor's record is no help");
+}

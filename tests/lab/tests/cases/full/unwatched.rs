@@ -151,3 +151,41 @@ fn a_primary_whose_monitor_maintenance_has_taken_is_monitored_again_and_its_deat
         load.end().map(drop)
     });
 }
+
+/// A node that joins has everything that is recorded of operations written anew, and of a degraded monitor that is the
+/// memory of a failure alone: Pacemaker would wait for three minutes for the record of the monitor to go, before it
+/// demotes.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn a_degraded_primary_is_moved_at_once_although_a_node_has_joined() {
+    case(&Options::default(), |cluster| {
+        let primary = cluster.primary()?;
+        let standby = cluster.others(&primary)[0].clone();
+        let load = Load::start(cluster)?;
+        let option = ["crm_attribute", "--type", "crm_config", "--name", "startup-fencing"];
+        cluster.on_any(&[&option[..], &["--update", "false"]].concat())?;
+        wait_reason(cluster, &primary, &["startup-fencing"])?;
+
+        cluster.stop_cluster(&standby)?;
+        cluster.start_cluster(&standby)?;
+        cluster.wait_until("the standby has joined", SOON, || {
+            cluster.crm_mon().is_ok_and(|mon| mon.unpromoted().contains(&standby.as_str()))
+        })?;
+        cluster.wait_until("the primary's monitor is recorded", Duration::from_secs(30), || {
+            recurs(cluster, &primary)
+        })?;
+        wait_reason(cluster, &primary, &["startup-fencing"])?;
+        has_all_heirs(cluster)?;
+
+        cluster.check(&primary, &["pgtwin", "switchover", "--yes"])?;
+        let now = cluster.wait_new_primary(&primary, SOON)?;
+        assert!(
+            !cluster.agent_log(&now)?.contains("did not send cancel result"),
+            "Pacemaker has waited for it"
+        );
+        load.goes_on()?;
+        cluster.on_any(&[&option[..], &["--delete"]].concat())?;
+        cluster.wait_healthy(SOON)?;
+        load.end().map(drop)
+    });
+}
