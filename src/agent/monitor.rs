@@ -26,7 +26,6 @@ use crate::decide::start::{self, Upstream};
 use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::decide::token;
 use crate::decide::unwatched;
-use crate::ocf::exit_code::ExitCode;
 use crate::postgres::conninfo::Conninfo;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
@@ -58,14 +57,14 @@ impl Agent<'_> {
             return Outcome { code, reason, output };
         }
         let Verdict { code, reason } = unheard(Verdict { code, reason }, &self.cache.unheard);
-        let Verdict { code, reason } = match self.refused_name() {
+        let verdict = match self.refused_name() {
             Some(why) => malformed(Verdict { code, reason }, why),
             None => Verdict { code, reason },
         };
         let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
-        let first = self.monitors_are_new(now) || self.record_is_lost(code, &shown);
-        let (verdict, then) = reported::answer(Verdict { code, reason }, &shown, first, now);
+        let first = self.monitors_are_new(now) || self.record_is_lost(&verdict, &shown);
+        let (verdict, then) = reported::answer(verdict, &shown, first, now);
         if let Some(reason) = verdict.reason.as_ref().filter(|_| then != shown) {
             // Pacemaker cuts it off; the log has all of it.
             info!("{reason}");
@@ -82,15 +81,11 @@ impl Agent<'_> {
         reported::is_first(self.cache.monitored, interval, Cache::COARSE, now)
     }
 
-    /// Whether Pacemaker has lost its record of this monitor, which has a reason to show: one answer without brings
-    /// it back. Where nothing is shown, that was the last answer.
-    fn record_is_lost(&mut self, code: ExitCode, shown: &Reported) -> bool {
-        if !matches!(code, ExitCode::Degraded | ExitCode::DegradedPromoted) || shown.kind.is_empty()
-        {
-            return false;
-        }
-        let Some(interval) = self.env.interval.and_then(|one| u64::try_from(one.as_millis()).ok())
-        else {
+    /// Whether Pacemaker has lost its record of this monitor, which goes on to show a reason: one answer without
+    /// brings it back.
+    fn record_is_lost(&mut self, verdict: &Verdict, shown: &Reported) -> bool {
+        let interval = self.env.interval.and_then(|one| u64::try_from(one.as_millis()).ok());
+        let Some(interval) = interval.filter(|_| reported::goes_on(verdict, shown)) else {
             return false;
         };
         self.cib()

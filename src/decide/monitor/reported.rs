@@ -46,6 +46,13 @@ pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Ver
     (Verdict::is(well), Reported::default())
 }
 
+/// Whether there is a reason to show, and one is shown; where none is, the last answer was one without.
+#[must_use]
+pub fn goes_on(verdict: &Verdict, shown: &Reported) -> bool {
+    matches!(verdict.code, ExitCode::Degraded | ExitCode::DegradedPromoted)
+        && !shown.kind.is_empty()
+}
+
 /// Whether Pacemaker may have scheduled monitors anew since the last one: another action ran (`last` is 0), or
 /// none did for longer than a late one takes (maintenance). `interval`: of these monitors, in seconds; `last`:
 /// when one ran, in seconds of uptime, written down only once in `coarse` seconds.
@@ -144,6 +151,16 @@ mod tests {
         assert_eq!(first, (Verdict::is(ExitCode::Ok), none.clone()));
         let failed = Verdict::because(ExitCode::FailedPromoted, why);
         assert_eq!(answer(failed.clone(), &none, true, 100), (failed, none), "a failure is");
+    }
+
+    #[test]
+    fn a_reason_goes_on_after_an_answer_that_had_one() {
+        let (why, none) = ("waits for n2", Reported::default());
+        assert!(goes_on(&because(why), &shown("it starts up", 1)));
+        assert!(goes_on(&Verdict::because(ExitCode::DegradedPromoted, why), &shown(why, 1)));
+        assert!(!goes_on(&because(why), &none), "the last answer had none");
+        assert!(!goes_on(&Verdict::is(ExitCode::Ok), &shown(why, 1)), "nor has this one");
+        assert!(!goes_on(&Verdict::because(ExitCode::FailedPromoted, why), &shown(why, 1)));
     }
 
     #[test]
