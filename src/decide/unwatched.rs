@@ -115,8 +115,8 @@ fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName, role: action::Role) 
         && monitors(cib, &primitive.id, node).any(blocks)
 }
 
-/// Of this node's own monitor, which runs, Pacemaker has nothing but the memory of a failure. That comes of each
-/// node that joins: what is recorded of all operations is written anew then, and of a monitor whose last result
+/// Of this node's own monitor, which runs, Pacemaker has nothing but the memory of a failure. That comes of
+/// nodes that join: what is recorded of operations may be written anew then, and of a monitor whose last result
 /// was 190 or 191 that is the memory alone. When such a monitor has to be cancelled, for a demotion, the
 /// controller waits for the record to go: for three minutes nothing happens in the whole cluster (seen on 3.0.0).
 /// A result without a reason has the record written again. `interval`: of the monitor, in milliseconds.
