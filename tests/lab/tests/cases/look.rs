@@ -94,6 +94,37 @@ pub fn reasons(cluster: &Cluster, node: &str) -> String {
     lines.join("\n")
 }
 
+/// What Pacemaker has on record of a monitor that recurs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitorRecord {
+    /// `RESOURCE_monitor_INTERVAL`, or `RESOURCE_last_failure_0` for the memory of a failure.
+    pub id: String,
+    /// When it ended with another result than before: seconds since 1970, by its node's clock.
+    pub changed: i64,
+}
+
+/// What the CIB's status has of a node's monitors that recur.
+pub fn monitor_records(cluster: &Cluster, node: &str) -> Result<Vec<MonitorRecord>> {
+    let xpath = format!(
+        "//node_state[@uname='{node}']//lrm_resource[@id='{PRIMITIVE}']\
+         /lrm_rsc_op[@operation='monitor' and @interval!='0']"
+    );
+    // Where nothing matches, cibadmin fails.
+    let query = ["cibadmin", "--query", "--xpath", &xpath];
+    let asked = cluster.running().into_iter().next();
+    let asked = asked.ok_or_else(|| LabError::plain("no node is running"))?;
+    let text = cluster.command(&asked, &query).output()?.text();
+    let of = |record: &str, name: &str| {
+        let value = record.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?;
+        Some(value.to_owned())
+    };
+    let records = text.split("<lrm_rsc_op").skip(1).filter_map(|record| {
+        let changed = of(record, "last-rc-change")?.parse().ok()?;
+        Some(MonitorRecord { id: of(record, "id")?, changed })
+    });
+    Ok(records.collect())
+}
+
 /// A text without its line breaks, which fall anywhere.
 pub fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -8,22 +8,15 @@ use lab::config::PRIMITIVE;
 use lab::{Cluster, Options, Result};
 
 use crate::load::Load;
-use crate::look::{instances, logs_since, marks, stays, wait_reason};
+use crate::look::{instances, logs_since, marks, monitor_records, stays, wait_reason};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 use crate::two_nodes::{pair, two};
 
-/// The ids of a node's monitors in the CIB's status: of the one that recurs, and of the memory of one.
+/// The ids of what is on record of a node's monitors: of the one that recurs, and of the memory of one.
 fn monitors(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
-    let xpath = format!(
-        "//node_state[@uname='{node}']//lrm_resource[@id='{PRIMITIVE}']\
-         /lrm_rsc_op[@operation='monitor' and @interval!='0']"
-    );
-    let query = ["cibadmin", "--query", "--xpath", &xpath];
-    let output = cluster.command(&cluster.running()[0], &query).output()?;
-    let text = output.text();
-    let ids = text.split("<lrm_rsc_op id=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    Ok(ids.map(str::to_owned).collect())
+    let records = monitor_records(cluster, node)?;
+    Ok(records.into_iter().map(|record| record.id).collect())
 }
 
 fn recurs(cluster: &Cluster, node: &str) -> bool {

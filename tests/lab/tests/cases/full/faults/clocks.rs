@@ -6,7 +6,7 @@ use lab::config::PRIMITIVE;
 use lab::{Cluster, Meets, Options, Result};
 
 use crate::load::Load;
-use crate::look::{instances, stays};
+use crate::look::{instances, monitor_records, stays};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, fresh};
 
@@ -151,11 +151,7 @@ fn answers(cluster: &Cluster, node: &str) -> bool {
 
 /// When the node's monitors of this kind ended with another result than before, by its clock.
 fn recorded(cluster: &Cluster, node: &str, kind: &str) -> Vec<i64> {
-    let xpath = format!(
-        "//node_state[@uname='{node}']//lrm_resource[@id='{PRIMITIVE}']\
-         /lrm_rsc_op[@operation='monitor' and starts-with(@id, '{PRIMITIVE}{kind}')]"
-    );
-    let output = cluster.on_any(&["cibadmin", "--query", "--xpath", &xpath]).unwrap_or_default();
-    let times = output.split("last-rc-change=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    times.filter_map(|time| time.parse().ok()).collect()
+    let id = format!("{PRIMITIVE}{kind}");
+    let records = monitor_records(cluster, node).unwrap_or_default();
+    records.into_iter().filter(|one| one.id.starts_with(&id)).map(|one| one.changed).collect()
 }
