@@ -6,7 +6,7 @@ use lab::{Cluster, Meets, Options, Result};
 use super::is_well_again;
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{logs_since, marks};
+use crate::look::{logs_since, marks, reasons};
 use crate::repair::make_ready;
 use crate::stage::{SOON, case, fresh};
 
@@ -105,9 +105,24 @@ fn leaves_and_returns(cluster: &Cluster, primary: &str, killed_when_it_leaves: b
     cluster.standby(leaves, true)?;
     cluster.wait_until("E is without it", SOON, || {
         let now = cluster.primary().and_then(|node| ledger::own(cluster, &node));
-        now.is_ok_and(|entry| !entry.heirs.contains(leaves)) || !cluster.is_running(stays)
-    })?;
-    Ok(())
+        now.is_ok_and(|entry| !entry.heirs.contains(leaves))
+            || !cluster.is_running(stays)
+            || is_waited_for(cluster, leaves)
+    })
+}
+
+/// Where the agent was killed, and the primary demoted for it, a moment before the order to stop: an heir that stops
+/// while there is no primary is waited for (docs/safety.md).
+fn is_waited_for(cluster: &Cluster, heir: &str) -> bool {
+    let words = format!("{heir} may have more and has not said how far it is");
+    let others = cluster.others(heir);
+    let found = cluster.promoted().is_none()
+        && others.iter().all(|node| !cluster.is_writable(node))
+        && others.iter().any(|node| reasons(cluster, node).contains(&words));
+    if found {
+        eprintln!("{heir} was stopped while there was no primary, and is waited for");
+    }
+    found
 }
 
 #[test]
