@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::docker::docker;
@@ -228,6 +228,9 @@ fn install(wanted: &str) -> String {
     )
 }
 
+/// How many builds this process has begun: images of two releases are built at the same time.
+static BUILDS: AtomicU32 = AtomicU32::new(0);
+
 /// By what a container of a build is known, and removed when its process has ended.
 struct Owner {
     name: String,
@@ -239,8 +242,9 @@ impl Owner {
         let owner = format!("{}={}", crate::docker::OWNER, crate::docker::this_process());
         let label = format!("{}=build", crate::docker::LABEL);
         let option = || "--label".to_owned();
+        let number = BUILDS.fetch_add(1, Ordering::Relaxed) + 1;
         Self {
-            name: format!("{REPOSITORY}-build-{}", std::process::id()),
+            name: format!("{REPOSITORY}-build-{}-{number}", std::process::id()),
             labels: [option(), label, option(), owner],
         }
     }
@@ -276,6 +280,11 @@ mod tests {
         let list = "http://sec/ Debian Debian-Security\nhttp://m/debian/ Debian Debian\n";
         assert_eq!(pick_mirror(list), "http://m/debian/");
         assert_eq!(pick_mirror("http://u/ Ubuntu Ubuntu"), "");
+    }
+
+    #[test]
+    fn builds_at_the_same_time_do_not_meet_in_one_container() {
+        assert_ne!(Owner::of_a_build().name, Owner::of_a_build().name);
     }
 
     #[test]
