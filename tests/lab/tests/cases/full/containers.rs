@@ -69,9 +69,8 @@ fn only_servers_are_left(cluster: &Cluster) -> Result<()> {
                 last.lines().partition(|line| *line == server);
             servers.len() == 1
                 && (others.is_empty()
-                    || killed(cluster, &node).is_ok_and(|pids| {
-                        others.iter().all(|line| was_never_started_by(line, &pids))
-                    }))
+                    || killed(cluster, &node)
+                        .is_ok_and(|pids| others.iter().all(|line| is_a_name_left_by(line, &pids))))
         });
         found
             .map_err(|error| LabError::plain(format!("{node} has:\n{last}\n{}", chain(&error))))?;
@@ -92,7 +91,7 @@ fn killed(cluster: &Cluster, node: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Whether this is the container of a program that one of these processes had asked for, and nothing but a name.
-fn was_never_started_by(line: &str, pids: &BTreeSet<String>) -> bool {
+fn is_a_name_left_by(line: &str, pids: &BTreeSet<String>) -> bool {
     let of = line.strip_suffix(" created").and_then(|name| name.strip_prefix(NAME));
     let numbers = of.and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split_once('-'));
     numbers.is_some_and(|(pid, _)| pids.contains(pid))

@@ -1,11 +1,13 @@
-//! An heir that is lost between two primaries: it was promoted, and gone before anybody else followed it.
+//! An heir that is missing between two primaries: it was promoted, and gone before anybody else followed it; or it
+//! was stopped while there was none.
 
+use lab::config::CLONE;
 use lab::{Cluster, Options, Result};
 
 use super::is_well_again;
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{nobody_is_promoted, wait_reason};
+use crate::look::{nobody_is_promoted, status, wait_reason, wait_stopped};
 use crate::stage::{SOON, case};
 
 /// P is lost and S promoted, of which T gets no WAL: nothing is acknowledged by S. Then S is lost. Gives P, S, T.
@@ -37,6 +39,50 @@ fn fault_19_an_heir_that_was_promoted_and_lost_is_waited_for() {
         assert_eq!(is_well_again(cluster)?, promoted, "what it had is not lost");
         let entry = ledger::own(cluster, &promoted)?;
         assert_eq!(entry.primary, promoted);
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+/// Keeps everybody from being promoted, or lets them again.
+fn nobody_may_be_primary(cluster: &Cluster, forbidden: bool) -> Result<()> {
+    for node in cluster.nodes() {
+        let rule = format!(
+            r#"<rsc_location id="never-{node}" rsc="{CLONE}" role="Promoted" node="{node}" score="-INFINITY"/>"#
+        );
+        let change: &[&str] = if forbidden {
+            &["cibadmin", "--create", "--scope", "constraints", "--xml-text", &rule]
+        } else {
+            &["cibadmin", "--delete", "--xml-text", &rule]
+        };
+        cluster.on_any(change)?;
+    }
+    Ok(())
+}
+
+/// It may have acknowledged what the others lack, and whoever stops says nothing of itself any more.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_19_an_heir_that_is_stopped_while_there_is_no_primary_is_waited_for() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let first = cluster.primary()?;
+        let others = cluster.others(&first);
+        let (stopped, rest) = (&others[0], &others[1]);
+        nobody_may_be_primary(cluster, true)?;
+        cluster.wait_until("it is demoted", SOON, || cluster.promoted().is_none())?;
+        cluster.settle()?;
+        cluster.standby(stopped, true)?;
+        wait_stopped(cluster, stopped)?;
+        nobody_may_be_primary(cluster, false)?;
+        let words = format!("{stopped} may have more and has not said how far it is");
+        wait_reason(cluster, rest, &["not promoted", &words])?;
+        nobody_is_promoted(cluster, 20)?;
+        let told = status(cluster, rest)?;
+        eprintln!("{told}");
+        assert!(told.contains(&words), "{told}");
+        cluster.standby(stopped, false)?;
+        is_well_again(cluster)?;
         load.goes_on()?;
         load.end().map(drop)
     });

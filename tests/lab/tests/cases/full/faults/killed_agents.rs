@@ -107,7 +107,7 @@ fn leaves_and_returns(cluster: &Cluster, primary: &str, killed_when_it_leaves: b
         let now = cluster.primary().and_then(|node| ledger::own(cluster, &node));
         now.is_ok_and(|entry| !entry.heirs.contains(leaves))
             || !cluster.is_running(stays)
-            || is_waited_for(cluster, leaves)
+            || (killed_when_it_leaves && is_waited_for(cluster, leaves))
     })
 }
 
