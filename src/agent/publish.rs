@@ -171,8 +171,8 @@ impl Agent<'_> {
             .filter(|node| **node != self.me)
             .map(|node| {
                 let said = all.clone().and_then(|mut all| {
-                    let silence = view.node(node).silence();
-                    all.remove(node).unwrap_or_else(|| Known::unknown(silence))
+                    let silence = || Known::unknown(view.silence(node));
+                    all.remove(node).unwrap_or_else(silence)
                 });
                 (node.clone(), said)
             })

@@ -56,6 +56,22 @@ impl View {
         }
     }
 
+    /// Why a member may have said nothing of itself. What stopped by order has taken back what it had said,
+    /// and says nothing until it may run again.
+    pub fn silence(&self, node: &NodeName) -> String {
+        let state = self.node(node);
+        if state != NodeState::Online {
+            return state.silence().to_owned();
+        }
+        let on_standby =
+            self.status.node(node).is_some_and(|status| status.standby || status.standby_onfail);
+        match (on_standby, self.runs_on(node)) {
+            (true, _) => format!("its node was put on standby: crm node online {node}"),
+            (false, false) => "its instance is stopped".to_owned(),
+            (false, true) => state.silence().to_owned(),
+        }
+    }
+
     /// Nodes that Pacemaker has the instance promoted on.
     pub fn promoted(&self) -> BTreeSet<NodeName> {
         self.status.promoted_on(&self.resource).cloned().collect()
@@ -179,4 +195,42 @@ pub fn ledger(cib: &Cib, resource: &str) -> Known<Store> {
         }
     }
     Known::Known(store)
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use crate::decide::report::Facts;
+    use crate::decide::report::tests::healthy;
+    use crate::decide::support::node;
+
+    type Change = fn(&mut Facts);
+
+    #[test]
+    fn a_member_that_was_stopped_by_order_is_not_said_to_be_about_to_speak() {
+        let rows: [(&str, Change, &str); 5] = [
+            ("it runs", |_| {}, "it is online and has not said yet"),
+            (
+                "on standby",
+                |f| f.status.nodes[1].standby = true,
+                "its node was put on standby: crm node online n2",
+            ),
+            (
+                "on standby after a failure",
+                |f| f.status.nodes[1].standby_onfail = true,
+                "its node was put on standby: crm node online n2",
+            ),
+            (
+                "stopped",
+                |f| f.status.instances.retain(|one| one.nodes != [node("n2")]),
+                "its instance is stopped",
+            ),
+            ("lost", |f| f.status.nodes[1].unclean = true, "its state is unknown"),
+        ];
+        for (name, change, words) in rows {
+            let mut facts = healthy();
+            change(&mut facts);
+            assert_eq!(facts.view().silence(&node("n2")), words, "{name}");
+        }
+    }
 }

@@ -75,7 +75,10 @@ fn fault_19_an_heir_that_is_stopped_while_there_is_no_primary_is_waited_for() {
         cluster.standby(stopped, true)?;
         wait_stopped(cluster, stopped)?;
         nobody_may_be_primary(cluster, false)?;
-        let words = format!("{stopped} may have more and has not said how far it is");
+        let words = format!(
+            "{stopped} may have more and has not said how far it is (its node was put on standby: crm \
+             node online {stopped})"
+        );
         wait_reason(cluster, rest, &["not promoted", &words])?;
         nobody_is_promoted(cluster, 20)?;
         let told = status(cluster, rest)?;
