@@ -12,7 +12,9 @@ use crate::client::peer::PeerAnswer;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::decide::facts::{Process, Sql};
-use crate::decide::switchover::{Course, Event, Outcome, Plan, Ruling, has_constraint, judge};
+use crate::decide::switchover::{
+    Course, Event, Outcome, Plan, Ruling, has_constraint, hindered, judge, outstanding,
+};
 use crate::runtime::instance::Postgres;
 use crate::sys::deadline::{Deadline, poll_until};
 use crate::sys::exec::System;
@@ -132,9 +134,11 @@ impl Moving<'_> {
             Waited::Target => self.finish(&to),
             Waited::Other(node) => {
                 self.clear();
+                self.say_why(false);
                 Outcome::Elsewhere(node)
             }
             Waited::TimedOut => {
+                self.say_why(true);
                 self.note(Event::TimedOut);
                 self.way_back(WAY_BACK)
             }
@@ -272,6 +276,20 @@ impl Moving<'_> {
             deadline.sleep(INTERVAL);
         }
         Waited::TimedOut
+    }
+
+    /// Notes what kept the move from its end; `waits`: or what it waits for.
+    fn say_why(&mut self, waits: bool) {
+        let Course { plan, events, .. } = &self.course;
+        let now = self.pacemaker.status(TOOL);
+        let mut by = hindered(plan, self.subject.resource(), &self.subject.view.status, &now);
+        if by.is_empty() && waits {
+            let stopped = events.iter().any(|(_, event)| *event == Event::Stopped);
+            by.push(outstanding(plan, stopped, &now));
+        }
+        for by in by {
+            self.note(Event::Hindered(by));
+        }
     }
 
     fn members(&self) -> BTreeSet<NodeName> {

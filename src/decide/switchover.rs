@@ -5,6 +5,7 @@
 //! move longer than it has to be.
 
 mod course;
+mod hindered;
 pub mod json;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use course::{Course, Event, Outcome};
+pub use hindered::{hindered, outstanding};
 
 use crate::cluster::cib::Cib;
 use crate::cluster::known::Known;

@@ -24,6 +24,8 @@ pub enum Event {
     Cleared,
     /// It could not be removed; why.
     NotCleared(String),
+    /// What kept the move from its end, or what it still waits for.
+    Hindered(String),
     /// The time is over.
     TimedOut,
     /// The operator wants to end it.
@@ -44,6 +46,7 @@ impl Event {
             Self::Reached(..) => "reached",
             Self::Cleared => "cleared",
             Self::NotCleared(_) => "not-cleared",
+            Self::Hindered(_) => "hindered",
             Self::TimedOut => "timed-out",
             Self::Interrupted => "interrupted",
             Self::Follows(_) => "follows",
@@ -170,6 +173,7 @@ pub(super) fn words(plan: &Plan, event: &Event) -> String {
         Event::Reached(address, node) => format!("{address} leads to {node}"),
         Event::Cleared => "the constraint is removed".to_owned(),
         Event::NotCleared(why) => format!("the constraint could not be removed: {why}"),
+        Event::Hindered(by) => by.clone(),
         Event::TimedOut => "the time is over: the constraint is taken back".to_owned(),
         Event::Interrupted => "interrupted: the constraint is taken back".to_owned(),
         Event::Follows(node) => format!("{from} streams from {node}"),

@@ -223,6 +223,29 @@ fn switchover_05_a_constraint_whose_command_died_with_its_node_has_an_end_and_is
     });
 }
 
+/// Pacemaker's executor of a node starts no action meanwhile: the one whose turn it is never comes.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn switchover_06_a_move_that_is_taken_back_says_what_it_has_waited_for() {
+    case(&Options::default(), |cluster| {
+        let from = cluster.primary()?;
+        let to = &cluster.others(&from)[0];
+        let load = Load::start(cluster)?;
+        cluster.check(&from, &["pkill", "-STOP", "-f", "pacemaker-execd"])?;
+        let output = switch(cluster, to, &["--to", to, "--timeout", "5"]);
+        cluster.check(&from, &["pkill", "-CONT", "-f", "pacemaker-execd"])?;
+        let output = output?;
+        let text = flat(&output.all());
+        let words = format!("Pacemaker has not demoted {from} yet: the system log of n");
+        assert!(output.code == 1 && text.contains(&words), "{text}");
+        nothing_is_left(cluster)?;
+        load.goes_on()?;
+        cluster.wait_healthy(SOON)?;
+        has_all_heirs(cluster)?;
+        load.end().map(drop)
+    });
+}
+
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
 fn explain_01_what_it_says_of_a_lost_primary_is_what_happens() {
