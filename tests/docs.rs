@@ -168,6 +168,7 @@ fn waiting_words() -> Vec<String> {
         lsn: Lsn(NUMBER),
         promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: None,
+        feeds_us: true,
         adopted: None,
     };
     let unsaid = Upstream::Live(Box::new(Live { promotion: Known::unknown(WHY), ..live.clone() }));

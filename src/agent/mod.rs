@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod monitor;
 pub mod notify;
 pub mod operate;
+mod origin;
 pub mod outcome;
 pub mod outlook;
 pub mod past;

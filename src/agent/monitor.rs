@@ -147,7 +147,7 @@ impl Agent<'_> {
         let DataDir::Cluster(control) = &instance.data else { return None };
         let Known::Known(view) = self.view() else { return None };
         let file = self.home.read();
-        let Upstream::Live(live) = self.find_upstream(&view, &file) else { return None };
+        let Upstream::Live(live) = self.find_upstream(&view, &file, None) else { return None };
         if let Some(why) = start::cannot_open(control, &live) {
             return Some(why);
         }
@@ -158,8 +158,8 @@ impl Agent<'_> {
             return None;
         }
         info!("does not open by itself: streams from {} from now on", live.node);
-        self.note_upstream(&live.node);
-        if let Err(why) = self.follow_without_sql(&live.node) {
+        self.note_upstream(&live.node, &instance.sql);
+        if let Err(why) = self.follow_without_sql(&live.node, &instance.data) {
             warn!("cannot be pointed at {}: {why}", live.node);
         }
         None
@@ -303,7 +303,12 @@ impl Agent<'_> {
                                 self.watch_parts(standby.system_id, standby.version);
                             }
                             facts.has_score = seen.scores().contains_key(&self.me);
-                            let upstream = self.find_upstream(&seen, &file);
+                            let reach = self.reach(&instance.sql).known();
+                            let file = match seen.ledger() {
+                                Known::Known(ledger) => self.explained(file, &ledger, reach),
+                                Known::Unknown(_) => file,
+                            };
+                            let upstream = self.find_upstream(&seen, &file, reach);
                             self.warn_as_standby(&upstream, standby);
                             self.tell_past();
                             self.follow_orders(&seen);
@@ -317,9 +322,9 @@ impl Agent<'_> {
                 Next::Do(Step::Follow(node)) => {
                     if let Some(view) = &view {
                         let ledger = view.ledger();
-                        self.note_followed(ledger, &node);
+                        self.note_followed(ledger, &node, &instance.sql);
                     }
-                    let followed = self.follow(&node, &seen.conninfo, &seen.slot);
+                    let followed = self.follow_when_through(&node, seen, &instance.sql);
                     let from_it = seen.receiver.as_ref().map(|one| one.host.as_str())
                         == Some(self.address(&node).as_str());
                     if followed.is_ok() && seen.streams() && from_it {
@@ -435,6 +440,7 @@ impl Agent<'_> {
         };
         let publication = self.publication(instance, &file, &cib);
         self.publish_position(&publication);
+        let file = self.home.read();
         let position = match publication {
             Known::Known(crate::cluster::position::Publication::Data(member)) => {
                 Known::Known(member.position)

@@ -17,11 +17,12 @@ use crate::cluster::position::{Position, Publication};
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::notify::{
-    Candidate, Cold, Follows, Points, Preferred, after_cold_election, all_stream, candidate,
-    ended_in_order, follows, has_no_less, is_elsewhere, matters, may_be_back, may_be_cold_start,
-    pointed_at_blindly, points, preferred, renews_monitors, replay_is_awaited, takes_the_right,
-    waits_for_a_primary,
+    Candidate, Cold, Follows, Holds, Points, Preferred, after_cold_election, all_stream, candidate,
+    ended_in_order, follows, has_no_less, holds, is_elsewhere, matters, may_be_back,
+    may_be_cold_start, pointed_at_blindly, points, preferred, renews_monitors, replay_is_awaited,
+    takes_the_right, waits_for_a_primary,
 };
+use crate::decide::publication::is_noted;
 use crate::decide::token::{self, PREFERRED_SCORE};
 use crate::ocf::notify::Notification;
 
@@ -33,6 +34,9 @@ const FOR_THE_SCORE: Duration = Duration::from_secs(1);
 const FOR_THE_STREAM: Duration = Duration::from_millis(150);
 /// How long a primary that crashed may replay before the others are told where it is.
 const FOR_REPLAY: Duration = Duration::from_millis(300);
+/// How long the others wait for the word of the candidate before they are pointed at it; who was not is after its
+/// promotion.
+const FOR_THE_CANDIDATE: Duration = Duration::from_secs(1);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -125,12 +129,16 @@ impl Agent<'_> {
         let file = self.exchange_with(Known::Known(cib.clone()), false);
         let elsewhere = is_elsewhere(file.if_read());
         if let Some(candidate) = pointed_at_blindly(&first.sql, candidates, &me, elsewhere)
-            && let Err(why) = self.follow_without_sql(candidate)
+            && let Holds::All(of) = self.holds_ours(candidate)
+            && let Err(why) = self
+                .note_candidate(candidate, of, first)
+                .and_then(|()| self.follow_without_sql(candidate, &first.data))
         {
             warn!("cannot be pointed at {candidate}: {why}");
         }
         let publication = self.publication(first, &file, &cib);
         self.publish_position_and_ack(&publication, &file);
+        let file = self.home.read();
         let Known::Known(Publication::Data(member)) = publication else { return };
         let mine = member.position;
         let position = Known::Known(mine.clone());
@@ -171,13 +179,21 @@ impl Agent<'_> {
             }
             return;
         }
+        let (of, holds_ours) = match self.holds_ours(candidate) {
+            Holds::All(of) => (of, true),
+            Holds::NotAll => (None, false),
+        };
+        let elsewhere = is_elsewhere(file.if_read()) || !holds_ours;
         match (points(&first.sql, elsewhere), &first.sql) {
             (Points::Elsewhere, _) => {
                 warn!("not pointed at {candidate}: this node's data is of another promotion");
             }
             (Points::AtTheCandidate, Sql::Standby(standby)) => {
                 let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
-                if let Err(why) = self.follow(candidate, &conninfo, &slot) {
+                let noted = self.note_candidate(candidate, of, first);
+                let followed =
+                    noted.and_then(|()| self.follow(candidate, &conninfo, &slot, &first.sql));
+                if let Err(why) = followed {
                     warn!("cannot be pointed at {candidate}: {why}");
                 }
             }
@@ -230,11 +246,35 @@ impl Agent<'_> {
         }
     }
 
+    /// What the candidate has said of its data. Waits for its word, which it says at this very moment.
+    fn holds_ours(&mut self, candidate: &NodeName) -> Holds {
+        let file = self.home.read();
+        let own = file.if_read();
+        let newest = own.and_then(|own| own.store.newest_done()).map(|entry| entry.id);
+        let end = self.deadline.within(FOR_THE_CANDIDATE);
+        loop {
+            let said = self.publications(newest).known().and_then(|mut all| all.remove(candidate));
+            match holds(own, said.as_ref()) {
+                Known::Known(holds) => return holds,
+                Known::Unknown(_) if end.expired() => return Holds::NotAll,
+                Known::Unknown(_) => end.sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
     /// After a promotion: notes it, for the primary's WAL may come in already, and confirms it once
     /// this node streams, so that it may take over from the new primary.
     fn join(&mut self, primary: &NodeName) {
+        let first = self.pg.look(&self.deadline.within(Duration::from_secs(5))).sql;
         if let Known::Known(cib) = self.cib() {
-            self.note_followed(view::ledger(&cib, &self.resource), primary);
+            self.note_followed(view::ledger(&cib, &self.resource), primary, &first);
+        }
+        // Who was not pointed at it before, because too little was known of both.
+        if let Sql::Standby(standby) = &first
+            && self.home.read().if_read().is_some_and(is_noted)
+            && let Err(why) = self.follow(primary, &standby.conninfo, &standby.slot, &first)
+        {
+            warn!("cannot be pointed at {primary}: {why}");
         }
         let end = self.deadline.within(FOR_THE_STREAM);
         while let Sql::Standby(standby) = self.pg.look(&end.within(Duration::from_secs(3))).sql {

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
+use super::publish::reach;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News, Question};
@@ -267,6 +268,11 @@ impl Agent<'_> {
         };
         round.file = self.exchange_ledger(&view, false);
         let position = self.position(&facts.instance);
+        if let (Known::Known(position), Known::Known(ledger)) = (&position, view.ledger()) {
+            let reach = reach(position, &facts.instance.sql);
+            let file = std::mem::replace(&mut round.file, OwnFile::Missing);
+            round.file = self.explained(file, &ledger, reach);
+        }
         round.position = position.clone().known();
         let purpose = token::purpose(self.has_token(&view));
         let (ruling, seen) = self.elect(&view, &round.file, &facts.instance, position, purpose);
@@ -382,6 +388,7 @@ impl Agent<'_> {
             crate::cluster::ledger::names(&plan.names)
         );
         own.store.set_intent(entry);
+        own.points_at_nobody();
         self.write_own(&own).map_err(|error| chain(&error))?;
         round.file = OwnFile::Read(own);
         Ok(())

@@ -10,13 +10,13 @@ use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Own, Store};
+use crate::cluster::ledger::{Own, Store, unexplained};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Member, Position, Publication};
 use crate::decide::election::{self, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql, StandbyFacts};
 use crate::decide::publication::{self, Reached, Says, file_or_first, heard, says};
-use crate::postgres::lsn::Lsn;
+use crate::postgres::lsn::{Lsn, Timeline};
 
 impl Agent<'_> {
     /// How far this node's data goes, measured now on a running standby.
@@ -60,14 +60,21 @@ impl Agent<'_> {
             }
             Says::Position(own) => {
                 let primary_reached = self.primary_reached(instance, &own);
-                self.position(instance).map(|position| {
-                    Publication::Data(Box::new(Member {
-                        position,
-                        followed: own.followed,
-                        primary_reached,
-                        store: own.store,
-                    }))
-                })
+                let position = match self.position(instance) {
+                    Known::Known(position) => position,
+                    Known::Unknown(why) => return Known::Unknown(why),
+                };
+                let reach = reach(&position, &instance.sql);
+                let own = self.explained_own(*own, cib, reach);
+                if let Some(reach) = reach.filter(|reach| own.is_unexplained(*reach)) {
+                    return Known::Unknown(unexplained(reach));
+                }
+                Known::Known(Publication::Data(Box::new(Member {
+                    position,
+                    followed: own.followed,
+                    primary_reached,
+                    store: own.store,
+                })))
             }
         }
     }
@@ -207,6 +214,12 @@ impl Agent<'_> {
             Ok(own) => own,
             Err(lost) => return (Ruling::Refused(vec![lost.obstacle()]), nobody),
         };
+        let mine = position.as_known().known();
+        let reach = mine.and_then(|position| reach(position, &instance.sql));
+        let position = match reach.filter(|reach| own.is_unexplained(*reach)) {
+            Some(reach) => Known::Unknown(unexplained(reach)),
+            None => position,
+        };
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);
         let seen = peers.iter().filter(|(_, said)| said.is_known());
@@ -231,4 +244,14 @@ impl Agent<'_> {
         });
         (ruling, seen)
     }
+}
+
+/// The timeline of all that the data holds, by its position where that is exact, and its receiver.
+pub fn reach(position: &Position, sql: &Sql) -> Option<Timeline> {
+    let received = match sql {
+        Sql::Standby(standby) => standby.receiver.as_ref().map(|receiver| receiver.timeline),
+        _ => None,
+    };
+    (position.exactness == Exactness::Exact)
+        .then(|| received.map_or(position.timeline(), |received| received.max(position.timeline())))
 }

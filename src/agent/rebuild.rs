@@ -34,7 +34,7 @@ impl Agent<'_> {
     pub fn way_to_a_copy(&mut self, reason: &str) -> Result<Way, String> {
         let view = self.view().into_result()?;
         let file = self.home.read();
-        let upstream = self.find_upstream(&view, &file);
+        let upstream = self.find_upstream(&view, &file, None);
         let instance = self.pg.look(&self.deadline.within(LOOK));
         let cause = Cause::Asked(reason.to_owned());
         Ok(self.way_back(Some(&cause), &upstream, &instance, Turn::Now).0)

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Agent;
 use super::fit;
 use super::outcome::Outcome;
+use super::publish::reach;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
+use crate::cluster::ledger::{PromotionId, unexplained};
+use crate::cluster::position::Position;
 use crate::decide::answer::End;
 use crate::decide::facts::{DataDir, Sql};
 use crate::decide::recovery::Marked;
@@ -147,7 +150,7 @@ impl Agent<'_> {
                         let running = view.running();
                         facts.alone = facts.alone
                             || token::nobody_else_runs(file.if_read(), &self.me, &running);
-                        self.find_upstream(&view, file)
+                        self.find_upstream(&view, file, None)
                     }
                     Known::Unknown(why) => {
                         warn!("start: Pacemaker could not be asked: {why}");
@@ -188,8 +191,14 @@ impl Agent<'_> {
                 };
                 let attached = upstream.is_some() && *attach;
                 if let (Some(node), true) = (&upstream, *attach) {
-                    self.note_upstream(node);
+                    self.note_upstream(node, &facts.instance.sql);
                 }
+                let upstream = upstream.filter(|node| {
+                    let noted = self.note_pointed_before_start(node);
+                    noted
+                        .inspect_err(|why| debug!("start: is not pointed at {node}: {why}"))
+                        .is_ok()
+                });
                 let settings = self.standby_settings(upstream.as_ref());
                 let borrowed: Vec<(&str, Option<&str>)> = settings
                     .iter()
@@ -214,6 +223,7 @@ impl Agent<'_> {
                 Known::Known(position)
                     if position.exactness == crate::cluster::position::Exactness::Exact =>
                 {
+                    facts.written_apart = self.of_nobody(&position, facts);
                     facts.position = Some(position);
                 }
                 Known::Known(_) | Known::Unknown(_) => {
@@ -224,14 +234,15 @@ impl Agent<'_> {
             Step::Attach => {
                 if let Some(Upstream::Live(live)) = &facts.upstream {
                     let node = live.node.clone();
-                    self.note_upstream(&node);
+                    self.note_upstream(&node, &facts.instance.sql);
                     let (conninfo, slot) = match &facts.instance.sql {
                         crate::decide::facts::Sql::Standby(standby) => {
                             (standby.conninfo.clone(), standby.slot.clone())
                         }
                         _ => (String::new(), String::new()),
                     };
-                    self.follow(&node, &conninfo, &slot).map_err(Outcome::error)?;
+                    self.follow(&node, &conninfo, &slot, &facts.instance.sql)
+                        .map_err(Outcome::error)?;
                 }
                 facts.attached = true;
             }
@@ -244,11 +255,26 @@ impl Agent<'_> {
                 warn!("start: PostgreSQL is stopped again: {why}");
                 self.pg.stop(&self.deadline).map_err(Outcome::error)?;
                 facts.started = None;
-                facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                if facts.written_apart.is_none() {
+                    facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                }
                 self.look_again(facts);
             }
         }
         Ok(())
+    }
+
+    /// Why this data, measured, is of no promotion that anybody knows; noted for whoever replaces it.
+    fn of_nobody(&mut self, position: &Position, facts: &Facts) -> Option<String> {
+        let Some(Upstream::Live(live)) = &facts.upstream else { return None };
+        let reach = reach(position, &facts.instance.sql);
+        let ledger = self.view().and_then(|view| view.ledger());
+        let file = match &ledger {
+            Known::Known(ledger) => self.explained(self.home.read(), ledger, reach),
+            Known::Unknown(_) => return None,
+        };
+        let own = self.given_up(&file, &live.node, &ledger, reach)?;
+        (own.followed == Some(PromotionId::UNKNOWN)).then(|| reach.map(unexplained))?
     }
 
     fn look_again(&mut self, facts: &mut Facts) {
@@ -276,13 +302,9 @@ impl Agent<'_> {
                 && let Some(Upstream::Live(live)) = &facts.upstream
             {
                 let node = live.node.clone();
-                let settings = self.standby_settings(Some(&node));
-                let borrowed: Vec<(&str, Option<&str>)> = settings
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), Some(value.as_str())))
-                    .collect();
-                if self.pg.set_auto_conf(&borrowed).and_then(|()| self.pg.reload()).is_ok() {
-                    facts.attached = true;
+                match self.follow_without_sql(&node, &facts.instance.data) {
+                    Ok(()) => facts.attached = true,
+                    Err(why) => debug!("start: is not pointed at {node}: {why}"),
                 }
             }
             end.sleep(Duration::from_millis(30));

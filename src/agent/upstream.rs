@@ -9,13 +9,15 @@ use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::peer::{Peer, PeerAnswer};
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Own, PromotionId, Store};
+use crate::cluster::ledger::Store;
 use crate::cluster::node::NodeName;
+use crate::decide::facts::{DataDir, Sql};
 use crate::decide::source::Login;
 use crate::decide::start::{Live, Upstream};
 use crate::decide::upstream::{Answer, Candidate, choose, in_order};
 use crate::postgres::conninfo::Conninfo;
 use crate::postgres::history::History;
+use crate::postgres::lsn::Timeline;
 use crate::postgres::refusal::Refusal;
 use crate::runtime::instance::recovery_facts::Provider;
 
@@ -40,8 +42,14 @@ impl Agent<'_> {
     }
 
     /// The primary of the cluster: whom Pacemaker has promoted, or the primary of the newest ledger
-    /// entry, if it answers as one, and the ledger does not stand against it.
-    pub fn find_upstream(&mut self, view: &View, own: &OwnFile) -> Upstream {
+    /// entry, if it answers as one, and the ledger does not stand against it. `reach`: the timeline of all that this
+    /// node's data holds, where that is known.
+    pub fn find_upstream(
+        &mut self,
+        view: &View,
+        file: &OwnFile,
+        reach: Option<Timeline>,
+    ) -> Upstream {
         let mut candidates: Vec<NodeName> =
             view.promoted().into_iter().filter(|node| *node != self.me).collect();
         let promoted: BTreeSet<NodeName> = candidates.iter().cloned().collect();
@@ -53,14 +61,10 @@ impl Agent<'_> {
         {
             candidates.push(entry.primary.clone());
         }
-        let followed = match own {
-            OwnFile::Read(own) => own.followed,
-            OwnFile::Missing | OwnFile::Unreadable(_) => None,
-        };
-        let ledger = self.known_ledger(view, own);
+        let ledger = self.known_ledger(view, file);
         let mut asked = Vec::new();
         for node in in_order(candidates, &ledger) {
-            let answer = match self.ask_primary(&node, view, followed) {
+            let answer = match self.ask_primary(&node, view, file, reach) {
                 Ok(Some(live)) => Answer::Primary(Box::new(live)),
                 Ok(None) => Answer::NotOne,
                 Err(why) => Answer::Silent(why),
@@ -82,7 +86,8 @@ impl Agent<'_> {
         &mut self,
         node: &NodeName,
         view: &View,
-        followed: Option<PromotionId>,
+        file: &OwnFile,
+        reach: Option<Timeline>,
     ) -> Result<Option<Live>, String> {
         let peer = self.peer(node);
         let limit = self.deadline.bounded(std::time::Duration::from_secs(5));
@@ -104,7 +109,9 @@ impl Agent<'_> {
             self.pg.peer_history(&peer, identity.timeline, limit).into_result()?
         };
         let at = (line, identity.lsn);
-        Ok(Some(Live::of(node, identity.system_id, at, &view.ledger(), followed)))
+        let ledger = view.ledger();
+        let own = self.given_up(file, node, &ledger, reach);
+        Ok(Some(Live::of(node, identity.system_id, at, &ledger, own.as_ref())))
     }
 
     /// The settings with which this node streams from `node`. What an administrator added to
@@ -165,7 +172,14 @@ impl Agent<'_> {
     }
 
     /// Makes a running standby stream from `node`. Whether anything was changed.
-    pub fn follow(&mut self, node: &NodeName, present: &str, slot: &str) -> Result<bool, String> {
+    pub fn follow(
+        &mut self,
+        node: &NodeName,
+        present: &str,
+        slot: &str,
+        sql: &Sql,
+    ) -> Result<bool, String> {
+        self.note_pointed(node, sql)?;
         let wanted = self.conninfo_for(node, present);
         let now = Conninfo::parse(present).unwrap_or_default();
         self.cache.upstream = node.to_string();
@@ -200,7 +214,8 @@ impl Agent<'_> {
     }
 
     /// Points a server that takes no sessions at `node`: PostgreSQL itself refuses WAL of another line.
-    pub fn follow_without_sql(&mut self, node: &NodeName) -> Result<(), String> {
+    pub fn follow_without_sql(&mut self, node: &NodeName, data: &DataDir) -> Result<(), String> {
+        self.note_pointed_blindly(node, data)?;
         let settings = self.standby_settings(Some(node));
         let borrowed: Vec<(&str, Option<&str>)> =
             settings.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
@@ -208,40 +223,5 @@ impl Agent<'_> {
         self.cache.upstream_host = self.address(node);
         self.pg.set_auto_conf(&borrowed)?;
         self.pg.reload()
-    }
-
-    /// Notes the promotion of `primary` as the one that this node's data is of, before a byte of its
-    /// WAL can come in (`note-first`): whatever the data holds of the primary's timeline is then of that
-    /// promotion.
-    /// Data that has received nothing of it yet is told by its own timeline.
-    pub fn note_followed(&mut self, cib: Known<Store>, primary: &NodeName) {
-        if let OwnFile::Read(own) = self.exchange_with(cib, true) {
-            self.note_in(own, primary);
-        }
-    }
-
-    /// The same with what the own file says already.
-    pub fn note_upstream(&mut self, primary: &NodeName) {
-        if let OwnFile::Read(own) = self.home.read() {
-            self.note_in(own, primary);
-        }
-    }
-
-    fn note_in(&mut self, mut own: Own, primary: &NodeName) {
-        let Some(entry) = own.store.newest_done().filter(|entry| entry.primary == *primary) else {
-            return;
-        };
-        if own.followed == Some(entry.id) {
-            return;
-        }
-        // What it streams may be another branch of the same timeline number: its monitor sees to that.
-        if own.is_elsewhere_than(entry) {
-            warn!("{primary} was promoted without what this node has followed: not noted");
-            return;
-        }
-        own.followed = Some(entry.id);
-        if let Err(error) = self.home.write(&own) {
-            warn!("{}", crate::sys::chain(&error));
-        }
     }
 }

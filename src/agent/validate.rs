@@ -164,7 +164,7 @@ impl Agent<'_> {
             && let Ok(upstream) = self.cache.upstream.parse()
         {
             let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
-            if let Err(why) = self.follow(&upstream, &conninfo, &slot) {
+            if let Err(why) = self.follow(&upstream, &conninfo, &slot, &instance.sql) {
                 return Outcome::error(why);
             }
         }

@@ -225,7 +225,7 @@ impl Work<'_, '_> {
         self.layout = self.read_layout();
         let view = self.agent.view().into_result().map_err(Failure::new)?;
         let file = self.in_turn(|agent| agent.exchange_ledger(&view, false))?;
-        let upstream = self.agent.find_upstream(&view, &file);
+        let upstream = self.agent.find_upstream(&view, &file, None);
         let deadline = self.agent.deadline.within(Duration::from_secs(10));
         let instance = self.agent.pg.look(&deadline);
         if let Upstream::Live(live) = &upstream {

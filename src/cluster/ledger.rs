@@ -6,6 +6,7 @@
 //! term are void, and so is an intent that its own done entry has overtaken.
 
 mod entry;
+mod origin;
 mod own;
 mod store;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 mod text;
 
 pub use entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
+pub use origin::{Pointed, unexplained};
 pub use own::Own;
 pub use store::{Slot, Store};
 pub use text::{LedgerError, names, parse_names};

@@ -195,13 +195,13 @@ pub fn entry(proposal: &Proposal, me: &NodeName, id: PromotionId, mode: Mode) ->
 /// The own file before the CIB has the entry: it permits nothing any more.
 #[must_use]
 pub fn begun(own: &Own, entry: &Entry) -> Own {
-    Own { adopting: Some(entry.id), followed: Some(entry.id), ..own.clone() }
+    Own { adopting: Some(entry.id), followed: Some(entry.id), pointed: None, ..own.clone() }
 }
 
 /// The own file once the CIB has the entry.
 #[must_use]
 pub fn ended(own: &Own, entry: &Entry) -> Own {
-    let mut own = Own { adopting: None, followed: Some(entry.id), ..own.clone() };
+    let mut own = Own { adopting: None, followed: Some(entry.id), pointed: None, ..own.clone() };
     own.store.set_done(entry.clone());
     own
 }

@@ -175,7 +175,7 @@ pub fn as_primary(
     own.carried_out(me, Some(timeline));
     let Some(id) = own.store.done(me).map(|entry| entry.id) else { return AsPrimary::Begins(own) };
     // Without it the next promotion would have no history, and every standby be of another branch.
-    own.followed = Some(id);
+    (own.followed, own.pointed) = (Some(id), None);
     AsPrimary::Lost(own)
 }
 
@@ -189,7 +189,7 @@ pub fn first_entry(
     timeline: Timeline,
     mode: Mode,
 ) -> Own {
-    own.followed = Some(id);
+    (own.followed, own.pointed) = (Some(id), None);
     own.store.set_done(Entry {
         system_id,
         term: own.store.max_term().max(1),

@@ -186,6 +186,29 @@ pub fn is_elsewhere(own: Option<&Own>) -> bool {
     own.is_some_and(|own| own.store.newest_done().is_some_and(|entry| own.is_elsewhere_than(entry)))
 }
 
+/// What the data of a candidate holds of what this node's data is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// All; the promotion that the candidate's data is of itself.
+    All(Option<PromotionId>),
+    /// Not all, or nothing.
+    NotAll,
+}
+
+/// What a candidate that has said this holds of it (`explained`): two that have parted may have one timeline number.
+pub fn holds(own: Option<&Own>, said: Option<&Known<Publication>>) -> Known<Holds> {
+    let Some(own) = own else { return Known::Known(Holds::All(None)) };
+    match said {
+        Some(Known::Known(Publication::Data(theirs))) => {
+            let held = own.is_held_by(theirs.followed, theirs.position.timeline());
+            Known::Known(if held { Holds::All(theirs.followed) } else { Holds::NotAll })
+        }
+        Some(Known::Known(Publication::NoData)) => Known::Known(Holds::NotAll),
+        Some(Known::Unknown(why)) => Known::unknown(why.clone()),
+        None => Known::unknown("it has said nothing yet"),
+    }
+}
+
 /// The candidate that a server which takes no sessions is pointed at before anything else: it may wait for a
 /// snapshot, which only the WAL of a primary brings.
 #[must_use]

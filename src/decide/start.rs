@@ -344,13 +344,13 @@ pub fn diverged(live: &Live, timeline: Timeline, lsn: Lsn) -> String {
 }
 
 /// A node that was never writable can attach at once: PostgreSQL itself checks the fork. One that
-/// was is measured first.
+/// was is measured first, and so is one that got the WAL of another node last: two promotions can get one timeline.
 fn attach_at_once(control: &ControlData, upstream: &Upstream) -> bool {
     match upstream {
         Upstream::Nobody | Upstream::Silent(..) | Upstream::Disowned(..) | Upstream::Unknown(_) => {
             false
         }
-        Upstream::Live(_) => control.state.was_writable() == WasWritable::No,
+        Upstream::Live(live) => control.state.was_writable() == WasWritable::No && live.feeds_us,
     }
 }
 
@@ -378,7 +378,8 @@ fn running(facts: &Facts) -> Next {
                     Next::Do(Step::Measure)
                 };
             };
-            match parted(position, live) {
+            let apart = || facts.written_apart.clone();
+            match parted(position, live).or_else(apart) {
                 None => Next::Do(Step::Attach),
                 Some(why) => Next::Do(Step::StopAgain(why)),
             }

@@ -17,7 +17,7 @@ fn seen(world: &World) -> (Upstream, Instance, Way) {
     let mut agent = subject(world).agent(world, TIME).unwrap();
     let view = agent.view().known().unwrap();
     let file = agent.home.read();
-    let upstream = agent.find_upstream(&view, &file);
+    let upstream = agent.find_upstream(&view, &file, None);
     let instance = agent.pg.look(&Deadline::after(TIME));
     let cause = Some(Cause::Diverged("data diverged".into()));
     let way = agent.way_back(cause.as_ref(), &upstream, &instance, Turn::Now).0;

@@ -25,7 +25,7 @@ fn way(world: &World) -> Way {
     let mut agent = subject(world).agent(world, TIME).unwrap();
     let view = agent.view().known().unwrap();
     let file = agent.home.read();
-    let upstream = agent.find_upstream(&view, &file);
+    let upstream = agent.find_upstream(&view, &file, None);
     let instance = agent.pg.look(&Deadline::after(TIME));
     agent.way_back(Some(&Cause::NoData), &upstream, &instance, Turn::Now).0
 }

@@ -141,6 +141,7 @@ fn the_end_that_was_measured_is_the_end_of_the_data_that_was_stopped() {
                 lsn: primary.lsn,
                 promotion: pgtwin::cluster::known::Known::unknown("nobody asked"),
                 knows_our_promotion: None,
+                feeds_us: true,
                 adopted: None,
             };
             let facts = start::Facts {

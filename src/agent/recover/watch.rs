@@ -73,7 +73,7 @@ impl Agent<'_> {
         };
         self.follow_orders(&view);
         let file = self.confirm_in(&view);
-        let upstream = self.find_upstream(&view, &file);
+        let upstream = self.find_upstream(&view, &file, None);
         let cause = self.cause_of(instance, &upstream, &marker)?;
         let turn = self.turn();
         match self.way_back(cause.as_ref(), &upstream, instance, turn).0 {

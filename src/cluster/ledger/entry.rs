@@ -14,6 +14,11 @@ pub const GIVEN_UP: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PromotionId(pub u64);
 
+impl PromotionId {
+    /// That of data of which nobody knows what promotion it is of. No promotion leads from it.
+    pub const UNKNOWN: Self = Self(0);
+}
+
 /// What an acknowledgement of a standby is worth: how the cluster replicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::entry::{Entry, PromotionId};
+use super::origin::Pointed;
 use super::store::Store;
 use super::text::LedgerError;
 use crate::cluster::node::NodeName;
@@ -18,6 +19,8 @@ pub struct Own {
     pub node: NodeName,
     /// The last promotion that this node's data is known to contain.
     pub followed: Option<PromotionId>,
+    /// Whose WAL it gets, where that is not the primary of that promotion by its done entry alone.
+    pub pointed: Option<Pointed>,
     /// An operator has begun to declare this node's data the truth, by this entry, which the file does not
     /// have yet. What the file has is about other data: it permits nothing.
     pub adopting: Option<PromotionId>,
@@ -34,6 +37,7 @@ impl Own {
             resource: resource.to_owned(),
             node: node.clone(),
             followed: None,
+            pointed: None,
             adopting: None,
             store: Store::default(),
         }
@@ -44,7 +48,7 @@ impl Own {
     /// intent nothing changes.
     pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
         let Some(mut entry) = self.store.intent(node).cloned() else { return };
-        self.followed = Some(entry.id);
+        (self.followed, self.pointed) = (Some(entry.id), None);
         entry.timeline = timeline.unwrap_or_else(|| Timeline(entry.timeline.0.saturating_add(1)));
         self.store.set_intent(entry);
         self.store.resolve_done(node);
@@ -57,7 +61,7 @@ impl Own {
 
     /// The data is that of a primary now, of this promotion, whatever it was of before.
     pub fn is_a_copy_of(&mut self, promotion: PromotionId) {
-        (self.followed, self.adopting) = (Some(promotion), None);
+        (self.followed, self.pointed, self.adopting) = (Some(promotion), None, None);
     }
 
     /// Why what this file says is no help, if it is about other data than there is.
@@ -70,6 +74,9 @@ impl Own {
         let mut text = format!("{MAGIC}\nresource {}\nnode {}\n", self.resource, self.node);
         if let Some(id) = self.followed {
             let _ = writeln!(text, "followed {id}");
+        }
+        if let Some(Pointed { node, term }) = &self.pointed {
+            let _ = writeln!(text, "pointed {node} {term}");
         }
         if let Some(id) = self.adopting {
             let _ = writeln!(text, "adopting {id}");
@@ -103,6 +110,7 @@ impl Own {
                 "node" if value == node.as_str() => {}
                 "node" => return Err(LedgerError::File(format!("it belongs to node {value}"))),
                 "followed" => own.followed = Some(value.parse()?),
+                "pointed" => own.pointed = Some(pointed(value)?),
                 "adopting" => own.adopting = Some(value.parse()?),
                 "done" => {
                     let entry: Entry = value.parse()?;
@@ -120,4 +128,14 @@ impl Own {
         own.store.normalize();
         Ok(own)
     }
+}
+
+/// `n1 4`: the node and the term.
+fn pointed(value: &str) -> Result<Pointed, LedgerError> {
+    let read = || {
+        let (node, term) = value.split_once(' ')?;
+        Some(Pointed { node: node.parse().ok()?, term: term.parse().ok()? })
+    };
+    let what = || format!("whose WAL this node gets is malformed: {value:?}");
+    read().ok_or_else(|| LedgerError::File(what()))
 }

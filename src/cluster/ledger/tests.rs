@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
+use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
 use crate::postgres::lsn::Timeline;
 
@@ -209,4 +210,161 @@ fn data_of_another_branch_is_elsewhere() {
         own.followed = followed;
         assert_eq!(own.is_elsewhere_than(&newest), elsewhere, "{followed:?}");
     }
+}
+
+/// A promotion of this node, in this term, that writes this timeline and descends from those.
+fn promotion(id: u64, primary: &str, term: u64, timeline: u32, before: &[(u64, u32)]) -> Entry {
+    let past =
+        |(id, timeline): &(u64, u32)| Past { id: PromotionId(*id), timeline: Timeline(*timeline) };
+    Entry {
+        id: PromotionId(id),
+        timeline: Timeline(timeline),
+        history: before.iter().map(past).collect(),
+        ..entry(primary, term, before.len() as u64, &[])
+    }
+}
+
+/// n3 is noted as a follower of n1's promotion 10, of term 1, to timeline 2.
+fn follower() -> Own {
+    let mut own = Own::new("pg", &node("n3"));
+    let first = promotion(10, "n1", 1, 2, &[]);
+    own.store.set_done(first.clone());
+    assert_eq!(own.note(&first, &Known::Known(Timeline(1))), Ok(true));
+    assert_eq!(own.pointed, Some(Pointed { node: node("n1"), term: 1 }));
+    own
+}
+
+fn with_intent(entry: Entry) -> Store {
+    let mut store = Store::default();
+    store.set_intent(entry);
+    store
+}
+
+fn with_done(entry: Entry) -> Store {
+    let mut store = Store::default();
+    store.set_done(entry);
+    store
+}
+
+#[test]
+fn whose_wal_a_node_gets_reads_back_as_it_was_written() {
+    let own = follower();
+    assert!(own.to_text().contains("\npointed n1 1\n"));
+    assert_eq!(Own::parse(&own.to_text(), "pg", &node("n3")).unwrap(), own);
+    for bad in ["pointed n1", "pointed n1 x", "pointed n1 1 2", "pointed  1"] {
+        let text = own.to_text().replace("pointed n1 1", bad);
+        let body: String = text
+            .lines()
+            .filter(|line| !line.starts_with("sum "))
+            .fold(String::new(), |all, line| all + line + "\n");
+        let sealed = crate::cluster::sealed::seal(body);
+        assert!(Own::parse(&sealed, "pg", &node("n3")).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_data_has_beyond_the_noted_promotion_is_of_whom_it_was_pointed_at_or_of_nobody() {
+    let in_place = || promotion(11, "n1", 1, 3, &[(10, 2)]);
+    let about_to_in_place = || promotion(11, "n1", 1, 2, &[(10, 2)]);
+    let twice = || promotion(12, "n1", 1, 4, &[(11, 3), (10, 2)]);
+    let others = || promotion(20, "n2", 2, 3, &[(10, 2)]);
+    let later = || promotion(30, "n1", 3, 4, &[(20, 3), (10, 2)]);
+    let of_another_branch = || promotion(40, "n1", 1, 3, &[]);
+    let rows: [(&str, u32, Store, Option<u64>); 9] = [
+        ("no more than was noted", 2, with_done(in_place()), None),
+        ("a restart in place that has ended", 3, with_done(in_place()), Some(11)),
+        ("one that is about to end", 3, with_intent(about_to_in_place()), Some(11)),
+        ("the second restart since", 4, with_done(twice()), Some(12)),
+        ("more than the newest that is known", 4, with_done(in_place()), None),
+        ("nothing is known", 3, Store::default(), None),
+        ("another node's promotion", 3, with_done(others()), None),
+        ("the same node's, and another's before it", 4, with_done(later()), None),
+        ("one that does not descend from it", 3, with_done(of_another_branch()), None),
+    ];
+    for (name, reach, cib, expected) in rows {
+        let mut own = follower();
+        let before = own.clone();
+        assert_eq!(own.is_unexplained(Timeline(reach)), reach > 2, "{name}");
+        assert_eq!(own.explain(Timeline(reach), &cib), expected.is_some(), "{name}");
+        match expected {
+            Some(id) => {
+                assert_eq!(own.followed, Some(PromotionId(id)), "{name}");
+                assert!(!own.is_unexplained(Timeline(reach)), "{name}");
+            }
+            None => assert_eq!(own, before, "{name}"),
+        }
+        let beyond = expected.is_none() && reach > 2;
+        assert_eq!(own.give_up(Timeline(reach)), beyond, "{name}");
+        // Whoever was promoted, such data is of none that led to it.
+        let elsewhere = [in_place(), twice(), others(), later()];
+        assert_eq!(elsewhere.iter().all(|one| own.is_elsewhere_than(one)), beyond, "{name}");
+    }
+}
+
+#[test]
+fn the_candidate_that_a_node_was_pointed_at_explains_what_came_before_the_note() {
+    let reach = |timeline| Known::Known(Timeline(timeline));
+    let mut own = follower();
+    assert_eq!(own.point_at(&node("n2"), None, &reach(2)), Ok(true));
+    assert_eq!(own.pointed, Some(Pointed { node: node("n2"), term: 2 }));
+    assert_eq!(own.point_at(&node("n2"), None, &Known::unknown("")), Ok(false), "it is already");
+    let promoted = promotion(20, "n2", 2, 3, &[(10, 2)]);
+    let mut explained = own.clone();
+    assert!(explained.explain(Timeline(3), &with_intent(promotion(20, "n2", 2, 2, &[(10, 2)]))));
+    assert_eq!(explained.followed, Some(PromotionId(20)));
+    assert_eq!(explained.pointed, Some(Pointed { node: node("n2"), term: 2 }));
+    // The note may come with the WAL, and without that it be known how far that reaches.
+    for reach in [reach(2), reach(3), Known::unknown("it replays")] {
+        let mut own = own.clone();
+        assert_eq!(own.note(&promoted, &reach), Ok(true));
+        assert_eq!(own.note(&promoted, &Known::unknown("")), Ok(false));
+    }
+    // Nobody else's is, and with such WAL it is pointed at nobody else.
+    let first = promotion(21, "n4", 2, 3, &[(10, 2)]);
+    assert!(own.clone().note(&first, &reach(3)).is_err());
+    assert!(own.clone().note(&first, &Known::unknown("it replays")).is_err());
+    assert_eq!(own.clone().note(&first, &reach(2)), Ok(true), "it has nothing of n2");
+    assert!(own.clone().point_at(&node("n1"), None, &reach(3)).is_err());
+    assert!(own.clone().point_at(&node("n1"), None, &Known::unknown("it replays")).is_err());
+    // In place: the term stays.
+    assert_eq!(own.point_at(&node("n1"), None, &reach(2)), Ok(true));
+    assert_eq!(own.pointed, Some(Pointed { node: node("n1"), term: 1 }));
+    // What a candidate sends before it is promoted is of the promotion that its own data is of.
+    let mut behind = follower();
+    behind.store.set_done(promotion(11, "n1", 1, 3, &[(10, 2)]));
+    assert_eq!(behind.point_at(&node("n2"), Some(PromotionId(11)), &reach(2)), Ok(true));
+    assert_eq!(
+        (behind.followed, behind.is_unexplained(Timeline(3))),
+        (Some(PromotionId(11)), false)
+    );
+    assert_eq!(behind.pointed, Some(Pointed { node: node("n2"), term: 2 }));
+    assert_eq!(behind.point_at(&node("n2"), Some(PromotionId(99)), &reach(3)), Ok(false));
+    // What is promoted without what it has is not noted.
+    assert!(own.note(&promotion(50, "n1", 3, 4, &[]), &reach(2)).is_err());
+}
+
+#[test]
+fn what_a_node_has_written_itself_is_explained_and_follows_nobody_if_it_came_to_nothing() {
+    let mut own = follower();
+    own.store.set_intent(promotion(60, "n3", 2, 2, &[(10, 2)]));
+    own.points_at_nobody();
+    let mut void = own.clone();
+    void.store.drop_intent(&node("n3"));
+    assert!(!void.is_unexplained(Timeline(3)), "it is its own");
+    assert!(void.point_at(&node("n1"), None, &Known::Known(Timeline(3))).is_err());
+    assert!(void.give_up(Timeline(3)));
+    own.carried_out(&node("n3"), Some(Timeline(3)));
+    assert_eq!((own.pointed_at(), own.is_unexplained(Timeline(9))), (None, false));
+}
+
+#[test]
+fn who_has_what_this_node_has_is_told_by_the_note_and_the_timeline() {
+    let mut own = follower();
+    own.store.set_done(promotion(20, "n2", 2, 3, &[(10, 2)]));
+    let held =
+        |followed: Option<u64>, reach| own.is_held_by(followed.map(PromotionId), Timeline(reach));
+    assert!(held(Some(10), 2) && held(Some(10), 3) && held(Some(20), 3));
+    assert!(!held(Some(10), 1), "it is noted, and has nothing of it");
+    assert!(!held(Some(9), 2) && !held(None, 2));
+    assert!(Own::new("pg", &node("n3")).is_held_by(None, Timeline(1)), "nothing is known of this");
 }

@@ -392,3 +392,31 @@ fn at_a_cold_start_one_takes_the_score_and_the_others_look_again() {
         assert_eq!(after_cold_election(&ruling, another, out_of_time), expected, "{name}");
     }
 }
+
+#[test]
+fn a_candidate_holds_what_this_node_has_if_it_says_so() {
+    let mine =
+        Own { followed: Some(PromotionId(9)), ..file(store(&[entry(3, 1, 9, "n2", "n1 n3")])) };
+    let said = |followed: Option<u64>| {
+        says(at("1", "0/400"), Store::default()).map(|said| match said {
+            Publication::Data(mut member) => {
+                member.followed = followed.map(PromotionId);
+                Publication::Data(member)
+            }
+            none @ Publication::NoData => none,
+        })
+    };
+    let all = |followed: Option<u64>| Known::Known(Holds::All(followed.map(PromotionId)));
+    let own = Some(&mine);
+    for (name, own, said, expected) in [
+        ("the same promotion", own, Some(said(Some(9))), all(Some(9))),
+        ("another one", own, Some(said(Some(8))), Known::Known(Holds::NotAll)),
+        ("of none", own, Some(said(None)), Known::Known(Holds::NotAll)),
+        ("no data", own, Some(Known::Known(Publication::NoData)), Known::Known(Holds::NotAll)),
+        ("nothing yet", own, None, Known::unknown("it has said nothing yet")),
+        ("what does not count", own, Some(Known::unknown("old")), Known::unknown("old")),
+        ("no file here", None, None, all(None)),
+    ] {
+        assert_eq!(holds(own, said.as_ref()), expected, "{name}");
+    }
+}

@@ -20,6 +20,7 @@ fn live() -> Upstream {
         lsn: Lsn(0x300_0000),
         promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: Some(true),
+        feeds_us: true,
         adopted: None,
     }))
 }

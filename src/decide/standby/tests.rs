@@ -25,6 +25,7 @@ fn the_live() -> Live {
         lsn: Lsn(0x500),
         promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: Some(true),
+        feeds_us: true,
         adopted: None,
     }
 }

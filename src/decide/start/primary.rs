@@ -1,7 +1,7 @@
 //! What is known of the primary. Who it is, [`crate::decide::upstream`] decides. Floor 1.
 
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{PromotionId, Store};
+use crate::cluster::ledger::{Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
 use crate::postgres::history::History;
 use crate::postgres::lsn::Lsn;
@@ -21,22 +21,25 @@ pub struct Live {
     /// it yet or could not be read, it may be followed, and is not copied.
     pub promotion: Known<PromotionId>,
     /// Whether its ledger entry descends from the promotion that this node's data contains; none
-    /// when either is not known.
+    /// when either is not known. It does not where nobody knows whose WAL this node has.
     pub knows_our_promotion: Option<bool>,
+    /// Whatever WAL this node has beyond the promotion that is noted is this primary's, or there is none by what
+    /// is known: it may be attached before all of it is replayed.
+    pub feeds_us: bool,
     /// Its entry goes back to data that an operator has adopted: the database systems that were given up for
     /// that. None where it does not, or where its entry is not known.
     pub adopted: Option<Vec<u64>>,
 }
 
 impl Live {
-    /// What the CIB's ledger says of it, and of data that is known to be of `followed`.
+    /// What the CIB's ledger says of it, and of this node's data by the own file.
     #[must_use]
     pub fn of(
         node: &NodeName,
         system_id: u64,
         (line, lsn): (History, Lsn),
         ledger: &Known<Store>,
-        followed: Option<PromotionId>,
+        own: Option<&Own>,
     ) -> Self {
         let entry = ledger.as_known().map(|store| store.of_running_primary(node));
         let promotion = entry.clone().and_then(|entry| match entry {
@@ -44,13 +47,16 @@ impl Live {
             None => Known::unknown("the ledger does not say it yet"),
         });
         let entry = entry.known().flatten();
+        let pointed = own.and_then(Own::pointed_at);
         Self {
             node: node.clone(),
             system_id,
             line,
             lsn,
             promotion,
-            knows_our_promotion: entry.and_then(|entry| entry.is_after(followed)),
+            knows_our_promotion: entry
+                .and_then(|entry| entry.is_after(own.and_then(|own| own.followed))),
+            feeds_us: pointed.is_none_or(|pointed| pointed.node == *node),
             adopted: entry.and_then(|entry| entry.adopted.clone()),
         }
     }

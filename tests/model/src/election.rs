@@ -76,11 +76,10 @@ impl Model {
             .unwrap_or(0)
     }
 
-    /// On trial: what a node's data has of a timeline that no noted promotion explains is believed by
-    /// nobody.
+    /// What a node's data has of a timeline that no noted promotion explains is believed by nobody.
     pub fn believed(&self, s: &State, node: usize) -> bool {
         let Node { wal, followed, .. } = s.nodes[node];
-        !self.options.trial || self.explained(s, wal, followed)
+        self.options.breaks(Break::Unexplained) || self.explained(s, wal, followed)
     }
 
     /// Whether the promotion that was noted explains all that this WAL has.

@@ -29,7 +29,6 @@ pub struct Options {
     pub ignore_quorum: bool,
     pub slow_senders: bool,
     pub cut_replication: bool,
-    pub trial: bool,
     pub live: bool,
     pub commits: u8,
     pub terms: u8,
@@ -69,7 +68,6 @@ breaks a promise, or EXHAUSTED. The defaults are in brackets; a name alone means
                          them live=0, and the loss of commits is accepted with that word [0, 0]
   max=N                  stop after so many states [60000000]
   break=NAME,...         deliberate errors: see docs/model.md
-  trial=0|1              the mend that is on trial: see docs/model.md [0]
 ";
 
 impl Default for Options {
@@ -82,7 +80,6 @@ impl Default for Options {
             ignore_quorum: false,
             slow_senders: false,
             cut_replication: false,
-            trial: false,
             live: true,
             commits: 2,
             terms: 3,
@@ -176,7 +173,6 @@ impl Options {
             "ignore_quorum" => self.ignore_quorum = flag()?,
             "slow_senders" => self.slow_senders = flag()?,
             "cut_replication" => self.cut_replication = flag()?,
-            "trial" => self.trial = flag()?,
             "live" => self.live = flag()?,
             "commits" => self.commits = few(6)?,
             "terms" => self.terms = few(6)?,

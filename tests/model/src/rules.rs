@@ -32,7 +32,8 @@ pub const RULES: &[Rule] = &[
     rule("intent-first", "decide/promote.rs"),
     rule("resolve-first", "decide/promote.rs"),
     rule("known-history", "decide/promote.rs"),
-    rule("note-first", "agent/upstream.rs"),
+    rule("note-first", "agent/origin.rs"),
+    rule("explained", "cluster/ledger/origin.rs"),
     rule("in-effect", "decide/sync.rs"),
     rule("heir-has-all", "decide/sync.rs"),
     rule("heirs-agree", "decide/sync.rs"),
@@ -87,6 +88,8 @@ pub enum Break {
     AllHistory,
     /// What a node follows is noted when it streams, and not before.
     NotedLate,
+    /// What data has beyond the promotion that is noted is not looked at.
+    Unexplained,
     /// V counts before the checkpointer has taken it up.
     NoCheckpoint,
     /// V counts before the senders have taken it up.
@@ -146,6 +149,7 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(Break::Unresolved, "unresolved", "resolve-first"),
     mutation(Break::AllHistory, "all-history", "known-history"),
     mutation(Break::NotedLate, "noted-late", "note-first"),
+    mutation(Break::Unexplained, "unexplained", "explained"),
     mutation(Break::NoCheckpoint, "no-checkpoint", "in-effect"),
     mutation(Break::OldSenders, "old-senders", "in-effect"),
     mutation(Break::HeirLacks, "heir-lacks", "heir-has-all"),

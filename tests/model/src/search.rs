@@ -170,7 +170,7 @@ impl Model {
                 scores: heirs.with(0),
                 met_all: true,
                 upstream: if i == 0 { NOBODY } else { 0 },
-                pointed: if i == 0 || !self.options.trial { NOBODY } else { 0 },
+                pointed: if i == 0 { NOBODY } else { 0 },
                 ..Node::default()
             };
         }

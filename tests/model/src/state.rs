@@ -154,7 +154,7 @@ pub struct Node {
     pub file: Store,
     /// In the ledger file: the last promotion that its data is known to be of; 0 is none.
     pub followed: u8,
-    /// In the ledger file, on trial: the node that it was pointed at and whose promotion it has not
+    /// In the ledger file: the node that it was pointed at and whose promotion it has not
     /// noted.
     pub pointed: u8,
     /// Its copy of the CIB.

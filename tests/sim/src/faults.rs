@@ -211,6 +211,75 @@ pub async fn lost_heirs(sim: Rc<Sim>, until: u64) {
     }
 }
 
+/// A standby that may not take over streams from a primary that restarts in place, and is lost as soon as that
+/// standby has the begin of its new timeline; the heir has as much as there was before, and not that. What it is
+/// promoted to has the same number.
+pub async fn branches(sim: Rc<Sim>, until: u64) {
+    let wired = |one: usize, other: usize, on: bool| {
+        let mut world = sim.world.borrow_mut();
+        world.wire[one][other] = on;
+        world.wire[other][one] = on;
+    };
+    while sim.now() < until {
+        sim.sleep(sim.between(1_000, 10_000)).await;
+        if !crate::is_well(&sim) {
+            continue;
+        }
+        let Some(primary) = sim.world.borrow().writable().first().copied() else { continue };
+        let mut others = sim.world.borrow().all();
+        others.remove(&primary);
+        let (Some(apart), Some(heir)) = (others.pop_first(), others.pop_first()) else { return };
+        sim.log(&format!("FAULT: {} gets no WAL until it may not take over", name(apart)));
+        wired(primary, apart, false);
+        let is_out = || {
+            let heirs = crate::agent::heirs_on_disk(&sim.world.borrow(), primary);
+            heirs.is_some_and(|heirs| !heirs.contains(&apart))
+        };
+        await_for(&sim, 100_000, is_out).await;
+        if is_out() && sim.world.borrow().writable().contains(&primary) {
+            sim.log(&format!(
+                "FAULT: {}'s postmaster is killed, with more than {} has",
+                name(primary),
+                name(heir)
+            ));
+            wired(primary, heir, false);
+            sim.sleep(sim.between(50, 400)).await;
+            let before = sim.world.borrow().begun(primary);
+            sim.crash_server(primary);
+            wired(primary, heir, true);
+            wired(primary, apart, true);
+            let begins = |node: usize| sim.world.borrow().begun(node) > before;
+            await_for(&sim, 60_000, || begins(primary)).await;
+            wired(primary, heir, false);
+            await_for(&sim, 2_000, || begins(apart)).await;
+            if begins(apart) && !begins(heir) {
+                sim.sleep(if sim.once_in(2) { 0 } else { sim.between(0, 500) }).await;
+                sim.log(&format!("FAULT: {} loses power, and stays without", name(primary)));
+                sim.world.borrow_mut().held.insert(primary);
+                sim.power_off(primary);
+                let promoted = || sim.world.borrow().writable().contains(&heir);
+                await_for(&sim, 90_000, promoted).await;
+                if promoted() {
+                    sim.world.borrow_mut().counts.branches += 1;
+                }
+                sim.sleep(sim.between(0, 20_000)).await;
+            }
+        }
+        wired(primary, apart, true);
+        wired(primary, heir, true);
+        sim.world.borrow_mut().held.remove(&primary);
+        sim.power_on(primary);
+    }
+}
+
+/// Waits until it is so, for so long at most.
+async fn await_for(sim: &Sim, limit: u64, is_so: impl Fn() -> bool) {
+    let end = sim.now() + limit;
+    while sim.now() < end && !is_so() {
+        sim.sleep(1).await;
+    }
+}
+
 /// All faults end: networks, power, and the operator's wishes. What failed is cleaned up now and then.
 pub async fn heal(sim: Rc<Sim>) {
     sim.log("all faults end");

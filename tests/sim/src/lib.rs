@@ -5,7 +5,8 @@
 //! Invariants, at every step: an acknowledged commit is on the primary's disk, and on that of a member of
 //! the E that this primary's file has, or E is empty; it is on every node that begins to accept writes; no
 //! two servers accept writes; terms never fall, and none has two primaries. At the end, when all faults are
-//! over: one primary, and all others stream from it, on the same branch, and are its heirs. Where an operator
+//! over: one primary, and all others stream from it, on the same branch, and are its heirs. Nobody begins to stream on
+//! top of another branch of its timeline without knowing that it parted. Where an operator
 //! has data adopted, what is not in it is given up on purpose, at the end of the command and not before; no
 //! data of another database system is overwritten that nobody gave up, and none by a copy that lacks what was
 //! acknowledged.
@@ -80,6 +81,8 @@ pub struct Options {
     pub services: bool,
     /// An heir is promoted and lost again and again, and nothing else befalls anybody.
     pub lost_heirs: bool,
+    /// Two nodes are promoted to one timeline number, again and again, and nothing else befalls anybody.
+    pub branches: bool,
 }
 
 impl Default for Options {
@@ -93,6 +96,7 @@ impl Default for Options {
             adoptions: false,
             services: false,
             lost_heirs: false,
+            branches: false,
         }
     }
 }
@@ -138,6 +142,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
     let until = begin + options.seconds * 1_000;
     if options.lost_heirs {
         sim.spawn(Owner::World, begin, faults::lost_heirs(Rc::clone(&sim), until));
+    } else if options.branches {
+        sim.spawn(Owner::World, begin, faults::branches(Rc::clone(&sim), until));
     } else {
         sim.spawn(Owner::World, begin, faults::faults(Rc::clone(&sim), until));
     }
@@ -164,7 +170,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
     sim.run(begin);
     // In most histories agents are killed in the middle, in some often.
     let deadly = [0, 300, 1_000, 3_000][sim.between(0, 3) as usize];
-    sim.deadly.set(if options.lost_heirs { 0 } else { deadly });
+    sim.deadly.set(if options.lost_heirs || options.branches { 0 } else { deadly });
     sim.run(until);
     if options.converges && sim.world.borrow().violation.is_none() {
         sim.world.borrow_mut().services = false;
@@ -233,9 +239,9 @@ fn state(sim: &Sim) -> String {
         let wal = &node.disk.wal.records;
         let (line, end) = (wal::line(wal), wal::lsn(wal.len()));
         let file = node.disk.ledger.as_deref().unwrap_or("no ledger file");
-        let entries = file
-            .lines()
-            .filter(|one| ["done", "intent", "followed"].iter().any(|key| one.starts_with(key)));
+        let entries = file.lines().filter(|one| {
+            ["done", "intent", "followed", "pointed"].iter().any(|key| one.starts_with(key))
+        });
         let entries = entries.collect::<Vec<_>>().join("\n      ");
         format!("\n  n{}: {server}, {role:?}, line {line} end {end}\n      {entries}", index + 1)
     });

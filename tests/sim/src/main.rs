@@ -47,6 +47,9 @@ struct Args {
     /// Has an heir promoted and lost, again and again, while the old primary comes back; no other faults.
     #[arg(long)]
     lost_heirs: bool,
+    /// Has two nodes promoted to one timeline number, again and again; no other faults.
+    #[arg(long)]
+    branches: bool,
     /// Does not ask for a healthy cluster at the end.
     #[arg(long)]
     safety_only: bool,
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         adoptions: args.adoptions,
         services: args.services,
         lost_heirs: args.lost_heirs,
+        branches: args.branches,
     };
     let begin = Instant::now();
     let last = args.seed.saturating_add(args.histories);
@@ -137,7 +141,7 @@ fn main() -> ExitCode {
         "{histories} histories from seed {} in {:.0} s, {broken} broke an invariant; {} commits acknowledged, \
          {} promotions, {} nodes fenced, {} times alone, {} copies, {} adoptions that gave up {} commits, {} \
          servers started by the distribution, {} heirs lost after their promotion, {} times somebody was promoted \
-         without them",
+         without them, {} promoted to a timeline that had begun",
         args.seed,
         begin.elapsed().as_secs_f64(),
         counts.acked,
@@ -149,7 +153,8 @@ fn main() -> ExitCode {
         counts.given_up,
         counts.by_hand,
         counts.heirs_lost,
-        counts.without_them
+        counts.without_them,
+        counts.branches
     );
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

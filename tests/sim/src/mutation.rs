@@ -52,6 +52,10 @@ pub enum Mutation {
     AdoptedAtOnce,
     /// Data is adopted while others run.
     AdoptsBesideOthers,
+    /// What data has beyond the promotion that is noted is not looked at.
+    NothingIsExplained,
+    /// A standby is pointed at the candidate whatever its own data is of.
+    PointedBlindly,
     /// Whoever accepts writes is copied, whatever the ledger says.
     AnybodyIsCopied,
 }
@@ -81,6 +85,8 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::AdoptionIsOlder, "adoption-is-older"),
     (Mutation::AdoptedAtOnce, "adopted-at-once"),
     (Mutation::AdoptsBesideOthers, "adopts-beside-others"),
+    (Mutation::NothingIsExplained, "nothing-is-explained"),
+    (Mutation::PointedBlindly, "pointed-blindly"),
     (Mutation::AnybodyIsCopied, "anybody-is-copied"),
 ];
 

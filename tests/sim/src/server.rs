@@ -416,6 +416,17 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
             forget_sender(&sim, node, life, wanted);
             continue;
         };
+        {
+            let mut world = sim.world.borrow_mut();
+            let begins =
+                world.nodes[node].server.as_ref().is_some_and(|one| one.streams_from != Some(from));
+            let apart = begins && world.is_apart(node, from);
+            if apart {
+                let words =
+                    format!("n{} streams from n{} on top of another branch", node + 1, from + 1);
+                world.broken(words);
+            }
+        }
         let fresh = {
             let mut world = sim.world.borrow_mut();
             let now = sim.now();

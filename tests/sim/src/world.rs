@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgtwin::cluster::ledger::{Entry, Own};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::decide::sync::effect::Effect;
 use pgtwin::postgres::control_data::ClusterState;
 
 use crate::mutation::Mutation;
 use crate::server::Server;
-use crate::wal::Wal;
+use crate::wal::{Record, Wal};
 
 /// The database system that all histories begin with.
 pub const SYSTEM: u64 = 7;
@@ -184,6 +185,8 @@ pub struct Counts {
     pub heirs_lost: u64,
     /// Of these, how often somebody else was promoted without them.
     pub without_them: u64,
+    /// Times a node was promoted to a timeline that another one had begun.
+    pub branches: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -201,6 +204,7 @@ impl std::ops::AddAssign for Counts {
         self.by_hand += more.by_hand;
         self.heirs_lost += more.heirs_lost;
         self.without_them += more.without_them;
+        self.branches += more.branches;
     }
 }
 
@@ -438,6 +442,33 @@ impl World {
                 node + 1
             ));
         }
+    }
+
+    /// How many timelines a node's data has begun.
+    pub fn begun(&self, node: usize) -> usize {
+        let begins = |record: &&Record| matches!(record, Record::Begin(..));
+        self.nodes[node].disk.wal.records.iter().filter(begins).count()
+    }
+
+    /// Whether a node's data is not a beginning of that one's, and its ledger file does not know it. One that knows it
+    /// is going to be brought back.
+    pub fn is_apart(&self, node: usize, from: usize) -> bool {
+        let (here, there) = (&self.nodes[node].disk.wal, self.nodes[from].disk.wal.durable());
+        let last = here.records.len().checked_sub(1);
+        let apart = last.is_some_and(|at| there.get(at) != here.records.get(at));
+        apart && !self.knows_that_it_parted(node, from)
+    }
+
+    fn knows_that_it_parted(&self, node: usize, from: usize) -> bool {
+        let file = |node: usize| {
+            let text = self.nodes[node].disk.ledger.as_ref()?;
+            Own::parse(text, RESOURCE, &name(node)).ok()
+        };
+        let (Some(mine), Some(theirs)) = (file(node), file(from)) else { return false };
+        let Some(followed) = mine.followed else { return false };
+        let its = |entry: &&Entry| Some(entry.id) == theirs.followed;
+        let its = theirs.store.entries().chain(mine.store.entries()).find(its);
+        its.is_some_and(|entry| !entry.descends_from(followed))
     }
 
     /// Standbys whose data is not a beginning of this primary's. PostgreSQL may not see that.

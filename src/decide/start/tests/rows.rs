@@ -21,6 +21,7 @@ pub fn live(line: &str) -> Live {
         lsn: Lsn(0x500),
         promotion: Known::Known(PromotionId(1)),
         knows_our_promotion: None,
+        feeds_us: true,
         adopted: None,
     }
 }
@@ -66,6 +67,16 @@ fn up(sql: Sql) -> Facts {
 
 fn measured(line: &str, position: Position) -> Facts {
     Facts { upstream: Some(primary(line)), position: Some(position), ..up(in_recovery()) }
+}
+
+/// It was measured, and has what no promotion that is known explains.
+fn of_nobody(facts: Facts) -> Facts {
+    Facts { written_apart: Some("of nobody".into()), ..facts }
+}
+
+/// The primary is there, and another node has fed this one last.
+fn fed_by_another() -> Upstream {
+    Upstream::Live(Box::new(Live { feeds_us: false, ..live("1") }))
 }
 
 fn diverged(facts: &Facts) -> String {
@@ -146,6 +157,11 @@ fn every_row_of_a_start() {
             with(follows(), was_primary()),
             prepare(false),
         ),
+        (
+            "one that may have WAL of another node's promotion as well",
+            with(Some(fed_by_another()), standby()),
+            prepare(false),
+        ),
         ("cleanly stopped as well", with(follows(), ended(ClusterState::ShutDown)), prepare(false)),
         (
             "one that may have been as well",
@@ -214,6 +230,16 @@ fn every_row_of_a_start() {
             "on the line before the primary's promotion",
             measured("1@0/480,2", at("1", "0/480")),
             Next::Do(Step::Attach),
+        ),
+        (
+            "WAL that nobody explains is no place to follow from",
+            of_nobody(measured("1", at("1", "0/400"))),
+            Next::Do(Step::StopAgain("of nobody".into())),
+        ),
+        (
+            "and is replaced",
+            Facts { upstream: Some(primary("1")), ..of_nobody(standby()) },
+            Next::Recover(Some(Cause::OtherBranch("of nobody".into()))),
         ),
         ("no data is copied", with(follows(), begin(at_rest(DataDir::Empty))), no_data()),
         ("also where there is no primary yet", nobody(begin(at_rest(DataDir::Absent))), no_data()),

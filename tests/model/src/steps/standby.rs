@@ -66,7 +66,7 @@ impl Model {
             {
                 // In pre-promote; it attaches when the other one accepts writes.
                 let mut t = *s;
-                self.point(&mut t, p, x);
+                Self::point(&mut t, p, x);
                 moves.add(t, || format!("{p} is pointed at {x}, which is about to be promoted"));
             }
         }
@@ -91,19 +91,17 @@ impl Model {
         }
     }
 
-    /// Points `p` at `x`. On trial: the name is on disk before that.
-    fn point(&self, t: &mut State, p: usize, x: usize) {
+    /// Points `p` at `x`. The name is on disk before that.
+    fn point(t: &mut State, p: usize, x: usize) {
         t.nodes[p].upstream = u8::try_from(x).unwrap_or(NOBODY);
-        if self.options.trial {
-            t.nodes[p].pointed = t.nodes[p].upstream;
-        }
+        t.nodes[p].pointed = t.nodes[p].upstream;
     }
 
     /// A standby meets a primary: it follows if all that it can see fits, else it is brought back.
     fn follow(&self, s: &State, p: usize, x: usize, moves: &mut Moves) {
         let (node, primary) = (&s.nodes[p], &s.nodes[x]);
         let mut t = *s;
-        if self.options.trial {
+        if !self.options.breaks(Break::Unexplained) {
             // What it was pointed at may have been noted by its primary since.
             self.note(&mut t, p, x);
         }
@@ -121,14 +119,14 @@ impl Model {
             if !self.options.breaks(Break::NotedLate) {
                 self.note(&mut t, p, x);
             }
-            self.point(&mut t, p, x);
+            Self::point(&mut t, p, x);
             moves.add(t, || format!("{p} follows {x}"));
             return;
         }
         let mut t = *s;
         t.nodes[p].wal = primary.wal;
         t.nodes[p].followed = primary.wal.last_promotion().map_or(0, |(_, _, id)| id);
-        self.point(&mut t, p, x);
+        Self::point(&mut t, p, x);
         t.nodes[p].pointed = NOBODY;
         self.set_score(&mut t, p, p, false);
         moves.add(t, || format!("{p} is rebuilt from {x}"));
@@ -143,12 +141,15 @@ impl Model {
         Some(if newer { intent } else { done }).filter(Entry::exists)
     }
 
-    /// On trial: bytes that nothing explains are of whom this node was pointed at, if its newest entry,
+    /// Bytes that nothing explains are of whom this node was pointed at, if its newest entry,
     /// which these bytes show to be carried out, explains them. No primary is needed for that.
     fn explain(&self, t: &mut State, p: usize) -> bool {
         let node = &t.nodes[p];
         let x = usize::from(node.pointed);
-        if !self.options.trial || x >= NODES || self.explained(t, node.wal, node.followed) {
+        if self.options.breaks(Break::Unexplained)
+            || x >= NODES
+            || self.explained(t, node.wal, node.followed)
+        {
             return false;
         }
         let store = node.file.merged(&node.cib, Some(p));
@@ -174,9 +175,9 @@ impl Model {
         if node.followed == entry.id || node.followed != 0 && !entry.descends_from(node.followed) {
             return false;
         }
-        // On trial: bytes that nothing explains are of whom it was pointed at, or of nobody.
+        // Bytes that nothing explains are of whom it was pointed at, or of nobody.
         let unexplained = !self.explained(t, node.wal, node.followed);
-        if self.options.trial
+        if !self.options.breaks(Break::Unexplained)
             && unexplained
             && (usize::from(node.pointed) != x || !self.explained(t, node.wal, entry.id))
         {

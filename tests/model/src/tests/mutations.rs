@@ -17,6 +17,7 @@ const THREE: &str = "nodes=3 start=one crashes=1 cuts=0 seqs=2 slow_senders=1 ma
 const HEIRS: &str = "nodes=3 terms=3 crashes=2 cuts=0 in_place=0 seqs=0 max=150000";
 const GROWTH: &str = "nodes=3 start=growing crashes=0 cuts=1 in_place=0 ignore_quorum=1 max=300000";
 const TIE: &str = "commits=0 crashes=1 cuts=1 seqs=0 wait_for_all=0 live=1 max=10000";
+const FORCED: &str = "nodes=3 commits=0 terms=3 crashes=0 cuts=0 moves=1 losses=1 forced=1 seqs=0";
 
 /// Which error, within which bounds, and what comes of it.
 const FOUND: &[(&str, &str, Ending)] = &[
@@ -34,8 +35,8 @@ const FOUND: &[(&str, &str, Ending)] = &[
     ("heirs-kept", HEIRS, CommitLost),
     ("lone-start", BOTH, CommitLost),
     ("unfenced", CUT, TwoPrimaries),
-    ("unresolved", BOTH, FalseFollower),
     ("all-history", BOTH, FalseFollower),
+    ("unexplained", FORCED, FalseFollower),
     ("no-checkpoint", ALONE, CommitLost),
     ("heir-lacks", ALONE, CommitLost),
     ("heirs-unaware", GROWTH, CommitLost),
@@ -54,6 +55,7 @@ const ELSEWHERE: &[&str] = &[
     "rest-lacks",
     "cib-first",
     "intent-ignored",
+    "unresolved",
 ];
 
 fn within(bounds: &str, more: &str) -> Outcome {

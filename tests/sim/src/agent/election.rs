@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Mode, Own, PromotionId};
+use pgtwin::cluster::ledger::{Mode, Own, PromotionId, unexplained};
 use pgtwin::cluster::node::NodeName;
-use pgtwin::cluster::position::{Member, Position, Publication, Shutdown};
+use pgtwin::cluster::position::{Exactness, Member, Position, Publication, Shutdown};
 use pgtwin::cluster::recovery::Kept;
 use pgtwin::decide::election::{Facts, Plan, Purpose, Ruling, judge};
 use pgtwin::decide::facts::Instance;
@@ -36,13 +36,17 @@ impl Agent {
         match says(whole, instance, &file, ever, RESOURCE, &self.name()) {
             Says::Nothing(why) => Known::Unknown(why),
             Says::NoDataIfMounted => Known::Known(Publication::NoData),
-            Says::Position(own) => self.position(instance).map(|position| {
-                Publication::Data(Box::new(Member {
+            Says::Position(own) => self.position(instance).and_then(|position| {
+                if position.exactness == Exactness::Exact && own.is_unexplained(position.timeline())
+                {
+                    return Known::unknown(unexplained(position.timeline()));
+                }
+                Known::Known(Publication::Data(Box::new(Member {
                     position,
                     followed: own.followed,
                     primary_reached: None,
                     store: own.store,
-                }))
+                })))
             }),
         }
     }
@@ -116,6 +120,12 @@ impl Agent {
             Ok(own) => own,
             Err(lost) => return (Ruling::Refused(vec![lost.obstacle()]), BTreeSet::new()),
         };
+        let position = position.and_then(|position| {
+            if position.exactness == Exactness::Exact && own.is_unexplained(position.timeline()) {
+                return Known::unknown(unexplained(position.timeline()));
+            }
+            Known::Known(position)
+        });
         let peers = self.peers(view, &own, &position);
         let seen = peers.iter().filter(|(_, said)| said.is_known());
         let seen = seen.map(|(node, _)| index(node)).collect();

@@ -158,15 +158,17 @@ impl Agent {
                         self.publish_ack(&own).await;
                     }
                     facts.has_score = now.has_score(me);
-                    facts.upstream = Some(self.find_upstream(&now, file.as_ref()).await);
+                    let reach = self.reach(instance);
+                    let file = self.explained(file, &cib(&now.stack.shared), reach).await;
+                    facts.upstream = Some(self.find_upstream(&now, file.as_ref(), reach).await);
                     view = Some(now);
                 }
                 Next::Do(Step::Follow(node)) => {
                     let node = index(&node);
                     if let Some(view) = &view {
-                        self.note_followed(view, node).await;
+                        self.note_followed(view, node, self.reach(instance)).await;
                     }
-                    self.follow(node).await;
+                    self.follow(node, self.reach(instance)).await;
                     if streams && right {
                         if let Some(own) = self.own() {
                             self.publish_ack(&own).await;

@@ -7,14 +7,17 @@ use pgtwin::cluster::ledger::Mode;
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::position::{Position, Publication};
 use pgtwin::decide::election::{Purpose, Ruling};
-use pgtwin::decide::facts::Instance;
+use pgtwin::decide::facts::{Instance, Sql};
 use pgtwin::decide::notify::{
-    Candidate, Cold, Follows, Points, Preferred, after_cold_election, candidate, follows,
-    is_elsewhere, matters, may_be_cold_start, points, preferred, waits_for_a_primary,
+    Candidate, Cold, Follows, Holds, Points, Preferred, after_cold_election, candidate, follows,
+    holds, is_elsewhere, matters, may_be_cold_start, points, preferred, waits_for_a_primary,
 };
+use pgtwin::decide::publication::is_noted;
 use pgtwin::decide::token::{self, PREFERRED_SCORE};
 
+use super::ledger::cib;
 use super::{Agent, Notice};
+use crate::mutation::Mutation;
 use crate::world::{Role, index};
 
 impl Agent {
@@ -45,6 +48,8 @@ impl Agent {
         self.settle_intent(first).await;
         let view = self.view().await;
         let file = self.exchange(&view, false).await;
+        let reach = self.reach(first);
+        let file = self.explained(file, &cib(&view.stack.shared), reach).await;
         self.sim.act().await;
         let publication = self.publication(first, file.as_ref(), &view);
         self.publish_position(&publication).await;
@@ -77,9 +82,33 @@ impl Agent {
             }
             return;
         }
-        match points(&first.sql, is_elsewhere(file.as_ref())) {
-            Points::AtTheCandidate => self.follow(index(candidate)).await,
+        let (of, holds_ours) = match self.holds_ours(index(candidate)).await {
+            Holds::All(of) => (of, true),
+            Holds::NotAll => (None, self.has(Mutation::PointedBlindly)),
+        };
+        match points(&first.sql, is_elsewhere(file.as_ref()) || !holds_ours) {
+            Points::AtTheCandidate => {
+                let candidate = index(candidate);
+                if self.note_pointed(candidate, of, reach).await {
+                    self.follow(candidate, reach).await;
+                }
+            }
             Points::Elsewhere | Points::Nowhere => {}
+        }
+    }
+
+    /// What the candidate has said of its data, when it says it.
+    async fn holds_ours(&self, candidate: usize) -> Holds {
+        let own = self.own();
+        let newest = own.as_ref().and_then(|own| own.store.newest_done()).map(|entry| entry.id);
+        let end = self.sim.now() + 1_000;
+        loop {
+            let view = self.view().await;
+            match holds(own.as_ref(), self.publications(&view, newest).get(&candidate)) {
+                Known::Known(holds) => return holds,
+                Known::Unknown(_) if self.sim.now() > end => return Holds::NotAll,
+                Known::Unknown(_) => self.sim.sleep(50).await,
+            }
         }
     }
 
@@ -98,7 +127,12 @@ impl Agent {
     /// After a promotion: notes it, and confirms it once this node streams.
     async fn join(&self, primary: usize) {
         let view = self.view().await;
-        self.note_followed(&view, primary).await;
+        let instance = self.look().await;
+        let reach = self.reach(&instance);
+        self.note_followed(&view, primary, reach).await;
+        if matches!(instance.sql, Sql::Standby(_)) && self.own().as_ref().is_some_and(is_noted) {
+            self.follow(primary, reach).await;
+        }
         let end = self.sim.now() + 150;
         loop {
             let streams = {
@@ -153,6 +187,8 @@ impl Agent {
     pub(super) async fn cold_election(&self, instance: &Instance) -> Ruling {
         let view = self.view().await;
         let file = self.exchange(&view, false).await;
+        let reach = self.reach(instance);
+        let file = self.explained(file, &cib(&view.stack.shared), reach).await;
         self.sim.act().await;
         let publication = self.publication(instance, file.as_ref(), &view);
         self.publish_position(&publication).await;

@@ -12,6 +12,7 @@ use pgtwin::decide::promote::{
 use pgtwin::decide::sync::PRIMARY_SCORE;
 use pgtwin::decide::token;
 
+use super::ledger::cib;
 use super::{Agent, Answer, View};
 use crate::mutation::Mutation;
 use crate::server::Phase;
@@ -88,7 +89,9 @@ impl Agent {
                 facts.old_primary = None;
                 facts.planned = None;
                 let view = self.view().await;
-                round.file = self.exchange(&view, false).await;
+                let file = self.exchange(&view, false).await;
+                let reach = self.reach(&facts.instance);
+                round.file = self.explained(file, &cib(&view.stack.shared), reach).await;
                 self.sim.act().await;
                 let position = self.position(&facts.instance);
                 round.position = position.clone().known();
@@ -197,6 +200,7 @@ impl Agent {
             say(&plan.names.iter().map(index).collect::<Vec<_>>()),
         ));
         own.store.set_intent(entry);
+        own.points_at_nobody();
         self.write_own(&own).await;
         round.file = Some(own);
     }

@@ -2,14 +2,16 @@
 //! is, and following it. Data that cannot follow is replaced by a copy, within the start.
 
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Own, Store};
+use pgtwin::cluster::ledger::{Own, PromotionId, Store};
 use pgtwin::cluster::position::Exactness;
 use pgtwin::cluster::recovery::{Attempts, Turn};
-use pgtwin::decide::facts::{DataDir, Sql};
+use pgtwin::decide::facts::{DataDir, Instance, Sql};
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way, way};
 use pgtwin::decide::start::{Facts, Live, Next, Recovered, Step, Upstream, next, written_apart};
 use pgtwin::decide::token::{self, BARRED};
 use pgtwin::decide::upstream::{self, Candidate, choose, in_order};
+
+use pgtwin::postgres::lsn::Timeline;
 
 use super::ledger::cib;
 use super::{Agent, Answer, View};
@@ -97,7 +99,7 @@ impl Agent {
                 }
                 facts.alone =
                     facts.alone || token::nobody_else_runs(file, &self.name(), &view.running());
-                facts.upstream = Some(self.find_upstream(&view, file).await);
+                facts.upstream = Some(self.find_upstream(&view, file, None).await);
             }
             Step::AskForWal(_) => facts.wal_gone = Some(None),
             Step::RecoverSingleUser => {
@@ -116,8 +118,12 @@ impl Agent {
                     _ => None,
                 };
                 if let (Some(node), true) = (upstream, *attach) {
-                    self.note_upstream(node).await;
+                    self.note_upstream(node, None).await;
                 }
+                let upstream = match upstream {
+                    Some(node) if self.note_pointed(node, None, None).await => Some(node),
+                    Some(_) | None => None,
+                };
                 self.sim.act().await;
                 let mut world = self.sim.world.borrow_mut();
                 let disk = &mut world.nodes[me].disk;
@@ -145,6 +151,8 @@ impl Agent {
             Step::AskItsLog => facts.started = Some(Err("it ended".into())),
             Step::Measure => match self.position(&facts.instance).known() {
                 Some(position) if position.exactness == Exactness::Exact => {
+                    let reach = Some(position.timeline());
+                    facts.written_apart = self.of_nobody(reach, facts.upstream.as_ref()).await;
                     facts.position = Some(position);
                 }
                 Some(_) | None => {
@@ -155,8 +163,9 @@ impl Agent {
             Step::Attach => {
                 if let Some(Upstream::Live(live)) = &facts.upstream {
                     let node = index(&live.node);
-                    self.note_upstream(node).await;
-                    self.follow(node).await;
+                    let reach = self.reach(&facts.instance);
+                    self.note_upstream(node, reach).await;
+                    self.follow(node, reach).await;
                 }
                 facts.attached = true;
             }
@@ -167,7 +176,9 @@ impl Agent {
             Step::StopAgain(why) => {
                 self.sim.shut_down(me, true).await;
                 facts.started = None;
-                facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                if facts.written_apart.is_none() {
+                    facts.parted = facts.marked.data_is_whole().then(|| why.clone());
+                }
                 facts.instance = self.look().await;
             }
         }
@@ -175,7 +186,12 @@ impl Agent {
     }
 
     /// The primary, proven.
-    pub(super) async fn find_upstream(&self, view: &View, own: Option<&Own>) -> Upstream {
+    pub(super) async fn find_upstream(
+        &self,
+        view: &View,
+        own: Option<&Own>,
+        reach: Option<Timeline>,
+    ) -> Upstream {
         let shared = &view.stack.shared;
         let promoted = |node: &usize| shared.roles.get(node) == Some(&Role::Promoted);
         let mut candidates: Vec<usize> = view
@@ -200,6 +216,14 @@ impl Agent {
         for node in in_order(candidates.into_iter().map(name).collect(), &seen) {
             let node = index(&node);
             self.sim.act().await;
+            let accepts = {
+                let world = self.sim.world.borrow();
+                world.nodes[node].server.as_ref().is_some_and(crate::server::Server::is_primary)
+            };
+            let given_up = match own {
+                Some(own) if accepts => Some(self.given_up(own, node, &ledger, reach).await),
+                own => own.cloned(),
+            };
             let world = self.sim.world.borrow();
             let there = &world.nodes[node];
             let answers = there.up
@@ -209,13 +233,12 @@ impl Agent {
             let answer = match &there.server {
                 Some(server) if answers && server.phase == Phase::Primary => {
                     let records = &there.disk.wal.records;
-                    let followed = own.and_then(|own| own.followed);
                     let live = Box::new(Live::of(
                         &name(node),
                         there.disk.system,
                         (line(records), lsn(there.disk.wal.flushed)),
                         &ledger,
-                        followed,
+                        given_up.as_ref(),
                     ));
                     if world.has(Mutation::AnybodyIsCopied) {
                         return Upstream::Live(live);
@@ -237,7 +260,10 @@ impl Agent {
     }
 
     /// Streams from there from now on.
-    pub(super) async fn follow(&self, node: usize) {
+    pub(super) async fn follow(&self, node: usize, reach: Option<Timeline>) {
+        if !self.note_pointed(node, None, reach).await {
+            return;
+        }
         let same = self.sim.world.borrow().nodes[self.me].disk.upstream == Some(node);
         if same {
             return;
@@ -250,26 +276,96 @@ impl Agent {
     }
 
     /// Notes that this node follows that primary's promotion, with what the CIB says.
-    pub(super) async fn note_followed(&self, view: &View, primary: usize) {
+    pub(super) async fn note_followed(&self, view: &View, primary: usize, reach: Option<Timeline>) {
         if let Some(own) = self.exchange(view, true).await {
-            self.note_in(own, primary).await;
+            self.note_in(own, primary, reach).await;
         }
     }
 
-    pub(super) async fn note_upstream(&self, primary: usize) {
+    pub(super) async fn note_upstream(&self, primary: usize, reach: Option<Timeline>) {
         if let Some(own) = self.own() {
-            self.note_in(own, primary).await;
+            self.note_in(own, primary, reach).await;
         }
     }
 
-    async fn note_in(&self, mut own: Own, primary: usize) {
+    async fn note_in(&self, mut own: Own, primary: usize, reach: Option<Timeline>) {
         let newest = own.store.newest_done().filter(|one| one.primary == name(primary)).cloned();
         let Some(entry) = newest else { return };
-        if own.followed == Some(entry.id) || own.is_elsewhere_than(&entry) {
-            return;
+        if own.note(&entry, &known(reach)) == Ok(true) {
+            self.write_own(&own).await;
         }
-        own.followed = Some(entry.id);
-        self.write_own(&own).await;
+    }
+
+    /// As `src/agent/origin.rs`: the timeline of all that the data holds; none where it may hold more.
+    pub(super) fn reach(&self, instance: &Instance) -> Option<Timeline> {
+        let position = self.position(instance).known()?;
+        (position.exactness == Exactness::Exact).then(|| position.timeline())
+    }
+
+    /// The own file with the promotion that explains what the data has beyond the one that was noted.
+    pub(super) async fn explained(
+        &self,
+        file: Option<Own>,
+        cib: &Store,
+        reach: Option<Timeline>,
+    ) -> Option<Own> {
+        let mut own = file?;
+        if let Some(reach) = reach.filter(|_| !self.has(Mutation::NothingIsExplained))
+            && own.explain(reach, cib)
+        {
+            self.log("what it has is explained");
+            self.write_own(&own).await;
+        }
+        Some(own)
+    }
+
+    async fn given_up(
+        &self,
+        own: &Own,
+        primary: usize,
+        ledger: &Known<Store>,
+        reach: Option<Timeline>,
+    ) -> Own {
+        let mut new = own.clone();
+        let known = ledger.as_known().known();
+        if let Some(reach) = reach
+            && known.is_some_and(|store| store.of_running_primary(&name(primary)).is_some())
+            && new.give_up(reach)
+        {
+            self.log("what it has is of nobody");
+            self.write_own(&new).await;
+        }
+        new
+    }
+
+    async fn of_nobody(
+        &self,
+        reach: Option<Timeline>,
+        upstream: Option<&Upstream>,
+    ) -> Option<String> {
+        let Some(Upstream::Live(live)) = upstream else { return None };
+        let view = self.view().await;
+        let ledger = cib(&view.stack.shared);
+        let own = self.explained(self.own(), &ledger, reach).await?;
+        let own = self.given_up(&own, index(&live.node), &Known::Known(ledger), reach).await;
+        (own.followed == Some(PromotionId::UNKNOWN)).then(|| "of nobody".to_owned())
+    }
+
+    pub(super) async fn note_pointed(
+        &self,
+        node: usize,
+        of: Option<PromotionId>,
+        reach: Option<Timeline>,
+    ) -> bool {
+        let Some(mut own) = self.own() else { return true };
+        match own.point_at(&name(node), of, &known(reach)) {
+            Ok(true) => {
+                self.write_own(&own).await;
+                true
+            }
+            Ok(false) => true,
+            Err(_) => self.has(Mutation::PointedBlindly),
+        }
     }
 
     pub(super) fn marked(&self) -> Marked {
@@ -285,7 +381,7 @@ impl Agent {
         let me = self.me;
         let view = self.view().await;
         let own = self.own();
-        let upstream = self.find_upstream(&view, own.as_ref()).await;
+        let upstream = self.find_upstream(&view, own.as_ref(), None).await;
         let marked = self.marked();
         let system_id = Some(self.sim.world.borrow().nodes[me].disk.system);
         let way = way(&recovery::Facts {
@@ -361,4 +457,8 @@ impl Agent {
         }
         Answer::Standby
     }
+}
+
+fn known(reach: Option<Timeline>) -> Known<Timeline> {
+    reach.map_or_else(|| Known::unknown("it still replays"), Known::Known)
 }

@@ -1,0 +1,193 @@
+//! Of which promotion a member's data is, where two of them can have one timeline number. Floor 0.
+//!
+//! What data holds up to the timeline of the promotion that is noted is of that one. What it holds beyond is of
+//! whom it was pointed at, and its promotion is found by that (`explained`): the note may come too late, for WAL
+//! flows as soon as a server accepts writes.
+
+use super::entry::{Entry, PromotionId};
+use super::own::Own;
+use super::store::Store;
+use crate::cluster::known::Known;
+use crate::cluster::node::NodeName;
+use crate::postgres::lsn::Timeline;
+
+/// Whose WAL a member's data gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointed {
+    /// The member that it was pointed at. This node itself: it was about to be promoted, and no WAL came in since.
+    pub node: NodeName,
+    /// The term of that member's promotion, or of the one that it was about to get: in one term a node's promotions
+    /// follow one another.
+    pub term: u64,
+}
+
+impl Own {
+    /// Whose WAL this data gets; none where it has got nobody's since this node was promoted itself, or nothing is
+    /// known of it.
+    pub fn pointed_at(&self) -> Option<Pointed> {
+        let noted = || {
+            let done = self.store.entries().find(|entry| Some(entry.id) == self.followed)?;
+            let others = done.primary != self.node;
+            others.then(|| Pointed { node: done.primary.clone(), term: done.term })
+        };
+        self.pointed.clone().or_else(noted)
+    }
+
+    /// Whether data that reaches this timeline has more than the promotion that is noted: another's, or the begin of
+    /// one of this node's own that came to nothing. Of what nothing is noted, or nothing is known any more, other
+    /// rules speak ([`Entry::is_after`]).
+    fn goes_beyond(&self, reach: Timeline) -> bool {
+        let noted = self.followed.and_then(|id| written(&self.store, id));
+        noted.is_some_and(|noted| reach > noted) && self.pointed_at().is_some()
+    }
+
+    /// Whether data that reaches this timeline has WAL of another node which the promotion that is noted does not
+    /// explain.
+    pub fn is_unexplained(&self, reach: Timeline) -> bool {
+        let others = |pointed: Pointed| pointed.node != self.node;
+        self.goes_beyond(reach) && self.pointed_at().is_some_and(others)
+    }
+
+    /// The node is about to be promoted: what its data gets from now on it writes itself.
+    pub fn points_at_nobody(&mut self) {
+        self.pointed = Some(Pointed { node: self.node.clone(), term: self.store.max_term() });
+    }
+
+    /// Finds the promotion that explains what data which reaches this timeline has: one of whom it was pointed at, by
+    /// what is known here and by `cib`. Whether anything was noted.
+    pub fn explain(&mut self, reach: Timeline, cib: &Store) -> bool {
+        let Some(pointed) = self.pointed_at().filter(|_| self.is_unexplained(reach)) else {
+            return false;
+        };
+        let mut new = self.clone();
+        new.store = self.store.merged(cib, Some(&self.node));
+        let slot = new.store.slot(&pointed.node).cloned().unwrap_or_default();
+        let found =
+            [(slot.done, false), (slot.intent, true)].into_iter().find_map(|(entry, intent)| {
+                let explains =
+                    |entry: &Entry| new.continues(entry) && timeline_of(entry, intent) >= reach;
+                entry.filter(explains)
+            });
+        let Some(entry) = found else { return false };
+        new.is_of(&entry);
+        *self = new;
+        true
+    }
+
+    /// Whether whatever this data gets of this member is of this promotion, or of one before it that it descends
+    /// from: its own first one after the noted, or restarts in place since.
+    fn continues(&self, entry: &Entry) -> bool {
+        let Some(pointed) = self.pointed_at().filter(|one| one.node == entry.primary) else {
+            return false;
+        };
+        let Some(followed) = self.followed else { return false };
+        let is_first = entry.history.first().is_some_and(|past| past.id == followed);
+        is_first || entry.term == pointed.term && entry.descends_from(followed)
+    }
+
+    fn is_of(&mut self, entry: &Entry) {
+        self.followed = Some(entry.id);
+        let others = entry.primary != self.node;
+        self.pointed = others.then(|| Pointed { node: entry.primary.clone(), term: entry.term });
+    }
+
+    /// Gives up finding out what data that reaches this timeline has, and says so for good: it is of no promotion
+    /// that anybody knows. Whether anything changed.
+    pub fn give_up(&mut self, reach: Timeline) -> bool {
+        let beyond = self.goes_beyond(reach);
+        if beyond {
+            (self.followed, self.pointed) = (Some(PromotionId::UNKNOWN), None);
+        }
+        beyond
+    }
+
+    /// Notes that this data is of this promotion, of another member, as far as it reaches; whether anything changed.
+    /// `reach`: the timeline of all that the data holds; unknown where it may hold more. An error: it has, or may
+    /// have, WAL of another promotion.
+    pub fn note(&mut self, entry: &Entry, reach: &Known<Timeline>) -> Result<bool, String> {
+        if self.is_elsewhere_than(entry) {
+            return Err(format!(
+                "{} was promoted without what this node has followed",
+                entry.primary
+            ));
+        }
+        if self.followed != Some(entry.id) {
+            let fed = self.continues(entry);
+            match reach {
+                Known::Known(reach) if !self.goes_beyond(*reach) => {}
+                Known::Known(reach) if fed && entry.timeline >= *reach => {}
+                Known::Known(reach) => return Err(unexplained(*reach)),
+                Known::Unknown(_) if fed || self.followed.is_none() => {}
+                Known::Unknown(why) => return Err(why.clone()),
+            }
+        }
+        let before = (self.followed, self.pointed.clone());
+        self.is_of(entry);
+        Ok((self.followed, self.pointed.clone()) != before)
+    }
+
+    /// Notes that this data is going to get the WAL of this member; whether anything changed. `of`: the promotion that
+    /// the member's data is of, as it says itself: what it gets before the member is promoted is of that one. An
+    /// error: what it has got so far is not explained, and would be taken for that member's.
+    pub fn point_at(
+        &mut self,
+        node: &NodeName,
+        of: Option<PromotionId>,
+        reach: &Known<Timeline>,
+    ) -> Result<bool, String> {
+        let of = of.filter(|of| written(&self.store, *of).is_some());
+        let is_noted = of.is_none() || of == self.followed;
+        if is_noted && self.pointed_at().is_some_and(|pointed| pointed.node == *node) {
+            return Ok(false);
+        }
+        if self.followed.is_some() {
+            match reach {
+                Known::Known(reach) if self.goes_beyond(*reach) => {
+                    return Err(unexplained(*reach));
+                }
+                Known::Known(_) => {}
+                Known::Unknown(why) => return Err(why.clone()),
+            }
+        }
+        self.followed = of.or(self.followed);
+        let newest = self.store.newest_done().filter(|newest| newest.primary == *node);
+        let term = newest.map_or_else(|| self.store.max_term() + 1, |newest| newest.term);
+        self.pointed = Some(Pointed { node: node.clone(), term });
+        Ok(true)
+    }
+
+    /// Whether data that is noted as of `theirs`, and reaches this timeline, holds the promotion that this node's data
+    /// is of.
+    pub fn is_held_by(&self, theirs: Option<PromotionId>, reach: Timeline) -> bool {
+        let Some(mine) = self.followed else { return true };
+        let leads_to = |theirs: PromotionId| {
+            mine == theirs
+                || self.store.entries().any(|one| one.id == theirs && one.descends_from(mine))
+        };
+        theirs.is_some_and(leads_to) && written(&self.store, mine).is_some_and(|own| own <= reach)
+    }
+}
+
+/// Why such data says nothing of itself, and follows nobody.
+pub fn unexplained(reach: Timeline) -> String {
+    format!("its WAL of timeline {reach} is of a promotion that is not known")
+}
+
+/// The timeline that a promotion writes. An intent says from which one it starts.
+fn timeline_of(entry: &Entry, intent: bool) -> Timeline {
+    if intent { Timeline(entry.timeline.0.saturating_add(1)) } else { entry.timeline }
+}
+
+/// The timeline that the promotion of this identity writes, if the store knows it.
+fn written(store: &Store, id: PromotionId) -> Option<Timeline> {
+    store.slots().find_map(|(_, slot)| {
+        let of = |entry: &Option<Entry>, intent: bool| {
+            let entry = entry.as_ref()?;
+            if entry.id == id {
+                return Some(timeline_of(entry, intent));
+            }
+            entry.history.iter().find(|past| past.id == id).map(|past| past.timeline)
+        };
+        of(&slot.done, false).or_else(|| of(&slot.intent, true))
+    })
+}
