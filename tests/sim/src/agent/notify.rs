@@ -100,6 +100,9 @@ impl Agent {
     /// What the candidate has said of its data, when it says it.
     async fn holds_ours(&self, candidate: usize) -> Holds {
         let own = self.own();
+        if let Known::Known(holds) = holds(own.as_ref(), None) {
+            return holds;
+        }
         let newest = own.as_ref().and_then(|own| own.store.newest_done()).map(|entry| entry.id);
         let end = self.sim.now() + 1_000;
         loop {
