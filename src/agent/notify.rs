@@ -129,7 +129,7 @@ impl Agent<'_> {
         let file = self.exchange_with(Known::Known(cib.clone()), false);
         let elsewhere = is_elsewhere(file.if_read());
         if let Some(candidate) = pointed_at_blindly(&first.sql, candidates, &me, elsewhere)
-            && let Holds::All(of) = self.holds_ours(candidate)
+            && let Known::Known(Holds::All(of)) = self.holds_ours(candidate)
             && let Err(why) = self
                 .note_candidate(candidate, of, first)
                 .and_then(|()| self.follow_without_sql(candidate, &first.data))
@@ -180,8 +180,12 @@ impl Agent<'_> {
             return;
         }
         let (of, holds_ours) = match self.holds_ours(candidate) {
-            Holds::All(of) => (of, true),
-            Holds::NotAll => (None, false),
+            Known::Known(Holds::All(of)) => (of, true),
+            Known::Known(Holds::NotAll) => (None, false),
+            Known::Unknown(why) => {
+                info!("not pointed at {candidate} before its promotion: {why}");
+                return;
+            }
         };
         let elsewhere = is_elsewhere(file.if_read()) || !holds_ours;
         match (points(&first.sql, elsewhere), &first.sql) {
@@ -247,7 +251,7 @@ impl Agent<'_> {
     }
 
     /// What the candidate has said of its data. Waits for its word, which it says at this very moment.
-    fn holds_ours(&mut self, candidate: &NodeName) -> Holds {
+    fn holds_ours(&mut self, candidate: &NodeName) -> Known<Holds> {
         let file = self.home.read();
         let own = file.if_read();
         let newest = own.and_then(|own| own.store.newest_done()).map(|entry| entry.id);
@@ -255,9 +259,8 @@ impl Agent<'_> {
         loop {
             let said = self.publications(newest).known().and_then(|mut all| all.remove(candidate));
             match holds(own, said.as_ref()) {
-                Known::Known(holds) => return holds,
-                Known::Unknown(_) if end.expired() => return Holds::NotAll,
-                Known::Unknown(_) => end.sleep(Duration::from_millis(50)),
+                Known::Unknown(_) if !end.expired() => end.sleep(Duration::from_millis(50)),
+                known => return known,
             }
         }
     }

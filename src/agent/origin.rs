@@ -7,6 +7,7 @@ use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Own, PromotionId, Store, unexplained};
 use crate::cluster::node::NodeName;
+use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Sql, StandbyFacts};
 use crate::postgres::lsn::Timeline;
 
@@ -185,4 +186,14 @@ fn reach_by_control_file(data: &DataDir) -> Known<Timeline> {
         }
         _ => Known::unknown("how far its data goes is not known"),
     }
+}
+
+/// The timeline of all that the data holds, by its position where that is exact, and its receiver.
+pub fn reach(position: &Position, sql: &Sql) -> Option<Timeline> {
+    let received = match sql {
+        Sql::Standby(standby) => standby.receiver.as_ref().map(|receiver| receiver.timeline),
+        _ => None,
+    };
+    (position.exactness == Exactness::Exact)
+        .then(|| received.map_or(position.timeline(), |received| received.max(position.timeline())))
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Agent;
+use super::origin::reach;
 use super::outcome::Outcome;
-use super::publish::reach;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News, Question};

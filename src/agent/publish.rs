@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::{debug, warn};
 
 use super::Agent;
+use super::origin::reach;
 use super::view::View;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::{Attribute, News};
@@ -16,7 +17,7 @@ use crate::cluster::position::{Exactness, Member, Position, Publication};
 use crate::decide::election::{self, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql, StandbyFacts};
 use crate::decide::publication::{self, Reached, Says, file_or_first, heard, says};
-use crate::postgres::lsn::{Lsn, Timeline};
+use crate::postgres::lsn::Lsn;
 
 impl Agent<'_> {
     /// How far this node's data goes, measured now on a running standby.
@@ -244,14 +245,4 @@ impl Agent<'_> {
         });
         (ruling, seen)
     }
-}
-
-/// The timeline of all that the data holds, by its position where that is exact, and its receiver.
-pub fn reach(position: &Position, sql: &Sql) -> Option<Timeline> {
-    let received = match sql {
-        Sql::Standby(standby) => standby.receiver.as_ref().map(|receiver| receiver.timeline),
-        _ => None,
-    };
-    (position.exactness == Exactness::Exact)
-        .then(|| received.map_or(position.timeline(), |received| received.max(position.timeline())))
 }

@@ -6,8 +6,8 @@ use tracing::{debug, info, warn};
 
 use super::Agent;
 use super::fit;
+use super::origin::reach;
 use super::outcome::Outcome;
-use super::publish::reach;
 use crate::client::ledger_file::OwnFile;
 use crate::client::pacemaker::News;
 use crate::cluster::known::Known;
