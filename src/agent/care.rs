@@ -165,6 +165,9 @@ impl Agent<'_> {
         let Sql::Primary(primary) = &instance.sql else {
             return Cared::NotPrimary(Box::new(instance));
         };
+        if let Some(why) = self.usurps(&instance.process) {
+            return Cared::Failed(why);
+        }
         let (file, _) = self.settle_intent(&instance);
         let view = self.view();
         let store = match view.as_known().and_then(super::view::View::ledger) {

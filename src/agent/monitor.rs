@@ -12,11 +12,12 @@ use crate::client::ledger_file::{Cache, OwnFile};
 use crate::cluster::known::Known;
 use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
-use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Sql, StandbyFacts};
+use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
 use crate::decide::monitor::primary::Cared;
 use crate::decide::monitor::reported::{self, Reported};
 use crate::decide::monitor::{
-    Bars, Expected, Tends, Verdict, bars, judge, kept_out, malformed, opens, tends, unheard,
+    Bars, Expected, Tends, Verdict, Writes, bars, found, judge, kept_out, malformed, not_promoted,
+    opens, tends, unheard, writes,
 };
 use crate::decide::publication::is_noted;
 use crate::decide::standby::first::goes_first;
@@ -27,6 +28,7 @@ use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::decide::token;
 use crate::decide::unwatched;
 use crate::postgres::conninfo::Conninfo;
+use crate::sys;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
 /// set up the service's address just now.
@@ -63,7 +65,7 @@ impl Agent<'_> {
         };
         let now = super::uptime();
         let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
-        let first = self.monitors_are_new(now) || self.record_is_lost(&verdict, &shown);
+        let first = self.monitors_are_new(now) || self.record_is_lost(&verdict, &shown, now);
         let (verdict, then) = reported::answer(verdict, &shown, first, now);
         if let Some(reason) = verdict.reason.as_ref().filter(|_| then != shown) {
             // Pacemaker cuts it off; the log has all of it.
@@ -81,16 +83,16 @@ impl Agent<'_> {
         reported::is_first(self.cache.monitored, interval, Cache::COARSE, now)
     }
 
-    /// Whether Pacemaker has lost its record of this monitor, which goes on to show a reason: one answer without
-    /// brings it back.
-    fn record_is_lost(&mut self, verdict: &Verdict, shown: &Reported) -> bool {
+    /// Whether Pacemaker has lost its record of this monitor, which goes on to show a reason, or of the reason.
+    fn record_is_lost(&mut self, verdict: &Verdict, shown: &Reported, now: u64) -> bool {
         let interval = self.env.interval.and_then(|one| u64::try_from(one.as_millis()).ok());
         let Some(interval) = interval.filter(|_| reported::goes_on(verdict, shown)) else {
             return false;
         };
-        self.cib()
-            .known()
-            .is_some_and(|cib| unwatched::record_is_lost(&cib, &self.resource, &self.me, interval))
+        self.cib().known().is_some_and(|cib| {
+            let recorded = unwatched::recorded(&cib, &self.resource, &self.me, interval);
+            reported::is_lost(recorded, shown, now)
+        })
     }
 
     fn judge_instance(&mut self, expected: Expected) -> Outcome {
@@ -105,6 +107,7 @@ impl Agent<'_> {
         if self.standalone {
             return verdict.into();
         }
+        let verdict = self.found(expected, verdict, &instance);
         let bars = bars(&verdict, self.cache.controller_here);
         self.cache.bar_due = bars == Bars::BeforeItsDemotion;
         if bars == Bars::Now {
@@ -132,6 +135,49 @@ impl Agent<'_> {
             (Tends::Nothing | Tends::ItsStandbys | Tends::ItsScore | Tends::ItsUpstream, _) => {
                 verdict.into()
             }
+        }
+    }
+
+    /// Whether a server that accepts writes is one that the cluster has made a primary.
+    fn found(&mut self, expected: Expected, verdict: Verdict, instance: &Instance) -> Verdict {
+        match writes(expected, &verdict) {
+            Writes::No => verdict,
+            Writes::AsPrimary => {
+                self.note_primary(&instance.process);
+                verdict
+            }
+            Writes::Unasked if self.is_noted_primary(&instance.process) => verdict,
+            Writes::Unasked => found(verdict, self.overtaken().as_deref()),
+        }
+    }
+
+    /// Why a server that accepts writes may not act as the primary: neither a promotion nor a monitor of a primary
+    /// has met it, and somebody may have taken over.
+    pub(super) fn usurps(&mut self, process: &Process) -> Option<String> {
+        if self.is_noted_primary(process) {
+            return None;
+        }
+        self.overtaken().map(|why| not_promoted(&why))
+    }
+
+    fn is_noted_primary(&self, process: &Process) -> bool {
+        identity(process).is_some_and(|one| one == self.cache.promoted)
+    }
+
+    /// By the own file and what the CIB has besides.
+    fn overtaken(&mut self) -> Option<String> {
+        let file = self.home.read();
+        let cib = self.view().known().and_then(|view| view.ledger().known());
+        match (file.if_read(), cib) {
+            (None, None) => None,
+            (own, cib) => token::overtaken(own, &cib.unwrap_or_default(), &self.me),
+        }
+    }
+
+    /// Notes that this postmaster is a primary by the cluster's will.
+    pub(super) fn note_primary(&mut self, process: &Process) {
+        if let Some(one) = identity(process) {
+            self.cache.promoted = one;
         }
     }
 
@@ -451,5 +497,14 @@ impl Agent<'_> {
             Known::Unknown(why) => Known::Unknown(why),
         };
         self.elect(view, &file, instance, position, Purpose::ColdStart).0
+    }
+}
+
+/// A postmaster beyond doubt, in this boot: its process id and when it started.
+fn identity(process: &Process) -> Option<String> {
+    let Process::Running { pid, .. } = process else { return None };
+    match sys::process::process(*pid) {
+        sys::process::Process::Present(facts) => Some(format!("{pid}-{}", facts.start_ticks)),
+        sys::process::Process::Gone | sys::process::Process::Unknown(_) => None,
     }
 }

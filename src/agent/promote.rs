@@ -439,6 +439,7 @@ impl Agent<'_> {
                 }
             }
         }
+        self.note_primary(&self.pg.runtime().process());
         // The first monitor takes care of the standbys, and looks at everything for that.
         self.cache.asked = 0;
         self.cache.upstream.clear();

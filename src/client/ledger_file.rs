@@ -162,6 +162,9 @@ pub struct Cache {
     pub shown: String,
     /// Since when, in seconds of uptime.
     pub shown_at: u64,
+    /// The postmaster that is a primary by the cluster's will: its process id and its start, as `4711-86231`;
+    /// empty: none is.
+    pub promoted: String,
     /// When a recurring monitor last answered, in seconds of uptime, to within [`Cache::COARSE`]; 0: none
     /// since Pacemaker has done something else with this instance.
     pub monitored: u64,

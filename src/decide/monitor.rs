@@ -211,6 +211,47 @@ pub fn unheard(verdict: Verdict, why: &str) -> Verdict {
     Verdict::because(code, reason)
 }
 
+/// For whom a server accepts writes, or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// It does not.
+    No,
+    /// Pacemaker has it as the primary.
+    AsPrimary,
+    /// Pacemaker does not.
+    Unasked,
+}
+
+/// For whom it does, by what the monitor would answer.
+#[must_use]
+pub fn writes(expected: Expected, verdict: &Verdict) -> Writes {
+    match (verdict.code == ExitCode::RunningPromoted, expected) {
+        (false, _) => Writes::No,
+        (true, Expected::Promoted) => Writes::AsPrimary,
+        (true, Expected::Anything | Expected::Unpromoted) => Writes::Unasked,
+    }
+}
+
+/// The answer of a server that accepts writes unasked, and that no promotion of the cluster's has made a primary: to
+/// be found running makes nobody one. `overtaken`: why another node may have taken over meanwhile; none: nobody can
+/// have, or it is not known, and then its score tells (`token::is_primary_by_ledger`).
+#[must_use]
+pub fn found(verdict: Verdict, overtaken: Option<&str>) -> Verdict {
+    match overtaken {
+        Some(why) => Verdict::because(
+            ExitCode::Error,
+            format!("{}: it is stopped, and an election decides", not_promoted(why)),
+        ),
+        None => verdict,
+    }
+}
+
+/// What such a server is. `overtaken`: why it may not go on.
+#[must_use]
+pub fn not_promoted(overtaken: &str) -> String {
+    format!("accepts writes, and was started by hand or at boot, not by the cluster; {overtaken}")
+}
+
 /// The answer of a standby that has not opened yet: an error where it never will, for `start` then brings its data
 /// back.
 #[must_use]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Mode, Own, PromotionId, Store};
+use crate::cluster::ledger::{Mode, Own, PromotionId, Store, names};
 use crate::cluster::node::NodeName;
 use crate::decide::election::Purpose;
 
@@ -89,6 +89,27 @@ pub fn is_primary_by_ledger(
         Some(entry) => entry.primary == *me && entry.system_id == system_id,
         None => !anybody_promoted,
     }
+}
+
+/// Why a server that accepts writes here may have been overtaken, where no promotion of the cluster's has made it do
+/// so: a hand has started it, or the distribution at boot, on data of a primary of the past. `None`: nobody else
+/// can be the primary, or there is no ledger that could name one.
+#[must_use]
+pub fn overtaken(own: Option<&Own>, cib: &Store, me: &NodeName) -> Option<String> {
+    let all = own.map_or_else(|| cib.clone(), |own| own.store.merged(cib, Some(me)));
+    let newest = all.newest_done()?;
+    if newest.primary != *me {
+        return Some(format!("the ledger's primary is {} (term {})", newest.primary, newest.term));
+    }
+    if newest.mode == Mode::Sync && only_me(own, me) {
+        return None;
+    }
+    let who = if newest.mode == Mode::Sync && !newest.heirs.is_empty() {
+        names(&newest.heirs)
+    } else {
+        "somebody".to_owned()
+    };
+    Some(format!("{who} may have taken over (term {})", newest.term))
 }
 
 /// Whom a standby listens to while there is no primary: the one of the ledger, who most likely becomes it
@@ -215,6 +236,55 @@ mod tests {
         ] {
             let found = is_primary_by_ledger(own.as_ref(), cib, &node("n1"), system, promoted);
             assert_eq!(found, named, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_nobody_promoted_may_have_been_overtaken_unless_nobody_else_could() {
+        let (mine, alone) = (entry(3, 1, 9, "n1", "n2 n3"), entry(3, 1, 9, "n1", ""));
+        let theirs = entry(4, 0, 11, "n2", "n1");
+        let (empty, of_both) = (Store::default(), store(&[alone.clone(), theirs.clone()]));
+        let intends = intending(std::slice::from_ref(&alone), &entry(4, 0, 10, "n1", ""));
+        let file_of = |entry| Some(file(only(entry)));
+        let rows: [(&str, Option<Own>, &Store, Option<&str>); 10] = [
+            ("it has heirs", file_of(&mine), &empty, Some("n2,n3 may have taken over (term 3)")),
+            ("by the CIB", None, &only(&mine), Some("n2,n3 may have taken over (term 3)")),
+            (
+                "another one is",
+                file_of(&theirs),
+                &empty,
+                Some("the ledger's primary is n2 (term 4)"),
+            ),
+            (
+                "another one is, by the CIB",
+                file_of(&alone),
+                &of_both,
+                Some("the ledger's primary is n2 (term 4)"),
+            ),
+            ("E is empty, by the own file", file_of(&alone), &empty, None),
+            (
+                "E is empty by the CIB, which may be old",
+                None,
+                &only(&alone),
+                Some("somebody may have taken over (term 3)"),
+            ),
+            (
+                "a promotion of its own was cut off",
+                Some(file(intends)),
+                &empty,
+                Some("somebody may have taken over (term 3)"),
+            ),
+            (
+                "in async mode anybody takes over",
+                file_of(&in_async(alone.clone())),
+                &empty,
+                Some("somebody may have taken over (term 3)"),
+            ),
+            ("an own file without any entry", Some(file(Store::default())), &empty, None),
+            ("no ledger at all", None, &empty, None),
+        ];
+        for (name, own, cib, why) in rows {
+            assert_eq!(overtaken(own.as_ref(), cib, &node("n1")).as_deref(), why, "{name}");
         }
     }
 

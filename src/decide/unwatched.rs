@@ -115,17 +115,37 @@ fn is_forgotten(cib: &Cib, resource: &str, node: &NodeName, role: action::Role) 
         && monitors(cib, &primitive.id, node).any(blocks)
 }
 
-/// Of this node's own monitor, which runs, Pacemaker has nothing but the memory of a failure. That comes of
-/// nodes that join: what is recorded of operations may be written anew then, and of a monitor whose last result
-/// was 190 or 191 that is the memory alone. When such a monitor has to be cancelled, for a demotion, the
-/// controller waits for the record to go: for three minutes nothing happens in the whole cluster (seen on 3.0.0).
-/// A result without a reason has the record written again. `interval`: of the monitor, in milliseconds.
+/// What Pacemaker has on record of one recurring monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Nothing: it is not written yet, or this is not known of the node.
+    Nothing,
+    /// Its result, and the memory of a failure, which a reason is too.
+    Both,
+    /// The memory alone. That comes of nodes that join: what is recorded of operations may be written anew then,
+    /// and of a monitor whose last result was 190 or 191 that is the memory. When such a monitor has to be
+    /// cancelled, for a demotion, the controller waits for the record to go: for three minutes nothing happens
+    /// in the whole cluster (seen on 3.0.0).
+    MemoryAlone,
+    /// Its result alone: no reason is shown. That comes of `failure-timeout`, which has the memory deleted with
+    /// the older failures, be it one second old, and of a cleanup.
+    ResultAlone,
+}
+
+/// Of the monitor of `me` that recurs every `interval` milliseconds.
 #[must_use]
-pub fn record_is_lost(cib: &Cib, resource: &str, me: &NodeName, interval: u64) -> bool {
-    let Some(primitive) = cib.primitive(resource) else { return false };
+pub fn recorded(cib: &Cib, resource: &str, me: &NodeName, interval: u64) -> Recorded {
+    let Some(primitive) = cib.primitive(resource) else { return Recorded::Nothing };
     let this = |run: &&Run| run.interval == Some(interval);
-    let is_remembered = monitors(cib, &primitive.id, me).filter(this).any(|run| run.is_memory);
-    is_remembered && monitors(cib, &primitive.id, me).filter(this).all(|run| run.is_memory)
+    let is_there = |memory: bool| {
+        monitors(cib, &primitive.id, me).filter(this).any(|run| run.is_memory == memory)
+    };
+    match (is_there(true), is_there(false)) {
+        (true, true) => Recorded::Both,
+        (true, false) => Recorded::MemoryAlone,
+        (false, true) => Recorded::ResultAlone,
+        (false, false) => Recorded::Nothing,
+    }
 }
 
 /// Whether this is the monitor of instances in this role.

@@ -88,13 +88,17 @@ pub fn choose(asked: Vec<Candidate>, ledger: &Known<Store>) -> Upstream {
                     silent = Some((node, why));
                 }
             }
-            Answer::Primary(live) => match ledger {
+            Answer::Primary(mut live) => match ledger {
                 Known::Unknown(_) => return Upstream::Live(live),
                 Known::Known(store) => {
                     let term = |node| store.of_running_primary(node).map(|entry| entry.term);
                     if let Some(why) = disowned(&node, store) {
                         against = against.or(Some((node, why)));
                     } else if silent.as_ref().is_none_or(|(other, _)| term(other) <= term(&node)) {
+                        if !promoted {
+                            live.promotion =
+                                Known::unknown("Pacemaker does not have it as the primary");
+                        }
                         return Upstream::Live(live);
                     }
                 }

@@ -7,9 +7,10 @@
 //! And it keeps the first result of a recurring monitor that it has just scheduled under another name if
 //! that is a 190 or 191: the monitor then counts as pending, and `crm_resource --wait` never ends. So the
 //! first answer after whatever schedules monitors anew has no reason either; nor has the one after Pacemaker
-//! has lost its record of this monitor (`decide::unwatched::record_is_lost`).
+//! has lost its record of this monitor, or of its reason ([`is_lost`]).
 
 use super::Verdict;
+use crate::decide::unwatched::Recorded;
 use crate::ocf::exit_code::ExitCode;
 
 /// How long a reason stays at least, in seconds.
@@ -44,6 +45,18 @@ pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Ver
         return (verdict, shown.clone());
     }
     (Verdict::is(well), Reported::default())
+}
+
+/// Whether Pacemaker has lost what is to be `shown`: one answer without a reason has it recorded anew, and the
+/// next one brings the reason back. A reason that is not on record may be on its way there: it is missed no
+/// sooner than [`PATIENCE`] after it was said, and hence not more often either.
+#[must_use]
+pub fn is_lost(recorded: Recorded, shown: &Reported, now: u64) -> bool {
+    match recorded {
+        Recorded::MemoryAlone => true,
+        Recorded::ResultAlone => now.saturating_sub(shown.at) >= PATIENCE,
+        Recorded::Nothing | Recorded::Both => false,
+    }
 }
 
 /// Whether there is a reason to show, and one is shown; where none is, the last answer was one without.
@@ -161,6 +174,21 @@ mod tests {
         assert!(!goes_on(&because(why), &none), "the last answer had none");
         assert!(!goes_on(&Verdict::is(ExitCode::Ok), &shown(why, 1)), "nor has this one");
         assert!(!goes_on(&Verdict::because(ExitCode::FailedPromoted, why), &shown(why, 1)));
+    }
+
+    #[test]
+    fn a_reason_that_is_no_longer_on_record_is_missed_after_a_while() {
+        let shown = shown("waits for n2", 100);
+        for (recorded, soon, later) in [
+            (Recorded::Both, false, false),
+            (Recorded::Nothing, false, false),
+            (Recorded::MemoryAlone, true, true),
+            (Recorded::ResultAlone, false, true),
+        ] {
+            let lost =
+                [100, 99 + PATIENCE, 100 + PATIENCE].map(|now| is_lost(recorded, &shown, now));
+            assert_eq!(lost, [soon, soon, later], "{recorded:?}");
+        }
     }
 
     #[test]

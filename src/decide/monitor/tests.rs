@@ -1,8 +1,8 @@
 //! What a monitor answers: every process, every answer over the socket, every expectation.
 
 use super::{
-    Bars, Expected, LastAsked, Tends, Verdict, bars, judge, kept_out, malformed, opens,
-    pacemaker_is_due, tends, unheard,
+    Bars, Expected, LastAsked, Tends, Verdict, Writes, bars, found, judge, kept_out, malformed,
+    opens, pacemaker_is_due, tends, unheard, writes,
 };
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::decide::support::{at_rest, data, in_recovery, running, writable};
@@ -312,4 +312,28 @@ fn pacemaker_is_asked_once_a_minute_and_when_its_configuration_was_written() {
     ] {
         assert_eq!(pacemaker_is_due(level, last, 1_000), due, "{name}");
     }
+}
+
+#[test]
+fn to_be_found_running_makes_nobody_the_primary() {
+    let well = Verdict::is(ExitCode::RunningPromoted);
+    let starting = Verdict::because(ExitCode::RunningPromoted, "starts up");
+    for verdict in [&well, &starting] {
+        let of = ALL.map(|expected| writes(expected, verdict));
+        assert_eq!(of, [Writes::Unasked, Writes::Unasked, Writes::AsPrimary], "{verdict:?}");
+    }
+    for code in [ExitCode::Ok, ExitCode::NotRunning, ExitCode::Error, ExitCode::DegradedPromoted] {
+        let of = ALL.map(|expected| writes(expected, &Verdict::is(code)));
+        assert_eq!(of, [Writes::No; 3], "{code:?}");
+    }
+    assert_eq!(found(well.clone(), None), well, "nobody else can be the primary");
+    let fails = found(starting, Some("n2 may have taken over (term 3)"));
+    assert_eq!(fails.code, ExitCode::Error);
+    assert_eq!(
+        fails.reason.as_deref(),
+        Some(
+            "accepts writes, and was started by hand or at boot, not by the cluster; n2 may have taken over \
+             (term 3): it is stopped, and an election decides"
+        )
+    );
 }

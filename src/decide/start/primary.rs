@@ -18,7 +18,8 @@ pub struct Live {
     /// How far it is.
     pub lsn: Lsn,
     /// The promotion that it is of, by the ledger. Where that is not known, because the ledger does not say
-    /// it yet or could not be read, it may be followed, and is not copied.
+    /// it yet or could not be read, it may be followed, and is not copied; nor is one that Pacemaker does not have
+    /// as the primary: a hand may have started it, or the distribution at boot.
     pub promotion: Known<PromotionId>,
     /// Whether its ledger entry descends from the promotion that this node's data contains; none
     /// when either is not known. It does not where nobody knows whose WAL this node has.

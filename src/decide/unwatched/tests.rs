@@ -170,40 +170,69 @@ fn it_is_acted_upon_when_it_lasts_and_not_again_at_once() {
 }
 
 #[test]
-fn a_record_is_lost_where_only_the_memory_of_this_monitor_is_left() {
+fn of_a_monitor_its_result_and_the_memory_of_a_failure_are_recorded() {
     type Change = fn(&mut Facts);
-    let lost = |facts: &Facts| record_is_lost(&facts.cib, &facts.resource, &node("n3"), 8000);
-    assert!(lost(&trapped()));
-    let rows: &[(&str, Change)] = &[
-        ("it is there", |facts| {
-            facts.cib.node_states[2].runs.push(run("monitor", Some(8000), false));
-        }),
-        ("nothing is: it is not written yet", |facts| {
-            facts.cib.node_states[2].runs.pop();
-        }),
-        ("the memory is of another monitor", |facts| {
-            facts.cib.node_states[2].runs[1].interval = Some(3000);
-        }),
-        ("of which monitor it is cannot be read", |facts| {
-            facts.cib.node_states[2].runs[1].interval = None;
-        }),
-        ("the memory is another resource's", |facts| {
-            facts.cib.node_states[2].runs[1].resource = "vip".into();
-        }),
-        ("the memory is of a start", |facts| {
-            facts.cib.node_states[2].runs[1].operation = "start".into();
-        }),
-        ("the node is not in the CIB", |facts| {
-            facts.cib.node_states.pop();
-        }),
-        ("nor is the resource", |facts| facts.cib.primitives.clear()),
+    let of = |facts: &Facts| recorded(&facts.cib, &facts.resource, &node("n3"), 8000);
+    assert_eq!(of(&trapped()), Recorded::MemoryAlone);
+    let rows: &[(&str, Change, Recorded)] = &[
+        (
+            "both are there",
+            |facts| facts.cib.node_states[2].runs.push(run("monitor", Some(8000), false)),
+            Recorded::Both,
+        ),
+        (
+            "the memory has been deleted",
+            |facts| facts.cib.node_states[2].runs[1] = run("monitor", Some(8000), false),
+            Recorded::ResultAlone,
+        ),
+        (
+            "the memory has gone to another monitor's failure",
+            |facts| {
+                facts.cib.node_states[2].runs[1].interval = Some(3000);
+                facts.cib.node_states[2].runs.push(run("monitor", Some(8000), false));
+            },
+            Recorded::ResultAlone,
+        ),
+        (
+            "nothing is: it is not written yet",
+            |facts| drop(facts.cib.node_states[2].runs.pop()),
+            Recorded::Nothing,
+        ),
+        (
+            "the memory is of another monitor",
+            |facts| facts.cib.node_states[2].runs[1].interval = Some(3000),
+            Recorded::Nothing,
+        ),
+        (
+            "of which monitor it is cannot be read",
+            |facts| facts.cib.node_states[2].runs[1].interval = None,
+            Recorded::Nothing,
+        ),
+        (
+            "the memory is another resource's",
+            |facts| facts.cib.node_states[2].runs[1].resource = "vip".into(),
+            Recorded::Nothing,
+        ),
+        (
+            "the memory is of a start",
+            |facts| facts.cib.node_states[2].runs[1].operation = "start".into(),
+            Recorded::Nothing,
+        ),
+        (
+            "the node is not in the CIB",
+            |facts| drop(facts.cib.node_states.pop()),
+            Recorded::Nothing,
+        ),
+        ("nor is the resource", |facts| facts.cib.primitives.clear(), Recorded::Nothing),
+        (
+            "another monitor's result is no help",
+            |facts| facts.cib.node_states[2].runs.push(run("monitor", Some(30_000), false)),
+            Recorded::MemoryAlone,
+        ),
     ];
-    for (name, change) in rows {
+    for (name, change, expected) in rows {
         let mut facts = trapped();
         change(&mut facts);
-        assert!(!lost(&facts), "{name}");
+        assert_eq!(of(&facts), *expected, "{name}");
     }
-    let mut other = trapped();
-    other.cib.node_states[2].runs.push(run("monitor", Some(30_000), false));
-    assert!(lost(&other), "another monitor's record is no help");
 }

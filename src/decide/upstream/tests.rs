@@ -36,16 +36,20 @@ fn followed(seq: u64, promotion: u64) -> Known<Store> {
 /// What one that may be the primary does.
 enum Does {
     Writes,
+    /// And Pacemaker has it as no primary.
+    WritesUnpromoted,
     Follows,
-    IsSilent { promoted: bool },
+    IsSilent {
+        promoted: bool,
+    },
 }
 
 fn candidate(name: &NodeName, does: &Does, ledger: &Known<Store>) -> Candidate {
     let (promoted, answer) = match does {
-        Does::Writes => {
+        Does::Writes | Does::WritesUnpromoted => {
             let at = (History::of_first_line(), Lsn(0x500));
             let live = Live::of(name, SYSTEM, at, ledger, None);
-            (true, Answer::Primary(Box::new(live)))
+            (matches!(does, Does::Writes), Answer::Primary(Box::new(live)))
         }
         Does::Follows => (true, Answer::NotOne),
         Does::IsSilent { promoted } => (*promoted, Answer::Silent("no route".into())),
@@ -189,4 +193,14 @@ fn what_is_followed_and_copied_is_the_newest_promotion_that_is_known_or_nothing(
     ] {
         assert_eq!(chosen(&asked, &ledger), expected, "{name}");
     }
+}
+
+#[test]
+fn who_accepts_writes_and_is_not_promoted_is_followed_and_of_no_promotion() {
+    let ledger = Known::Known(support::store(&[support::entry(4, 0, 400, "n1", "n2")]));
+    assert_eq!(chosen(&[("n1", Does::Writes)], &ledger), "n1 of 4");
+    assert_eq!(
+        chosen(&[("n1", Does::WritesUnpromoted)], &ledger),
+        "n1, Pacemaker does not have it as the primary"
+    );
 }

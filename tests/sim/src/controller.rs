@@ -119,6 +119,7 @@ async fn supervise(sim: Rc<Sim>, on: usize, action: Action, done: Rc<Cell<bool>>
         (Action::Notify(_) | Action::Adopt, _) => None,
         (Action::Probe, Some(Answer::Primary)) => Some(Role::Promoted),
         (Action::Probe, Some(Answer::Standby)) => Some(Role::Unpromoted),
+        (Action::Probe, Some(Answer::Fails(_))) => Some(Role::Failed(false)),
         (Action::Probe, _) => Some(Role::Stopped),
         (Action::Monitor(_), Some(Answer::Primary | Answer::Standby)) => None,
         // Nobody waits for a monitor that was killed: the next one looks again.

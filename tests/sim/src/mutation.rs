@@ -58,6 +58,8 @@ pub enum Mutation {
     PointedBlindly,
     /// Whoever accepts writes is copied, whatever the ledger says.
     AnybodyIsCopied,
+    /// A server that is found to accept writes is the primary of the ledger again.
+    FoundIsPrimary,
 }
 
 /// All of them, with their names.
@@ -88,6 +90,7 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::NothingIsExplained, "nothing-is-explained"),
     (Mutation::PointedBlindly, "pointed-blindly"),
     (Mutation::AnybodyIsCopied, "anybody-is-copied"),
+    (Mutation::FoundIsPrimary, "found-is-primary"),
 ];
 
 impl fmt::Display for Mutation {

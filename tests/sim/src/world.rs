@@ -117,6 +117,8 @@ pub struct Cache {
     pub broken: u32,
     /// What the last monitor said.
     pub reported: Option<String>,
+    /// The life of the server that is a primary by the cluster's will.
+    pub promoted: Option<u64>,
 }
 
 /// How quorum is had.

@@ -70,7 +70,26 @@ fn nor_where_an_operator_has_other_data_adopted() {
 fn nor_where_the_distribution_starts_servers_at_boot() {
     let options = Options { services: true, ..Options::default() };
     all_hold(421_000..421_300, &options);
-    all_hold(450_000..450_250, &Options { converges: false, adoptions: true, ..options });
+    let options = Options { converges: false, ..options };
+    all_hold(450_000..450_250, &Options { adoptions: true, ..options });
+    // What was lost when a server that was found to accept writes was the primary for that, and when anybody took
+    // data from it before Pacemaker had it as one.
+    for seed in [410_770, 413_660, 414_802, 417_010, 417_465, 417_962, 421_842] {
+        assert_eq!(run(seed, &options).violation, None, "seed {seed}");
+    }
+    for seed in [451_931, 454_414] {
+        let options = Options { adoptions: true, ..options };
+        assert_eq!(run(seed, &options).violation, None, "seed {seed}, with adoptions");
+    }
+}
+
+/// A node that was fenced boots, the distribution starts its server, and it has quorum alone: it took itself for the
+/// primary that it had been, fenced the one that had taken over, and went on without its commits.
+#[test]
+fn to_be_found_running_makes_nobody_the_primary() {
+    let mutation = Some(Mutation::FoundIsPrimary);
+    let options = Options { mutation, services: true, converges: false, ..Options::default() };
+    is_caught_with(options, 410_700);
 }
 
 /// An heir that was promoted and lost, before or after somebody has followed it: who is promoted without it has all

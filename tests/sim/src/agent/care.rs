@@ -10,7 +10,7 @@ use pgtwin::decide::sync::effect;
 use pgtwin::decide::sync::{
     self, Cluster, Facts, Fencing, HEIR_SCORE, Next, NodeState, PRIMARY_SCORE, Step,
 };
-use pgtwin::decide::token::BARRED;
+use pgtwin::decide::token::{self, BARRED};
 use pgtwin::postgres::lsn::Lsn;
 
 use super::ledger::cib;
@@ -111,6 +111,12 @@ impl Agent {
         let end = self.sim.now() + patience;
         let instance = self.look().await;
         let Sql::Primary(primary) = &instance.sql else { return false };
+        if !self.is_noted_primary() {
+            let shared = self.sim.world.borrow().nodes[self.me].stack.shared.clone();
+            if token::overtaken(self.own().as_ref(), &cib(&shared), &self.name()).is_some() {
+                return false;
+            }
+        }
         self.settle_intent(&instance).await;
         let view = self.view().await;
         let Some((own, lost)) = self.entry_as_primary(&view, primary.timeline).await else {

@@ -7,7 +7,7 @@ use pgtwin::cluster::position::Exactness;
 use pgtwin::decide::broken_replication::{Cause, Diagnosis};
 use pgtwin::decide::election::Ruling;
 use pgtwin::decide::facts::{Instance, Sql, StandbyFacts};
-use pgtwin::decide::monitor::{Expected, judge};
+use pgtwin::decide::monitor::{Expected, found, judge};
 use pgtwin::decide::source::Advice;
 use pgtwin::decide::standby::watch::{Seen, Watch};
 use pgtwin::decide::standby::{Facts, Next, Step, next};
@@ -18,6 +18,7 @@ use pgtwin::ocf::exit_code::ExitCode;
 
 use super::ledger::cib;
 use super::{Agent, Answer};
+use crate::mutation::Mutation;
 use crate::world::{Role, index};
 
 fn answer(code: ExitCode, reason: Option<String>) -> Answer {
@@ -37,6 +38,12 @@ impl Agent {
             let view = self.view().await;
             let store = cib(&view.stack.shared);
             let own = self.own();
+            let overtaken = token::overtaken(own.as_ref(), &store, &self.name())
+                .filter(|_| !self.is_noted_primary());
+            let verdict = found(verdict.clone(), overtaken.as_deref());
+            if verdict.code != ExitCode::RunningPromoted {
+                return answer(verdict.code, verdict.reason);
+            }
             let promoted = view.stack.shared.roles.values().any(|role| *role == Role::Promoted);
             if token::is_primary_by_ledger(
                 own.as_ref(),
@@ -49,6 +56,22 @@ impl Agent {
             }
         }
         answer(verdict.code, verdict.reason)
+    }
+
+    /// Notes that the server that runs is a primary by the cluster's will.
+    pub(super) fn note_primary(&self) {
+        let mut world = self.sim.world.borrow_mut();
+        let node = &mut world.nodes[self.me];
+        node.cache.promoted = node.server.as_ref().map(|server| server.life);
+    }
+
+    pub(super) fn is_noted_primary(&self) -> bool {
+        if self.has(Mutation::FoundIsPrimary) {
+            return true;
+        }
+        let world = self.sim.world.borrow();
+        let node = &world.nodes[self.me];
+        node.server.as_ref().is_some_and(|server| node.cache.promoted == Some(server.life))
     }
 
     pub(super) async fn monitor(&self, promoted: bool) -> Answer {
@@ -67,6 +90,7 @@ impl Agent {
         }
         match &instance.sql {
             Sql::Primary(_) if verdict.code == ExitCode::RunningPromoted && promoted => {
+                self.note_primary();
                 self.settle_intent(&instance).await;
                 if !self.is_quiet() || self.sim.once_in(8) {
                     let superseded = self.care(&BTreeSet::new(), 15_000).await;

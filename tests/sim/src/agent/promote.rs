@@ -241,6 +241,7 @@ impl Agent {
         let Some(slot) = own.store.slot(&self.name()).cloned() else { return };
         self.set_score(self.me, PRIMARY_SCORE).await;
         self.write_slot(self.me, &slot).await;
+        self.note_primary();
         self.sim.world.borrow_mut().nodes[self.me].cache.missing_since.clear();
     }
 }

@@ -2,6 +2,7 @@
 
 use lab::{Cluster, Options, Result};
 
+use crate::ledger;
 use crate::load::Load;
 use crate::look::{nobody_is_promoted, wait_pacemaker, wait_reason};
 use crate::repair::has_all_heirs;
@@ -47,4 +48,42 @@ fn case_07_both_lose_power_and_only_the_primary_returns() {
 #[ignore = "starts containers: tests/run --full does"]
 fn case_07_both_lose_power_and_only_the_standby_returns() {
     case(&two_that_wait_for_nobody(), |cluster| only_one_returns(cluster, |pair| &pair.1));
+}
+
+/// Regression: the simulator found it. A primary that was fenced boots, the distribution starts its server, which
+/// accepts writes, and the node has quorum alone: it took itself for the primary, had the one that had taken over
+/// fenced, and went on without its commits.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn case_07_a_server_that_the_distribution_starts_at_boot_is_no_primary_for_that() {
+    case(&two_that_wait_for_nobody(), |cluster| {
+        let (primary, standby) = pair(cluster)?;
+        let load = Load::start(cluster)?;
+        // What is started at boot is started in this order here, for once.
+        cluster.check(&primary, &["rm", "/etc/lab-cluster-enabled"])?;
+        cluster.power_cut(&primary)?;
+        ledger::wait_heirs::<&str>(cluster, &standby, &[])?;
+        load.goes_on()?;
+        cluster.power_cut(&standby)?;
+
+        cluster.power_on(&primary)?;
+        cluster.start_postgres_by_hand(&primary, None)?;
+        assert!(cluster.is_writable(&primary), "it is as the distribution starts it");
+        cluster.start_cluster(&primary)?;
+        wait_pacemaker(cluster, &primary)?;
+        wait_reason(cluster, &primary, &[&standby])?;
+        nobody_is_promoted(cluster, 20)?;
+        assert!(!cluster.is_writable(&primary));
+        let log = cluster.agent_log(&primary)?;
+        let why = format!(
+            "was started by hand or at boot, not by the cluster; {standby} may have taken over"
+        );
+        assert!(log.contains(&why), "{log}");
+
+        cluster.power_on(&standby)?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(has_all_heirs(cluster)?, standby);
+        load.goes_on()?;
+        load.end().map(drop)
+    });
 }

@@ -184,3 +184,36 @@ fn a_degraded_primary_is_moved_at_once_although_a_node_has_joined() {
         load.end().map(drop)
     });
 }
+
+/// Whether Pacemaker shows that this standby's replay is paused.
+fn shows_the_pause(cluster: &Cluster, standby: &str) -> bool {
+    cluster.crm_mon().is_ok_and(|mon| {
+        mon.failures.iter().any(|one| one.node == standby && one.reason.contains("paused"))
+    })
+}
+
+/// Regression: when a failure is as old as `failure-timeout`, Pacemaker deletes what it remembers of the resource's
+/// failures on that node, the reason of a degraded monitor too, be it a second old; and a monitor whose result does not
+/// change is not recorded again. Nobody saw then why no standby was promoted.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn a_reason_that_pacemaker_has_deleted_is_told_again() {
+    case(&Options::default(), |cluster| {
+        let primary = cluster.primary()?;
+        let standby = cluster.others(&primary)[0].clone();
+        cluster.signal_postmaster(&standby, "KILL")?;
+        cluster.wait_until("Pacemaker shows the failure", SOON, || {
+            cluster.crm_mon().is_ok_and(|mon| mon.failures.iter().any(|one| one.node == standby))
+        })?;
+        cluster.wait_healthy(SOON)?;
+        cluster.psql(&standby, "SELECT pg_wal_replay_pause()")?;
+        let shown = || shows_the_pause(cluster, &standby);
+        cluster.wait_until("Pacemaker shows the pause", Duration::from_secs(40), shown)?;
+        cluster.wait_until("Pacemaker has deleted that", Duration::from_mins(2), || !shown())?;
+        cluster.wait_until("Pacemaker shows the pause again", Duration::from_secs(50), shown)?;
+        cluster.psql(&standby, "SELECT pg_wal_replay_resume()")?;
+        cluster.wait_healthy(SOON)?;
+        assert_eq!(cluster.primary()?, primary);
+        Ok(())
+    });
+}
