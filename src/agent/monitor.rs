@@ -91,7 +91,8 @@ impl Agent<'_> {
         };
         self.cib().known().is_some_and(|cib| {
             let recorded = unwatched::recorded(&cib, &self.resource, &self.me, interval);
-            reported::is_lost(recorded, shown, now)
+            let shown_for = unwatched::shown_for(&cib, &self.resource);
+            reported::is_lost(recorded, shown_for, shown, now)
         })
     }
 

@@ -35,8 +35,8 @@ const FOR_THE_STREAM: Duration = Duration::from_millis(150);
 /// How long a primary that crashed may replay before the others are told where it is.
 const FOR_REPLAY: Duration = Duration::from_millis(300);
 /// How long the others wait for the word of the candidate before they are pointed at it; who was not is after its
-/// promotion.
-const FOR_THE_CANDIDATE: Duration = Duration::from_secs(1);
+/// promotion. A candidate that needs longer for it keeps the promotion waiting by that.
+const FOR_THE_CANDIDATE: Duration = Duration::from_secs(2);
 /// How long a cold start waits for the other members to say how far they are.
 const FOR_COLD_START: Duration = Duration::from_secs(2);
 
@@ -179,29 +179,28 @@ impl Agent<'_> {
             }
             return;
         }
-        let (of, holds_ours) = match self.holds_ours(candidate) {
-            Known::Known(Holds::All(of)) => (of, true),
-            Known::Known(Holds::NotAll) => (None, false),
-            Known::Unknown(why) => {
-                info!("not pointed at {candidate} before its promotion: {why}");
-                return;
-            }
+        let held = match self.holds_ours(candidate) {
+            Known::Known(Holds::All(of)) if !is_elsewhere(file.if_read()) => Ok(of),
+            Known::Known(_) => Err("this node's data is of another promotion".to_owned()),
+            Known::Unknown(why) => Err(why),
         };
-        let elsewhere = is_elsewhere(file.if_read()) || !holds_ours;
-        match (points(&first.sql, elsewhere), &first.sql) {
-            (Points::Elsewhere, _) => {
-                warn!("not pointed at {candidate}: this node's data is of another promotion");
-            }
-            (Points::AtTheCandidate, Sql::Standby(standby)) => {
-                let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
-                let noted = self.note_candidate(candidate, of, first);
-                let followed =
-                    noted.and_then(|()| self.follow(candidate, &conninfo, &slot, &first.sql));
-                if let Err(why) = followed {
-                    warn!("cannot be pointed at {candidate}: {why}");
-                }
-            }
-            (Points::AtTheCandidate | Points::Nowhere, _) => {}
+        let (points, Sql::Standby(standby)) = (points(&first.sql, held.is_ok()), &first.sql) else {
+            return;
+        };
+        let (conninfo, slot) = (standby.conninfo.clone(), standby.slot.clone());
+        let at_it =
+            held.and_then(|of| self.note_candidate(candidate, of, first)).and_then(
+                |()| match points {
+                    Points::AtTheCandidate => self.follow(candidate, &conninfo, &slot, &first.sql),
+                    Points::AtNobody | Points::AsBefore => Ok(false),
+                },
+            );
+        let Err(why) = at_it else { return };
+        warn!("not pointed at {candidate} before its promotion: {why}");
+        if !conninfo.is_empty()
+            && let Err(why) = self.listen_to_nobody()
+        {
+            warn!("goes on listening to whom it did: {why}");
         }
     }
 

@@ -196,6 +196,16 @@ impl Agent<'_> {
         Ok(true)
     }
 
+    /// Makes a running standby stream from nobody.
+    pub fn listen_to_nobody(&mut self) -> Result<(), String> {
+        let kept = self.pg.kept_login();
+        let mut settings = vec![("primary_conninfo", Some(""))];
+        settings.extend(kept.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+        self.cache.upstream.clear();
+        self.cache.upstream_host.clear();
+        self.pg.set_and_reload(&settings)
+    }
+
     /// The slot to stream by from `node`. With a changed `slot_name` it is the one that this node has used,
     /// until there is one of the new name: by a slot that is not there nothing is streamed.
     fn slot_to_use(&self, node: &NodeName, now: &Conninfo, present: &str) -> String {

@@ -12,7 +12,7 @@ mod simulate;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -184,7 +184,15 @@ pub struct Pacemaker<'a> {
     env: Vec<(String, String)>,
     /// Answers that came together with another one, each for whoever asks next.
     ahead: RefCell<Vec<(Cmd, Output)>>,
+    /// The attribute manager has let a limit pass without an answer.
+    mute: Cell<bool>,
 }
+
+/// What asks and tells the attribute manager.
+const ATTRIBUTES: &str = "attrd_updater";
+/// How long one that has been silent is waited for from then on: a notification that asks it five times must not
+/// keep a promotion waiting for five limits.
+const ONCE_MUTE: Duration = Duration::from_millis(500);
 
 impl<'a> Pacemaker<'a> {
     /// For this primitive (an instance number as in `db:0` is ignored).
@@ -198,6 +206,7 @@ impl<'a> Pacemaker<'a> {
             resource: resource.to_owned(),
             env: Vec::new(),
             ahead: RefCell::new(Vec::new()),
+            mute: Cell::new(false),
         }
     }
 
@@ -242,7 +251,7 @@ impl<'a> Pacemaker<'a> {
         let cmds: Vec<Cmd> = wanted.iter().flatten().cloned().collect();
         let mut answers = self.exec.run_all(&cmds).into_iter();
         let mut answer = |cmd: Cmd| match answers.next() {
-            Some(answer) => Self::exit_code_0(&cmd, answer),
+            Some(answer) => self.exit_code_0(&cmd, answer),
             None => Err(PacemakerError::Value(cmd.program, "it was not run")),
         };
         wanted.into_iter().map(|cmd| known(cmd.and_then(&mut answer))).collect()
@@ -272,11 +281,18 @@ impl<'a> Pacemaker<'a> {
 
     fn with_variables(&self, mut cmd: Cmd) -> Cmd {
         cmd.env.extend(self.env.iter().cloned());
+        if self.mute.get() && cmd.program == ATTRIBUTES {
+            cmd.limit = cmd.limit.min(ONCE_MUTE);
+        }
         cmd
     }
 
-    fn exit_code_0(cmd: &Cmd, answer: Result<Output, ExecError>) -> Result<(), PacemakerError> {
-        match Self::ended(cmd, answer)? {
+    fn exit_code_0(
+        &self,
+        cmd: &Cmd,
+        answer: Result<Output, ExecError>,
+    ) -> Result<(), PacemakerError> {
+        match self.ended(cmd, answer)? {
             (0, _) => Ok(()),
             (code, output) => Err(failed(cmd.program.clone(), code, &output)),
         }
@@ -450,10 +466,11 @@ impl<'a> Pacemaker<'a> {
             Some(at) => Ok(ahead.swap_remove(at).1),
             None => self.exec.run(&cmd),
         };
-        Self::ended(&cmd, answer)
+        self.ended(&cmd, answer)
     }
 
     fn ended(
+        &self,
         cmd: &Cmd,
         answer: Result<Output, ExecError>,
     ) -> Result<(i32, Output), PacemakerError> {
@@ -463,7 +480,12 @@ impl<'a> Pacemaker<'a> {
             Ok(output) => match output.ended {
                 Ended::Exited(code) => Ok((code, output)),
                 Ended::Signaled(signal) => Err(PacemakerError::Killed { program, signal }),
-                Ended::TimedOut => Err(PacemakerError::TimedOut { program, limit }),
+                Ended::TimedOut => {
+                    if program == ATTRIBUTES {
+                        self.mute.set(true);
+                    }
+                    Err(PacemakerError::TimedOut { program, limit })
+                }
             },
         }
     }

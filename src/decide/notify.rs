@@ -329,19 +329,20 @@ pub fn preferred(
 pub enum Points {
     /// At the candidate.
     AtTheCandidate,
-    /// Not at it: its data is of another promotion.
-    Elsewhere,
+    /// At nobody: the candidate does not hold what this data is of, as far as it has said. Whoever this node streams
+    /// from may follow the new primary sooner, and pass on WAL of a promotion that is not noted here.
+    AtNobody,
     /// Where it does: it takes no sessions, and was pointed at it blindly.
-    Nowhere,
+    AsBefore,
 }
 
-/// Where such a node looks.
+/// Where such a node looks. `held`: the candidate holds what this node's data is of.
 #[must_use]
-pub fn points(sql: &Sql, elsewhere: bool) -> Points {
-    match Serves::of(sql) {
-        _ if elsewhere => Points::Elsewhere,
-        Serves::Standby => Points::AtTheCandidate,
-        Serves::Primary | Serves::Starting | Serves::Neither => Points::Nowhere,
+pub fn points(sql: &Sql, held: bool) -> Points {
+    match (Serves::of(sql), held) {
+        (Serves::Standby, true) => Points::AtTheCandidate,
+        (Serves::Standby, false) => Points::AtNobody,
+        (Serves::Primary | Serves::Starting | Serves::Neither, _) => Points::AsBefore,
     }
 }
 

@@ -15,7 +15,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::cib::{Cib, Operation, Run};
+use crate::cluster::cib::{Cib, Operation, Run, Setting};
+use crate::cluster::interval::milliseconds;
 use crate::cluster::node::NodeName;
 use crate::cluster::topology::{ClusterStatus, Instance, NodeState, Role};
 use crate::ocf::action;
@@ -127,8 +128,8 @@ pub enum Recorded {
     /// cancelled, for a demotion, the controller waits for the record to go: for three minutes nothing happens
     /// in the whole cluster (seen on 3.0.0).
     MemoryAlone,
-    /// Its result alone: no reason is shown. That comes of `failure-timeout`, which has the memory deleted with
-    /// the older failures, be it one second old, and of a cleanup.
+    /// Its result alone: no reason is shown. That comes of `failure-timeout`, by which the memory is deleted with
+    /// failures that are older, and of a cleanup.
     ResultAlone,
 }
 
@@ -145,6 +146,19 @@ pub fn recorded(cib: &Cib, resource: &str, me: &NodeName, interval: u64) -> Reco
         (true, false) => Recorded::MemoryAlone,
         (false, true) => Recorded::ResultAlone,
         (false, false) => Recorded::Nothing,
+    }
+}
+
+/// For how many seconds Pacemaker shows a reason: `failure-timeout`, although nothing has failed. `None`: for as long
+/// as it is on record, as far as can be told.
+#[must_use]
+pub fn shown_for(cib: &Cib, resource: &str) -> Option<u64> {
+    const NAME: &str = "failure-timeout";
+    let primitive = cib.primitive(resource)?;
+    let clone = primitive.clone.as_ref().and_then(|clone| clone.meta.get(NAME));
+    match primitive.meta.get(NAME).or(clone).or(cib.resource_defaults.get(NAME))? {
+        Setting::Set(text) => milliseconds(text).map(|time| time / 1000).filter(|time| *time > 0),
+        Setting::Conditional => None,
     }
 }
 

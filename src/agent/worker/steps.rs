@@ -122,7 +122,7 @@ impl Work<'_, '_> {
             let cib = agent.view().and_then(|view| view.ledger());
             match agent.exchange_with(cib, true) {
                 OwnFile::Read(mut own) => {
-                    own.is_a_copy_of(promotion);
+                    own.is_a_copy_of(promotion, &node);
                     agent.write_own(&own).map_err(|error| Failure::new(chain(&error)))
                 }
                 OwnFile::Missing => Err(Failure::new("there is no ledger to note it in")),

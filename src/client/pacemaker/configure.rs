@@ -106,7 +106,7 @@ impl Pacemaker<'_> {
             Cmd { env: cmd.env.into_iter().filter(|(n, _)| n != "CIB_file").collect(), ..cmd };
         cmd.env.push(("CIB_file".to_owned(), file.display().to_string()));
         let program = cmd.program.clone();
-        match Self::ended(&cmd, self.exec.run(&cmd))? {
+        match self.ended(&cmd, self.exec.run(&cmd))? {
             (0, output) => Ok(output.stdout),
             (code, output) => Err(super::failed(program, code, &output)),
         }

@@ -60,6 +60,8 @@ impl Own {
             return false;
         };
         let mut new = self.clone();
+        // A restart in place takes the place of the entry that is noted.
+        new.pointed = Some(pointed.clone());
         new.store = self.store.merged(cib, Some(&self.node));
         let slot = new.store.slot(&pointed.node).cloned().unwrap_or_default();
         let found =

@@ -60,8 +60,13 @@ impl Own {
     }
 
     /// The data is that of a primary now, of this promotion, whatever it was of before.
-    pub fn is_a_copy_of(&mut self, promotion: PromotionId) {
-        (self.followed, self.pointed, self.adopting) = (Some(promotion), None, None);
+    pub fn is_a_copy_of(&mut self, promotion: PromotionId, node: &NodeName) {
+        let leads_to = |entry: &&Entry| entry.id == promotion || entry.descends_from(promotion);
+        let done = self.store.done(node).filter(leads_to);
+        let term = done.map_or_else(|| self.store.max_term(), |entry| entry.term);
+        self.followed = Some(promotion);
+        self.pointed = Some(Pointed { node: node.clone(), term });
+        self.adopting = None;
     }
 
     /// Why what this file says is no help, if it is about other data than there is.

@@ -46,7 +46,7 @@ fn what_was_given_up_for_adopted_data_reads_back_and_older_text_has_none() {
         own.adopting = Some(PromotionId(9));
         assert_eq!(Own::parse(&own.to_text(), "pg", &node("n2")).unwrap(), own);
         assert!(own.unfinished().unwrap().contains("pgtwin adopt n2 has not ended"));
-        own.is_a_copy_of(PromotionId(8));
+        own.is_a_copy_of(PromotionId(8), &node("n1"));
         assert_eq!((own.unfinished(), own.followed), (None, Some(PromotionId(8))));
     }
 }
@@ -299,6 +299,36 @@ fn what_data_has_beyond_the_noted_promotion_is_of_whom_it_was_pointed_at_or_of_n
         let elsewhere = [in_place(), twice(), others(), later()];
         assert_eq!(elsewhere.iter().all(|one| own.is_elsewhere_than(one)), beyond, "{name}");
     }
+}
+
+/// Regression: the simulator counts copies of data that could have followed. What a copy has got since was of nobody,
+/// once the source had been restarted in place, and was copied once more.
+#[test]
+fn what_a_copy_gets_is_of_the_one_that_it_was_copied_from() {
+    let in_place = promotion(11, "n1", 1, 3, &[(10, 2)]);
+    for (name, cib, reach) in [
+        ("the source was restarted in place", with_done(in_place.clone()), 3),
+        ("it is about to be", with_intent(promotion(11, "n1", 1, 2, &[(10, 2)])), 3),
+    ] {
+        let mut own = Own::new("pg", &node("n3"));
+        own.store.set_done(promotion(10, "n1", 1, 2, &[]));
+        own.is_a_copy_of(PromotionId(10), &node("n1"));
+        assert_eq!(own.pointed, Some(Pointed { node: node("n1"), term: 1 }), "{name}");
+        assert!(own.explain(Timeline(reach), &cib), "{name}");
+        assert_eq!(own.followed, Some(PromotionId(11)), "{name}");
+    }
+    // The entry of the copy is replaced before anything has come in.
+    let mut own = Own::new("pg", &node("n3"));
+    own.store.set_done(promotion(10, "n1", 1, 2, &[]));
+    own.is_a_copy_of(PromotionId(10), &node("n1"));
+    own.store.set_done(in_place);
+    assert!(own.is_unexplained(Timeline(3)), "it is not forgotten who it is pointed at");
+    assert!(own.explain(Timeline(3), &Store::default()));
+    // Copied while the source was promoted for the second time.
+    let mut own = Own::new("pg", &node("n3"));
+    own.store.set_done(promotion(30, "n1", 3, 4, &[(20, 3), (10, 2)]));
+    own.is_a_copy_of(PromotionId(10), &node("n1"));
+    assert_eq!(own.pointed, Some(Pointed { node: node("n1"), term: 3 }));
 }
 
 #[test]

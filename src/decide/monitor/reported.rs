@@ -47,15 +47,18 @@ pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Ver
     (Verdict::is(well), Reported::default())
 }
 
-/// Whether Pacemaker has lost what is to be `shown`: one answer without a reason has it recorded anew, and the
-/// next one brings the reason back. A reason that is not on record may be on its way there: it is missed no
-/// sooner than [`PATIENCE`] after it was said, and hence not more often either.
+/// Whether Pacemaker does not show any more what is to be `shown`: one answer without a reason has it recorded anew,
+/// and the next one brings the reason back. A reason that is not on record may be on its way there: it is missed no
+/// sooner than [`PATIENCE`] after it was said, and hence not more often either. `shown_for`: after so many seconds
+/// (`failure-timeout`) Pacemaker takes what is on record for past, and shows it no more.
 #[must_use]
-pub fn is_lost(recorded: Recorded, shown: &Reported, now: u64) -> bool {
+pub fn is_lost(recorded: Recorded, shown_for: Option<u64>, shown: &Reported, now: u64) -> bool {
+    let age = now.saturating_sub(shown.at);
     match recorded {
         Recorded::MemoryAlone => true,
-        Recorded::ResultAlone => now.saturating_sub(shown.at) >= PATIENCE,
-        Recorded::Nothing | Recorded::Both => false,
+        Recorded::ResultAlone => age >= PATIENCE,
+        Recorded::Both => shown_for.is_some_and(|time| age >= time.max(PATIENCE)),
+        Recorded::Nothing => false,
     }
 }
 
@@ -177,18 +180,26 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_is_no_longer_on_record_is_missed_after_a_while() {
+    fn a_reason_that_is_shown_no_more_is_missed_after_a_while() {
         let shown = shown("waits for n2", 100);
-        for (recorded, soon, later) in [
-            (Recorded::Both, false, false),
-            (Recorded::Nothing, false, false),
-            (Recorded::MemoryAlone, true, true),
-            (Recorded::ResultAlone, false, true),
-        ] {
-            let lost =
-                [100, 99 + PATIENCE, 100 + PATIENCE].map(|now| is_lost(recorded, &shown, now));
-            assert_eq!(lost, [soon, soon, later], "{recorded:?}");
+        let lost = |recorded, time| {
+            [100, 99 + PATIENCE, 100 + PATIENCE, 159, 160, 999]
+                .map(|now| is_lost(recorded, time, &shown, now))
+        };
+        for time in [None, Some(60)] {
+            assert_eq!(lost(Recorded::Nothing, time), [false; 6], "{time:?}");
+            assert_eq!(lost(Recorded::MemoryAlone, time), [true; 6], "{time:?}");
+            let after_a_while = [false, false, true, true, true, true];
+            assert_eq!(lost(Recorded::ResultAlone, time), after_a_while, "{time:?}");
         }
+        assert_eq!(
+            lost(Recorded::Both, None),
+            [false; 6],
+            "it is shown for as long as it is there"
+        );
+        assert_eq!(lost(Recorded::Both, Some(60)), [false, false, false, false, true, true]);
+        let short = [false, false, true, true, true, true];
+        assert_eq!(lost(Recorded::Both, Some(5)), short, "it would be said all the time");
     }
 
     #[test]

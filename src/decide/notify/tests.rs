@@ -220,15 +220,15 @@ fn data_of_another_branch_is_pointed_at_nobody() {
     assert!(!is_elsewhere(of(None).as_ref()), "of what it is, is not known");
     assert!(!is_elsewhere(Some(&file(Store::default()))) && !is_elsewhere(None));
 
-    for (sql, elsewhere, expected) in [
-        (in_recovery(), false, Points::AtTheCandidate),
-        (in_recovery(), true, Points::Elsewhere),
-        (starting(), false, Points::Nowhere),
-        (starting(), true, Points::Elsewhere),
-        (writable(), false, Points::Nowhere),
-        (Sql::Hung, false, Points::Nowhere),
+    for (sql, held, expected) in [
+        (in_recovery(), true, Points::AtTheCandidate),
+        (in_recovery(), false, Points::AtNobody),
+        (starting(), true, Points::AsBefore),
+        (starting(), false, Points::AsBefore),
+        (writable(), false, Points::AsBefore),
+        (Sql::Hung, false, Points::AsBefore),
     ] {
-        assert_eq!(points(&sql, elsewhere), expected, "{sql} {elsewhere}");
+        assert_eq!(points(&sql, held), expected, "{sql} {held}");
     }
 }
 

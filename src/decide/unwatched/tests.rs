@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
-use crate::cluster::cib::{Operation, Setting};
+use crate::cluster::cib::{Operation, Primitive, Setting};
 use crate::decide::report::Facts;
 use crate::decide::report::tests::healthy;
 use crate::decide::support::{node, nodes};
@@ -234,5 +234,70 @@ fn of_a_monitor_its_result_and_the_memory_of_a_failure_are_recorded() {
         let mut facts = trapped();
         change(&mut facts);
         assert_eq!(of(&facts), *expected, "{name}");
+    }
+}
+
+#[test]
+fn a_reason_is_shown_until_failure_timeout() {
+    type Change = fn(&mut Facts);
+    const NAME: &str = "failure-timeout";
+    fn set(text: &str) -> Setting {
+        Setting::Set(text.to_owned())
+    }
+    fn own(facts: &mut Facts) -> &mut Primitive {
+        let resource = facts.resource.clone();
+        facts.cib.primitives.iter_mut().find(|primitive| primitive.id == resource).unwrap()
+    }
+    let bare = || {
+        let mut facts = trapped();
+        let cib = &mut facts.cib;
+        cib.resource_defaults.remove(NAME);
+        for primitive in &mut cib.primitives {
+            primitive.meta.remove(NAME);
+            if let Some(clone) = &mut primitive.clone {
+                clone.meta.remove(NAME);
+            }
+        }
+        facts
+    };
+    let rows: &[(&str, Change, Option<u64>)] = &[
+        ("it is not set", |_| {}, None),
+        (
+            "of the resource",
+            |facts| {
+                facts.cib.resource_defaults.insert(NAME.into(), set("300"));
+                own(facts).meta.insert(NAME.into(), set("60s"));
+            },
+            Some(60),
+        ),
+        (
+            "of its clone",
+            |facts| {
+                facts.cib.resource_defaults.insert(NAME.into(), set("300"));
+                let clone = own(facts).clone.as_mut().unwrap();
+                clone.meta.insert(NAME.into(), set("2min"));
+            },
+            Some(120),
+        ),
+        (
+            "of all resources",
+            |facts| drop(facts.cib.resource_defaults.insert(NAME.into(), set("300"))),
+            Some(300),
+        ),
+        ("never", |facts| drop(own(facts).meta.insert(NAME.into(), set("0"))), None),
+        ("rubbish", |facts| drop(own(facts).meta.insert(NAME.into(), set("soon"))), None),
+        (
+            "a rule decides",
+            |facts| {
+                own(facts).meta.insert(NAME.into(), Setting::Conditional);
+            },
+            None,
+        ),
+        ("there is no such resource", |facts| facts.cib.primitives.clear(), None),
+    ];
+    for (name, change, expected) in rows {
+        let mut facts = bare();
+        change(&mut facts);
+        assert_eq!(shown_for(&facts.cib, &facts.resource), *expected, "{name}");
     }
 }

@@ -139,7 +139,7 @@ fn main() -> ExitCode {
     }
     println!(
         "{histories} histories from seed {} in {:.0} s, {broken} broke an invariant; {} commits acknowledged, \
-         {} promotions, {} nodes fenced, {} times alone, {} copies, {} adoptions that gave up {} commits, {} \
+         {} promotions, {} nodes fenced, {} times alone, {} copies ({} of data that could follow), {} adoptions that gave up {} commits, {} \
          servers started by the distribution, {} heirs lost after their promotion, {} times somebody was promoted \
          without them, {} promoted to a timeline that had begun",
         args.seed,
@@ -149,6 +149,7 @@ fn main() -> ExitCode {
         counts.fenced,
         counts.alone,
         counts.rebuilt,
+        counts.needless,
         counts.adopted,
         counts.given_up,
         counts.by_hand,

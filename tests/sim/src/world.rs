@@ -177,6 +177,8 @@ pub struct Counts {
     pub alone: u64,
     /// Times that data was replaced.
     pub rebuilt: u64,
+    /// Of these, how often it could have followed: it was a beginning of the primary's, and nobody knew.
+    pub needless: u64,
     /// Times that an operator had data adopted.
     pub adopted: u64,
     /// Acknowledged commits that were given up by that.
@@ -201,6 +203,7 @@ impl std::ops::AddAssign for Counts {
         self.partitions += more.partitions;
         self.alone += more.alone;
         self.rebuilt += more.rebuilt;
+        self.needless += more.needless;
         self.adopted += more.adopted;
         self.given_up += more.given_up;
         self.by_hand += more.by_hand;
@@ -471,6 +474,12 @@ impl World {
         let its = |entry: &&Entry| Some(entry.id) == theirs.followed;
         let its = theirs.store.entries().chain(mine.store.entries()).find(its);
         its.is_some_and(|entry| !entry.descends_from(followed))
+    }
+
+    /// Whether this node's data is a beginning of what that one has.
+    pub fn is_a_beginning(&self, node: usize, from: usize) -> bool {
+        let there = self.nodes[from].disk.wal.durable();
+        there.starts_with(&self.nodes[node].disk.wal.records)
     }
 
     /// Standbys whose data is not a beginning of this primary's. PostgreSQL may not see that.

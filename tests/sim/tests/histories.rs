@@ -5,7 +5,8 @@ use sim::{Mutation, Options, run};
 
 /// Lives through these histories.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
-    let (mut acked, mut promotions, mut fenced, mut alone, mut rebuilt) = (0, 0, 0, 0, 0);
+    let (mut acked, mut promotions, mut fenced, mut alone) = (0, 0, 0, 0);
+    let (mut rebuilt, mut needless) = (0, 0);
     let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
     for seed in seeds {
         let report = run(seed, options);
@@ -17,6 +18,7 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
         fenced += report.counts.fenced;
         alone += report.counts.alone;
         rebuilt += report.counts.rebuilt;
+        needless += report.counts.needless;
         adopted += report.counts.adopted;
         given_up += report.counts.given_up;
         by_hand += report.counts.by_hand;
@@ -25,6 +27,10 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     assert!(acked > 1_000, "{acked} commits");
     assert!(promotions > 100 && fenced > 100, "{promotions} promotions, {fenced} fenced");
     assert!(alone > 0 && rebuilt > 0, "{alone} times alone, {rebuilt} copies");
+    // Some of the doubt cannot be resolved, where an agent was killed between a promotion and its note. Of data that was
+    // adopted all others are copies.
+    let few = options.adoptions || needless * 12 <= rebuilt;
+    assert!(few, "{needless} of {rebuilt} copies of data that could follow");
     let enough = adopted > 100 && given_up > 1_000;
     assert_eq!(enough, options.adoptions, "{adopted} adoptions, {given_up} commits given up");
     assert_eq!(by_hand > 20, options.services, "{by_hand} servers that no cluster has started");
@@ -129,13 +135,13 @@ fn nobody_streams_on_top_of_another_branch_of_the_same_timeline() {
 #[test]
 fn what_data_has_beyond_the_noted_promotion_is_explained() {
     let mutation = Some(Mutation::NothingIsExplained);
-    is_caught_with(Options { mutation, ..branches() }, 30);
+    is_caught_with(Options { mutation, ..branches() }, 935);
 }
 
 #[test]
 fn who_has_what_the_candidate_lacks_is_not_pointed_at_it() {
     let mutation = Some(Mutation::PointedBlindly);
-    is_caught_with(Options { mutation, ..branches() }, 210);
+    is_caught_with(Options { mutation, ..branches() }, 200);
 }
 
 #[test]
@@ -157,7 +163,7 @@ fn is_caught_adopting(mutation: Mutation, converges: bool) {
     // Whatever needs a command that is killed and given up is rare.
     let from = match mutation {
         Some(Mutation::AdoptionIsNotBegun | Mutation::AdoptedAtOnce) => 2_000,
-        Some(Mutation::AdoptedBeforeAnnounced) => 9_170,
+        Some(Mutation::AdoptedBeforeAnnounced) => 6_900,
         _ => 1,
     };
     is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() }, from);

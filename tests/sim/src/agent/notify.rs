@@ -82,18 +82,21 @@ impl Agent {
             }
             return;
         }
-        let (of, holds_ours) = match self.holds_ours(index(candidate)).await {
-            Holds::All(of) => (of, true),
-            Holds::NotAll => (None, self.has(Mutation::PointedBlindly)),
+        let held = match self.holds_ours(index(candidate)).await {
+            Holds::All(of) if !is_elsewhere(file.as_ref()) => Some(of),
+            Holds::All(_) | Holds::NotAll => self.has(Mutation::PointedBlindly).then_some(None),
         };
-        match points(&first.sql, is_elsewhere(file.as_ref()) || !holds_ours) {
-            Points::AtTheCandidate => {
-                let candidate = index(candidate);
+        let candidate = index(candidate);
+        match (points(&first.sql, held.is_some()), held) {
+            (Points::AtTheCandidate, Some(of)) => {
                 if self.note_pointed(candidate, of, reach).await {
                     self.follow(candidate, reach).await;
+                } else {
+                    self.listen_to_nobody().await;
                 }
             }
-            Points::Elsewhere | Points::Nowhere => {}
+            (Points::AtTheCandidate | Points::AtNobody, _) => self.listen_to_nobody().await,
+            (Points::AsBefore, _) => {}
         }
     }
 

@@ -275,6 +275,17 @@ impl Agent {
         self.sim.reload(self.me);
     }
 
+    pub(super) async fn listen_to_nobody(&self) {
+        if self.sim.world.borrow().nodes[self.me].disk.upstream.is_none() {
+            return;
+        }
+        self.sim.act().await;
+        self.log("streams from nobody from now on");
+        self.sim.world.borrow_mut().nodes[self.me].disk.upstream = None;
+        self.sim.act().await;
+        self.sim.reload(self.me);
+    }
+
     /// Notes that this node follows that primary's promotion, with what the CIB says.
     pub(super) async fn note_followed(&self, view: &View, primary: usize, reach: Option<Timeline>) {
         if let Some(own) = self.exchange(view, true).await {
@@ -384,6 +395,7 @@ impl Agent {
         let upstream = self.find_upstream(&view, own.as_ref(), None).await;
         let marked = self.marked();
         let system_id = Some(self.sim.world.borrow().nodes[me].disk.system);
+        let is_other = matches!(cause, Some(Cause::Diverged(_) | Cause::OtherBranch(_)));
         let way = way(&recovery::Facts {
             pgdata: "/data".into(),
             marked,
@@ -411,6 +423,9 @@ impl Agent {
         {
             let mut world = self.sim.world.borrow_mut();
             world.check_copy(me, from);
+            if is_other && world.is_a_beginning(me, from) {
+                world.counts.needless += 1;
+            }
             world.nodes[me].disk.half_done = Some(live.system_id);
         }
         self.sim.sleep(self.sim.between(500, 8_000)).await;
@@ -442,7 +457,7 @@ impl Agent {
         let mut store = Store::default();
         store.set_done(entry.clone());
         file.store = file.store.merged(&store, Some(&self.name()));
-        file.is_a_copy_of(entry.id);
+        file.is_a_copy_of(entry.id, &name(from));
         self.write_own(&file).await;
         {
             let mut world = self.sim.world.borrow_mut();

@@ -39,6 +39,11 @@ fn fault_20_a_standby_whose_words_do_not_reach_the_others_says_so_and_takes_over
         cluster.wait_healthy(SOON)?;
         assert_eq!(has_all_heirs(cluster)?, *mute);
         assert_eq!(cluster.running().len(), 3, "nobody was fenced");
+        // It streamed from the old primary, which got the new one's WAL at once, as a standby.
+        let log = cluster.agent_log(mute)?;
+        let unheard = format!("not pointed at {other} before its promotion");
+        assert!(log.contains(&unheard), "it knew what {other} holds: {log}");
+        assert!(!log.contains("is brought back"), "its data could follow: {log}");
         load.end().map(drop)
     });
 }
