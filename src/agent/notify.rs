@@ -196,7 +196,7 @@ impl Agent<'_> {
                 },
             );
         let Err(why) = at_it else { return };
-        warn!("not pointed at {candidate} before its promotion: {why}");
+        warn!("not pointed at {candidate} before its promotion, but after it: {why}");
         if !conninfo.is_empty()
             && let Err(why) = self.listen_to_nobody()
         {

@@ -409,14 +409,10 @@ impl Agent<'_> {
             names.insert(name);
         }
         let text = sync_names::write(&names);
-        let kept = self.pg.kept_login();
-        let mut settings = vec![
-            ("synchronous_standby_names", Some(text.as_str())),
-            ("primary_conninfo", Some("")),
-        ];
-        settings.extend(kept.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
-        self.pg.set_auto_conf(&settings)?;
-        self.pg.reload()
+        let nobody = self.pg.no_upstream();
+        let mut settings = vec![("synchronous_standby_names", Some(text.as_str()))];
+        settings.extend(nobody.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+        self.pg.set_and_reload(&settings)
     }
 
     /// The end of a promotion: the ledger says so everywhere, and the score holds it here.

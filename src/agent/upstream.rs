@@ -145,18 +145,17 @@ impl Agent<'_> {
     /// The settings of a standby, for postgresql.auto.conf: `upstream` or nobody.
     pub fn standby_settings(&mut self, upstream: Option<&NodeName>) -> Vec<(String, String)> {
         let present = self.pg.auto_conf_value("primary_conninfo").unwrap_or_default();
-        let mut settings = Vec::new();
-        let conninfo = if let Some(node) = upstream {
-            self.conninfo_for(node, &present).to_text()
-        } else {
-            settings.extend(self.pg.kept_login());
-            String::new()
+        let mut settings = match upstream {
+            Some(node) => {
+                let conninfo = self.conninfo_for(node, &present).to_text();
+                vec![("primary_conninfo".to_owned(), conninfo)]
+            }
+            None => self.pg.no_upstream(),
         };
         if let Some(size) = self.slot_wal_keep_size() {
             settings.push(("max_slot_wal_keep_size".to_owned(), size));
         }
         settings.extend([
-            ("primary_conninfo".to_owned(), conninfo),
             ("primary_slot_name".to_owned(), self.own_slot()),
             ("recovery_target_timeline".to_owned(), "latest".to_owned()),
         ]);
@@ -198,9 +197,9 @@ impl Agent<'_> {
 
     /// Makes a running standby stream from nobody.
     pub fn listen_to_nobody(&mut self) -> Result<(), String> {
-        let kept = self.pg.kept_login();
-        let mut settings = vec![("primary_conninfo", Some(""))];
-        settings.extend(kept.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+        let nobody = self.pg.no_upstream();
+        let settings: Vec<(&str, Option<&str>)> =
+            nobody.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
         self.cache.upstream.clear();
         self.cache.upstream_host.clear();
         self.pg.set_and_reload(&settings)

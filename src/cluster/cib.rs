@@ -336,6 +336,16 @@ impl Cib {
         self.primitives.iter().find(|p| p.id == base)
     }
 
+    /// A meta attribute of this primitive: its own, or its clone's, or the default of all resources.
+    pub fn meta(&self, id: &str, name: &str) -> Option<&Setting> {
+        let primitive = self.primitive(id);
+        let clone = primitive.and_then(|primitive| primitive.clone.as_ref());
+        primitive
+            .and_then(|primitive| primitive.meta.get(name))
+            .or_else(|| clone.and_then(|clone| clone.meta.get(name)))
+            .or_else(|| self.resource_defaults.get(name))
+    }
+
     /// All primitives of this agent, whatever their provider: `primitives_of("pgtwin")`.
     pub fn primitives_of<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Primitive> {
         self.primitives.iter().filter(move |p| p.class == "ocf" && p.agent == agent)

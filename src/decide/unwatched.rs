@@ -153,10 +153,7 @@ pub fn recorded(cib: &Cib, resource: &str, me: &NodeName, interval: u64) -> Reco
 /// as it is on record, as far as can be told.
 #[must_use]
 pub fn shown_for(cib: &Cib, resource: &str) -> Option<u64> {
-    const NAME: &str = "failure-timeout";
-    let primitive = cib.primitive(resource)?;
-    let clone = primitive.clone.as_ref().and_then(|clone| clone.meta.get(NAME));
-    match primitive.meta.get(NAME).or(clone).or(cib.resource_defaults.get(NAME))? {
+    match cib.meta(resource, "failure-timeout")? {
         Setting::Set(text) => milliseconds(text).map(|time| time / 1000).filter(|time| *time > 0),
         Setting::Conditional => None,
     }

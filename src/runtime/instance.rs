@@ -303,6 +303,13 @@ impl<'a> Postgres<'a> {
         (!login.is_empty()).then(|| (KEPT_LOGIN.to_owned(), login.to_text()))
     }
 
+    /// The settings by which it streams from nobody, and keeps how it logs in.
+    pub fn no_upstream(&self) -> Vec<(String, String)> {
+        let mut settings: Vec<_> = self.kept_login().into_iter().collect();
+        settings.push(("primary_conninfo".to_owned(), String::new()));
+        settings
+    }
+
     /// Makes the server, also one that takes no sessions yet, read its configuration again.
     pub fn reload(&self) -> Result<(), String> {
         self.runtime.reload().map_err(|error| chain(&error))

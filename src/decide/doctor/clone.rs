@@ -143,12 +143,7 @@ pub(super) fn options(facts: &Facts) -> Vec<Said> {
 }
 
 pub(super) fn failures(facts: &Facts) -> Vec<Said> {
-    let meta = |name: &str| {
-        let of_primitive = facts.primitive().and_then(|primitive| primitive.meta.get(name));
-        let of_clone = facts.clone_of().and_then(|clone| clone.meta.get(name));
-        let default = facts.cib.resource_defaults.get(name);
-        text_of(name, of_primitive.or(of_clone).or(default))
-    };
+    let meta = |name: &str| text_of(name, facts.cib.meta(&facts.resource, name));
     let wants = |name: &str| {
         let value = wanted::RESOURCE_META.iter().find(|(known, _)| *known == name);
         wanted::resource_meta(&facts.resource, name, value.map_or("", |(_, value)| value))

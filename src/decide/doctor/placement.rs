@@ -127,9 +127,7 @@ pub(super) fn excluded(facts: &Facts) -> Vec<Said> {
 /// The stickiness of the resource: its own, its clone's, or the default.
 pub(super) fn sticky(facts: &Facts) -> Vec<Said> {
     let name = "resource-stickiness";
-    let own = facts.primitive().and_then(|primitive| primitive.meta.get(name));
-    let of_clone = facts.clone_of().and_then(|clone| clone.meta.get(name));
-    let setting = own.or(of_clone).or(facts.cib.resource_defaults.get(name));
+    let setting = facts.cib.meta(&facts.resource, name);
     let set =
         |said: Said| said.run(wanted::resource_meta(facts.target(), name, wanted::STICKINESS));
     let value = text_of(name, setting).and_then(|text| {
