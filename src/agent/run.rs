@@ -204,10 +204,10 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         Action::MetaData | Action::Usage => Outcome::ok(),
     };
     if let Some(reason) = &outcome.reason
-        && action != Action::Monitor
+        && (action != Action::Monitor || agent.env.is_probe())
         && !fits_as_reason(reason)
     {
-        // A monitor would say it again and again.
+        // A monitor that recurs would say it again and again.
         error!("{action}: {reason}");
     }
     if agent.cache != cache && !agent.standalone {
