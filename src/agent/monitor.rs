@@ -14,7 +14,7 @@ use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
 use crate::decide::monitor::primary::Cared;
-use crate::decide::monitor::reported::{self, Reported};
+use crate::decide::monitor::reported::{self, Record, Reported};
 use crate::decide::monitor::{
     Bars, Expected, Tends, Verdict, Writes, bars, found, judge, kept_out, malformed, not_promoted,
     opens, tends, unheard, writes,
@@ -64,13 +64,19 @@ impl Agent<'_> {
             None => Verdict { code, reason },
         };
         let now = super::uptime();
-        let shown = Reported { kind: self.cache.shown.clone(), at: self.cache.shown_at };
-        let first = self.monitors_are_new(now) || self.record_is_lost(&verdict, &shown, now);
-        let (verdict, then) = reported::answer(verdict, &shown, first, now);
-        if let Some(reason) = verdict.reason.as_ref().filter(|_| then != shown) {
+        let shown = Reported {
+            kind: self.cache.shown.clone(),
+            at: self.cache.shown_at,
+            just_said: self.cache.just_said,
+        };
+        let anew = self.monitors_are_new(now);
+        let record = Record { anew, is_lost: !anew && self.is_lost(&verdict, &shown, now) };
+        let (verdict, then) = reported::answer(verdict, &shown, record, now);
+        if let Some(reason) = verdict.reason.as_ref().filter(|_| then.kind != shown.kind) {
             // Pacemaker cuts it off; the log has all of it.
             info!("{reason}");
         }
+        self.cache.just_said = then.just_said;
         (self.cache.shown, self.cache.shown_at) = (then.kind, then.at);
         if now.saturating_sub(self.cache.monitored) >= Cache::COARSE {
             self.cache.monitored = now;
@@ -83,16 +89,16 @@ impl Agent<'_> {
         reported::is_first(self.cache.monitored, interval, Cache::COARSE, now)
     }
 
-    /// Whether Pacemaker has lost its record of this monitor, which goes on to show a reason, or of the reason.
-    fn record_is_lost(&mut self, verdict: &Verdict, shown: &Reported, now: u64) -> bool {
-        let interval = self.env.interval.and_then(|one| u64::try_from(one.as_millis()).ok());
-        let Some(interval) = interval.filter(|_| reported::goes_on(verdict, shown)) else {
+    /// Whether Pacemaker does not show the reason any more that it goes on to be given.
+    fn is_lost(&mut self, verdict: &Verdict, shown: &Reported, now: u64) -> bool {
+        let Some(interval) = self.env.interval.filter(|_| reported::goes_on(verdict, shown)) else {
             return false;
         };
+        let Ok(milliseconds) = u64::try_from(interval.as_millis()) else { return false };
         self.cib().known().is_some_and(|cib| {
-            let recorded = unwatched::recorded(&cib, &self.resource, &self.me, interval);
+            let recorded = unwatched::recorded(&cib, &self.resource, &self.me, milliseconds);
             let shown_for = unwatched::shown_for(&cib, &self.resource);
-            reported::is_lost(recorded, shown_for, shown, now)
+            reported::is_lost(recorded, shown_for, interval.as_secs(), shown, now)
         })
     }
 

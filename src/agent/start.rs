@@ -50,6 +50,7 @@ impl Agent<'_> {
             let me = self.me.clone();
             self.cache.yielded.clear();
             self.cache.shown.clear();
+            self.cache.just_said = false;
             self.cache.warnings.clear();
             self.cache.past_told.clear();
             // `fresh-score`: what was given to an earlier run of this instance is void.

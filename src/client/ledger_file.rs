@@ -160,8 +160,10 @@ pub struct Cache {
     pub ack: String,
     /// The kind of the reason that Pacemaker shows of this instance; empty: none.
     pub shown: String,
-    /// Since when, in seconds of uptime.
+    /// When it was said last, in seconds of uptime.
     pub shown_at: u64,
+    /// The last answer of the monitor had it.
+    pub just_said: bool,
     /// The postmaster that is a primary by the cluster's will: its process id and its start, as `4711-86231`;
     /// empty: none is.
     pub promoted: String,

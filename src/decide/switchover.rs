@@ -194,6 +194,9 @@ fn against(facts: &Facts, from: &NodeName, to: &NodeName) -> Vec<String> {
     if !facts.streams(to) || said.as_deref() != Some("streaming") {
         let mut reasons = obstacles::of_node(&seen.view(), to);
         reasons.push(match said.as_deref() {
+            None if facts.streams(to) => {
+                "it has not said yet that it streams: its next monitor does".to_owned()
+            }
             Some("streaming") | None => format!("it does not stream from {from}"),
             Some(other) => format!("it does not stream from {from} (its state: {other})"),
         });

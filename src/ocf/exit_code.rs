@@ -166,9 +166,13 @@ impl ExitCode {
                 "Counts a failure, and demotes the instance here; stops and starts it as well, \
                  unless the monitor has on-fail=demote; and promotes where the scores say."
             }
-            Self::Degraded => "Treats it as 0. crm_mon shows the reason; nothing is restarted.",
+            Self::Degraded => {
+                "Treats it as 0. crm_mon shows the reason; nothing is restarted. The monitor answers \
+                 this once, then 0 while crm_mon shows the reason, and this again before that ends."
+            }
             Self::DegradedPromoted => {
-                "Treats it as 8. crm_mon shows the reason; nothing is restarted."
+                "Treats it as 8. crm_mon shows the reason; nothing is restarted. The monitor answers \
+                 this once, then 8 while crm_mon shows the reason, and this again before that ends."
             }
         }
     }

@@ -1,13 +1,21 @@
 //! How the reason of a degraded instance gets through to people. Floor 1.
 //!
-//! Two things about Pacemaker (2.1.5 to 3.0.1) are in the way. It takes note of a recurring result only
-//! when its code changes: a 190 that begins as "starts up" and goes on as "waits for n2" would be shown
-//! as "starts up" for ever. So a reason of another kind is preceded by one answer without a reason; every
-//! change of a code makes Pacemaker compute anew, hence not more often than once in [`PATIENCE`] seconds.
-//! And it keeps the first result of a recurring monitor that it has just scheduled under another name if
-//! that is a 190 or 191: the monitor then counts as pending, and `crm_resource --wait` never ends. So the
-//! first answer after whatever schedules monitors anew has no reason either; nor has the one after Pacemaker
-//! has lost its record of this monitor, or of its reason ([`is_lost`]).
+//! A reason is answered once (190, 191), and then the answer is that all is well (0, 8), while Pacemaker goes on
+//! showing the reason: it does so from its memory of failures (`last_failure_0`), for as long as `failure-timeout`
+//! says. Four things about Pacemaker (2.1.5 to 3.0.1) ask for that.
+//!
+//! - It takes note of a recurring result only when its code changes: a 190 that begins as "starts up" and goes on as
+//!   "waits for n2" would be shown as "starts up" for ever.
+//! - When a node joins, or another one becomes the designated controller, it may write anew what it has on record of a
+//!   node's operations, and of a monitor whose last result was 190 or 191 that is the memory alone. The next
+//!   cancellation of that monitor, before a promotion or a demotion, then holds up the whole cluster for three minutes.
+//! - It deletes that memory when `failure-timeout` is over, and sooner, with older failures ([`is_lost`]).
+//! - It keeps the first result of a recurring monitor that it has just scheduled under another name if that is a 190
+//!   or 191: the monitor then counts as pending, and `crm_resource --wait` never ends. So the first answer after
+//!   whatever schedules monitors anew has no reason.
+//!
+//! Every change of a code makes Pacemaker compute anew: another reason is said not more often than once in
+//! [`PATIENCE`] seconds.
 
 use super::Verdict;
 use crate::decide::unwatched::Recorded;
@@ -21,48 +29,65 @@ pub const PATIENCE: u64 = 30;
 pub struct Reported {
     /// Its kind; empty: none is shown.
     pub kind: String,
-    /// Since when, in seconds of uptime.
+    /// When it was said last, in seconds of uptime.
     pub at: u64,
+    /// The last answer had it: Pacemaker takes no note of another one now.
+    pub just_said: bool,
 }
 
-/// What is answered instead of `verdict`, and what Pacemaker shows then. `first`: Pacemaker may have
-/// scheduled this monitor anew since the last answer, or has lost its record of it.
+/// What is known of the monitor that answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Pacemaker may have scheduled it anew since the last answer.
+    pub anew: bool,
+    /// Pacemaker does not show the reason any more that it is to show ([`is_lost`]).
+    pub is_lost: bool,
+}
+
+/// What is answered instead of `verdict`, and what Pacemaker shows then.
 #[must_use]
-pub fn answer(verdict: Verdict, shown: &Reported, first: bool, now: u64) -> (Verdict, Reported) {
+pub fn answer(verdict: Verdict, shown: &Reported, record: Record, now: u64) -> (Verdict, Reported) {
     let well = match verdict.code {
         ExitCode::Degraded => ExitCode::Ok,
         ExitCode::DegradedPromoted => ExitCode::RunningPromoted,
         _ => return (verdict, Reported::default()),
     };
-    if first {
+    if record.anew {
         return (Verdict::is(well), Reported::default());
     }
     let kind = kind(verdict.reason.as_deref().unwrap_or_default());
-    if shown.kind.is_empty() {
-        return (verdict, Reported { kind, at: now });
+    let is_another = shown.kind != kind && now.saturating_sub(shown.at) >= PATIENCE;
+    let is_due = shown.kind.is_empty() || is_another || record.is_lost;
+    if is_due && !shown.just_said {
+        return (verdict, Reported { kind, at: now, just_said: true });
     }
-    if shown.kind == kind || now.saturating_sub(shown.at) < PATIENCE {
-        return (verdict, shown.clone());
-    }
-    (Verdict::is(well), Reported::default())
+    (Verdict::is(well), Reported { just_said: false, ..shown.clone() })
 }
 
-/// Whether Pacemaker does not show any more what is to be `shown`: one answer without a reason has it recorded anew,
-/// and the next one brings the reason back. A reason that is not on record may be on its way there: it is missed no
-/// sooner than [`PATIENCE`] after it was said, and hence not more often either. `shown_for`: after so many seconds
-/// (`failure-timeout`) Pacemaker takes what is on record for past, and shows it no more.
+/// Whether Pacemaker does not show any more what is to be `shown`, or is about to forget it. A reason that is not on
+/// record may be on its way there: it is missed no sooner than [`PATIENCE`] after it was said, and hence not more often
+/// either. `shown_for`: after so many seconds (`failure-timeout`) Pacemaker takes what is on record for past, and shows
+/// it no more; `interval`: until this monitor answers again, in seconds.
 #[must_use]
-pub fn is_lost(recorded: Recorded, shown_for: Option<u64>, shown: &Reported, now: u64) -> bool {
+pub fn is_lost(
+    recorded: Recorded,
+    shown_for: Option<u64>,
+    interval: u64,
+    shown: &Reported,
+    now: u64,
+) -> bool {
     let age = now.saturating_sub(shown.at);
     match recorded {
         Recorded::MemoryAlone => true,
         Recorded::ResultAlone => age >= PATIENCE,
-        Recorded::Both => shown_for.is_some_and(|time| age >= time.max(PATIENCE)),
+        Recorded::Both => shown_for.is_some_and(|time| {
+            age >= time.saturating_sub(interval.saturating_mul(2)).max(PATIENCE)
+        }),
         Recorded::Nothing => false,
     }
 }
 
-/// Whether there is a reason to show, and one is shown; where none is, the last answer was one without.
+/// Whether there is a reason to show, and one is shown: Pacemaker's record of it may be lost.
 #[must_use]
 pub fn goes_on(verdict: &Verdict, shown: &Reported) -> bool {
     matches!(verdict.code, ExitCode::Degraded | ExitCode::DegradedPromoted)
@@ -103,70 +128,111 @@ mod tests {
         Verdict::because(ExitCode::Degraded, reason)
     }
 
+    /// Said at that time, and not by the last answer.
     fn shown(reason: &str, at: u64) -> Reported {
-        Reported { kind: kind(reason), at }
+        Reported { kind: kind(reason), at, just_said: false }
     }
 
+    fn just_said(reason: &str, at: u64) -> Reported {
+        Reported { just_said: true, ..shown(reason, at) }
+    }
+
+    const KNOWN: Record = Record { anew: false, is_lost: false };
+    const LOST: Record = Record { anew: false, is_lost: true };
+    const ANEW: Record = Record { anew: true, is_lost: false };
+
     #[test]
-    fn a_reason_of_another_kind_is_preceded_by_one_answer_without_a_reason() {
+    fn a_reason_is_said_once_and_again_where_it_is_another_or_shown_no_more() {
         let none = Reported::default;
+        let well = || Verdict::is(ExitCode::Ok);
         let (starts, waits) = ("it starts up", "waits for n2");
-        let rows: &[(&str, Verdict, Reported, Verdict, Reported)] = &[
-            ("all is well", Verdict::is(ExitCode::Ok), none(), Verdict::is(ExitCode::Ok), none()),
+        let failed = || Verdict::because(ExitCode::FailedPromoted, waits);
+        let primary = || Verdict::because(ExitCode::DegradedPromoted, waits);
+        let serves = || Verdict::is(ExitCode::RunningPromoted);
+        for (name, verdict, before, record, expected, after) in [
+            ("all is well", well(), none(), KNOWN, well(), none()),
+            ("all is well again", well(), just_said(starts, 1), KNOWN, well(), none()),
+            ("a failure is no degraded state", failed(), shown(starts, 1), KNOWN, failed(), none()),
+            ("the first", because(starts), none(), KNOWN, because(starts), just_said(starts, 100)),
             (
-                "all is well again",
-                Verdict::is(ExitCode::Ok),
-                shown(starts, 1),
-                Verdict::is(ExitCode::Ok),
-                none(),
+                "it was said",
+                because(starts),
+                just_said(starts, 92),
+                KNOWN,
+                well(),
+                shown(starts, 92),
             ),
+            ("it is shown", because(starts), shown(starts, 1), KNOWN, well(), shown(starts, 1)),
             (
-                "a failure is no degraded state",
-                Verdict::because(ExitCode::FailedPromoted, waits),
-                shown(starts, 1),
-                Verdict::because(ExitCode::FailedPromoted, waits),
-                none(),
-            ),
-            ("the first", because(starts), none(), because(starts), shown(starts, 100)),
-            ("the same", because(starts), shown(starts, 1), because(starts), shown(starts, 1)),
-            (
-                "another, too soon to say so",
+                "another, too soon",
                 because(waits),
                 shown(starts, 71),
-                because(waits),
+                KNOWN,
+                well(),
                 shown(starts, 71),
             ),
             (
-                "another: one answer without",
+                "another",
                 because(waits),
                 shown(starts, 70),
-                Verdict::is(ExitCode::Ok),
-                none(),
+                KNOWN,
+                because(waits),
+                just_said(waits, 100),
             ),
             (
-                "of a primary",
-                Verdict::because(ExitCode::DegradedPromoted, waits),
-                shown(starts, 1),
-                Verdict::is(ExitCode::RunningPromoted),
-                none(),
+                "another, and Pacemaker takes note of a change only",
+                because(waits),
+                just_said(starts, 70),
+                KNOWN,
+                well(),
+                shown(starts, 70),
             ),
-        ];
-        for (name, verdict, before, expected, after) in rows {
-            assert_eq!(
-                answer(verdict.clone(), before, false, 100),
-                (expected.clone(), after.clone()),
-                "{name}"
-            );
+            (
+                "lost",
+                because(starts),
+                shown(starts, 9),
+                LOST,
+                because(starts),
+                just_said(starts, 100),
+            ),
+            (
+                "lost at once",
+                because(starts),
+                just_said(starts, 92),
+                LOST,
+                well(),
+                shown(starts, 92),
+            ),
+            ("a primary's", primary(), none(), KNOWN, primary(), just_said(waits, 100)),
+            ("it was said", primary(), just_said(waits, 97), KNOWN, serves(), shown(waits, 97)),
+            ("scheduled anew", because(waits), shown(waits, 1), ANEW, well(), none()),
+            ("a failure is said at once", failed(), none(), ANEW, failed(), none()),
+        ] {
+            assert_eq!(answer(verdict, &before, record, 100), (expected, after), "{name}");
         }
     }
 
     #[test]
-    fn the_first_answer_of_a_monitor_is_never_degraded() {
-        let (why, none) = ("waits for n2", Reported::default());
-        let first = answer(because(why), &shown(why, 1), true, 100);
-        assert_eq!(first, (Verdict::is(ExitCode::Ok), none.clone()));
-        let failed = Verdict::because(ExitCode::FailedPromoted, why);
-        assert_eq!(answer(failed.clone(), &none, true, 100), (failed, none), "a failure is");
+    fn two_answers_in_a_row_never_have_a_reason() {
+        let mut said = 0;
+        for seed in 0..4_u32.pow(6) {
+            let mut before = Reported::default();
+            for step in 0..6 {
+                let (reason, record) = match seed / 4_u32.pow(step) % 4 {
+                    0 => ("it starts up", KNOWN),
+                    1 => ("waits for n2", KNOWN),
+                    2 => ("waits for n3", KNOWN),
+                    _ => ("waits for n3", LOST),
+                };
+                let now = 1_000 + u64::from(step) * PATIENCE;
+                let (verdict, after) = answer(because(reason), &before, record, now);
+                assert!(verdict.code == ExitCode::Ok || !before.just_said, "{seed} {step}");
+                assert_eq!(verdict.code == ExitCode::Degraded, after.just_said, "{seed} {step}");
+                said += u32::from(after.just_said);
+                before = after;
+            }
+        }
+        assert!(said > 0);
     }
 
     #[test]
@@ -174,17 +240,17 @@ mod tests {
         let (why, none) = ("waits for n2", Reported::default());
         assert!(goes_on(&because(why), &shown("it starts up", 1)));
         assert!(goes_on(&Verdict::because(ExitCode::DegradedPromoted, why), &shown(why, 1)));
-        assert!(!goes_on(&because(why), &none), "the last answer had none");
-        assert!(!goes_on(&Verdict::is(ExitCode::Ok), &shown(why, 1)), "nor has this one");
+        assert!(!goes_on(&because(why), &none), "none is shown");
+        assert!(!goes_on(&Verdict::is(ExitCode::Ok), &shown(why, 1)), "there is none to show");
         assert!(!goes_on(&Verdict::because(ExitCode::FailedPromoted, why), &shown(why, 1)));
     }
 
     #[test]
-    fn a_reason_that_is_shown_no_more_is_missed_after_a_while() {
+    fn a_reason_is_missed_after_a_while_and_said_again_before_it_is_past() {
         let shown = shown("waits for n2", 100);
         let lost = |recorded, time| {
-            [100, 99 + PATIENCE, 100 + PATIENCE, 159, 160, 999]
-                .map(|now| is_lost(recorded, time, &shown, now))
+            [100, 99 + PATIENCE, 100 + PATIENCE, 143, 144, 999]
+                .map(|now| is_lost(recorded, time, 8, &shown, now))
         };
         for time in [None, Some(60)] {
             assert_eq!(lost(Recorded::Nothing, time), [false; 6], "{time:?}");
@@ -200,6 +266,7 @@ mod tests {
         assert_eq!(lost(Recorded::Both, Some(60)), [false, false, false, false, true, true]);
         let short = [false, false, true, true, true, true];
         assert_eq!(lost(Recorded::Both, Some(5)), short, "it would be said all the time");
+        assert!(!is_lost(Recorded::Both, Some(u64::MAX), u64::MAX, &shown, 129));
     }
 
     #[test]

@@ -163,6 +163,13 @@ fn each_thing_that_would_stop_the_move_is_found_before_it_begins() {
             "n2: it does not stream from n1",
         ),
         (
+            "it was started seconds ago, and has not said yet how it is",
+            |f| {
+                f.seen.cib.node_states[1].transient.retain(|name, _| !name.ends_with("-state"));
+            },
+            "n2: it has not said yet that it streams: its next monitor does",
+        ),
+        (
             "replay is paused there",
             |f| f.seen.cib.node_states[1] = transient("n2", "paused", Some(10_000)),
             "n2: it does not stream from n1 (its state: paused)",
