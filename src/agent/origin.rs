@@ -48,18 +48,19 @@ impl Agent<'_> {
         self.written(new).unwrap_or(own)
     }
 
-    /// The same for whoever accepts writes, by a promotion that is known: what is not explained now never is.
+    /// The same for whoever accepts writes on this timeline, by a promotion that is known: what is not explained now
+    /// never is.
     pub fn given_up(
         &mut self,
         file: &OwnFile,
-        primary: &NodeName,
+        (primary, line): (&NodeName, Timeline),
         ledger: &Known<Store>,
         reach: Option<Timeline>,
     ) -> Option<Own> {
         let OwnFile::Read(own) = file else { return None };
         let (Known::Known(ledger), Some(reach)) = (ledger, reach) else { return Some(own.clone()) };
         let mut new = own.clone();
-        if ledger.of_running_primary(primary).is_some() && new.give_up(reach) {
+        if ledger.of_running_primary(primary).is_some() && new.give_up(reach, line) {
             warn!("{}", unexplained(reach));
             return self.written(new).or_else(|| Some(own.clone()));
         }

@@ -274,7 +274,7 @@ impl Agent<'_> {
             Known::Known(ledger) => self.explained(self.home.read(), ledger, reach),
             Known::Unknown(_) => return None,
         };
-        let own = self.given_up(&file, &live.node, &ledger, reach)?;
+        let own = self.given_up(&file, (&live.node, live.line.timeline()), &ledger, reach)?;
         (own.followed == Some(PromotionId::UNKNOWN)).then(|| reach.map(unexplained))?
     }
 

@@ -110,7 +110,7 @@ impl Agent<'_> {
         };
         let at = (line, identity.lsn);
         let ledger = view.ledger();
-        let own = self.given_up(file, node, &ledger, reach);
+        let own = self.given_up(file, (node, identity.timeline), &ledger, reach);
         Ok(Some(Live::of(node, identity.system_id, at, &ledger, own.as_ref())))
     }
 

@@ -37,8 +37,12 @@ impl Own {
     /// one of this node's own that came to nothing. Of what nothing is noted, or nothing is known any more, other
     /// rules speak ([`Entry::is_after`]).
     fn goes_beyond(&self, reach: Timeline) -> bool {
-        let noted = self.followed.and_then(|id| written(&self.store, id));
-        noted.is_some_and(|noted| reach > noted) && self.pointed_at().is_some()
+        self.noted().is_some_and(|noted| reach > noted) && self.pointed_at().is_some()
+    }
+
+    /// The timeline that the promotion which is noted writes.
+    fn noted(&self) -> Option<Timeline> {
+        self.followed.and_then(|id| written(&self.store, id))
     }
 
     /// Whether data that reaches this timeline has WAL of another node which the promotion that is noted does not
@@ -94,13 +98,15 @@ impl Own {
     }
 
     /// Gives up finding out what data that reaches this timeline has, and says so for good: it is of no promotion
-    /// that anybody knows. Whether anything changed.
-    pub fn give_up(&mut self, reach: Timeline) -> bool {
-        let beyond = self.goes_beyond(reach);
-        if beyond {
+    /// that anybody knows. Whether anything changed. `line`: the timeline of the primary. Where that is none of those
+    /// that nothing explains, PostgreSQL sees by their numbers that the two have parted, and this is a divergence
+    /// like others: a hand has promoted such data, or a promotion of this node's own came to nothing.
+    pub fn give_up(&mut self, reach: Timeline, line: Timeline) -> bool {
+        let mistakable = self.goes_beyond(reach) && self.noted().is_some_and(|noted| line > noted);
+        if mistakable {
             (self.followed, self.pointed) = (Some(PromotionId::UNKNOWN), None);
         }
-        beyond
+        mistakable
     }
 
     /// Notes that this data is of this promotion, of another member, as far as it reaches; whether anything changed.

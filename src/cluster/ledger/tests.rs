@@ -294,7 +294,8 @@ fn what_data_has_beyond_the_noted_promotion_is_of_whom_it_was_pointed_at_or_of_n
             None => assert_eq!(own, before, "{name}"),
         }
         let beyond = expected.is_none() && reach > 2;
-        assert_eq!(own.give_up(Timeline(reach)), beyond, "{name}");
+        assert!(!own.give_up(Timeline(reach), Timeline(2)), "{name}: PostgreSQL tells them apart");
+        assert_eq!(own.give_up(Timeline(reach), Timeline(3)), beyond, "{name}");
         // Whoever was promoted, such data is of none that led to it.
         let elsewhere = [in_place(), twice(), others(), later()];
         assert_eq!(elsewhere.iter().all(|one| own.is_elsewhere_than(one)), beyond, "{name}");
@@ -382,7 +383,8 @@ fn what_a_node_has_written_itself_is_explained_and_follows_nobody_if_it_came_to_
     void.store.drop_intent(&node("n3"));
     assert!(!void.is_unexplained(Timeline(3)), "it is its own");
     assert!(void.point_at(&node("n1"), None, &Known::Known(Timeline(3))).is_err());
-    assert!(void.give_up(Timeline(3)));
+    assert!(!void.give_up(Timeline(3), Timeline(2)), "the primary's line has no such timeline");
+    assert!(void.give_up(Timeline(3), Timeline(3)));
     own.carried_out(&node("n3"), Some(Timeline(3)));
     assert_eq!((own.pointed_at(), own.is_unexplained(Timeline(9))), (None, false));
 }

@@ -216,13 +216,16 @@ impl Agent {
         for node in in_order(candidates.into_iter().map(name).collect(), &seen) {
             let node = index(&node);
             self.sim.act().await;
-            let accepts = {
-                let world = self.sim.world.borrow();
-                world.nodes[node].server.as_ref().is_some_and(crate::server::Server::is_primary)
+            let timeline = {
+                let there = &self.sim.world.borrow().nodes[node];
+                let accepts = there.server.as_ref().is_some_and(crate::server::Server::is_primary);
+                accepts.then(|| crate::wal::line(&there.disk.wal.records).timeline())
             };
-            let given_up = match own {
-                Some(own) if accepts => Some(self.given_up(own, node, &ledger, reach).await),
-                own => own.cloned(),
+            let given_up = match (own, timeline) {
+                (Some(own), Some(timeline)) => {
+                    Some(self.given_up(own, (node, timeline), &ledger, reach).await)
+                }
+                (own, _) => own.cloned(),
             };
             let world = self.sim.world.borrow();
             let there = &world.nodes[node];
@@ -333,7 +336,7 @@ impl Agent {
     async fn given_up(
         &self,
         own: &Own,
-        primary: usize,
+        (primary, line): (usize, Timeline),
         ledger: &Known<Store>,
         reach: Option<Timeline>,
     ) -> Own {
@@ -341,7 +344,7 @@ impl Agent {
         let known = ledger.as_known().known();
         if let Some(reach) = reach
             && known.is_some_and(|store| store.of_running_primary(&name(primary)).is_some())
-            && new.give_up(reach)
+            && new.give_up(reach, line)
         {
             self.log("what it has is of nobody");
             self.write_own(&new).await;
@@ -358,7 +361,8 @@ impl Agent {
         let view = self.view().await;
         let ledger = cib(&view.stack.shared);
         let own = self.explained(self.own(), &ledger, reach).await?;
-        let own = self.given_up(&own, index(&live.node), &Known::Known(ledger), reach).await;
+        let primary = (index(&live.node), live.line.timeline());
+        let own = self.given_up(&own, primary, &Known::Known(ledger), reach).await;
         (own.followed == Some(PromotionId::UNKNOWN)).then(|| "of nobody".to_owned())
     }
 
