@@ -8,13 +8,14 @@ use tracing::{info, warn};
 
 use super::Agent;
 use super::outcome::Outcome;
+use super::view;
 use crate::client::ledger_file::{Cache, OwnFile};
 use crate::cluster::known::Known;
 use crate::cluster::position::Exactness;
 use crate::decide::election::{Purpose, Ruling};
 use crate::decide::facts::{DataDir, Instance, PrimaryFacts, Process, Sql, StandbyFacts};
 use crate::decide::monitor::primary::Cared;
-use crate::decide::monitor::reported::{self, Record, Reported};
+use crate::decide::monitor::reported::{self, Record, Reported, Sight};
 use crate::decide::monitor::{
     Bars, Expected, Tends, Verdict, Writes, bars, found, judge, kept_out, malformed, not_promoted,
     opens, tends, unheard, writes,
@@ -96,9 +97,14 @@ impl Agent<'_> {
         };
         let Ok(milliseconds) = u64::try_from(interval.as_millis()) else { return false };
         self.cib().known().is_some_and(|cib| {
-            let recorded = unwatched::recorded(&cib, &self.resource, &self.me, milliseconds);
-            let shown_for = unwatched::shown_for(&cib, &self.resource);
-            reported::is_lost(recorded, shown_for, interval.as_secs(), shown, now)
+            let sight = Sight {
+                recorded: unwatched::recorded(&cib, &self.resource, &self.me, milliseconds),
+                shown_for: unwatched::shown_for(&cib, &self.resource),
+                interval: interval.as_secs(),
+                may_be_promoted: Expected::of(&self.env) == Expected::Unpromoted
+                    && view::scores(&cib, &self.resource).contains_key(&self.me),
+            };
+            reported::is_lost(sight, shown, now)
         })
     }
 

@@ -168,7 +168,8 @@ impl ExitCode {
             }
             Self::Degraded => {
                 "Treats it as 0. crm_mon shows the reason; nothing is restarted. The monitor answers \
-                 this once, then 0 while crm_mon shows the reason, and this again before that ends."
+                 this once, then 0 while crm_mon shows the reason, and this again before that ends; \
+                 a standby that may take over once in ten minutes."
             }
             Self::DegradedPromoted => {
                 "Treats it as 8. crm_mon shows the reason; nothing is restarted. The monitor answers \

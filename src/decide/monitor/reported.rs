@@ -23,6 +23,9 @@ use crate::ocf::exit_code::ExitCode;
 
 /// How long a reason stays at least, in seconds.
 pub const PATIENCE: u64 = 30;
+/// After how many seconds an instance that may be promoted says it again, at the soonest: if the primary and the
+/// designated controller die together within one interval of that, the promotion waits.
+pub const PATIENCE_OF_AN_HEIR: u64 = 600;
 
 /// The reason that Pacemaker shows now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,24 +67,31 @@ pub fn answer(verdict: Verdict, shown: &Reported, record: Record, now: u64) -> (
     (Verdict::is(well), Reported { just_said: false, ..shown.clone() })
 }
 
+/// How a reason is kept in sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What Pacemaker has on record of the monitor.
+    pub recorded: Recorded,
+    /// After so many seconds (`failure-timeout`) it takes that for past, and shows it no more.
+    pub shown_for: Option<u64>,
+    /// Until the monitor answers again, in seconds.
+    pub interval: u64,
+    /// The instance has the right to be promoted.
+    pub may_be_promoted: bool,
+}
+
 /// Whether Pacemaker does not show any more what is to be `shown`, or is about to forget it. A reason that is not on
 /// record may be on its way there: it is missed no sooner than [`PATIENCE`] after it was said, and hence not more often
-/// either. `shown_for`: after so many seconds (`failure-timeout`) Pacemaker takes what is on record for past, and shows
-/// it no more; `interval`: until this monitor answers again, in seconds.
+/// either.
 #[must_use]
-pub fn is_lost(
-    recorded: Recorded,
-    shown_for: Option<u64>,
-    interval: u64,
-    shown: &Reported,
-    now: u64,
-) -> bool {
+pub fn is_lost(sight: Sight, shown: &Reported, now: u64) -> bool {
+    let patience = if sight.may_be_promoted { PATIENCE_OF_AN_HEIR } else { PATIENCE };
     let age = now.saturating_sub(shown.at);
-    match recorded {
+    match sight.recorded {
         Recorded::MemoryAlone => true,
-        Recorded::ResultAlone => age >= PATIENCE,
-        Recorded::Both => shown_for.is_some_and(|time| {
-            age >= time.saturating_sub(interval.saturating_mul(2)).max(PATIENCE)
+        Recorded::ResultAlone => age >= patience,
+        Recorded::Both => sight.shown_for.is_some_and(|time| {
+            age >= time.saturating_sub(sight.interval.saturating_mul(2)).max(patience)
         }),
         Recorded::Nothing => false,
     }
@@ -248,9 +258,13 @@ mod tests {
     #[test]
     fn a_reason_is_missed_after_a_while_and_said_again_before_it_is_past() {
         let shown = shown("waits for n2", 100);
+        let at = |recorded, shown_for, may_be_promoted, now| {
+            let sight = Sight { recorded, shown_for, interval: 8, may_be_promoted };
+            is_lost(sight, &shown, now)
+        };
         let lost = |recorded, time| {
             [100, 99 + PATIENCE, 100 + PATIENCE, 143, 144, 999]
-                .map(|now| is_lost(recorded, time, 8, &shown, now))
+                .map(|now| at(recorded, time, false, now))
         };
         for time in [None, Some(60)] {
             assert_eq!(lost(Recorded::Nothing, time), [false; 6], "{time:?}");
@@ -266,7 +280,15 @@ mod tests {
         assert_eq!(lost(Recorded::Both, Some(60)), [false, false, false, false, true, true]);
         let short = [false, false, true, true, true, true];
         assert_eq!(lost(Recorded::Both, Some(5)), short, "it would be said all the time");
-        assert!(!is_lost(Recorded::Both, Some(u64::MAX), u64::MAX, &shown, 129));
+        for (recorded, time) in [(Recorded::Both, Some(60)), (Recorded::ResultAlone, None)] {
+            assert!(
+                !at(recorded, time, true, 699) && at(recorded, time, true, 700),
+                "{recorded:?}"
+            );
+        }
+        assert!(at(Recorded::MemoryAlone, None, true, 100), "its record is to be whole again");
+        let most = Some(u64::MAX);
+        assert!(!at(Recorded::Both, most, false, 129) && !at(Recorded::Both, most, true, 999));
     }
 
     #[test]

@@ -197,10 +197,10 @@ fn says_that_it_streams(cluster: &Cluster, standby: &str) -> Result<()> {
     })
 }
 
-/// Whether Pacemaker shows that this standby's replay is paused.
-fn shows_the_pause(cluster: &Cluster, standby: &str) -> bool {
+/// Whether Pacemaker shows that this standby does not stream.
+fn shows_that_it_does_not_stream(cluster: &Cluster, standby: &str) -> bool {
     cluster.crm_mon().is_ok_and(|mon| {
-        mon.failures.iter().any(|one| one.node == standby && one.reason.contains("paused"))
+        mon.failures.iter().any(|one| one.node == standby && one.reason.contains("not stream"))
     })
 }
 
@@ -220,19 +220,20 @@ fn a_reason_that_pacemaker_shows_no_more_is_told_again() {
         })?;
         let failed = Instant::now();
         cluster.wait_healthy(SOON)?;
-        cluster.psql(&standby, "SELECT pg_wal_replay_pause()")?;
-        let shown = || shows_the_pause(cluster, &standby);
-        cluster.wait_until("Pacemaker shows the pause", Duration::from_secs(40), shown)?;
+        cluster.cut_replication(&standby)?;
+        cluster.check(&standby, &["pkill", "-f", "walreceiver"])?;
+        let shown = || shows_that_it_does_not_stream(cluster, &standby);
+        cluster.wait_until("Pacemaker shows the reason", Duration::from_secs(40), shown)?;
 
         let old = FAILURE_TIMEOUT + Duration::from_secs(2);
         thread::sleep(old.saturating_sub(failed.elapsed()));
         // Pacemaker computes anew, and finds the failure old.
         cluster.property("cluster-recheck-interval", "14min")?;
-        cluster.wait_until("Pacemaker has deleted the pause", Duration::from_secs(20), || {
+        cluster.wait_until("Pacemaker has deleted the reason", Duration::from_secs(20), || {
             let memory = format!("{PRIMITIVE}_last_failure_0");
             monitors(cluster, &standby).is_ok_and(|ids| !ids.contains(&memory))
         })?;
-        cluster.wait_until("Pacemaker shows the pause again", Duration::from_mins(1), shown)?;
+        cluster.wait_until("Pacemaker shows the reason again", Duration::from_mins(1), shown)?;
         let first = Instant::now();
         while first.elapsed() < 3 * FAILURE_TIMEOUT {
             // A second look: the first one may have met Pacemaker while it wrote.
@@ -240,8 +241,8 @@ fn a_reason_that_pacemaker_shows_no_more_is_told_again() {
             thread::sleep(Duration::from_millis(500));
         }
 
-        cluster.psql(&standby, "SELECT pg_wal_replay_resume()")?;
-        cluster.wait_healthy(SOON)?;
+        cluster.heal()?;
+        cluster.wait_healthy(2 * SOON)?;
         assert_eq!(cluster.primary()?, primary);
         Ok(())
     });

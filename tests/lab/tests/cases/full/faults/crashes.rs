@@ -3,12 +3,13 @@
 use std::thread;
 use std::time::Duration;
 
+use lab::config::PRIMITIVE;
 use lab::{Cluster, Meets, Options, Result};
 
 use super::{is_well_again, limit};
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{logs_since, marks, nobody_is_promoted, wait_reason};
+use crate::look::{logs_since, marks, monitor_records, nobody_is_promoted, wait_reason};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case, fresh};
 use crate::takeover::{Primary, the_last_primary_returns};
@@ -214,12 +215,28 @@ fn fault_16_where_every_standby_was_just_restarted_the_last_primary_is_waited_fo
     });
 }
 
+/// Waits until a standby has said that it is degraded, and the monitor after that has answered too: what is lost with
+/// the designated controller before that keeps a promotion waiting for three minutes (docs/architecture.md).
+fn its_record_is_whole(cluster: &Cluster, node: &str) -> Result<()> {
+    let memory = format!("{PRIMITIVE}_last_failure_0");
+    cluster.wait_until(&format!("the monitor of {node} is recorded after its reason"), SOON, || {
+        let records = monitor_records(cluster, node).unwrap_or_default();
+        let changed = |is_memory: bool| {
+            records.iter().find(|one| (one.id == memory) == is_memory).map(|one| one.changed)
+        };
+        changed(true).is_some_and(|said| changed(false).is_some_and(|then| then > said))
+    })
+}
+
 /// These standbys have received what they will read slowly, and their replay is paused.
 fn have_much_to_replay(cluster: &Cluster, primary: &Primary<'_>, nodes: &[String]) -> Result<()> {
     crate::repair::make_ready(cluster)?;
     for node in nodes {
         cluster.psql(node, "CHECKPOINT")?;
         cluster.psql(node, "SELECT pg_wal_replay_pause()")?;
+    }
+    for node in nodes {
+        its_record_is_whole(cluster, node)?;
     }
     write_wal(cluster, &primary.old, 4000)?;
     primary.load.goes_on()?;
