@@ -23,7 +23,7 @@ use crate::decide::notify::{
     takes_the_right, waits_for_a_primary,
 };
 use crate::decide::publication::is_noted;
-use crate::decide::token::{self, PREFERRED_SCORE};
+use crate::decide::token::{PREFERRED_SCORE, purpose_instead};
 use crate::ocf::notify::Notification;
 
 /// How long that may take to be in the CIB. Pacemaker begins with the promotion when this notification
@@ -150,13 +150,13 @@ impl Agent<'_> {
             match candidate(&ruling, self.mode()) {
                 Candidate::GivesWay(why) => {
                     warn!("not to be promoted: {why}");
-                    self.give_way();
+                    self.give_way(Some(&ruling));
                     self.await_own_score(None);
                 }
                 Candidate::UnlessTheOldPrimaryIsBack => {
                     if self.old_primary_is_back(&mine, &view) {
                         info!("gives way to the old primary, which is back");
-                        self.give_way();
+                        self.give_way(None);
                         self.await_own_score(None);
                     }
                 }
@@ -168,7 +168,8 @@ impl Agent<'_> {
         if self.is_preferred_to(candidate, &mine) {
             info!("this node has more than {candidate}, which is about to be promoted");
             let Known::Known(view) = self.view() else { return };
-            let ruling = match token::purpose(self.has_token(&view)) {
+            let theirs = view.scores().contains_key(candidate);
+            let ruling = match purpose_instead(self.has_token(&view), theirs, self.mode()) {
                 Purpose::Promotion => self.elect_to_take_over(&view, &file, first, &position),
                 Purpose::ColdStart => {
                     self.elect(&view, &file, first, position, Purpose::ColdStart).0

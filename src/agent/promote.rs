@@ -23,7 +23,7 @@ use crate::decide::ledger::timeline_written;
 use crate::decide::promote::{
     Answer, End, Facts, Intent, Late, Next, OldPrimary, Planned, Progress, Step, intent, late, next,
 };
-use crate::decide::sync::{NodeState, PRIMARY_SCORE};
+use crate::decide::sync::{HEIR_SCORE, NodeState, PRIMARY_SCORE};
 use crate::decide::token;
 use crate::postgres::sync_names::{self, StandbyName};
 use crate::sys::chain;
@@ -89,7 +89,7 @@ impl Agent<'_> {
                     if let Some(node) = better {
                         info!("{node} should be promoted instead");
                     }
-                    self.give_way();
+                    self.give_way(facts.ruling.as_ref());
                     return Outcome::error(reason);
                 }
                 Next::Do(step) => {
@@ -132,12 +132,22 @@ impl Agent<'_> {
         token::has_yielded(&self.cache.yielded, self.home.read().if_read())
     }
 
-    /// Lays the score down, so that Pacemaker takes another node, whatever location rules say. The
-    /// right stays: if the better one does not come, this node takes it up again.
-    pub fn give_way(&mut self) {
-        let had = self.view().map(|view| self.has_token(&view));
-        if let Some(promotion) = token::laid_down(&had, self.home.read().if_read()) {
+    /// Lays the score down after this ruling, so that Pacemaker takes another node, whatever location rules say. The
+    /// right stays: if the better one does not come, this node takes it up again. One of E that has more gets it
+    /// too: only in a promotion or right before it, which nothing overtakes that could change who counts.
+    pub fn give_way(&mut self, ruling: Option<&Ruling>) {
+        let view = self.view();
+        let had = view.as_known().map(|view| self.has_token(view));
+        let file = self.home.read();
+        if let Some(promotion) = token::laid_down(&had, file.if_read()) {
             self.cache.yielded = promotion.to_string();
+        }
+        let better = ruling.and_then(|ruling| token::passed_to(&had, ruling, file.if_read()));
+        if let (Known::Known(view), Some(better)) = (&view, better)
+            && !view.scores().contains_key(better)
+        {
+            info!("{better} has more, and gets the right to be promoted from this node");
+            self.set_score(better, HEIR_SCORE);
         }
         let me = self.me.clone();
         self.bar(&me);

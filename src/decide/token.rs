@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Mode, Own, PromotionId, Store, names};
 use crate::cluster::node::NodeName;
-use crate::decide::election::Purpose;
+use crate::decide::election::{Purpose, Ruling};
 
 /// Pacemaker's minus infinity: no right to be promoted.
 pub const BARRED: i32 = -1_000_000;
@@ -57,12 +57,36 @@ pub fn purpose(has_token: bool) -> Purpose {
     if has_token { Purpose::Promotion } else { Purpose::ColdStart }
 }
 
+/// Which election a node holds that has more than a candidate, instead of it: one of E may use the candidate's right
+/// ([`passed_to`]).
+#[must_use]
+pub fn purpose_instead(has_token: bool, candidate_has_one: bool, mode: Mode) -> Purpose {
+    purpose(has_token || candidate_has_one && mode == Mode::Sync)
+}
+
 /// Under which promotion a node lays its score down, so that it may take it up again if the better one does
 /// not come; none: it had none, or that is not known. The score goes either way.
 #[must_use]
 pub fn laid_down(has_token: &Known<bool>, own: Option<&Own>) -> Option<PromotionId> {
     match has_token {
         Known::Known(true) => own?.store.newest_done().map(|entry| entry.id),
+        Known::Known(false) | Known::Unknown(_) => None,
+    }
+}
+
+/// To which of E a node passes the right that it lays down: to one that has more, and may be promoted then by its own
+/// election. It may never have got one: E has grown, and the primary was lost before it gave the score.
+#[must_use]
+pub fn passed_to<'a>(
+    has_token: &Known<bool>,
+    ruling: &'a Ruling,
+    own: Option<&Own>,
+) -> Option<&'a NodeName> {
+    let newest = own?.store.newest_done()?;
+    let may_take_over =
+        |better: &&NodeName| newest.mode == Mode::Sync && newest.heirs.contains(*better);
+    match has_token {
+        Known::Known(true) => ruling.better().filter(may_take_over),
         Known::Known(false) | Known::Unknown(_) => None,
     }
 }
@@ -145,8 +169,10 @@ pub fn nobody_else_runs(own: Option<&Own>, me: &NodeName, running: &BTreeSet<Nod
 mod tests {
     use super::*;
     use crate::cluster::ledger::Entry;
+    use crate::decide::election::Obstacle;
     use crate::decide::support::{SYSTEM, entry, in_async, intending, node, nodes, store};
     use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
+    use crate::postgres::lsn::{Lsn, Timeline};
 
     fn file(store: Store) -> Own {
         Own { store, ..Own::new("db", &node("n1")) }
@@ -196,6 +222,15 @@ mod tests {
         assert!(!has_yielded("", Some(&file(Store::default()))), "nobody was ever promoted");
         assert!(!has_yielded(&noted, None), "the file cannot be read");
         assert_eq!((purpose(true), purpose(false)), (Purpose::Promotion, Purpose::ColdStart));
+        for (mine, theirs, mode, expected) in [
+            (true, false, Mode::Sync, Purpose::Promotion),
+            (true, false, Mode::Async, Purpose::Promotion),
+            (false, true, Mode::Sync, Purpose::Promotion),
+            (false, true, Mode::Async, Purpose::ColdStart),
+            (false, false, Mode::Sync, Purpose::ColdStart),
+        ] {
+            assert_eq!(purpose_instead(mine, theirs, mode), expected, "{mine} {theirs} {mode:?}");
+        }
     }
 
     #[test]
@@ -207,6 +242,41 @@ mod tests {
         assert_eq!(laid_down(&Known::unknown("?"), Some(&own)), None);
         assert_eq!(laid_down(&yes, None), None);
         assert_eq!(laid_down(&yes, Some(&file(Store::default()))), None);
+    }
+
+    #[test]
+    fn the_right_is_passed_to_one_of_e_that_has_more_by_whoever_has_it() {
+        let at = |lsn| (Timeline(1), Lsn(lsn));
+        let behind =
+            |better: &str| Obstacle::Behind { better: node(better), at: at(9), mine: at(1) };
+        let silent = Obstacle::NotSeen(node("n4"), "silent".into());
+        let (yes, no, unknown) = (Known::Known(true), Known::Known(false), Known::unknown("?"));
+        let own = file(store(&[entry(3, 1, 9, "n2", "n1 n3 n4")]));
+        let asynchronous = file(only(&in_async(entry(3, 1, 9, "n2", "n1 n3 n4"))));
+        let empty = file(Store::default());
+        for (name, had, obstacles, own, expected) in [
+            ("it has more", &yes, vec![behind("n3")], Some(&own), Some("n3")),
+            (
+                "and another is silent",
+                &yes,
+                vec![silent.clone(), behind("n3")],
+                Some(&own),
+                Some("n3"),
+            ),
+            ("nobody has more", &yes, vec![silent], Some(&own), None),
+            ("the old primary: it needs none", &yes, vec![behind("n2")], Some(&own), None),
+            ("it is not one of E", &yes, vec![behind("n5")], Some(&own), None),
+            ("without a right", &no, vec![behind("n3")], Some(&own), None),
+            ("or none that is known", &unknown, vec![behind("n3")], Some(&own), None),
+            ("in async mode", &yes, vec![behind("n3")], Some(&asynchronous), None),
+            ("without a ledger", &yes, vec![behind("n3")], Some(&empty), None),
+        ] {
+            let ruling = Ruling::Refused(obstacles);
+            let to = passed_to(had, &ruling, own).map(NodeName::as_str);
+            assert_eq!(to, expected, "{name}");
+        }
+        let behind = Ruling::Refused(vec![behind("n3")]);
+        assert_eq!(passed_to(&yes, &behind, None), None, "the file cannot be read");
     }
 
     #[test]

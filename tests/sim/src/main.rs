@@ -141,7 +141,7 @@ fn main() -> ExitCode {
         "{histories} histories from seed {} in {:.0} s, {broken} broke an invariant; {} commits acknowledged, \
          {} promotions, {} nodes fenced, {} times alone, {} copies ({} of data that could follow), {} adoptions that gave up {} commits, {} \
          servers started by the distribution, {} heirs lost after their promotion, {} times somebody was promoted \
-         without them, {} promoted to a timeline that had begun",
+         without them, {} promoted to a timeline that had begun, {} rights passed on",
         args.seed,
         begin.elapsed().as_secs_f64(),
         counts.acked,
@@ -155,7 +155,8 @@ fn main() -> ExitCode {
         counts.by_hand,
         counts.heirs_lost,
         counts.without_them,
-        counts.branches
+        counts.branches,
+        counts.passed
     );
     if broken > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

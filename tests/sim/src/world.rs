@@ -179,6 +179,8 @@ pub struct Counts {
     pub rebuilt: u64,
     /// Of these, how often it could have followed: it was a beginning of the primary's, and nobody knew.
     pub needless: u64,
+    /// How often whoever gave way passed its right to one that had none.
+    pub passed: u64,
     /// Times that an operator had data adopted.
     pub adopted: u64,
     /// Acknowledged commits that were given up by that.
@@ -204,6 +206,7 @@ impl std::ops::AddAssign for Counts {
         self.alone += more.alone;
         self.rebuilt += more.rebuilt;
         self.needless += more.needless;
+        self.passed += more.passed;
         self.adopted += more.adopted;
         self.given_up += more.given_up;
         self.by_hand += more.by_hand;

@@ -6,7 +6,7 @@ use sim::{Mutation, Options, run};
 /// Lives through these histories.
 fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     let (mut acked, mut promotions, mut fenced, mut alone) = (0, 0, 0, 0);
-    let (mut rebuilt, mut needless) = (0, 0);
+    let (mut rebuilt, mut needless, mut passed) = (0, 0, 0);
     let (mut adopted, mut given_up, mut by_hand) = (0, 0, 0);
     for seed in seeds {
         let report = run(seed, options);
@@ -19,6 +19,7 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
         alone += report.counts.alone;
         rebuilt += report.counts.rebuilt;
         needless += report.counts.needless;
+        passed += report.counts.passed;
         adopted += report.counts.adopted;
         given_up += report.counts.given_up;
         by_hand += report.counts.by_hand;
@@ -27,6 +28,7 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     assert!(acked > 1_000, "{acked} commits");
     assert!(promotions > 100 && fenced > 100, "{promotions} promotions, {fenced} fenced");
     assert!(alone > 0 && rebuilt > 0, "{alone} times alone, {rebuilt} copies");
+    assert!(passed > 0, "nobody passed its right on");
     // Some of the doubt cannot be resolved, where an agent was killed between a promotion and its note. Of data that was
     // adopted all others are copies.
     let few = options.adoptions || needless * 12 <= rebuilt;

@@ -18,6 +18,7 @@ impl Model {
             let present = self.present(s, p);
             if node.scores.has(p) {
                 self.elect(s, p, present, faults, moves);
+                self.pass_the_right(s, p, present, moves);
             } else if self.cold_start(s, p, present) {
                 let mut t = *s;
                 self.set_score(&mut t, p, p, true);
@@ -40,6 +41,18 @@ impl Model {
         };
         if standby && told {
             self.tell(s, p, moves);
+        }
+    }
+
+    /// Whoever has the right may pass it to another one of E, which may have more.
+    fn pass_the_right(&self, s: &State, p: usize, present: Set, moves: &mut Moves) {
+        let votes = self.votes(s, p, present);
+        let heirs =
+            |x: usize| !votes.is_empty() && votes.iter().all(|vote| vote.entry.heirs.has(x));
+        for x in present.without(p).iter().filter(|x| !s.nodes[p].scores.has(*x) && heirs(*x)) {
+            let mut t = *s;
+            self.set_score(&mut t, p, x, true);
+            moves.add(t, || format!("{p} passes the right to {x} (present {present})"));
         }
     }
 

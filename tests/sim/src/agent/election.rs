@@ -11,6 +11,7 @@ use pgtwin::decide::election::{Facts, Plan, Purpose, Ruling, judge};
 use pgtwin::decide::facts::Instance;
 use pgtwin::decide::promote::Planned;
 use pgtwin::decide::publication::{Says, file_or_first, heard, says};
+use pgtwin::decide::sync::HEIR_SCORE;
 use pgtwin::decide::token;
 
 use super::ledger::cib;
@@ -207,11 +208,18 @@ impl Agent {
     }
 
     /// Lays the score down, so that Pacemaker takes another node.
-    pub(super) async fn give_way(&self) {
+    pub(super) async fn give_way(&self, ruling: Option<&Ruling>) {
         let view = self.view().await;
         let had = Known::Known(self.has_token(&view));
-        if let Some(promotion) = token::laid_down(&had, self.own().as_ref()) {
+        let own = self.own();
+        if let Some(promotion) = token::laid_down(&had, own.as_ref()) {
             self.sim.world.borrow_mut().nodes[self.me].cache.yielded = Some(promotion.to_string());
+        }
+        let better = ruling.and_then(|ruling| token::passed_to(&had, ruling, own.as_ref()));
+        if let Some(better) = better.map(index).filter(|better| !view.has_score(*better)) {
+            self.log(&format!("passes its right to n{}", better + 1));
+            self.sim.world.borrow_mut().counts.passed += 1;
+            self.set_score(better, HEIR_SCORE).await;
         }
         self.set_score(self.me, token::BARRED).await;
     }

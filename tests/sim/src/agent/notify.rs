@@ -13,7 +13,7 @@ use pgtwin::decide::notify::{
     holds, is_elsewhere, matters, may_be_cold_start, points, preferred, waits_for_a_primary,
 };
 use pgtwin::decide::publication::is_noted;
-use pgtwin::decide::token::{self, PREFERRED_SCORE};
+use pgtwin::decide::token::{self, PREFERRED_SCORE, purpose_instead};
 
 use super::ledger::cib;
 use super::{Agent, Notice};
@@ -63,7 +63,7 @@ impl Agent {
             let view = self.view().await;
             let ruling = self.elect_to_take_over(&view, file.as_ref(), &position);
             match candidate(&ruling, Mode::Sync) {
-                Candidate::GivesWay(_) => self.give_way().await,
+                Candidate::GivesWay(_) => self.give_way(Some(&ruling)).await,
                 Candidate::UnlessTheOldPrimaryIsBack | Candidate::Waits => {}
             }
             return;
@@ -71,7 +71,9 @@ impl Agent {
         let Some(candidate) = candidates.first() else { return };
         if self.is_preferred_to(candidate, &mine).await {
             let view = self.view().await;
-            let ruling = match token::purpose(self.has_token(&view)) {
+            let (mine, theirs) = (self.has_token(&view), view.has_score(index(candidate)));
+            self.sim.world.borrow_mut().counts.passed += u64::from(theirs && !mine);
+            let ruling = match purpose_instead(mine, theirs, Mode::Sync) {
                 Purpose::Promotion => self.elect_to_take_over(&view, file.as_ref(), &position),
                 Purpose::ColdStart => {
                     self.elect(&view, file.as_ref(), position, Purpose::ColdStart).0

@@ -59,7 +59,7 @@ impl Agent {
                 }
                 Next::Failed(why) => return Answer::Fails(why),
                 Next::Refused { reason, .. } => {
-                    self.give_way().await;
+                    self.give_way(facts.ruling.as_ref()).await;
                     return Answer::Fails(format!("refused: {reason}"));
                 }
                 Next::Do(step) => self.promote_step(&step, &mut facts, &mut round).await,
