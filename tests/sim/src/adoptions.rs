@@ -9,6 +9,7 @@ use pgtwin::postgres::control_data::ClusterState;
 
 use crate::agent::{Action, Answer};
 use crate::exec::Sim;
+use crate::server::Server;
 use crate::wal::{self, Record, Wal};
 use crate::world::{Disk, RESOURCE, name};
 
@@ -43,7 +44,7 @@ async fn one(sim: &Rc<Sim>, at: usize, gives_up: bool) {
             let node = &world.nodes[at];
             (node.up, node.server.is_none() && node.action.is_none())
         };
-        if put.is_none() && stopped && sim.once_in(3) {
+        if put.is_none() && stopped && sim.once_in(3) && !a_primary_runs(sim) {
             // What an earlier life of this loop has seen of the disk is past.
             put = Some(sim.world.borrow().nodes[at].disk.clone());
             put_data(sim, at);
@@ -63,6 +64,13 @@ async fn one(sim: &Rc<Sim>, at: usize, gives_up: bool) {
     }
     sim.log("OPERATOR: crm resource start");
     set_disabled(sim, false).await;
+}
+
+/// A node that stands still, or cannot be told, may have a primary that takes the old data's word for a commit: the
+/// operator waits until it is stopped.
+fn a_primary_runs(sim: &Sim) -> bool {
+    let world = sim.world.borrow();
+    world.nodes.iter().any(|node| node.server.as_ref().is_some_and(Server::is_primary))
 }
 
 /// The command was killed after its last write.
