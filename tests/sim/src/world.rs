@@ -179,7 +179,7 @@ pub struct Counts {
     pub rebuilt: u64,
     /// Of these, how often it could have followed: it was a beginning of the primary's, and nobody knew.
     pub needless: u64,
-    /// How often whoever gave way passed its right to one that had none.
+    /// How often one that had no right had another one's, who was about to be promoted.
     pub passed: u64,
     /// Times that an operator had data adopted.
     pub adopted: u64,

@@ -72,7 +72,6 @@ impl Agent {
         if self.is_preferred_to(candidate, &mine).await {
             let view = self.view().await;
             let (mine, theirs) = (self.has_token(&view), view.has_score(index(candidate)));
-            self.sim.world.borrow_mut().counts.passed += u64::from(theirs && !mine);
             let ruling = match purpose_instead(mine, theirs, Mode::Sync) {
                 Purpose::Promotion => self.elect_to_take_over(&view, file.as_ref(), &position),
                 Purpose::ColdStart => {
@@ -80,6 +79,7 @@ impl Agent {
                 }
             };
             if matches!(ruling, Ruling::Permitted(_)) {
+                self.sim.world.borrow_mut().counts.passed += u64::from(theirs && !mine);
                 self.set_score(self.me, PREFERRED_SCORE).await;
             }
             return;

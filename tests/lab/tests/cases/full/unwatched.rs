@@ -149,8 +149,8 @@ fn a_primary_whose_monitor_maintenance_has_taken_is_monitored_again_and_its_deat
     });
 }
 
-/// A node that joins has everything that is recorded of operations written anew, and of a degraded monitor that is the
-/// memory of a failure alone: Pacemaker would wait for three minutes for the record of the monitor to go, before it
+/// A node that joins has everything that is recorded of operations written anew, and of a monitor whose last result is
+/// 191 that is the memory of a failure alone: Pacemaker would wait for three minutes for the record of the monitor to go, before it
 /// demotes.
 #[test]
 #[ignore = "starts containers: tests/run --full does"]
