@@ -35,12 +35,13 @@ impl Agent<'_> {
             return (self.home.read(), Intent::None);
         };
         let state = self.intent(&own, instance);
-        let Some(resolved) = ledger::resolved(&own, &self.me, &state, instance) else {
+        let beyond = |timeline| self.pg.beyond(timeline, &self.deadline);
+        let Some(resolved) = ledger::resolved(&own, &self.me, &state, instance, beyond) else {
             return (OwnFile::Read(own), state);
         };
         match self.home.write(&resolved) {
             Ok(()) => {
-                info!("an earlier intent of this node is resolved: {state:?}");
+                info!("{}", ledger::came_of(&own, &resolved));
                 (OwnFile::Read(resolved), Intent::None)
             }
             Err(error) => {

@@ -475,6 +475,7 @@ impl Agent<'_> {
         else {
             return false;
         };
+        let mine = mine.counted(&own);
         let last = newest.map(|entry| &entry.primary);
         let Some(first) = goes_first(&self.me, &mine, last, &said) else { return false };
         info!("{first} is as far as this node, and goes first");
@@ -497,6 +498,8 @@ impl Agent<'_> {
                 return Ruling::Refused(vec![crate::decide::election::Obstacle::CibUnknown(why)]);
             }
         };
+        self.leave_candidate(&file, &instance.sql);
+        let file = self.without_the_noted(file, &cib, &instance.sql);
         let publication = self.publication(instance, &file, &cib);
         self.publish_position(&publication);
         let file = self.home.read();

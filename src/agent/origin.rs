@@ -9,6 +9,7 @@ use crate::cluster::ledger::{Own, PromotionId, Store, unexplained};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Sql, StandbyFacts};
+use crate::decide::publication;
 use crate::postgres::lsn::Timeline;
 
 impl Agent<'_> {
@@ -67,6 +68,45 @@ impl Agent<'_> {
         Some(own.clone())
     }
 
+    /// Where there is no primary: makes this node stream from nobody if it is pointed at one that was to be promoted. Its
+    /// timeline may have begun and come to nothing; once that comes in while another one is pointed at, nobody can tell
+    /// whose it is.
+    pub fn leave_candidate(&mut self, file: &OwnFile, sql: &Sql) {
+        let (OwnFile::Read(own), Sql::Standby(standby)) = (file, sql) else { return };
+        if own.is_pointed_at_a_candidate()
+            && !standby.conninfo.is_empty()
+            && let Err(why) = self.listen_to_nobody()
+        {
+            warn!("this node goes on streaming: {why}");
+        }
+    }
+
+    /// The own file, with the promotion before the one that is noted where that came to nothing: its begin has come
+    /// here, and would make this node one that has parted (`never-written`). Only once no WAL can come in.
+    pub fn without_the_noted(&mut self, file: OwnFile, cib: &Store, sql: &Sql) -> OwnFile {
+        let OwnFile::Read(own) = &file else { return file };
+        let (Some((intent, before)), Sql::Standby(standby)) = (own.noted_intent(), sql) else {
+            return file;
+        };
+        let newest = own.store.newest_done().map(|entry| entry.id);
+        let Known::Known(said) = self.publications(newest) else { return file };
+        if !publication::came_to_nothing(intent, &own.store, cib, &said) {
+            return file;
+        }
+        if standby.receiver.is_some() || !standby.conninfo.is_empty() {
+            if let Err(why) = self.listen_to_nobody() {
+                warn!("this node goes on streaming: {why}");
+            }
+            return file;
+        }
+        let reach = self.reach(sql);
+        let beyond = self.pg.beyond(before.timeline, &self.deadline);
+        let (Known::Known(reach), Known::Known(beyond)) = (reach, beyond) else { return file };
+        let Some(new) = own.without_the_noted(before, &beyond, reach) else { return file };
+        info!("the promotion of {} (term {}) came to nothing", intent.primary, intent.term);
+        self.written(new).map_or(file, OwnFile::Read)
+    }
+
     fn written(&self, own: Own) -> Option<Own> {
         match self.home.write(&own) {
             Ok(()) => Some(own),
@@ -100,7 +140,7 @@ impl Agent<'_> {
         else {
             return;
         };
-        let reach = if own.followed == Some(entry.id) {
+        let reach = if own.is_fed_by(&entry) {
             Known::unknown("it is noted already")
         } else {
             self.reach(sql)

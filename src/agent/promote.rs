@@ -19,7 +19,7 @@ use crate::cluster::position::{Position, Shutdown};
 use crate::decide::election::{Plan, Purpose, Ruling};
 use crate::decide::facts::{Instance, Sql};
 use crate::decide::history::became_primary;
-use crate::decide::ledger::timeline_written;
+use crate::decide::ledger::resolved;
 use crate::decide::promote::{
     Answer, End, Facts, Intent, Late, Next, OldPrimary, Planned, Progress, Step, intent, late, next,
 };
@@ -183,12 +183,12 @@ impl Agent<'_> {
     ) -> Result<(), String> {
         match step {
             Step::ResolveDone | Step::ResolveVoid => {
-                if let OwnFile::Read(mut own) = self.home.read() {
-                    if *step == Step::ResolveDone {
-                        own.carried_out(&self.me, timeline_written(&facts.instance));
-                    } else {
-                        own.store.drop_intent(&self.me);
-                    }
+                let stands =
+                    if *step == Step::ResolveDone { Intent::CarriedOut } else { Intent::Void };
+                let beyond = |timeline| self.pg.beyond(timeline, &self.deadline);
+                if let OwnFile::Read(own) = self.home.read()
+                    && let Some(own) = resolved(&own, &self.me, &stands, &facts.instance, beyond)
+                {
                     self.home.write(&own).map_err(|error| chain(&error))?;
                     round.file = OwnFile::Read(own);
                 }
@@ -397,8 +397,7 @@ impl Agent<'_> {
             entry.seq,
             crate::cluster::ledger::names(&plan.names)
         );
-        own.store.set_intent(entry);
-        own.points_at_nobody();
+        own.intends(entry);
         self.write_own(&own).map_err(|error| chain(&error))?;
         round.file = OwnFile::Read(own);
         Ok(())

@@ -70,7 +70,10 @@ impl Agent<'_> {
                 if let Some(reach) = reach.filter(|reach| own.is_unexplained(*reach)) {
                     return Known::Unknown(unexplained(reach));
                 }
+                let end = position.timeline();
+                let position = position.counted(&own);
                 Known::Known(Publication::Data(Box::new(Member {
+                    never_written: (position.timeline() != end).then_some(end),
                     position,
                     followed: own.followed,
                     primary_reached,
@@ -219,7 +222,7 @@ impl Agent<'_> {
         let reach = mine.and_then(|position| reach(position, &instance.sql));
         let position = match reach.filter(|reach| own.is_unexplained(*reach)) {
             Some(reach) => Known::Unknown(unexplained(reach)),
-            None => position,
+            None => position.map(|position| position.counted(&own)),
         };
         let newest = own.store.newest_done().map(|entry| entry.id);
         let peers = self.peers(&members, view, newest);

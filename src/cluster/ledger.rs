@@ -14,7 +14,7 @@ mod tests;
 mod text;
 
 pub use entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
-pub use origin::{Pointed, unexplained};
+pub use origin::{Beyond, NeverWritten, Pointed, unexplained};
 pub use own::Own;
 pub use store::{Slot, Store};
 pub use text::{LedgerError, names, parse_names};

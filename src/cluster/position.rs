@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::ledger::{PromotionId, Slot, Store};
+use super::ledger::{Own, PromotionId, Slot, Store};
 use crate::postgres::history::{History, Relation};
 use crate::postgres::lsn::{Lsn, Timeline};
 
@@ -41,6 +41,17 @@ impl Position {
         History::compare((&self.line, self.lsn), (&other.line, other.lsn))
     }
 
+    /// The part of it that counts in an election, by the own file (`never-written`): a timeline that nobody has
+    /// written to holds no commit, and must not make this node one that has more, or has parted.
+    #[must_use]
+    pub fn counted(self, own: &Own) -> Self {
+        let Some(after) = own.counts_up_to(self.timeline(), self.lsn) else { return self };
+        match self.line.ancestor(after) {
+            Some((line, end)) => Self { line, lsn: self.lsn.min(end), ..self },
+            None => self,
+        }
+    }
+
     /// `3/0/5000148`: timeline and position, for people.
     pub fn short(&self) -> String {
         format!("timeline {} at {}", self.timeline(), self.lsn)
@@ -65,6 +76,9 @@ pub struct Member {
     pub followed: Option<PromotionId>,
     /// The last position that its primary was known to have reached.
     pub primary_reached: Option<Lsn>,
+    /// The timeline that its data ends on, where that is one that nobody has written to and its position does not
+    /// count it (`never-written`).
+    pub never_written: Option<Timeline>,
     /// Its ledger file, with its own intent resolved.
     pub store: Store,
 }
@@ -94,6 +108,9 @@ impl fmt::Display for Publication {
         if let Some(lsn) = member.primary_reached {
             write!(f, " primary={lsn}")?;
         }
+        if let Some(timeline) = member.never_written {
+            write!(f, " never-written={timeline}")?;
+        }
         for (_, slot) in member.store.slots() {
             write!(f, " | {slot}")?;
         }
@@ -117,7 +134,7 @@ impl FromStr for Publication {
             _ => return Err(bad("it says neither exact nor at-least")),
         };
         let (mut system_id, mut line, mut lsn) = (None, None, None);
-        let (mut followed, mut primary_reached) = (None, None);
+        let (mut followed, mut primary_reached, mut never_written) = (None, None, None);
         let mut seen = BTreeSet::new();
         for word in words {
             let Some((key, value)) = word.split_once('=') else {
@@ -136,6 +153,10 @@ impl FromStr for Publication {
                 "primary" => {
                     primary_reached = Some(value.parse().map_err(|_| bad("primary is malformed"))?);
                 }
+                "never-written" => {
+                    let timeline = value.parse().map_err(|_| bad("never-written is malformed"))?;
+                    never_written = Some(timeline);
+                }
                 _ => return Err(bad("a field is unknown")),
             }
         }
@@ -152,6 +173,7 @@ impl FromStr for Publication {
                 position: Position { system_id, line, lsn, exactness },
                 followed,
                 primary_reached,
+                never_written,
                 store,
             }))),
             _ => Err(bad("system, line or lsn is missing or malformed")),
@@ -202,7 +224,8 @@ impl FromStr for Shutdown {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::cluster::ledger::{Entry, Mode};
+    use crate::cluster::known::Known;
+    use crate::cluster::ledger::{Beyond, Entry, Mode, NeverWritten};
 
     fn publication() -> Publication {
         let mut store = Store::default();
@@ -229,6 +252,7 @@ mod tests {
             },
             followed: Some(PromotionId(9)),
             primary_reached: Some(Lsn(0x500_0100)),
+            never_written: Some(Timeline(3)),
             store,
         }))
     }
@@ -237,6 +261,35 @@ mod tests {
     fn a_publication_reads_back() {
         assert_eq!(publication().to_string().parse::<Publication>().unwrap(), publication());
         assert_eq!("none".parse::<Publication>().unwrap(), Publication::NoData);
+    }
+
+    #[test]
+    fn what_was_never_written_to_is_not_counted() {
+        let (me, timeline) = ("n3".parse().unwrap(), Timeline(2));
+        let mut own = Own::new("pg", &me);
+        let Publication::Data(member) = publication() else { unreachable!("it is data") };
+        own.store = member.store.clone();
+        own.followed = Some(PromotionId(3));
+        let of = |line: &str, lsn| Position {
+            line: line.parse().unwrap(),
+            lsn: Lsn(lsn),
+            ..member.position.clone()
+        };
+        let whole = of("1@0/300,2@0/500,3", 0x520);
+        assert_eq!(whole.clone().counted(&own), whole, "nothing is known of it");
+        let mut intent = own.store.newest_done().unwrap().clone();
+        intent.primary = me;
+        intent.heirs.clear();
+        intent.history = intent.history_with_self();
+        own.intends(intent);
+        let end = Lsn(0x520);
+        let found = NeverWritten { after: timeline, last: Timeline(3), end };
+        own.came_to_nothing(&Known::Known(Beyond::NeverWritten(found)));
+        assert_eq!(whole.clone().counted(&own), of("1@0/300,2", 0x500));
+        let more = of("1@0/300,2@0/500,3", 0x521);
+        assert_eq!(more.clone().counted(&own), more, "more than was looked at");
+        let other = of("1@0/300,3", 0x520);
+        assert_eq!(other.clone().counted(&own), other, "it does not come from there");
     }
 
     #[test]
@@ -250,6 +303,7 @@ mod tests {
             ("a bad line", good.replace("1@0/3000148,2", "2,1@0/1")),
             ("a bad position", good.replace("lsn=0/5000000", "lsn=5000000")),
             ("a bad entry", good.replace("term=3", "term=x")),
+            ("a bad timeline", good.replace("never-written=3", "never-written=x")),
             ("a field twice", good.replace(" lsn=", " lsn=0/1 lsn=")),
         ] {
             assert!(text.parse::<Publication>().is_err(), "{what}: {text}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Entry, Mode, Own, PromotionId, Slot, Store};
+use crate::cluster::ledger::{Beyond, Entry, Mode, Own, PromotionId, Slot, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::recovery::Kept;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
@@ -80,16 +80,44 @@ pub fn of_standby(told: &Known<bool>) -> Intent {
     }
 }
 
-/// The file without the intent that stands so; none: it stays as it is.
+/// The file without the intent that stands so; none: it stays as it is. `beyond`: what the WAL
+/// holds beyond the timeline from which its promotion began; it is asked for where the control file says that this was
+/// not carried out.
 #[must_use]
-pub fn resolved(own: &Own, me: &NodeName, intent: &Intent, instance: &Instance) -> Option<Own> {
+pub fn resolved(
+    own: &Own,
+    me: &NodeName,
+    intent: &Intent,
+    instance: &Instance,
+    beyond: impl FnOnce(Timeline) -> Known<Beyond>,
+) -> Option<Own> {
     let mut own = own.clone();
     match intent {
         Intent::None | Intent::Pending => return None,
         Intent::CarriedOut => own.carried_out(me, timeline_written(instance)),
-        Intent::Void => own.store.drop_intent(me),
+        Intent::Void => {
+            let from = own.store.intent(me).map(|intent| intent.timeline);
+            own.came_to_nothing(&from.map_or_else(|| Known::unknown("no intent"), beyond));
+        }
     }
     Some(own)
+}
+
+/// What came of the intent that the file had `before`, for people.
+#[must_use]
+pub fn came_of(before: &Own, after: &Own) -> String {
+    let me = &before.node;
+    let Some(intent) = before.store.intent(me) else {
+        return "no promotion was pending".to_owned();
+    };
+    let term = intent.term;
+    if after.store.done(me).is_some_and(|done| done.id == intent.id) {
+        return format!("an earlier promotion of this node (term {term}) was carried out");
+    }
+    let begun = after.never_written.map_or_else(String::new, |found| {
+        format!(": nobody has written to timeline {}, which counts for nothing", found.last)
+    });
+    format!("an earlier promotion of this node (term {term}) came to nothing{begun}")
 }
 
 /// The timeline that a server which accepts writes is on.

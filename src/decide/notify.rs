@@ -201,7 +201,12 @@ pub fn holds(own: Option<&Own>, said: Option<&Known<Publication>>) -> Known<Hold
     match said {
         Some(Known::Known(Publication::Data(theirs))) => {
             let held = own.is_held_by(theirs.followed, theirs.position.timeline());
-            Known::Known(if held { Holds::All(theirs.followed) } else { Holds::NotAll })
+            // What it would send before it is promoted has begun and come to nothing (`never-written`).
+            Known::Known(if held && theirs.never_written.is_none() {
+                Holds::All(theirs.followed)
+            } else {
+                Holds::NotAll
+            })
         }
         Some(Known::Known(Publication::NoData)) => Known::Known(Holds::NotAll),
         Some(Known::Unknown(why)) => Known::unknown(why.clone()),

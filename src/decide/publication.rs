@@ -3,6 +3,8 @@
 //! An election needs all of E: what cannot be measured, or might not be all, is not said, and what was said
 //! before the last promotion is not heard.
 
+use std::collections::BTreeMap;
+
 use crate::cluster::known::Known;
 use crate::cluster::ledger::{Ack, Entry, Own, PromotionId, Store};
 use crate::cluster::node::NodeName;
@@ -132,6 +134,32 @@ pub fn heard(text: &str, newest: Option<PromotionId>) -> Known<Publication> {
     })
 }
 
+/// Whether this intent came to nothing: its node has said how far its data is, and resolves its intent before it speaks,
+/// and nothing that anybody knows was promoted by it or after it (`never-written`).
+#[must_use]
+pub fn came_to_nothing(
+    intent: &Entry,
+    own: &Store,
+    cib: &Store,
+    said: &BTreeMap<NodeName, Known<Publication>>,
+) -> bool {
+    let said: BTreeMap<&NodeName, &Store> = said
+        .iter()
+        .filter_map(|(node, said)| match said {
+            Known::Known(Publication::Data(member)) => Some((node, &member.store)),
+            Known::Known(Publication::NoData) | Known::Unknown(_) => None,
+        })
+        .collect();
+    let all = || said.values().copied().chain([own, cib]).flat_map(Store::entries);
+    let goes_on = |entry: &Entry| entry.id != intent.id && entry.descends_from(intent.id);
+    let is_done = |store: &Store| {
+        store.slots().any(|(_, slot)| slot.done.as_ref().is_some_and(|done| done.id == intent.id))
+    };
+    said.get(&intent.primary).is_some_and(|theirs| theirs.intent(&intent.primary).is_none())
+        && !all().any(goes_on)
+        && !said.values().copied().chain([own, cib]).any(is_done)
+}
+
 /// Whether the own file says that this node's data is of the newest promotion that it knows. Without that it
 /// is no help in an election, and its absence would block everybody's.
 #[must_use]
@@ -205,6 +233,37 @@ mod tests {
 
     fn of(primary: &str) -> Own {
         file(store(&[entry(3, 1, 9, primary, "n3")]))
+    }
+
+    #[test]
+    fn an_intent_came_to_nothing_if_its_node_says_so_and_nothing_goes_on_from_it() {
+        let done = entry(3, 1, 9, "n1", "n2 n3");
+        let mut intent = entry(4, 0, 10, "n2", "");
+        intent.history = done.history_with_self();
+        let mut later = entry(5, 0, 11, "n3", "");
+        later.history = intent.history_with_self();
+        let with = |entries: &[&Entry]| {
+            let mut all = store(&[done.clone()]);
+            entries.iter().for_each(|one| all.set_done((*one).clone()));
+            all
+        };
+        let without = || with(&[]);
+        let mut pending = without();
+        pending.set_intent(intent.clone());
+        let speaks = |store: Store| Some(said(at("1", "0/500"), store));
+        for (name, its_word, own, cib, expected) in [
+            ("it says so", speaks(without()), pending.clone(), pending.clone(), true),
+            ("it is silent", Some(Known::unknown("why")), pending.clone(), without(), false),
+            ("it is away", None, pending.clone(), without(), false),
+            ("it is not resolved", speaks(pending.clone()), pending.clone(), without(), false),
+            ("it was carried out", speaks(with(&[&intent])), pending.clone(), without(), false),
+            ("by the CIB", speaks(without()), pending.clone(), with(&[&intent]), false),
+            ("another came after it", speaks(without()), with(&[&later]), without(), false),
+            ("by the CIB", speaks(without()), pending.clone(), with(&[&later]), false),
+        ] {
+            let said = its_word.map(|word| (node("n2"), word)).into_iter().collect();
+            assert_eq!(came_to_nothing(&intent, &own, &cib, &said), expected, "{name}");
+        }
     }
 
     #[test]

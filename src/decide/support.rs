@@ -97,6 +97,7 @@ pub fn says(position: Position, store: Store) -> Known<Publication> {
         position,
         followed: None,
         primary_reached: None,
+        never_written: None,
         store,
     })))
 }

@@ -127,6 +127,14 @@ impl History {
         &self.switches
     }
 
+    /// The line up to an ancestor, and where that one ends; none where it is no ancestor.
+    pub fn ancestor(&self, timeline: Timeline) -> Option<(Self, Lsn)> {
+        let index = self.switches.iter().position(|switch| switch.timeline == timeline)?;
+        let (before, rest) = self.switches.split_at(index);
+        let line = Self { timeline, switches: before.to_vec() };
+        rest.first().map(|switch| (line, switch.at))
+    }
+
     /// Where its own timeline begins; `0/0` without ancestors.
     pub fn begin(&self) -> Lsn {
         self.switches.last().map_or(Lsn::ZERO, |switch| switch.at)
@@ -321,6 +329,17 @@ mod tests {
             let expected = expected.map(|(timeline, at)| (Timeline(timeline), at));
             assert_eq!(line(a).fork_point(&line(b)), expected, "{a} {b}");
             assert_eq!(line(b).fork_point(&line(a)), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn an_ancestor_is_a_line_with_an_end() {
+        let whole = line("1@0/300,2@0/500,5");
+        for (timeline, expected) in
+            [(1, Some(("1", "0/300"))), (2, Some(("1@0/300,2", "0/500"))), (3, None), (5, None)]
+        {
+            let expected = expected.map(|(text, end)| (line(text), lsn(end)));
+            assert_eq!(whole.ancestor(Timeline(timeline)), expected, "{timeline}");
         }
     }
 

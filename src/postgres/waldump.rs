@@ -69,6 +69,26 @@ impl Record {
         self.rmgr == "XLOG" && self.kind() == "CHECKPOINT_SHUTDOWN"
     }
 
+    /// Whether a client's write may have made it: all but what PostgreSQL writes about itself when a timeline begins,
+    /// or a server starts and ends.
+    pub fn may_be_a_write(&self) -> bool {
+        match self.rmgr.as_str() {
+            "XLOG" => !matches!(
+                self.kind(),
+                "END_OF_RECOVERY"
+                    | "CHECKPOINT_SHUTDOWN"
+                    | "CHECKPOINT_ONLINE"
+                    | "CHECKPOINT_REDO"
+                    | "PARAMETER_CHANGE"
+                    | "FPW_CHANGE"
+                    | "SWITCH"
+                    | "NOOP"
+            ),
+            "Standby" => self.kind() != "RUNNING_XACTS",
+            _ => true,
+        }
+    }
+
     /// Where it ends, as a standby that has replayed it reports its position.
     pub fn end(&self, geometry: Geometry) -> Lsn {
         let end = geometry.end_of_record(self.lsn, self.total_len);
@@ -278,6 +298,29 @@ mod tests {
         let line = "rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, \
                     lsn: 0/020000D8, prev 0/02000060, desc: SWITCH ";
         assert_eq!(Record::of_line(line).unwrap().end(geometry), lsn("0/3000000"));
+    }
+
+    #[test]
+    fn what_postgresql_writes_about_itself_is_no_write() {
+        let record = |rmgr: &str, desc: &str| {
+            let line = format!(
+                "rmgr: {rmgr} len (rec/tot): 24/24, tx: 0, lsn: 0/20000D8, prev 0/2000060, desc: {desc}"
+            );
+            Record::of_line(&line).unwrap()
+        };
+        for (rmgr, desc, written) in [
+            ("XLOG", "END_OF_RECOVERY tli 2; prev tli 1; time 2026-11-28", false),
+            ("XLOG", "CHECKPOINT_ONLINE redo 0/2000028; tli 2", false),
+            ("XLOG", "FPI_FOR_HINT ", true),
+            ("XLOG", "NEXTOID 24576", true),
+            ("Standby", "RUNNING_XACTS nextXid 733", false),
+            ("Standby", "LOCK xid 733", true),
+            ("Transaction", "COMMIT 2026-11-28", true),
+            ("Heap", "INSERT off 1", true),
+            ("SomethingNew", "", true),
+        ] {
+            assert_eq!(record(rmgr, desc).may_be_a_write(), written, "{rmgr} {desc}");
+        }
     }
 
     #[test]

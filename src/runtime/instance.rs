@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::client::peer::{self, Identity, Peer, PeerAnswer};
 use crate::client::sql::{self, Connection, SqlError, acts};
 use crate::cluster::known::Known;
+use crate::cluster::ledger::Beyond;
 use crate::decide::facts::{DataDir, Instance, Process, Sql};
 use crate::ocf::params::Params;
 use crate::postgres::conf;
@@ -195,9 +196,10 @@ impl<'a> Postgres<'a> {
         }
     }
 
-    /// The highest timeline that its pg_wal has a history file of.
-    pub fn highest_history(&self) -> Known<Option<Timeline>> {
-        wal::highest_history(self.place()).map_err(|error| OneLine(chain(&error))).into()
+    /// What its WAL holds beyond a timeline.
+    pub fn beyond(&self, timeline: Timeline, deadline: &Deadline) -> Known<Beyond> {
+        let found = wal::beyond(self.runtime(), self.exec, timeline, deadline);
+        found.map_err(|error| OneLine(chain(&error))).into()
     }
 
     /// Where the shutdown checkpoint ends that a primary wrote last.

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use crate::cluster::ledger::{Beyond, NeverWritten};
+use crate::decide::facts::DataDir;
 use crate::postgres::control_data::{ClusterState, ControlData};
 use crate::postgres::history::History;
 use crate::postgres::lsn::{Lsn, Timeline};
@@ -14,7 +16,7 @@ use crate::sys::exec::Exec;
 use crate::sys::files::{FileError, read_untrusted};
 use crate::sys::privilege::with_user;
 
-use super::{Place, Runtime, RuntimeError, succeeded};
+use super::{Place, Runtime, RuntimeError, data_dir, succeeded};
 
 /// The history of a timeline from the instance's own files; none when it has no such file (it may
 /// still be fetched from an archive or a primary). Timeline 1 has none and needs none.
@@ -34,7 +36,7 @@ pub fn history(place: &Place, timeline: Timeline) -> Result<Option<History>, Run
 }
 
 /// The highest timeline that the instance has a history file of; none without any.
-pub fn highest_history(place: &Place) -> Result<Option<Timeline>, RuntimeError> {
+fn highest_history(place: &Place) -> Result<Option<Timeline>, RuntimeError> {
     let dir = place.pgdata.join("pg_wal");
     let highest = || -> io::Result<Option<Timeline>> {
         let mut highest = None;
@@ -47,6 +49,58 @@ pub fn highest_history(place: &Place) -> Result<Option<Timeline>, RuntimeError> 
     with_user(&place.user, highest).map_err(RuntimeError::Privilege)?.map_err(|source| {
         RuntimeError::File(FileError::Io { what: "list the directory", path: dir, source })
     })
+}
+
+/// So many records are looked at for a write. A promotion that came to nothing has left one or two.
+const LOOKED_AT: usize = 64;
+
+/// What the WAL in `pg_wal` holds beyond a timeline, on the newest one that goes on from there: what PostgreSQL would
+/// replay of it. One whose first record is not whole is none.
+pub fn beyond(
+    runtime: &dyn Runtime,
+    exec: &dyn Exec,
+    timeline: Timeline,
+    deadline: &Deadline,
+) -> Result<Beyond, RuntimeError> {
+    let what = "look for writes beyond a timeline";
+    let failed = |why: String| RuntimeError::Failed { what, why };
+    let place = runtime.place();
+    let Some(last) = highest_history(place)?.filter(|highest| *highest > timeline) else {
+        return Ok(Beyond::Nothing);
+    };
+    let line = history(place, last)?.ok_or_else(|| failed(format!("{last} has no history")))?;
+    let Some((_, fork)) = line.ancestor(timeline) else {
+        return Err(failed(format!("timeline {last} does not come after {timeline}: {line}")));
+    };
+    let control = match data_dir::look(runtime, exec, deadline) {
+        DataDir::Cluster(control) => control,
+        other => return Err(failed(format!("{other:?}"))),
+    };
+    let geometry = Geometry::of(&control)
+        .ok_or_else(|| failed("the control file's sizes of WAL make no sense".to_owned()))?;
+    let wal = place.pgdata.join("pg_wal").display().to_string();
+    let cmd = runtime
+        .command("pg_waldump")?
+        .args(["-p", &wal, "-t", &last.to_string(), "-s", &fork.to_string()])
+        .args(["-n", &LOOKED_AT.to_string()])
+        .limit(deadline.bounded(Duration::from_secs(10)));
+    // It fails where the WAL ends, after all that there is.
+    let output = exec.run(&cmd).map_err(|source| RuntimeError::Exec { what, source })?;
+    let records: Vec<Record> = output.stdout.lines().filter_map(Record::of_line).collect();
+    Ok(judged(&records, geometry, timeline, last))
+}
+
+/// What these first records of a timeline are.
+fn judged(records: &[Record], geometry: Geometry, after: Timeline, last: Timeline) -> Beyond {
+    match records.last() {
+        None => Beyond::Nothing,
+        Some(at_end)
+            if records.len() < LOOKED_AT && !records.iter().any(Record::may_be_a_write) =>
+        {
+            Beyond::NeverWritten(NeverWritten { after, last, end: at_end.end(geometry) })
+        }
+        Some(_) => Beyond::Written(last),
+    }
 }
 
 /// Where the shutdown checkpoint ends that a cleanly stopped primary has written: what a standby

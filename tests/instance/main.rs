@@ -23,3 +23,4 @@ mod slots;
 mod start;
 mod stop;
 mod tended;
+mod unwritten;

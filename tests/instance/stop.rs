@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use pgtwin::client::sql::Wire;
 use pgtwin::cluster::known::Known;
+use pgtwin::cluster::ledger::Beyond;
 use pgtwin::decide::facts::{DataDir, Process, Sql, StandbyFacts};
 use pgtwin::ocf::exit_code::ExitCode;
 use pgtwin::ocf::params::Params;
@@ -61,8 +62,7 @@ fn a_standby_has_everything_of_a_primary_that_was_shut_down_in_order() {
         assert_eq!(primary.timeline, Timeline(2));
         let line = n2.history_of(Timeline(2)).into_result().unwrap();
         assert!(line.contains(Timeline(1), end));
-        assert_eq!(n2.highest_history(), Known::Known(Some(Timeline(2))));
-        assert_eq!(n1.highest_history(), Known::Known(None));
+        assert_eq!(n1.beyond(Timeline(1), &soon()), Known::Known(Beyond::Nothing));
         assert!(n1.history_of(Timeline(2)).why_unknown().unwrap().contains("00000002.history"));
 
         // The old primary follows without a rewind.

@@ -4,12 +4,12 @@
 //! whom it was pointed at, and its promotion is found by that (`explained`): the note may come too late, for WAL
 //! flows as soon as a server accepts writes.
 
-use super::entry::{Entry, PromotionId};
+use super::entry::{Entry, Past, PromotionId};
 use super::own::Own;
 use super::store::Store;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::postgres::lsn::Timeline;
+use crate::postgres::lsn::{Lsn, Timeline};
 
 /// Whose WAL a member's data gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,93 @@ pub struct Pointed {
     pub term: u64,
 }
 
+/// Timelines that this node's data has begun, and that nobody has ever written to: the promotion came to nothing in
+/// between. PostgreSQL writes the begin of a timeline some time before it lets writes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeverWritten {
+    /// The timeline from which they began: what is on that one, and on those before it, counts.
+    pub after: Timeline,
+    /// The last of them.
+    pub last: Timeline,
+    /// Up to where their WAL was seen to hold no write.
+    pub end: Lsn,
+}
+
+/// What the WAL of a node holds beyond a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// Nothing.
+    Nothing,
+    /// Another timeline, and no write.
+    NeverWritten(NeverWritten),
+    /// Writes, on this timeline.
+    Written(Timeline),
+}
+
 impl Own {
+    /// Whether what this node's data has beyond the promotion that is noted can only be of its own promotions.
+    fn is_pointed_at_nobody(&self) -> bool {
+        self.pointed.as_ref().is_some_and(|pointed| pointed.node == self.node)
+    }
+
+    /// The intent of this node was not carried out, as its control file says. PostgreSQL lets writes in a moment
+    /// before that file says so: what the WAL holds `beyond` the timeline from which the promotion began decides. Where
+    /// that is not known, the promotion came to nothing, and all that there is counts.
+    pub fn came_to_nothing(&mut self, beyond: &Known<Beyond>) {
+        let node = self.node.clone();
+        let Some(after) = self.store.intent(&node).map(|intent| intent.timeline) else { return };
+        let before = self.never_written.take().filter(|before| before.last == after);
+        match beyond {
+            Known::Known(Beyond::Written(timeline)) if self.is_pointed_at_nobody() => {
+                self.carried_out(&node, Some(*timeline));
+                return;
+            }
+            Known::Known(Beyond::NeverWritten(found)) if self.is_pointed_at_nobody() => {
+                let after = before.map_or(found.after, |before| before.after);
+                self.never_written = Some(NeverWritten { after, ..*found });
+            }
+            Known::Known(_) | Known::Unknown(_) => self.never_written = before,
+        }
+        self.store.drop_intent(&node);
+    }
+
+    /// The promotion that this data is noted to be of, and the one that led to it, where it is another node's and not
+    /// known to have been carried out.
+    pub fn noted_intent(&self) -> Option<(&Entry, &Past)> {
+        let others = self.store.slots().filter(|(node, _)| **node != self.node);
+        let mut intents = others.filter_map(|(_, slot)| slot.intent.as_ref());
+        let intent = intents.find(|intent| Some(intent.id) == self.followed)?;
+        Some((intent, intent.history.first()?))
+    }
+
+    /// This file when the promotion that is noted came to nothing: the data is of the one before it. None: the data,
+    /// which reaches this timeline, holds more than the begin of one that came to nothing, or may.
+    pub fn without_the_noted(
+        &self,
+        before: &Past,
+        beyond: &Beyond,
+        reach: Timeline,
+    ) -> Option<Self> {
+        let mut own = self.clone();
+        own.followed = Some(before.id);
+        own.points_at_nobody();
+        own.never_written = match beyond {
+            Beyond::Nothing if reach <= before.timeline => None,
+            Beyond::NeverWritten(found) if reach <= found.last => Some(*found),
+            Beyond::Nothing | Beyond::NeverWritten(_) | Beyond::Written(_) => return None,
+        };
+        Some(own)
+    }
+
+    /// The timeline after which nothing counts of data that ends here (`never-written`); none: all counts.
+    pub fn counts_up_to(&self, timeline: Timeline, lsn: Lsn) -> Option<Timeline> {
+        let found = self
+            .never_written
+            .filter(|found| found.after < timeline && timeline <= found.last && lsn <= found.end);
+        let unknown = || self.is_pointed_at_nobody() && self.goes_beyond(timeline);
+        found.filter(|_| unknown()).map(|found| found.after)
+    }
+
     /// Whose WAL this data gets; none where it has got nobody's since this node was promoted itself, or nothing is
     /// known of it.
     pub fn pointed_at(&self) -> Option<Pointed> {
@@ -52,8 +138,24 @@ impl Own {
         self.goes_beyond(reach) && self.pointed_at().is_some_and(others)
     }
 
-    /// The node is about to be promoted: what its data gets from now on it writes itself.
-    pub fn points_at_nobody(&mut self) {
+    /// The node is about to be promoted by this: what its data gets from now on it writes itself. A promotion that was
+    /// noted before any of its WAL came in is noted no more: the timeline that begins here may have its number.
+    pub fn intends(&mut self, entry: Entry) {
+        self.followed = entry.history.first().map(|past| past.id).or(self.followed);
+        self.store.set_intent(entry);
+        self.points_at_nobody();
+    }
+
+    /// Whether it is pointed at a node that was to be promoted, and of whose promotion nothing is known.
+    pub fn is_pointed_at_a_candidate(&self) -> bool {
+        let noted = self.store.entries().find(|entry| Some(entry.id) == self.followed);
+        let primary = noted.map(|entry| &entry.primary);
+        self.pointed
+            .as_ref()
+            .is_some_and(|pointed| pointed.node != self.node && Some(&pointed.node) != primary)
+    }
+
+    fn points_at_nobody(&mut self) {
         self.pointed = Some(Pointed { node: self.node.clone(), term: self.store.max_term() });
     }
 
@@ -88,11 +190,19 @@ impl Own {
         };
         let Some(followed) = self.followed else { return false };
         let is_first = entry.history.first().is_some_and(|past| past.id == followed);
-        is_first || entry.term == pointed.term && entry.descends_from(followed)
+        // The term before, where that was known as an intent which has been carried out after all.
+        let in_term = entry.term == pointed.term || entry.term.saturating_add(1) == pointed.term;
+        is_first || in_term && entry.descends_from(followed)
+    }
+
+    /// Whether this promotion is noted, and nothing but its WAL came in since.
+    pub fn is_fed_by(&self, entry: &Entry) -> bool {
+        let by_another = |pointed: Pointed| pointed.node != entry.primary;
+        self.followed == Some(entry.id) && !self.pointed_at().is_some_and(by_another)
     }
 
     fn is_of(&mut self, entry: &Entry) {
-        self.followed = Some(entry.id);
+        (self.followed, self.never_written) = (Some(entry.id), None);
         let others = entry.primary != self.node;
         self.pointed = others.then(|| Pointed { node: entry.primary.clone(), term: entry.term });
     }
@@ -119,8 +229,8 @@ impl Own {
                 entry.primary
             ));
         }
-        if self.followed != Some(entry.id) {
-            let fed = self.continues(entry);
+        if !self.is_fed_by(entry) {
+            let fed = self.followed != Some(entry.id) && self.continues(entry);
             match reach {
                 Known::Known(reach) if !self.goes_beyond(*reach) => {}
                 Known::Known(reach) if fed && entry.timeline >= *reach => {}

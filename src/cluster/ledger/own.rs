@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::entry::{Entry, PromotionId};
-use super::origin::Pointed;
+use super::origin::{NeverWritten, Pointed};
 use super::store::Store;
 use super::text::LedgerError;
 use crate::cluster::node::NodeName;
@@ -21,6 +21,8 @@ pub struct Own {
     pub followed: Option<PromotionId>,
     /// Whose WAL it gets, where that is not the primary of that promotion by its done entry alone.
     pub pointed: Option<Pointed>,
+    /// What of this node's data counts for nothing.
+    pub never_written: Option<NeverWritten>,
     /// An operator has begun to declare this node's data the truth, by this entry, which the file does not
     /// have yet. What the file has is about other data: it permits nothing.
     pub adopting: Option<PromotionId>,
@@ -38,6 +40,7 @@ impl Own {
             node: node.clone(),
             followed: None,
             pointed: None,
+            never_written: None,
             adopting: None,
             store: Store::default(),
         }
@@ -48,7 +51,7 @@ impl Own {
     /// intent nothing changes.
     pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
         let Some(mut entry) = self.store.intent(node).cloned() else { return };
-        (self.followed, self.pointed) = (Some(entry.id), None);
+        (self.followed, self.pointed, self.never_written) = (Some(entry.id), None, None);
         entry.timeline = timeline.unwrap_or_else(|| Timeline(entry.timeline.0.saturating_add(1)));
         self.store.set_intent(entry);
         self.store.resolve_done(node);
@@ -66,7 +69,7 @@ impl Own {
         let term = done.map_or_else(|| self.store.max_term(), |entry| entry.term);
         self.followed = Some(promotion);
         self.pointed = Some(Pointed { node: node.clone(), term });
-        self.adopting = None;
+        (self.never_written, self.adopting) = (None, None);
     }
 
     /// Why what this file says is no help, if it is about other data than there is.
@@ -82,6 +85,9 @@ impl Own {
         }
         if let Some(Pointed { node, term }) = &self.pointed {
             let _ = writeln!(text, "pointed {node} {term}");
+        }
+        if let Some(NeverWritten { after, last, end }) = self.never_written {
+            let _ = writeln!(text, "never-written {after} {last} {end}");
         }
         if let Some(id) = self.adopting {
             let _ = writeln!(text, "adopting {id}");
@@ -116,6 +122,7 @@ impl Own {
                 "node" => return Err(LedgerError::File(format!("it belongs to node {value}"))),
                 "followed" => own.followed = Some(value.parse()?),
                 "pointed" => own.pointed = Some(pointed(value)?),
+                "never-written" => own.never_written = Some(never_written(value)?),
                 "adopting" => own.adopting = Some(value.parse()?),
                 "done" => {
                     let entry: Entry = value.parse()?;
@@ -142,5 +149,18 @@ fn pointed(value: &str) -> Result<Pointed, LedgerError> {
         Some(Pointed { node: node.parse().ok()?, term: term.parse().ok()? })
     };
     let what = || format!("whose WAL this node gets is malformed: {value:?}");
+    read().ok_or_else(|| LedgerError::File(what()))
+}
+
+/// `2 3 0/5000148`: the timeline that counts, the last one that does not, and up to where it was looked at.
+fn never_written(value: &str) -> Result<NeverWritten, LedgerError> {
+    let read = || {
+        let mut words = value.split(' ');
+        let (after, last, end) = (words.next()?, words.next()?, words.next()?);
+        let (after, last) = (after.parse().ok()?, last.parse().ok()?);
+        let found = NeverWritten { after, last, end: end.parse().ok()? };
+        (words.next().is_none() && after < last).then_some(found)
+    };
+    let what = || format!("what was never written is malformed: {value:?}");
     read().ok_or_else(|| LedgerError::File(what()))
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::cluster::known::Known;
 use crate::cluster::node::NodeName;
-use crate::postgres::lsn::Timeline;
+use crate::cluster::sealed::seal;
+use crate::postgres::lsn::{Lsn, Timeline};
 
 fn node(name: &str) -> NodeName {
     name.parse().unwrap()
@@ -374,19 +375,157 @@ fn the_candidate_that_a_node_was_pointed_at_explains_what_came_before_the_note()
     assert!(own.note(&promotion(50, "n1", 3, 4, &[]), &reach(2)).is_err());
 }
 
+/// n3 is about to be promoted, from timeline 2 to timeline 3.
+fn about_to() -> Own {
+    let mut own = follower();
+    own.intends(promotion(60, "n3", 2, 2, &[(10, 2)]));
+    own
+}
+
+/// Timelines 3 and on hold no write up to here.
+fn unwritten(after: u32, last: u32, end: u64) -> Known<Beyond> {
+    let (after, last) = (Timeline(after), Timeline(last));
+    Known::Known(Beyond::NeverWritten(NeverWritten { after, last, end: Lsn(end) }))
+}
+
 #[test]
 fn what_a_node_has_written_itself_is_explained_and_follows_nobody_if_it_came_to_nothing() {
-    let mut own = follower();
-    own.store.set_intent(promotion(60, "n3", 2, 2, &[(10, 2)]));
-    own.points_at_nobody();
+    let mut own = about_to();
     let mut void = own.clone();
-    void.store.drop_intent(&node("n3"));
+    void.came_to_nothing(&unwritten(2, 3, 0x500));
+    assert!(void.store.intent(&node("n3")).is_none());
     assert!(!void.is_unexplained(Timeline(3)), "it is its own");
     assert!(void.point_at(&node("n1"), None, &Known::Known(Timeline(3))).is_err());
     assert!(!void.give_up(Timeline(3), Timeline(2)), "the primary's line has no such timeline");
     assert!(void.give_up(Timeline(3), Timeline(3)));
     own.carried_out(&node("n3"), Some(Timeline(3)));
     assert_eq!((own.pointed_at(), own.is_unexplained(Timeline(9))), (None, false));
+}
+
+#[test]
+fn a_timeline_that_nobody_has_written_to_counts_for_nothing_and_one_with_writes_was_carried_out() {
+    let (me, end) = (node("n3"), Lsn(0x500));
+    let without = |beyond: &Known<Beyond>| {
+        let mut own = about_to();
+        own.came_to_nothing(beyond);
+        assert!(own.store.intent(&me).is_none());
+        own
+    };
+    let void = without(&unwritten(2, 3, 0x500));
+    for (name, timeline, lsn, counts) in [
+        ("its begin", 3, end, Some(Timeline(2))),
+        ("less of it", 3, Lsn(0x4f0), Some(Timeline(2))),
+        ("more than was looked at", 3, Lsn(0x501), None),
+        ("another timeline", 4, end, None),
+        ("what it had before", 2, end, None),
+    ] {
+        assert_eq!(void.counts_up_to(Timeline(timeline), lsn), counts, "{name}");
+    }
+    assert_eq!(Own::parse(&void.to_text(), "pg", &me).unwrap(), void);
+
+    for (name, beyond) in
+        [("nothing", Known::Known(Beyond::Nothing)), ("unknown", Known::unknown("why"))]
+    {
+        assert_eq!(without(&beyond).counts_up_to(Timeline(3), end), None, "{name}");
+    }
+    // A write may have been acknowledged: the control file is a moment behind.
+    let written = without(&Known::Known(Beyond::Written(Timeline(3))));
+    let done = written.store.done(&me).unwrap();
+    assert_eq!(
+        (done.id, done.timeline, written.followed),
+        (PromotionId(60), Timeline(3), Some(done.id))
+    );
+
+    // Somebody's WAL has come in since.
+    let mut fed = about_to();
+    fed.pointed = Some(Pointed { node: node("n1"), term: 1 });
+    for beyond in [unwritten(2, 3, 0x500), Known::Known(Beyond::Written(Timeline(3)))] {
+        let mut own = fed.clone();
+        own.came_to_nothing(&beyond);
+        assert_eq!((own.store.done(&me), own.never_written), (None, None));
+    }
+
+    // Twice: from the first to the last nothing was written.
+    let mut again = void.clone();
+    again.intends(promotion(61, "n3", 3, 3, &[(10, 2)]));
+    let mut unknown = again.clone();
+    again.came_to_nothing(&unwritten(3, 4, 0x600));
+    assert_eq!(again.counts_up_to(Timeline(4), Lsn(0x600)), Some(Timeline(2)));
+    unknown.came_to_nothing(&Known::Known(Beyond::Nothing));
+    assert_eq!(unknown.counts_up_to(Timeline(3), end), Some(Timeline(2)));
+
+    // What is known of the data since then is all.
+    let mut copied = void.clone();
+    copied.is_a_copy_of(PromotionId(10), &node("n1"));
+    assert_eq!(copied.never_written, None);
+    let mut promoted = void;
+    promoted.store.set_intent(promotion(62, "n3", 3, 3, &[(10, 2)]));
+    promoted.carried_out(&me, Some(Timeline(4)));
+    assert_eq!(promoted.never_written, None);
+}
+
+#[test]
+fn what_is_malformed_about_timelines_that_were_never_written_is_an_error() {
+    let mut own = about_to();
+    own.came_to_nothing(&unwritten(2, 3, 0x500));
+    let text = own.to_text();
+    assert!(text.contains("\nnever-written 2 3 0/500\n"), "{text}");
+    for value in ["", "2", "2 3", "3 2 0/500", "2 3 500", "2 3 0/500 4", "two 3 0/500"] {
+        let damaged = text.replace("never-written 2 3 0/500", &format!("never-written {value}"));
+        let body: String =
+            damaged.split_inclusive('\n').filter(|line| !line.starts_with("checksum")).collect();
+        assert!(Own::parse(&seal(body), "pg", &node("n3")).is_err(), "{value}");
+    }
+}
+
+/// Regression (seed 2540 of the simulator): the primary is the same as before, and nothing of it came in. To be noted as
+/// its follower again made the begin of a timeline, of this node's own, that of the primary's next promotion.
+#[test]
+fn to_be_noted_once_more_changes_whom_it_gets_its_wal_from_only_if_all_it_has_is_explained() {
+    let reach = |timeline| Known::Known(Timeline(timeline));
+    let primary = promotion(10, "n1", 1, 2, &[]);
+    let mut void = about_to();
+    void.came_to_nothing(&unwritten(2, 3, 0x500));
+    let before = void.clone();
+    assert!(!void.is_fed_by(&primary));
+    for reach in [reach(3), Known::unknown("it still replays")] {
+        assert!(void.note(&primary, &reach).is_err(), "{reach:?}");
+        assert_eq!(void, before);
+    }
+    assert_eq!(void.note(&primary, &reach(2)), Ok(true));
+    assert!(void.is_fed_by(&primary));
+    assert_eq!(void.note(&primary, &Known::unknown("nobody asks")), Ok(false));
+}
+
+#[test]
+fn a_standby_is_without_the_promotion_that_came_to_nothing_if_it_has_no_write_of_it() {
+    let mut own = follower();
+    let intent = promotion(20, "n2", 2, 2, &[(10, 2)]);
+    assert_eq!(own.noted_intent(), None, "that one was carried out");
+    own.store.set_intent(intent.clone());
+    own.followed = Some(PromotionId(20));
+    own.pointed = Some(Pointed { node: node("n2"), term: 2 });
+    let (noted, before) = own.noted_intent().map(|(a, b)| (a.clone(), b.clone())).unwrap();
+    assert_eq!((noted, before.id), (intent, PromotionId(10)));
+    let beyond = |found: Known<Beyond>| found.known().unwrap();
+    for (name, found, reach, permitted) in [
+        ("its begin", beyond(unwritten(2, 3, 0x500)), 3, true),
+        ("more timelines than that", beyond(unwritten(2, 3, 0x500)), 4, false),
+        ("nothing of it", Beyond::Nothing, 2, true),
+        ("something of it that was not found", Beyond::Nothing, 3, false),
+        ("writes", Beyond::Written(Timeline(3)), 3, false),
+    ] {
+        let without = own.without_the_noted(&before, &found, Timeline(reach));
+        assert_eq!(without.is_some(), permitted, "{name}");
+        let Some(without) = without else { continue };
+        assert_eq!(without.followed, Some(PromotionId(10)), "{name}");
+        let counts = without.counts_up_to(Timeline(3), Lsn(0x500));
+        assert_eq!(counts, (reach == 3).then_some(Timeline(2)), "{name}");
+        assert!(without.clone().point_at(&node("n1"), None, &Known::Known(Timeline(3))).is_err());
+    }
+    own.store.set_intent(promotion(70, "n3", 3, 3, &[(20, 3)]));
+    own.followed = Some(PromotionId(70));
+    assert_eq!(own.noted_intent(), None, "its own it resolves itself");
 }
 
 #[test]
@@ -399,4 +538,42 @@ fn who_has_what_this_node_has_is_told_by_the_note_and_the_timeline() {
     assert!(!held(Some(10), 1), "it is noted, and has nothing of it");
     assert!(!held(Some(9), 2) && !held(None, 2));
     assert!(Own::new("pg", &node("n3")).is_held_by(None, Timeline(1)), "nothing is known of this");
+}
+
+/// Regression (seed 501452 of the simulator): the promotion that it had followed has the number of the timeline that it
+/// began itself, and nothing of it had come in.
+#[test]
+fn what_was_noted_and_never_came_in_is_noted_no_more_when_a_node_is_about_to_be_promoted() {
+    let mut own = follower();
+    own.store.set_done(promotion(20, "n1", 1, 3, &[(10, 2)]));
+    own.followed = Some(PromotionId(20));
+    own.intends(promotion(60, "n3", 2, 2, &[(10, 2)]));
+    assert_eq!(own.followed, Some(PromotionId(10)));
+    own.came_to_nothing(&unwritten(2, 3, 0x500));
+    assert!(own.point_at(&node("n1"), Some(PromotionId(20)), &Known::Known(Timeline(3))).is_err());
+    assert_eq!(own.counts_up_to(Timeline(3), Lsn(0x500)), Some(Timeline(2)));
+}
+
+#[test]
+fn who_is_pointed_at_a_candidate_is_told_by_the_noted_promotion() {
+    let mut own = follower();
+    assert!(!own.is_pointed_at_a_candidate(), "its primary");
+    assert_eq!(own.point_at(&node("n2"), None, &Known::Known(Timeline(2))), Ok(true));
+    assert!(own.is_pointed_at_a_candidate());
+    assert!(own.explain(Timeline(3), &with_done(promotion(20, "n2", 2, 3, &[(10, 2)]))));
+    assert!(!own.is_pointed_at_a_candidate(), "it was promoted");
+    assert!(!about_to().is_pointed_at_a_candidate(), "itself");
+    assert!(!Own::new("pg", &node("n3")).is_pointed_at_a_candidate());
+}
+
+/// Regression (seed 118 of the simulator): its intent was known, and was carried out after all.
+#[test]
+fn a_candidate_whose_intent_was_carried_out_is_promoted_again_in_its_term() {
+    let mut own = follower();
+    own.store.set_intent(promotion(20, "n2", 2, 2, &[(10, 2)]));
+    assert_eq!(own.point_at(&node("n2"), None, &Known::Known(Timeline(2))), Ok(true));
+    assert_eq!(own.pointed, Some(Pointed { node: node("n2"), term: 3 }));
+    let again = promotion(21, "n2", 2, 4, &[(20, 3), (10, 2)]);
+    assert!(own.explain(Timeline(4), &with_done(again)));
+    assert_eq!(own.followed, Some(PromotionId(21)));
 }

@@ -281,6 +281,7 @@ impl<'f> World<'f> {
                     position: Position { system_id, line, lsn, exactness },
                     followed: self.followed(node),
                     primary_reached: None,
+                    never_written: None,
                     store,
                 }))
             })

@@ -1,10 +1,12 @@
 //! Rows of what a node makes of its own ledger file.
 
 use super::*;
+use crate::cluster::ledger::NeverWritten;
 use crate::decide::support::{
     SYSTEM, at_rest, data, entry, in_recovery, intending, node, running, store, writable,
 };
 use crate::postgres::control_data::ClusterState;
+use crate::postgres::lsn::Lsn;
 
 fn file(store: Store) -> Own {
     Own { store, ..Own::new("db", &node("n1")) }
@@ -120,13 +122,44 @@ fn an_intent_becomes_the_entry_or_goes_or_stays() {
         facts.timeline = Timeline(7);
     }
     let at_rest = at_rest(data(ClusterState::InProduction));
+    let nothing = |_| Known::unknown("it is not asked");
     for intent in [Intent::None, Intent::Pending] {
-        assert_eq!(resolved(&about_to(), &me, &intent, &primary), None, "{intent:?}");
+        assert_eq!(resolved(&about_to(), &me, &intent, &primary, nothing), None, "{intent:?}");
     }
-    let void = resolved(&about_to(), &me, &Intent::Void, &at_rest).unwrap();
-    assert_eq!(void, file(store(&[entry(3, 1, 9, "n1", "n2")])));
+    let void = |beyond: Known<Beyond>| {
+        let asked = |from| {
+            assert_eq!(from, Timeline(1), "the one from which it began");
+            beyond
+        };
+        resolved(&about_to(), &me, &Intent::Void, &at_rest, asked).unwrap()
+    };
+    let written = Known::Known(Beyond::Written(Timeline(2)));
+    assert_eq!(void(Known::Known(Beyond::Nothing)).store.intent(&me), None);
+    assert_eq!(void(Known::Known(Beyond::Nothing)).store.done(&me).unwrap().id, PromotionId(9));
+    // Nothing is known of its data before: it is not taken for its own.
+    assert_eq!(void(written.clone()).store.done(&me).unwrap().id, PromotionId(9));
+    let mut begun = about_to();
+    begun.intends(begun.store.intent(&me).cloned().unwrap());
+    let end = Lsn(0x500);
+    let found = NeverWritten { after: Timeline(1), last: Timeline(2), end };
+    for (beyond, words) in [
+        (Known::Known(Beyond::Nothing), "came to nothing"),
+        (Known::unknown("why"), "came to nothing"),
+        (
+            Known::Known(Beyond::NeverWritten(found)),
+            "came to nothing: nobody has written to timeline 2, which counts for nothing",
+        ),
+        (written.clone(), "was carried out"),
+    ] {
+        let own = resolved(&begun, &me, &Intent::Void, &at_rest, |_| beyond).unwrap();
+        let expected = format!("an earlier promotion of this node (term 3) {words}");
+        assert_eq!(came_of(&begun, &own), expected);
+        assert_eq!(came_of(&own, &own), "no promotion was pending");
+    }
+    let own = resolved(&begun, &me, &Intent::Void, &at_rest, |_| written).unwrap();
+    assert_eq!(own.store.done(&me).unwrap().id, PromotionId(10));
     for (instance, timeline) in [(&primary, 7), (&at_rest, 2)] {
-        let own = resolved(&about_to(), &me, &Intent::CarriedOut, instance).unwrap();
+        let own = resolved(&about_to(), &me, &Intent::CarriedOut, instance, nothing).unwrap();
         assert_eq!(own.store.intent(&me), None);
         assert_eq!(own.followed, Some(PromotionId(10)));
         let done = own.store.done(&me).unwrap();

@@ -407,9 +407,17 @@ fn a_candidate_holds_what_this_node_has_if_it_says_so() {
         })
     };
     let all = |followed: Option<u64>| Known::Known(Holds::All(followed.map(PromotionId)));
+    let begun = said(Some(9)).map(|said| match said {
+        Publication::Data(mut member) => {
+            member.never_written = Some(Timeline(2));
+            Publication::Data(member)
+        }
+        none @ Publication::NoData => none,
+    });
     let own = Some(&mine);
     for (name, own, said, expected) in [
         ("the same promotion", own, Some(said(Some(9))), all(Some(9))),
+        ("and the begin of one", own, Some(begun), Known::Known(Holds::NotAll)),
         ("another one", own, Some(said(Some(8))), Known::Known(Holds::NotAll)),
         ("of none", own, Some(said(None)), Known::Known(Holds::NotAll)),
         ("no data", own, Some(Known::Known(Publication::NoData)), Known::Known(Holds::NotAll)),

@@ -60,6 +60,8 @@ pub enum Mutation {
     AnybodyIsCopied,
     /// A server that is found to accept writes is the primary of the ledger again.
     FoundIsPrimary,
+    /// Whatever a promotion has left that the control file does not know is taken for never written.
+    NothingIsWritten,
 }
 
 /// All of them, with their names.
@@ -91,6 +93,7 @@ pub const ALL: &[(Mutation, &str)] = &[
     (Mutation::PointedBlindly, "pointed-blindly"),
     (Mutation::AnybodyIsCopied, "anybody-is-copied"),
     (Mutation::FoundIsPrimary, "found-is-primary"),
+    (Mutation::NothingIsWritten, "nothing-is-written"),
 ];
 
 impl fmt::Display for Mutation {

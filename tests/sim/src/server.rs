@@ -8,6 +8,7 @@ use pgtwin::postgres::control_data::ClusterState;
 
 use crate::exec::{Owner, Sim};
 use crate::wal::{self, Record};
+use crate::world::World;
 use crate::world::say;
 
 /// What a server is at.
@@ -67,6 +68,8 @@ pub struct Server {
     pub wanted: bool,
     /// It was told to promote.
     pub told: bool,
+    /// It is being promoted, and sends no more than so many records before it accepts writes.
+    pub holds_back: Option<usize>,
     /// Commits before this record are released.
     pub released: usize,
     /// Everybody who streams from it.
@@ -133,6 +136,7 @@ impl Sim {
                 redo: node.disk.checkpoint,
                 wanted: false,
                 told: false,
+                holds_back: None,
                 released: 0,
                 senders: BTreeMap::new(),
             });
@@ -177,6 +181,7 @@ impl Sim {
                 redo: disk.checkpoint,
                 wanted: false,
                 told: false,
+                holds_back: None,
                 released: 0,
                 senders: BTreeMap::new(),
             });
@@ -317,19 +322,21 @@ async fn promote(sim: &Rc<Sim>, node: usize, life: u64) {
         disk.signal = false;
         let Some(server) = world.nodes[node].server.as_mut() else { return };
         server.senders.clear();
+        server.holds_back = Some(begun);
         server.redo = begun;
     }
     sim.act().await;
     {
         let mut world = sim.world.borrow_mut();
-        world.nodes[node].disk.state = ClusterState::InProduction;
         let end = world.nodes[node].disk.wal.records.len();
         let Some(server) = world.nodes[node].server.as_mut() else { return };
         server.replayed = end;
         if server.phase == Phase::Stopping {
+            world.nodes[node].disk.state = ClusterState::InProduction;
             return;
         }
         server.phase = Phase::Primary;
+        server.holds_back = None;
     }
     let (term, names) = {
         let world = sim.world.borrow();
@@ -337,19 +344,36 @@ async fn promote(sim: &Rc<Sim>, node: usize, life: u64) {
         (crate::agent::intended_term(&world, node), names.unwrap_or_default())
     };
     sim.log(&format!("n{}: ACCEPTS WRITES, term {term}, V={names}", node + 1));
-    let mut world = sim.world.borrow_mut();
-    world.counts.promotions += 1;
-    let (before, who) = world.term;
-    if term < before || (term == before && who != node) {
-        world.broken(format!(
-            "n{} becomes primary of term {term} after n{}'s {before}",
-            node + 1,
-            who + 1
-        ));
+    {
+        let mut world = sim.world.borrow_mut();
+        world.counts.promotions += 1;
+        let (before, who) = world.term;
+        if term < before || (term == before && who != node) {
+            world.broken(format!(
+                "n{} becomes primary of term {term} after n{}'s {before}",
+                node + 1,
+                who + 1
+            ));
+        }
+        world.adopted = None;
+        world.check_primary(node);
     }
-    world.term = (term, node);
-    world.adopted = None;
-    world.check_primary(node);
+    // Writes are let in before that is on the disk.
+    sim.sleep(if sim.once_in(8) { sim.between(100, 5_000) } else { sim.between(1, 20) }).await;
+    let mut world = sim.world.borrow_mut();
+    let lives = |one: &Server| one.life == life && one.phase == Phase::Primary;
+    if world.nodes[node].server.as_ref().is_some_and(lives) {
+        world.nodes[node].disk.state = ClusterState::InProduction;
+        promotion_counts(&mut world, node);
+    }
+}
+
+/// What this node's promotion has led to is on its disk; one that is lost before that leaves nothing.
+fn promotion_counts(world: &mut World, node: usize) {
+    let term = crate::agent::intended_term(world, node);
+    if term > world.term.0 {
+        world.term = (term, node);
+    }
 }
 
 /// Takes up the settings and makes checkpoints, in its own time.
@@ -443,7 +467,9 @@ async fn receiver(sim: Rc<Sim>, node: usize, life: u64) {
                 *sender = Sender { of: life, flush: None, names, heard: now, caught_up: false };
             }
             let have = world.nodes[node].disk.wal.records.len();
+            let held_back = world.nodes[from].server.as_ref().and_then(|one| one.holds_back);
             let sent = world.nodes[from].disk.wal.durable();
+            let sent = &sent[..held_back.unwrap_or(sent.len())];
             let more = sent.len().saturating_sub(have).min(sim.between(1, 6) as usize);
             let next: Vec<Record> = sent.get(have..have + more).unwrap_or(&[]).to_vec();
             world.nodes[node].disk.wal.records.extend(next);
@@ -540,7 +566,11 @@ pub async fn client(sim: Rc<Sim>) {
         if lives != Some(true) {
             continue;
         }
-        sim.world.borrow_mut().nodes[node].disk.wal.flush();
+        {
+            let mut world = sim.world.borrow_mut();
+            world.nodes[node].disk.wal.flush();
+            promotion_counts(&mut world, node);
+        }
         sim.sleep(sim.between(0, 5)).await;
         let mut patience = 400;
         loop {

@@ -38,13 +38,26 @@ fn all_hold(seeds: std::ops::Range<u64>, options: &Options) {
     assert_eq!(by_hand > 20, options.services, "{by_hand} servers that no cluster has started");
 }
 
-/// All but one: a node that loses power between the begin of its new timeline and the note of it in its control file
-/// gives its promotion up, and has parted from its old primary all the same. Nothing is lost, and an operator has to
-/// choose (seeds 276, 770).
 #[test]
 fn no_acknowledged_commit_is_lost_and_the_cluster_comes_back() {
-    all_hold(1..276, &Options::default());
-    all_hold(277..601, &Options::default());
+    all_hold(1..601, &Options::default());
+}
+
+/// A node that is lost between the begin of its new timeline and its first write gives its promotion up, and has parted
+/// from the old primary all the same; so has a standby that has got that begin from it. It was left to an operator to
+/// choose, though nothing was ever written there.
+#[test]
+fn a_timeline_that_nobody_has_written_to_is_in_nobodys_way() {
+    for seed in [544, 1228, 2540, 3452, 5623] {
+        assert_eq!(run(seed, &Options::default()).violation, None, "seed {seed}");
+    }
+}
+
+/// PostgreSQL lets writes in before its control file says so: what is written then counts.
+#[test]
+fn what_was_written_before_the_control_file_says_so_counts() {
+    let mutation = Some(Mutation::NothingIsWritten);
+    is_caught_with(Options { mutation, ..lost_heirs() }, 500_000);
 }
 
 /// Without the question whether all comes back.
@@ -97,14 +110,14 @@ fn nor_where_the_distribution_starts_servers_at_boot() {
 fn to_be_found_running_makes_nobody_the_primary() {
     let mutation = Some(Mutation::FoundIsPrimary);
     let options = Options { mutation, services: true, converges: false, ..Options::default() };
-    is_caught_with(options, 410_700);
+    is_caught_with(options, 300);
 }
 
 /// An heir that was promoted and lost, before or after somebody has followed it: who is promoted without it has all
 /// that it has acknowledged, and where nobody is known to, it is waited for.
 #[test]
 fn nor_where_an_heir_is_lost_between_two_primaries() {
-    let options = Options { nodes: Some(3), lost_heirs: true, seconds: 600, ..Options::default() };
+    let options = Options { converges: true, ..lost_heirs() };
     let (mut lost, mut without) = (0, 0);
     for seed in 500_000..500_060 {
         let report = run(seed, &options);
@@ -112,7 +125,19 @@ fn nor_where_an_heir_is_lost_between_two_primaries() {
         lost += report.counts.heirs_lost;
         without += report.counts.without_them;
     }
+    // The begin of a timeline that came to nothing was taken for one of another promotion: its own for the primary's
+    // that it had followed without having anything of it yet, and one that it got from a candidate while it was
+    // pointed at the next.
+    for seed in [500_102, 501_452, 501_996, 502_872] {
+        assert_eq!(run(seed, &lost_heirs()).violation, None, "seed {seed}");
+    }
     assert!(lost > 60 && without > 5 && without < lost, "{lost} lost, {without} times without");
+}
+
+/// In which heirs are promoted and lost.
+fn lost_heirs() -> Options {
+    let options = Options { nodes: Some(3), lost_heirs: true, ..Options::default() };
+    Options { seconds: 600, converges: false, ..options }
 }
 
 /// In which a node is promoted to a timeline that another one has begun, from the same position.
@@ -164,8 +189,10 @@ fn is_caught_adopting(mutation: Mutation, converges: bool) {
     let mutation = Some(mutation);
     // Whatever needs a command that is killed and given up is rare.
     let from = match mutation {
-        Some(Mutation::AdoptionIsNotBegun | Mutation::AdoptedAtOnce) => 2_000,
-        Some(Mutation::AdoptedBeforeAnnounced) => 6_900,
+        Some(Mutation::AdoptedAtOnce) => 73_700,
+        Some(Mutation::AdoptionIsNotBegun) => 3_000,
+        Some(Mutation::AdoptedBeforeAnnounced) => 2_000,
+        Some(Mutation::AdoptsBesideOthers) => 1_200,
         _ => 1,
     };
     is_caught_with(Options { mutation, converges, adoptions: true, ..Options::default() }, from);
@@ -203,12 +230,12 @@ fn a_ledger_file_is_synced() {
 /// The wide histories found it (seed 69581 then): Pacemaker promotes another one, and there are two.
 #[test]
 fn a_standby_that_is_demoted_forgets_what_it_was_told() {
-    is_caught_rarely(Mutation::ToldIsLeft, 17_270);
+    is_caught_rarely(Mutation::ToldIsLeft, 10_700);
 }
 
 #[test]
 fn a_first_heir_has_to_flush_the_barrier() {
-    is_caught_rarely(Mutation::NoBarrier, 1_200);
+    is_caught_rarely(Mutation::NoBarrier, 400);
 }
 
 macro_rules! caught {
@@ -265,5 +292,5 @@ fn nothing_is_adopted_while_others_run() {
 fn no_data_is_replaced_by_that_of_a_server_which_is_not_the_ledgers_primary() {
     let mutation = Some(Mutation::AnybodyIsCopied);
     let options = Options { mutation, services: true, converges: false, ..Options::default() };
-    is_caught_with(options, 425_930);
+    is_caught_with(options, 5_800);
 }

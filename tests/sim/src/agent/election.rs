@@ -42,7 +42,10 @@ impl Agent {
                 {
                     return Known::unknown(unexplained(position.timeline()));
                 }
+                let end = position.timeline();
+                let position = position.counted(&own);
                 Known::Known(Publication::Data(Box::new(Member {
+                    never_written: (position.timeline() != end).then_some(end),
                     position,
                     followed: own.followed,
                     primary_reached: None,
@@ -99,6 +102,7 @@ impl Agent {
                         position: position.clone(),
                         followed: own.followed,
                         primary_reached: None,
+                        never_written: None,
                         store: own.store.clone(),
                     })));
                 }
@@ -125,7 +129,7 @@ impl Agent {
             if position.exactness == Exactness::Exact && own.is_unexplained(position.timeline()) {
                 return Known::unknown(unexplained(position.timeline()));
             }
-            Known::Known(position)
+            Known::Known(position.counted(&own))
         });
         let peers = self.peers(view, &own, &position);
         let seen = peers.iter().filter(|(_, said)| said.is_known());

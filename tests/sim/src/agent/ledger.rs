@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Ack, Entry, Mode, Own, Slot, Store};
+use pgtwin::cluster::ledger::{Ack, Beyond, Entry, Mode, NeverWritten, Own, Slot, Store};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::recovery::Kept;
 use pgtwin::decide::facts::Instance;
@@ -15,6 +15,7 @@ use pgtwin::postgres::lsn::Timeline;
 use super::{Agent, View};
 use crate::exec::Owner;
 use crate::mutation::Mutation;
+use crate::wal::{self, Record};
 use crate::world::{RESOURCE, Shared, World, index, name};
 
 /// The entry that this node's file has of its own last promotion, carried out or about to be.
@@ -91,16 +92,34 @@ impl Agent {
         Known::Known(world.nodes[self.me].server.as_ref().is_none_or(|one| one.told))
     }
 
+    /// What this node's WAL holds beyond a timeline.
+    pub(super) fn beyond(&self, after: Timeline) -> Known<Beyond> {
+        let world = self.sim.world.borrow();
+        let records = &world.nodes[self.me].disk.wal.records;
+        let begins = |record: &Record| matches!(record, Record::Begin(next, _) if *next > after.0);
+        let last = wal::timeline(records);
+        let Some(from) = records.iter().position(begins) else {
+            return Known::Known(Beyond::Nothing);
+        };
+        let writes = records[from..].iter().any(|record| matches!(record, Record::Commit(_)));
+        Known::Known(if writes && !self.has(Mutation::NothingIsWritten) {
+            Beyond::Written(last)
+        } else {
+            Beyond::NeverWritten(NeverWritten { after, last, end: wal::lsn(records.len()) })
+        })
+    }
+
     /// Resolves an own intent as far as it can be resolved now.
     pub(super) async fn settle_intent(&self, instance: &Instance) -> (Option<Own>, Intent) {
         let Some(own) = self.own() else { return (None, Intent::None) };
         let state = self.intent(&own, instance);
-        let Some(own) = ledger::resolved(&own, &self.name(), &state, instance) else {
+        let beyond = |timeline| self.beyond(timeline);
+        let Some(new) = ledger::resolved(&own, &self.name(), &state, instance, beyond) else {
             return (Some(own), state);
         };
-        self.write_own(&own).await;
-        self.log(&format!("an earlier intent is resolved: {state:?}"));
-        (Some(own), Intent::None)
+        self.write_own(&new).await;
+        self.log(&ledger::came_of(&own, &new));
+        (Some(new), Intent::None)
     }
 
     /// Brings file and CIB together.

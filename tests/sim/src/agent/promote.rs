@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pgtwin::cluster::ledger::{Mode, Own, PromotionId};
 use pgtwin::cluster::position::Position;
 use pgtwin::decide::election::{Plan, Ruling};
-use pgtwin::decide::ledger::timeline_written;
+use pgtwin::decide::ledger::resolved;
 use pgtwin::decide::promote::{
     Answer as Said, Facts, Intent, Next, OldPrimary, Planned, Progress, Step, intent, next,
 };
@@ -70,12 +70,13 @@ impl Agent {
     async fn promote_step(&self, step: &Step, facts: &mut Facts, round: &mut Round) {
         match step {
             Step::ResolveDone | Step::ResolveVoid => {
-                if let Some(mut own) = self.own() {
-                    if *step == Step::ResolveDone {
-                        own.carried_out(&self.name(), timeline_written(&facts.instance));
-                    } else {
-                        own.store.drop_intent(&self.name());
-                    }
+                let stands =
+                    if *step == Step::ResolveDone { Intent::CarriedOut } else { Intent::Void };
+                let beyond = |timeline| self.beyond(timeline);
+                if let Some(own) = self.own()
+                    && let Some(own) =
+                        resolved(&own, &self.name(), &stands, &facts.instance, beyond)
+                {
                     self.write_own(&own).await;
                     round.file = Some(own);
                 }
@@ -199,8 +200,7 @@ impl Agent {
             say(&entry.heirs.iter().map(index).collect::<Vec<_>>()),
             say(&plan.names.iter().map(index).collect::<Vec<_>>()),
         ));
-        own.store.set_intent(entry);
-        own.points_at_nobody();
+        own.intends(entry);
         self.write_own(&own).await;
         round.file = Some(own);
     }

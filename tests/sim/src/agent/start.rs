@@ -6,6 +6,7 @@ use pgtwin::cluster::ledger::{Own, PromotionId, Store};
 use pgtwin::cluster::position::Exactness;
 use pgtwin::cluster::recovery::{Attempts, Turn};
 use pgtwin::decide::facts::{DataDir, Instance, Sql};
+use pgtwin::decide::publication::came_to_nothing;
 use pgtwin::decide::recovery::{self, Cause, Check, Marked, Mount, Possible, Way, way};
 use pgtwin::decide::start::{Facts, Live, Next, Recovered, Step, Upstream, next, written_apart};
 use pgtwin::decide::token::{self, BARRED};
@@ -308,6 +309,35 @@ impl Agent {
         if own.note(&entry, &known(reach)) == Ok(true) {
             self.write_own(&own).await;
         }
+    }
+
+    /// As `src/agent/origin.rs`: without a promotion that came to nothing.
+    pub(super) async fn without_the_noted(
+        &self,
+        file: Option<Own>,
+        view: &View,
+        instance: &Instance,
+    ) -> Option<Own> {
+        let own = file?;
+        let (Some((intent, before)), Sql::Standby(standby)) = (own.noted_intent(), &instance.sql)
+        else {
+            return Some(own);
+        };
+        let said = self.publications(view, own.store.newest_done().map(|entry| entry.id));
+        let said = said.into_iter().map(|(node, said)| (name(node), said)).collect();
+        if !came_to_nothing(intent, &own.store, &cib(&view.stack.shared), &said) {
+            return Some(own);
+        }
+        if standby.receiver.is_some() || !standby.conninfo.is_empty() {
+            self.listen_to_nobody().await;
+            return Some(own);
+        }
+        let (reach, beyond) = (self.reach(instance), self.beyond(before.timeline));
+        let (Some(reach), Known::Known(beyond)) = (reach, beyond) else { return Some(own) };
+        let Some(new) = own.without_the_noted(before, &beyond, reach) else { return Some(own) };
+        self.write_own(&new).await;
+        self.log(&format!("the promotion of {} came to nothing", intent.primary));
+        Some(new)
     }
 
     /// As `src/agent/origin.rs`: the timeline of all that the data holds; none where it may hold more.

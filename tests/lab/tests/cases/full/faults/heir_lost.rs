@@ -1,13 +1,16 @@
 //! An heir that is missing between two primaries: it was promoted, and gone before anybody else followed it; or it
 //! was stopped while there was none.
 
+use std::thread;
+use std::time::Duration;
+
 use lab::config::CLONE;
 use lab::{Cluster, Options, Result};
 
 use super::is_well_again;
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{nobody_is_promoted, status, wait_reason, wait_stopped};
+use crate::look::{logs_since, marks, nobody_is_promoted, status, wait_reason, wait_stopped};
 use crate::stage::{SOON, case};
 
 /// P is lost and S promoted, of which T gets no WAL: nothing is acknowledged by S. Then S is lost. Gives P, S, T.
@@ -86,6 +89,53 @@ fn fault_19_an_heir_that_is_stopped_while_there_is_no_primary_is_waited_for() {
         assert!(told.contains(&words), "{told}");
         cluster.standby(stopped, false)?;
         is_well_again(cluster)?;
+        load.goes_on()?;
+        load.end().map(drop)
+    });
+}
+
+/// Lets a promotion on this node stand still between the begin of its timeline and the moment from which it accepts
+/// writes. The end is on its disk then, and the control file says that it was never writable.
+fn stands_still_when_promoted(cluster: &Cluster, node: &str) -> Result<()> {
+    cluster.psql(node, "ALTER SYSTEM SET recovery_end_command = 'sleep 601'")?;
+    cluster.psql(node, "SELECT pg_reload_conf()").map(drop)
+}
+
+/// Regression (seeds 276, 770 and 1861 of the simulator): the heir has parted from the old primary, which has WAL that
+/// nobody else has, and neither was promoted without an operator. Nobody ever wrote to the heir: it has no more than it
+/// had before.
+#[test]
+#[ignore = "starts containers: tests/run --full does"]
+fn fault_19_a_promotion_that_was_lost_before_it_took_writes_is_in_nobodys_way() {
+    case(&Options::default(), |cluster| {
+        let load = Load::start(cluster)?;
+        let first = cluster.primary()?;
+        let others = cluster.others(&first);
+        for node in &others {
+            stands_still_when_promoted(cluster, node)?;
+        }
+        let before = marks(cluster)?;
+        // What it writes from now on it has alone, and acknowledges to nobody.
+        cluster.cut_replication(&first)?;
+        thread::sleep(Duration::from_secs(3));
+        cluster.power_cut(&first)?;
+        let has_begun = |node: &String| {
+            cluster.command(node, &["pgrep", "-f", "sleep 601"]).output().is_ok_and(|one| one.ok())
+        };
+        cluster
+            .wait_until("an heir has begun its timeline", SOON, || others.iter().any(has_begun))?;
+        let heir = others.iter().find(|node| has_begun(node)).cloned().unwrap();
+        cluster.heal()?;
+        for node in &others {
+            cluster.power_cut(node)?;
+        }
+        for node in cluster.nodes() {
+            cluster.power_on(&node)?;
+        }
+        assert_eq!(is_well_again(cluster)?, first, "the old primary has most");
+        let said = logs_since(cluster, &before, &heir)?;
+        let words = "came to nothing: nobody has written to timeline";
+        assert!(said.contains(words), "{said}");
         load.goes_on()?;
         load.end().map(drop)
     });
