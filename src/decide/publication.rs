@@ -243,8 +243,10 @@ mod tests {
         let mut later = entry(5, 0, 11, "n3", "");
         later.history = intent.history_with_self();
         let with = |entries: &[&Entry]| {
-            let mut all = store(&[done.clone()]);
-            entries.iter().for_each(|one| all.set_done((*one).clone()));
+            let mut all = store(std::slice::from_ref(&done));
+            for one in entries {
+                all.set_done((*one).clone());
+            }
             all
         };
         let without = || with(&[]);

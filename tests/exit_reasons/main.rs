@@ -109,6 +109,9 @@ const NO_REASONS: &[(&str, &str, &str)] = &[
     ),
     ("decide/election.rs", "{} is about database system {}", "of the same"),
     ("decide/reach.rs", "usual causes", "the end of a warning"),
+    ("decide/ledger.rs", "no promotion was pending", "a line of the log"),
+    ("decide/ledger.rs", "an earlier promotion of this node", "a line of the log"),
+    ("decide/ledger.rs", ": nobody has written to timeline", "the end of that line"),
     (
         "decide/recovery.rs",
         "a recovery ended half way",
