@@ -436,6 +436,7 @@ impl Agent<'_> {
                 }
                 Next::Do(Step::ElectForColdStart) => {
                     let Some(view) = view.clone() else { return Outcome::ok() };
+                    self.leave_candidate(&instance.sql);
                     let mut ruling = self.cold_election(instance, &view);
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let file = self.home.read();
@@ -498,7 +499,6 @@ impl Agent<'_> {
                 return Ruling::Refused(vec![crate::decide::election::Obstacle::CibUnknown(why)]);
             }
         };
-        self.leave_candidate(&file, &instance.sql);
         let file = self.without_the_noted(file, &cib, &instance.sql);
         let publication = self.publication(instance, &file, &cib);
         self.publish_position(&publication);

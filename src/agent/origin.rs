@@ -68,12 +68,16 @@ impl Agent<'_> {
         Some(own.clone())
     }
 
-    /// Where there is no primary: makes this node stream from nobody if it is pointed at one that was to be promoted. Its
-    /// timeline may have begun and come to nothing; once that comes in while another one is pointed at, nobody can tell
-    /// whose it is.
-    pub fn leave_candidate(&mut self, file: &OwnFile, sql: &Sql) {
-        let (OwnFile::Read(own), Sql::Standby(standby)) = (file, sql) else { return };
-        if own.is_pointed_at_a_candidate()
+    /// Where a monitor sees no primary for the second time since this node was pointed at one that was to be promoted:
+    /// makes it stream from nobody. That one's timeline may have begun and come to nothing; if that comes in while
+    /// another one is being pointed at, nobody can tell whose it is.
+    pub fn leave_candidate(&mut self, sql: &Sql) {
+        let OwnFile::Read(own) = self.home.read() else { return };
+        let pointed = own.candidate().map(|at| format!("{} {}", at.node, at.term));
+        let awaited = std::mem::replace(&mut self.cache.awaited, pointed.unwrap_or_default());
+        let Sql::Standby(standby) = sql else { return };
+        if !awaited.is_empty()
+            && awaited == self.cache.awaited
             && !standby.conninfo.is_empty()
             && let Err(why) = self.listen_to_nobody()
         {

@@ -107,6 +107,9 @@ pub struct Cache {
     pub not_yet: String,
     /// How far the data goes that a monitor found to be unable to follow; none: none did.
     pub left_off: Option<LeftOff>,
+    /// The node that was to be promoted and is streamed from, and its term, when a monitor last saw no primary; empty:
+    /// there was none.
+    pub awaited: String,
     /// The promotion under which this node had a score and gave way to one that has more.
     pub yielded: String,
     /// The newest promotion when it let another go first, where several could take over; once for each.

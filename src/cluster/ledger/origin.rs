@@ -146,13 +146,12 @@ impl Own {
         self.points_at_nobody();
     }
 
-    /// Whether it is pointed at a node that was to be promoted, and of whose promotion nothing is known.
-    pub fn is_pointed_at_a_candidate(&self) -> bool {
+    /// The node that it is pointed at where that was to be promoted, and nothing is known of its promotion.
+    pub fn candidate(&self) -> Option<&Pointed> {
         let noted = self.store.entries().find(|entry| Some(entry.id) == self.followed);
         let primary = noted.map(|entry| &entry.primary);
-        self.pointed
-            .as_ref()
-            .is_some_and(|pointed| pointed.node != self.node && Some(&pointed.node) != primary)
+        let is_one = |node: &NodeName| *node != self.node && Some(node) != primary;
+        self.pointed.as_ref().filter(|pointed| is_one(&pointed.node))
     }
 
     fn points_at_nobody(&mut self) {

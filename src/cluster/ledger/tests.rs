@@ -557,13 +557,13 @@ fn what_was_noted_and_never_came_in_is_noted_no_more_when_a_node_is_about_to_be_
 #[test]
 fn who_is_pointed_at_a_candidate_is_told_by_the_noted_promotion() {
     let mut own = follower();
-    assert!(!own.is_pointed_at_a_candidate(), "its primary");
+    assert_eq!(own.candidate(), None, "its primary");
     assert_eq!(own.point_at(&node("n2"), None, &Known::Known(Timeline(2))), Ok(true));
-    assert!(own.is_pointed_at_a_candidate());
+    assert_eq!(own.candidate(), Some(&Pointed { node: node("n2"), term: 2 }));
     assert!(own.explain(Timeline(3), &with_done(promotion(20, "n2", 2, 3, &[(10, 2)]))));
-    assert!(!own.is_pointed_at_a_candidate(), "it was promoted");
-    assert!(!about_to().is_pointed_at_a_candidate(), "itself");
-    assert!(!Own::new("pg", &node("n3")).is_pointed_at_a_candidate());
+    assert_eq!(own.candidate(), None, "it was promoted");
+    assert_eq!(about_to().candidate(), None, "itself");
+    assert_eq!(Own::new("pg", &node("n3")).candidate(), None);
 }
 
 /// Regression (seed 118 of the simulator): its intent was known, and was carried out after all.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pgtwin::cluster::ledger::{Entry, Own};
+use pgtwin::cluster::ledger::{Entry, Own, Pointed};
 use pgtwin::cluster::node::NodeName;
 use pgtwin::decide::sync::effect::Effect;
 use pgtwin::postgres::control_data::ClusterState;
@@ -109,6 +109,8 @@ pub struct Cache {
     pub effect: Effect,
     /// Since when a standby is missing.
     pub missing_since: BTreeMap<usize, u64>,
+    /// Whom it streamed from that was to be promoted, when a monitor last saw no primary.
+    pub awaited: Option<Pointed>,
     /// For which promotion this node has laid its score down.
     pub yielded: Option<String>,
     /// Since when this node has barred itself.

@@ -110,6 +110,18 @@ impl Agent {
         }
     }
 
+    /// As `src/agent/origin.rs`: the second monitor without a primary does.
+    async fn leave_candidate(&self) {
+        let pointed = self.own().and_then(|own| own.candidate().cloned());
+        let awaited = {
+            let mut world = self.sim.world.borrow_mut();
+            std::mem::replace(&mut world.nodes[self.me].cache.awaited, pointed.clone())
+        };
+        if awaited.is_some() && awaited == pointed {
+            self.listen_to_nobody().await;
+        }
+    }
+
     /// A reason that has changed becomes a line of the history.
     fn report(&self, reason: Option<&String>) {
         let before = {
@@ -224,6 +236,7 @@ impl Agent {
                 Next::Do(Step::MakeSlot { .. }) => facts.new_slot = Some(Ok(())),
                 Next::Do(Step::CheckTheWayBack) => facts.way_back = Some(Ok(())),
                 Next::Do(Step::ElectForColdStart) => {
+                    self.leave_candidate().await;
                     let mut ruling = self.cold_election(instance).await;
                     if matches!(ruling, Ruling::Refused(_)) && self.has_yielded() {
                         let now = self.view().await;

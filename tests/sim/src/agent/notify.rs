@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pgtwin::cluster::known::Known;
-use pgtwin::cluster::ledger::{Mode, Own};
+use pgtwin::cluster::ledger::Mode;
 use pgtwin::cluster::node::NodeName;
 use pgtwin::cluster::position::{Position, Publication};
 use pgtwin::decide::election::{Purpose, Ruling};
@@ -198,9 +198,6 @@ impl Agent {
         let reach = self.reach(instance);
         let file = self.explained(file, &cib(&view.stack.shared), reach).await;
         self.sim.act().await;
-        if file.as_ref().is_some_and(Own::is_pointed_at_a_candidate) {
-            self.listen_to_nobody().await;
-        }
         let file = self.without_the_noted(file, &view, instance).await;
         let publication = self.publication(instance, file.as_ref(), &view);
         self.publish_position(&publication).await;

@@ -223,7 +223,7 @@ fn a_reason_that_pacemaker_shows_no_more_is_told_again() {
         cluster.cut_replication(&standby)?;
         cluster.check(&standby, &["pkill", "-f", "walreceiver"])?;
         let shown = || shows_that_it_does_not_stream(cluster, &standby);
-        cluster.wait_until("Pacemaker shows the reason", Duration::from_secs(40), shown)?;
+        cluster.wait_until("Pacemaker shows the reason", SOON, shown)?;
 
         let old = FAILURE_TIMEOUT + Duration::from_secs(2);
         thread::sleep(old.saturating_sub(failed.elapsed()));

@@ -4,7 +4,7 @@ use lab::Options;
 
 use crate::ledger;
 use crate::load::Load;
-use crate::look::{reasons, wait_reason};
+use crate::look::{logs_since, marks, reasons, wait_reason};
 use crate::repair::has_all_heirs;
 use crate::stage::{SOON, case};
 
@@ -17,6 +17,7 @@ fn fault_20_a_standby_whose_words_do_not_reach_the_others_says_so_and_takes_over
         let primary = cluster.primary()?;
         let others = cluster.others(&primary);
         let (mute, other) = (&others[0], &others[1]);
+        let before = marks(cluster)?;
         let load = Load::start(cluster)?;
         let manager = cluster.check(mute, &["pgrep", "-f", "[/]pacemaker-attrd"])?.text();
         cluster.check(mute, &["kill", "-s", "STOP", &manager])?;
@@ -40,7 +41,7 @@ fn fault_20_a_standby_whose_words_do_not_reach_the_others_says_so_and_takes_over
         assert_eq!(has_all_heirs(cluster)?, *mute);
         assert_eq!(cluster.running().len(), 3, "nobody was fenced");
         // It streamed from the old primary, which got the new one's WAL at once, as a standby.
-        let log = cluster.agent_log(mute)?;
+        let log = logs_since(cluster, &before, mute)?;
         let unheard = format!("not pointed at {other} before its promotion");
         assert!(log.contains(&unheard), "it knew what {other} holds: {log}");
         assert!(!log.contains("is brought back"), "its data could follow: {log}");
