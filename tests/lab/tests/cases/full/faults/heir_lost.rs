@@ -95,9 +95,11 @@ fn fault_19_an_heir_that_is_stopped_while_there_is_no_primary_is_waited_for() {
 }
 
 /// Lets a promotion on this node stand still between the begin of its timeline and the moment from which it accepts
-/// writes. The end is on its disk then, and the control file says that it was never writable.
-fn stands_still_when_promoted(cluster: &Cluster, node: &str) -> Result<()> {
-    cluster.psql(node, "ALTER SYSTEM SET recovery_end_command = 'sleep 601'")?;
+/// writes, or no more. The begin is on its disk then, and the control file says that it was never writable.
+fn stands_still_when_promoted(cluster: &Cluster, node: &str, still: bool) -> Result<()> {
+    let change =
+        if still { "SET recovery_end_command = 'sleep 601'" } else { "RESET recovery_end_command" };
+    cluster.psql(node, &format!("ALTER SYSTEM {change}"))?;
     cluster.psql(node, "SELECT pg_reload_conf()").map(drop)
 }
 
@@ -112,7 +114,7 @@ fn fault_19_a_promotion_that_was_lost_before_it_took_writes_is_in_nobodys_way() 
         let first = cluster.primary()?;
         let others = cluster.others(&first);
         for node in &others {
-            stands_still_when_promoted(cluster, node)?;
+            stands_still_when_promoted(cluster, node, true)?;
         }
         let before = marks(cluster)?;
         // What it writes from now on it has alone, and acknowledges to nobody.
@@ -136,6 +138,9 @@ fn fault_19_a_promotion_that_was_lost_before_it_took_writes_is_in_nobodys_way() 
         let said = logs_since(cluster, &before, &heir)?;
         let words = "came to nothing: nobody has written to timeline";
         assert!(said.contains(words), "{said}");
+        for node in &others {
+            stands_still_when_promoted(cluster, node, false)?;
+        }
         load.goes_on()?;
         load.end().map(drop)
     });
