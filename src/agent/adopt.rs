@@ -135,7 +135,7 @@ impl Agent<'_> {
             .map_err(|why| format!("nothing was done: the CIB could not be changed: {why}"))?;
         let begun = adopt::begun(&own, &entry);
         self.write_own(&begun).map_err(|error| format!("nothing was done: {}", chain(&error)))?;
-        let slot = Slot { done: Some(entry.clone()), intent: None };
+        let slot = Slot { done: Some(entry.clone()), ..Slot::default() };
         let me = self.me.clone();
         self.write_slot_to_cib(&me, &slot).into_result().map_err(|why| {
             format!("the CIB could not be changed: {why}. Run it again before anything is started")

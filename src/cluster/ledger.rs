@@ -13,7 +13,7 @@ mod store;
 mod tests;
 mod text;
 
-pub use entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
+pub use entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId, Void};
 pub use origin::{Beyond, NeverWritten, Pointed, unexplained};
 pub use own::Own;
 pub use store::{Slot, Store};

@@ -243,12 +243,7 @@ impl Facts {
             } else if let Some(member) = self.seen(primary) {
                 member.store.done(primary).cloned()
             } else {
-                let slot = all.slot(primary).cloned().unwrap_or_default();
-                match (slot.done, slot.intent) {
-                    (Some(done), Some(intent)) if intent.key() > done.key() => Some(intent),
-                    (Some(done), _) => Some(done),
-                    (None, intent) => intent,
-                }
+                all.of_running_primary(primary).cloned()
             };
             votes.extend(entry.map(|entry| Vote { entry }));
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Ack, Entry, Own, PromotionId, Store};
+use crate::cluster::ledger::{Ack, Entry, Own, PromotionId, Slot, Store};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::Publication;
 use crate::cluster::recovery::Kept;
@@ -134,7 +134,7 @@ pub fn heard(text: &str, newest: Option<PromotionId>) -> Known<Publication> {
     })
 }
 
-/// Whether this intent came to nothing: its node has said how far its data is, and resolves its intent before it speaks,
+/// Whether this intent came to nothing: its node has said so, or how far its data is, before which it resolves its intent;
 /// and nothing that anybody knows was promoted by it or after it (`never-written`).
 #[must_use]
 pub fn came_to_nothing(
@@ -143,21 +143,21 @@ pub fn came_to_nothing(
     cib: &Store,
     said: &BTreeMap<NodeName, Known<Publication>>,
 ) -> bool {
-    let said: BTreeMap<&NodeName, &Store> = said
+    let members: BTreeMap<&NodeName, &Store> = said
         .iter()
         .filter_map(|(node, said)| match said {
             Known::Known(Publication::Data(member)) => Some((node, &member.store)),
             Known::Known(Publication::NoData) | Known::Unknown(_) => None,
         })
         .collect();
-    let all = || said.values().copied().chain([own, cib]).flat_map(Store::entries);
+    let stores = || members.values().copied().chain([own, cib]);
+    let slots = || stores().filter_map(|store| store.slot(&intent.primary));
     let goes_on = |entry: &Entry| entry.id != intent.id && entry.descends_from(intent.id);
-    let is_done = |store: &Store| {
-        store.slots().any(|(_, slot)| slot.done.as_ref().is_some_and(|done| done.id == intent.id))
-    };
-    said.get(&intent.primary).is_some_and(|theirs| theirs.intent(&intent.primary).is_none())
-        && !all().any(goes_on)
-        && !said.values().copied().chain([own, cib]).any(is_done)
+    let is_done = |slot: &Slot| slot.done.as_ref().is_some_and(|done| done.id == intent.id);
+    let is_resolved = |theirs: &&Store| theirs.intent(&intent.primary).is_none();
+    let says_so = members.get(&intent.primary).is_some_and(is_resolved)
+        || slots().any(|slot| slot.is_void(intent.id));
+    says_so && !stores().flat_map(Store::entries).any(goes_on) && !slots().any(is_done)
 }
 
 /// Whether the own file says that this node's data is of the newest promotion that it knows. Without that it
@@ -252,11 +252,14 @@ mod tests {
         let without = || with(&[]);
         let mut pending = without();
         pending.set_intent(intent.clone());
+        let mut void = pending.clone();
+        void.drop_intent(&node("n2"), true);
         let speaks = |store: Store| Some(said(at("1", "0/500"), store));
         for (name, its_word, own, cib, expected) in [
             ("it says so", speaks(without()), pending.clone(), pending.clone(), true),
             ("it is silent", Some(Known::unknown("why")), pending.clone(), without(), false),
             ("it is away", None, pending.clone(), without(), false),
+            ("it is away, and has said so", None, pending.clone(), void, true),
             ("it is not resolved", speaks(pending.clone()), pending.clone(), without(), false),
             ("it was carried out", speaks(with(&[&intent])), pending.clone(), without(), false),
             ("by the CIB", speaks(without()), pending.clone(), with(&[&intent]), false),

@@ -14,7 +14,7 @@ use crate::world::{RESOURCE, World, bindir, node};
 
 impl World {
     pub fn cib(&self) -> String {
-        let slot = Slot { done: Some(self.entry()), intent: None };
+        let slot = Slot { done: Some(self.entry()), ..Slot::default() };
         let parameters = [
             ("pgdata", self.path("standby")),
             ("pgport", self.port.clone()),
@@ -41,7 +41,7 @@ impl World {
         let newer = if self.overtaken.load(Ordering::Relaxed) {
             let (id, term) = (PromotionId(9), 2);
             let done = Some(Entry { id, term, primary: node("n4"), ..self.entry() });
-            let slot = Slot { done, intent: None };
+            let slot = Slot { done, ..Slot::default() };
             format!("<nvpair id='l-4' name='pgtwin-{RESOURCE}-ledger-n4' value='{slot}'/>")
         } else {
             String::new()

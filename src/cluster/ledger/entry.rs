@@ -37,6 +37,15 @@ pub struct Past {
     pub timeline: Timeline,
 }
 
+/// A promotion that came to nothing: nobody has ever written under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Void {
+    /// Its identity.
+    pub id: PromotionId,
+    /// Its term.
+    pub term: u64,
+}
+
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

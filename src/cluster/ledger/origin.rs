@@ -68,7 +68,8 @@ impl Own {
             }
             Known::Known(_) | Known::Unknown(_) => self.never_written = before,
         }
-        self.store.drop_intent(&node);
+        // Where the WAL could not be looked at, nobody is told: a write may have been let in.
+        self.store.drop_intent(&node, beyond.is_known() && self.is_pointed_at_nobody());
     }
 
     /// The promotion that this data is noted to be of, and the one that led to it, where it is another node's and not
@@ -295,16 +296,15 @@ fn timeline_of(entry: &Entry, intent: bool) -> Timeline {
     if intent { Timeline(entry.timeline.0.saturating_add(1)) } else { entry.timeline }
 }
 
-/// The timeline that the promotion of this identity writes, if the store knows it.
+/// The timeline that the promotion of this identity writes, if the store knows it: by its entry, or by what came after
+/// it, which may have known it as an intent only.
 fn written(store: &Store, id: PromotionId) -> Option<Timeline> {
-    store.slots().find_map(|(_, slot)| {
-        let of = |entry: &Option<Entry>, intent: bool| {
-            let entry = entry.as_ref()?;
-            if entry.id == id {
-                return Some(timeline_of(entry, intent));
-            }
-            entry.history.iter().find(|past| past.id == id).map(|past| past.timeline)
-        };
-        of(&slot.done, false).or_else(|| of(&slot.intent, true))
-    })
+    let slots = || store.slots().map(|(_, slot)| slot);
+    let is_it = |entry: &&Entry| entry.id == id;
+    let done = slots().find_map(|slot| slot.done.as_ref().filter(is_it));
+    let intent = || slots().find_map(|slot| slot.intent.as_ref().filter(is_it));
+    let past = || store.entries().flat_map(|entry| &entry.history).find(|past| past.id == id);
+    done.map(|entry| timeline_of(entry, false))
+        .or_else(|| intent().map(|entry| timeline_of(entry, true)))
+        .or_else(|| past().map(|past| past.timeline))
 }

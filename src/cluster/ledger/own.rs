@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::entry::{Entry, PromotionId};
 use super::origin::{NeverWritten, Pointed};
 use super::store::Store;
-use super::text::LedgerError;
+use super::text::{LedgerError, Voids, parse_voids};
 use crate::cluster::node::NodeName;
 use crate::cluster::sealed::{seal, unseal};
 use crate::postgres::lsn::Timeline;
@@ -92,7 +92,10 @@ impl Own {
         if let Some(id) = self.adopting {
             let _ = writeln!(text, "adopting {id}");
         }
-        for slot in self.store.slots().map(|(_, slot)| slot) {
+        for (node, slot) in self.store.slots() {
+            if !slot.void.is_empty() {
+                let _ = writeln!(text, "void {node} {}", Voids(&slot.void));
+            }
             for (stage, entry) in [("done", &slot.done), ("intent", &slot.intent)] {
                 if let Some(entry) = entry {
                     let _ = writeln!(text, "{stage} {entry}");
@@ -124,6 +127,12 @@ impl Own {
                 "pointed" => own.pointed = Some(pointed(value)?),
                 "never-written" => own.never_written = Some(never_written(value)?),
                 "adopting" => own.adopting = Some(value.parse()?),
+                "void" => {
+                    let (node, voids) =
+                        value.split_once(' ').ok_or_else(|| file("a line has no value"))?;
+                    let node = node.parse().map_err(|_| file("a name is no node"))?;
+                    own.store.slot_mut(&node).void = parse_voids(voids)?;
+                }
                 "done" => {
                     let entry: Entry = value.parse()?;
                     let slot = own.store.slot_mut(&entry.primary);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Entry;
+use super::entry::{Entry, PromotionId, Void};
 use crate::cluster::node::NodeName;
 
 /// The entries of one primary.
@@ -12,6 +12,30 @@ pub struct Slot {
     pub done: Option<Entry>,
     /// A promotion that was about to be carried out.
     pub intent: Option<Entry>,
+    /// Those of which this primary has said that they came to nothing, the newest first.
+    pub void: Vec<Void>,
+}
+
+/// So many promotions that came to nothing are remembered of each primary.
+const VOID: usize = 8;
+
+impl Slot {
+    /// The intent, if nothing is known of what became of it.
+    pub fn pending(&self) -> Option<&Entry> {
+        self.intent.as_ref().filter(|intent| !self.is_void(intent.id))
+    }
+
+    /// Whether this promotion is known to have come to nothing.
+    pub fn is_void(&self, id: PromotionId) -> bool {
+        self.void.iter().any(|void| void.id == id)
+    }
+
+    fn add_void(&mut self, new: &[Void]) {
+        self.void.extend_from_slice(new);
+        self.void.sort_by_key(|void| std::cmp::Reverse((void.term, void.id)));
+        self.void.dedup();
+        self.void.truncate(VOID);
+    }
 }
 
 /// All that a ledger file, or the CIB, holds.
@@ -50,7 +74,7 @@ impl Store {
     /// primary may not have said so yet.
     pub fn of_running_primary(&self, node: &NodeName) -> Option<&Entry> {
         let slot = self.slots.get(node)?;
-        slot.done.iter().chain(&slot.intent).max_by_key(|entry| entry.key())
+        slot.done.iter().chain(slot.pending()).max_by_key(|entry| entry.key())
     }
 
     /// All entries.
@@ -92,10 +116,12 @@ impl Store {
         self.normalize();
     }
 
-    /// The intent of this node was never carried out.
-    pub fn drop_intent(&mut self, node: &NodeName) {
-        if let Some(slot) = self.slots.get_mut(node) {
-            slot.intent = None;
+    /// The intent of this node was never carried out. `said`: everybody is to know that it came to nothing.
+    pub fn drop_intent(&mut self, node: &NodeName, said: bool) {
+        if let Some(slot) = self.slots.get_mut(node)
+            && let Some(intent) = slot.intent.take().filter(|_| said)
+        {
+            slot.add_void(&[Void { id: intent.id, term: intent.term }]);
         }
         self.normalize();
     }
@@ -127,6 +153,7 @@ impl Store {
             if newer(&mine.intent, &theirs.intent) {
                 mine.intent.clone_from(&theirs.intent);
             }
+            mine.add_void(&theirs.void);
         }
         merged.normalize();
         merged
@@ -154,6 +181,7 @@ impl Store {
             if slot.intent.as_ref().is_some_and(overtaken) {
                 slot.intent = None;
             }
+            slot.void.retain(|void| void.term >= high);
         }
         self.slots.retain(|_, slot| *slot != Slot::default());
     }

@@ -151,8 +151,11 @@ fn the_own_slot_is_never_taken_from_elsewhere() {
 
 #[test]
 fn a_slot_reads_back_as_it_was_written() {
-    let slot =
-        Slot { done: Some(entry("n1", 1, 3, &["n2"])), intent: Some(entry("n1", 1, 4, &[])) };
+    let slot = Slot {
+        done: Some(entry("n1", 1, 3, &["n2"])),
+        intent: Some(entry("n1", 1, 4, &[])),
+        void: Vec::new(),
+    };
     assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
     assert_eq!("".parse::<Slot>().unwrap(), Slot::default());
     assert!("maybe term=1".parse::<Slot>().is_err());
@@ -576,4 +579,59 @@ fn a_candidate_whose_intent_was_carried_out_is_promoted_again_in_its_term() {
     let again = promotion(21, "n2", 2, 4, &[(20, 3), (10, 2)]);
     assert!(own.explain(Timeline(4), &with_done(again)));
     assert_eq!(own.followed, Some(PromotionId(21)));
+}
+
+#[test]
+fn that_a_promotion_came_to_nothing_is_passed_on_and_reads_back() {
+    let (me, other) = (node("n3"), node("n1"));
+    let mut own = about_to();
+    own.came_to_nothing(&unwritten(2, 3, 0x500));
+    let said = own.store.slot(&me).cloned().unwrap();
+    assert_eq!(said.void, [Void { id: PromotionId(60), term: 2 }]);
+    assert_eq!(said.to_string().parse::<Slot>().unwrap(), said);
+    assert_eq!(Own::parse(&own.to_text(), "pg", &me).unwrap(), own);
+
+    // Others keep the intent, for their data may be noted as of it; it binds nobody.
+    let mut theirs = Own::new("pg", &other);
+    theirs.store.set_intent(promotion(60, "n3", 2, 2, &[(10, 2)]));
+    let pending = |store: &Store| store.slot(&me).and_then(Slot::pending).cloned();
+    assert!(pending(&theirs.store).is_some());
+    assert!(theirs.store.of_running_primary(&me).is_some());
+    theirs.store = theirs.store.merged(&own.store, Some(&other));
+    assert!(theirs.store.intent(&me).is_some() && pending(&theirs.store).is_none());
+    assert_eq!(theirs.store.of_running_primary(&me), None);
+    assert_eq!(Own::parse(&theirs.to_text(), "pg", &other).unwrap(), theirs);
+    // It is the same in whatever order it is heard.
+    let before = with_intent(promotion(60, "n3", 2, 2, &[(10, 2)]));
+    assert!(pending(&own.store.merged(&before, None)).is_none());
+    assert!(pending(&before.merged(&own.store, None)).is_none());
+    // A later one is another one, and in a later term it is forgotten.
+    theirs.store.set_intent(promotion(61, "n3", 3, 2, &[(10, 2)]));
+    assert!(pending(&theirs.store).is_some());
+    theirs.store.set_done(promotion(70, "n1", 3, 3, &[(10, 2)]));
+    assert_eq!(theirs.store.slot(&me).map(|slot| slot.void.clone()), Some(Vec::new()));
+
+    // Where the WAL was not seen, it is not said.
+    let mut unknown = about_to();
+    unknown.came_to_nothing(&Known::unknown("why"));
+    assert_eq!(unknown.store.slot(&me), None);
+    for text in ["void ", "void 60", "void 3c@x", "void zz@2", "void 3c@2,"] {
+        assert!(text.parse::<Slot>().is_err(), "{text}");
+    }
+}
+
+/// Regression (seed 500039 of the simulator): who comes after a promotion may have known it as an intent, which says
+/// from which timeline it began.
+#[test]
+fn the_timeline_of_a_promotion_is_what_its_own_entry_says() {
+    let mut own = follower();
+    own.store.set_done(promotion(20, "n1", 1, 3, &[(10, 2)]));
+    own.followed = Some(PromotionId(20));
+    assert!(!own.is_unexplained(Timeline(3)));
+    // A slot that comes before that one.
+    let mut later = promotion(60, "n0", 2, 3, &[(20, 2), (10, 2)]);
+    later.seq = 7;
+    own.store.set_intent(later);
+    assert!(!own.is_unexplained(Timeline(3)));
+    assert!(own.is_unexplained(Timeline(4)));
 }

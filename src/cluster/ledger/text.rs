@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId};
+use super::entry::{Ack, Entry, GIVEN_UP, HISTORY, Mode, Past, PromotionId, Void};
 use super::store::Slot;
 use crate::cluster::node::NodeName;
 use crate::postgres::lsn::Timeline;
@@ -200,8 +200,33 @@ impl fmt::Display for Slot {
                 rest = true;
             }
         }
+        if !self.void.is_empty() {
+            write!(f, "{}void {}", if rest { "; " } else { "" }, Voids(&self.void))?;
+        }
         Ok(())
     }
+}
+
+/// As in `00000000000003f2@4,…`: promotions with their terms.
+pub(super) struct Voids<'v>(pub(super) &'v [Void]);
+
+impl fmt::Display for Voids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, void) in self.0.iter().enumerate() {
+            write!(f, "{}{}@{}", if i == 0 { "" } else { "," }, void.id, void.term)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads them.
+pub(super) fn parse_voids(text: &str) -> Result<Vec<Void>, LedgerError> {
+    let read = |one: &str| {
+        let what = "a promotion that came to nothing is malformed";
+        let (id, term) = one.split_once('@').ok_or_else(|| bad(what, text))?;
+        Ok(Void { id: id.parse()?, term: counter(term, text)? })
+    };
+    text.split(',').map(read).collect()
 }
 
 impl FromStr for Slot {
@@ -213,6 +238,7 @@ impl FromStr for Slot {
             match part.split_once(' ') {
                 Some(("done", entry)) => slot.done = Some(entry.parse()?),
                 Some(("intent", entry)) => slot.intent = Some(entry.parse()?),
+                Some(("void", voids)) => slot.void = parse_voids(voids)?,
                 _ => return Err(bad("an entry is neither done nor intent", text)),
             }
         }

@@ -36,7 +36,7 @@ fn plan() -> Plan {
 }
 
 fn slot(done: Option<Entry>, intent: Option<Entry>) -> Slot {
-    Slot { done, intent }
+    Slot { done, intent, ..Slot::default() }
 }
 
 #[test]

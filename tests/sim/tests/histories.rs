@@ -45,10 +45,10 @@ fn no_acknowledged_commit_is_lost_and_the_cluster_comes_back() {
 
 /// A node that is lost between the begin of its new timeline and its first write gives its promotion up, and has parted
 /// from the old primary all the same; so has a standby that has got that begin from it. It was left to an operator to
-/// choose, though nothing was ever written there.
+/// choose, though nothing was ever written there. And its intent bound those who did not see it.
 #[test]
 fn a_timeline_that_nobody_has_written_to_is_in_nobodys_way() {
-    for seed in [544, 1228, 2540, 3452, 5623] {
+    for seed in [118, 544, 1228, 2540, 3452, 3770, 5623, 6861] {
         assert_eq!(run(seed, &Options::default()).violation, None, "seed {seed}");
     }
 }
@@ -190,7 +190,7 @@ fn is_caught_adopting(mutation: Mutation, converges: bool) {
     // Whatever needs a command that is killed and given up is rare.
     let from = match mutation {
         Some(Mutation::AdoptedAtOnce) => 73_700,
-        Some(Mutation::AdoptionIsNotBegun) => 3_000,
+        Some(Mutation::AdoptionIsNotBegun) => 14_400,
         Some(Mutation::AdoptedBeforeAnnounced) => 2_000,
         Some(Mutation::AdoptsBesideOthers) => 1_200,
         _ => 1,
@@ -292,5 +292,5 @@ fn nothing_is_adopted_while_others_run() {
 fn no_data_is_replaced_by_that_of_a_server_which_is_not_the_ledgers_primary() {
     let mutation = Some(Mutation::AnybodyIsCopied);
     let options = Options { mutation, services: true, converges: false, ..Options::default() };
-    is_caught_with(options, 5_800);
+    is_caught_with(options, 34_300);
 }

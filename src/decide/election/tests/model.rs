@@ -200,7 +200,7 @@ fn real_store(book: &Book) -> Store {
         let real = |entry: Ent| (entry.t > 0).then(|| real_entry(p, entry));
         store.replace_slot(
             &node(name),
-            Slot { done: real(book.done[p]), intent: real(book.intent[p]) },
+            Slot { done: real(book.done[p]), intent: real(book.intent[p]), ..Slot::default() },
         );
     }
     store
@@ -212,7 +212,7 @@ fn resolved(i: usize, one: &One) -> Store {
     if one.carried_out {
         store.resolve_done(&node(NAMES[i]));
     } else {
-        store.drop_intent(&node(NAMES[i]));
+        store.drop_intent(&node(NAMES[i]), false);
     }
     store
 }

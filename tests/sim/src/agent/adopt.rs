@@ -39,7 +39,7 @@ impl Agent {
             entry.history = newest.map(Entry::history_with_self).unwrap_or_default();
         }
         self.log(&format!("adopts its data: term {}", entry.term));
-        let slot = Slot { done: Some(entry.clone()), intent: None };
+        let slot = Slot { done: Some(entry.clone()), ..Slot::default() };
         if self.has(Mutation::AdoptedBeforeAnnounced) {
             self.write_own(&ended(&own, &entry)).await;
             self.sim.world.borrow_mut().adopt(self.me);
