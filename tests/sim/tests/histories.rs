@@ -162,7 +162,7 @@ fn nobody_streams_on_top_of_another_branch_of_the_same_timeline() {
 #[test]
 fn what_data_has_beyond_the_noted_promotion_is_explained() {
     let mutation = Some(Mutation::NothingIsExplained);
-    is_caught_with(Options { mutation, ..branches() }, 935);
+    is_caught_with(Options { mutation, ..branches() }, 1_130);
 }
 
 #[test]
