@@ -93,8 +93,9 @@ pub fn cib(cluster: &Cluster) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for part in xml.split(" value=\"").skip(1) {
         let value = part.split('"').next().unwrap_or_default();
-        // A slot is a done entry, an intent, or both.
-        for text in value.split("; ").filter(|text| !text.is_empty()) {
+        // A slot is a done entry, an intent, or both; and what of the node's promotions came to nothing.
+        let is_entry = |text: &&str| !text.is_empty() && !text.starts_with("void ");
+        for text in value.split("; ").filter(is_entry) {
             entries.push(parse(text)?);
         }
     }
