@@ -35,7 +35,7 @@ impl Agent<'_> {
             return (self.home.read(), Intent::None);
         };
         let state = self.intent(&own, instance);
-        let beyond = |timeline| self.pg.beyond(timeline, &self.deadline);
+        let beyond = |timeline| self.beyond(timeline);
         let Some(resolved) = ledger::resolved(&own, &self.me, &state, instance, beyond) else {
             return (OwnFile::Read(own), state);
         };

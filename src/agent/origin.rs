@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use super::Agent;
 use crate::client::ledger_file::OwnFile;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{Own, PromotionId, Store, unexplained};
+use crate::cluster::ledger::{Beyond, Own, PromotionId, Store, unexplained};
 use crate::cluster::node::NodeName;
 use crate::cluster::position::{Exactness, Position};
 use crate::decide::facts::{DataDir, Instance, Sql, StandbyFacts};
@@ -104,11 +104,20 @@ impl Agent<'_> {
             return file;
         }
         let reach = self.reach(sql);
-        let beyond = self.pg.beyond(before.timeline, &self.deadline);
+        let beyond = self.beyond(before.timeline);
         let (Known::Known(reach), Known::Known(beyond)) = (reach, beyond) else { return file };
         let Some(new) = own.without_the_noted(before, &beyond, reach) else { return file };
         info!("the promotion of {} (term {}) came to nothing", intent.primary, intent.term);
         self.written(new).map_or(file, OwnFile::Read)
+    }
+
+    /// What this node's WAL holds beyond a timeline. Where nobody can tell, all of it counts.
+    pub fn beyond(&self, timeline: Timeline) -> Known<Beyond> {
+        let beyond = self.pg.beyond(timeline, &self.deadline);
+        if let Known::Unknown(why) = &beyond {
+            warn!("whether this node has written beyond timeline {timeline} is not known: {why}");
+        }
+        beyond
     }
 
     fn written(&self, own: Own) -> Option<Own> {

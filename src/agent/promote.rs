@@ -185,7 +185,7 @@ impl Agent<'_> {
             Step::ResolveDone | Step::ResolveVoid => {
                 let stands =
                     if *step == Step::ResolveDone { Intent::CarriedOut } else { Intent::Void };
-                let beyond = |timeline| self.pg.beyond(timeline, &self.deadline);
+                let beyond = |timeline| self.beyond(timeline);
                 if let OwnFile::Read(own) = self.home.read()
                     && let Some(own) = resolved(&own, &self.me, &stands, &facts.instance, beyond)
                 {

@@ -1,6 +1,7 @@
 //! What a promotion leaves that is cut off before it lets writes in, and what one leaves that is cut off after that.
 
 use std::fs;
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
@@ -45,6 +46,17 @@ fn cut_off(place: &Place) -> (Postgres<'static>, Lsn) {
     (n2, end)
 }
 
+/// The one WAL segment of the second timeline.
+fn only_segment(place: &Place) -> PathBuf {
+    let all = fs::read_dir(place.path("n2").join("pg_wal")).unwrap();
+    let mut paths = all.map(|entry| entry.unwrap().path());
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("00000002") && name.len() == 24
+    };
+    paths.find(is_it).unwrap()
+}
+
 #[test]
 fn a_timeline_that_has_begun_and_was_never_written_to_is_known_by_its_wal() {
     on_every_version(|place| {
@@ -58,6 +70,13 @@ fn a_timeline_that_has_begun_and_was_never_written_to_is_known_by_its_wal() {
         assert!(found.end > fork, "{found:?} {fork}");
         assert_eq!(n2.beyond(Timeline(2), &soon()), Known::Known(Beyond::Nothing));
         assert_eq!(n2.beyond(Timeline(9), &soon()), Known::Known(Beyond::Nothing));
+
+        // What cannot be read may hold anything.
+        let segment = only_segment(place);
+        let aside = place.path("aside");
+        fs::rename(&segment, &aside).unwrap();
+        assert!(!n2.beyond(Timeline(1), &soon()).is_known());
+        fs::rename(&aside, &segment).unwrap();
 
         // It follows that timeline when it is started again, to where its WAL was looked at.
         n2.set_auto_conf(&[("recovery_end_command", None)]).unwrap();

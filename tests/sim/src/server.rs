@@ -8,8 +8,7 @@ use pgtwin::postgres::control_data::ClusterState;
 
 use crate::exec::{Owner, Sim};
 use crate::wal::{self, Record};
-use crate::world::World;
-use crate::world::say;
+use crate::world::{World, say};
 
 /// What a server is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
