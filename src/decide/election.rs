@@ -243,7 +243,7 @@ impl Facts {
             } else if let Some(member) = self.seen(primary) {
                 member.store.done(primary).cloned()
             } else {
-                all.of_running_primary(primary).cloned()
+                all.of_running_primary(primary)
             };
             votes.extend(entry.map(|entry| Vote { entry }));
         }

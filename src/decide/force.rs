@@ -180,13 +180,18 @@ pub fn entry(proposal: &Proposal, me: &NodeName, id: PromotionId, mode: Mode) ->
     }
 }
 
-/// All entries of several stores, each once.
+/// All entries of several stores, each once. An intent stands for the promotion that it leads to, for it may have
+/// been carried out.
 #[must_use]
 pub fn all_entries<'a>(stores: impl IntoIterator<Item = &'a Store>) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
-    for entry in stores.into_iter().flat_map(Store::entries) {
-        if !all.contains(entry) {
-            all.push(entry.clone());
+    for (_, slot) in stores.into_iter().flat_map(Store::slots) {
+        for entry in
+            slot.done.iter().cloned().chain(slot.intent.as_ref().map(Entry::as_carried_out))
+        {
+            if !all.contains(&entry) {
+                all.push(entry);
+            }
         }
     }
     all

@@ -70,7 +70,7 @@ pub fn disowned(node: &NodeName, ledger: &Store) -> Option<String> {
 #[must_use]
 pub fn in_order(mut nodes: Vec<NodeName>, ledger: &Known<Store>) -> Vec<NodeName> {
     if let Known::Known(ledger) = ledger {
-        nodes.sort_by_key(|node| Reverse(ledger.of_running_primary(node).map(Entry::key)));
+        nodes.sort_by_key(|node| Reverse(ledger.of_running_primary(node).as_ref().map(Entry::key)));
     }
     nodes
 }

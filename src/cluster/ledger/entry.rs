@@ -108,7 +108,13 @@ impl Entry {
         }
     }
 
-    /// The history for an entry that follows this one.
+    /// This intent as the entry of the promotion that it leads to, where nobody has told its timeline yet.
+    #[must_use]
+    pub fn as_carried_out(&self) -> Self {
+        Self { timeline: Timeline(self.timeline.0.saturating_add(1)), ..self.clone() }
+    }
+
+    /// The history for an entry that follows this one, which is no intent.
     pub fn history_with_self(&self) -> Vec<Past> {
         let mut history = vec![Past { id: self.id, timeline: self.timeline }];
         history.extend(self.history.iter().filter(|past| past.id != self.id).cloned());

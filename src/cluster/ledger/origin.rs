@@ -293,7 +293,7 @@ pub fn unexplained(reach: Timeline) -> String {
 
 /// The timeline that a promotion writes. An intent says from which one it starts.
 fn timeline_of(entry: &Entry, intent: bool) -> Timeline {
-    if intent { Timeline(entry.timeline.0.saturating_add(1)) } else { entry.timeline }
+    if intent { entry.as_carried_out().timeline } else { entry.timeline }
 }
 
 /// The timeline that the promotion of this identity writes, if the store knows it: by its entry, or by what came after

@@ -52,7 +52,8 @@ impl Own {
     pub fn carried_out(&mut self, node: &NodeName, timeline: Option<Timeline>) {
         let Some(mut entry) = self.store.intent(node).cloned() else { return };
         (self.followed, self.pointed, self.never_written) = (Some(entry.id), None, None);
-        entry.timeline = timeline.unwrap_or_else(|| Timeline(entry.timeline.0.saturating_add(1)));
+        entry = entry.as_carried_out();
+        entry.timeline = timeline.unwrap_or(entry.timeline);
         self.store.set_intent(entry);
         self.store.resolve_done(node);
     }

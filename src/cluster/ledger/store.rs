@@ -72,9 +72,10 @@ impl Store {
 
     /// The newest entry of a node that accepts writes: an intent of it has been carried out, though its
     /// primary may not have said so yet.
-    pub fn of_running_primary(&self, node: &NodeName) -> Option<&Entry> {
+    pub fn of_running_primary(&self, node: &NodeName) -> Option<Entry> {
         let slot = self.slots.get(node)?;
-        slot.done.iter().chain(slot.pending()).max_by_key(|entry| entry.key())
+        let pending = slot.pending().map(Entry::as_carried_out);
+        slot.done.iter().cloned().chain(pending).max_by_key(Entry::key)
     }
 
     /// All entries.

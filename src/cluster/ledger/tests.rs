@@ -192,10 +192,13 @@ fn the_entry_of_a_primary_that_was_just_promoted_is_its_intent() {
     assert_eq!(store.of_running_primary(&node("n1")), None);
     store.set_intent(entry("n1", 4, 0, &[]));
     assert_eq!(store.done(&node("n1")), None);
-    assert_eq!(store.of_running_primary(&node("n1")), Some(&entry("n1", 4, 0, &[])));
+    assert_eq!(
+        store.of_running_primary(&node("n1")),
+        Some(entry("n1", 4, 0, &[]).as_carried_out())
+    );
     store.resolve_done(&node("n1"));
     store.set_done(entry("n1", 4, 1, &["n2"]));
-    assert_eq!(store.of_running_primary(&node("n1")), Some(&entry("n1", 4, 1, &["n2"])));
+    assert_eq!(store.of_running_primary(&node("n1")), Some(entry("n1", 4, 1, &["n2"])));
     store.set_intent(entry("n1", 4, 2, &["n2"]));
     assert_eq!(store.of_running_primary(&node("n1")).map(|entry| entry.seq), Some(2));
 }

@@ -325,6 +325,11 @@ fn two_forced_on_two_sides_tie_and_neither_is_permitted_once_they_meet() {
 fn entries_of_several_stores_are_told_once() {
     let one = entry(3, 9, 33, "n1", "");
     let two = entry(3, 1, 34, "n2", "");
-    let stores = [store(std::slice::from_ref(&one)), store(&[one.clone(), two.clone()])];
-    assert_eq!(all_entries(&stores), [one, two]);
+    let mut stores = [store(std::slice::from_ref(&one)), store(&[one.clone(), two.clone()])];
+    assert_eq!(all_entries(&stores), [one.clone(), two.clone()]);
+    let intent = Entry { id: PromotionId(35), primary: node("n3"), seq: 2, ..two.clone() };
+    for store in &mut stores {
+        store.set_intent(intent.clone());
+    }
+    assert_eq!(all_entries(&stores), [one, intent.as_carried_out(), two]);
 }

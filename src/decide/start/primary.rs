@@ -56,9 +56,10 @@ impl Live {
             lsn,
             promotion,
             knows_our_promotion: entry
+                .as_ref()
                 .and_then(|entry| entry.is_after(own.and_then(|own| own.followed))),
             feeds_us: pointed.is_none_or(|pointed| pointed.node == *node),
-            adopted: entry.and_then(|entry| entry.adopted.clone()),
+            adopted: entry.and_then(|entry| entry.adopted),
         }
     }
 

@@ -53,7 +53,9 @@ impl Model {
                 if !intent.exists() || !node.wal.has_promotion(intent.id) {
                     intent = Entry::default();
                 }
-            } else if self.options.breaks(Break::IntentIgnored) {
+            } else if self.options.breaks(Break::IntentIgnored)
+                || self.options.told_void && s.nodes[p].file.gave_up(p, intent)
+            {
                 intent = Entry::default();
             }
             let entry = if intent.key() > done.key() { intent } else { done };

@@ -29,6 +29,7 @@ pub struct Options {
     pub ignore_quorum: bool,
     pub slow_senders: bool,
     pub cut_replication: bool,
+    pub told_void: bool,
     pub live: bool,
     pub commits: u8,
     pub terms: u8,
@@ -59,6 +60,8 @@ breaks a promise, or EXHAUSTED. The defaults are in brackets; a name alone means
   ignore_quorum=0|1      no-quorum-policy=ignore [0]
   slow_senders=0|1       senders take up a new V late [0]
   cut_replication=0|1    a cut of the cluster's network cuts replication too [0]
+  told_void=0|1          everybody knows at once which promotions came to nothing, and their intents
+                         bind nobody; otherwise nobody is told of it [0]
   live=0|1               also: once faults heal, a primary can come up [1]
   commits=N terms=N      commits, and the highest term [2, 3]
   crashes=N cuts=N       power losses and crashes of PostgreSQL; cuts of the network [2, 1]
@@ -80,6 +83,7 @@ impl Default for Options {
             ignore_quorum: false,
             slow_senders: false,
             cut_replication: false,
+            told_void: false,
             live: true,
             commits: 2,
             terms: 3,
@@ -173,6 +177,7 @@ impl Options {
             "ignore_quorum" => self.ignore_quorum = flag()?,
             "slow_senders" => self.slow_senders = flag()?,
             "cut_replication" => self.cut_replication = flag()?,
+            "told_void" => self.told_void = flag()?,
             "live" => self.live = flag()?,
             "commits" => self.commits = few(6)?,
             "terms" => self.terms = few(6)?,

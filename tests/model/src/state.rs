@@ -69,6 +69,11 @@ impl Store {
         self
     }
 
+    /// Whether node `p`, whose own file this is, has given up this intent of its.
+    pub fn gave_up(&self, p: usize, intent: Entry) -> bool {
+        intent.exists() && ![self.intent[p].id, self.done[p].id].contains(&intent.id)
+    }
+
     /// With the newer entries of another one. The slot of `owner`, whose file this is, is never taken
     /// from elsewhere.
     #[must_use]

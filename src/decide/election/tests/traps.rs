@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 use super::super::{Facts, Obstacle, Ruling, judge};
 use super::ask;
 use crate::cluster::known::Known;
-use crate::cluster::ledger::{PromotionId, Store};
+use crate::cluster::ledger::{Mode, PromotionId, Store};
+use crate::decide::promote::intent;
 use crate::decide::support::{after, at, at_least, entry, intending, node, nodes, says, store};
+use crate::postgres::lsn::Timeline;
 
 fn refused(facts: &Facts) -> Vec<Obstacle> {
     match judge(facts) {
@@ -182,6 +184,20 @@ fn a_term_is_never_used_twice() {
         own.clone(),
     );
     assert_eq!((permitted(&facts).term, permitted(&facts).seq), (1, 10));
+}
+
+/// An intent has the timeline from which its promotion starts. In the history of who comes after it stands the one that
+/// it writes, so data that ends before that is not said to contain it (`known-history`). Found by the simulator.
+#[test]
+fn a_promotion_that_is_known_as_an_intent_has_the_timeline_that_it_writes() {
+    let ledger = intending(&[entry(1, 4, 1, "n1", "n2")], &entry(2, 0, 2, "n1", "n2"));
+    let plan = permitted(&ask("n2").ledger(&ledger));
+    for (ends_on, expected) in [(1, vec![]), (2, vec![(2, 2)])] {
+        let (followed, timeline) = (Some(PromotionId(2)), Timeline(ends_on));
+        let intent = intent(&plan, &node("n2"), followed, PromotionId(3), 7, timeline, Mode::Sync);
+        let past: Vec<_> = intent.history.iter().map(|one| (one.id.0, one.timeline.0)).collect();
+        assert_eq!(past, expected, "data that ends on {ends_on}");
+    }
 }
 
 /// A node whose database is gone is neither a rival nor a witness.

@@ -19,14 +19,14 @@ pub fn entries() -> Vec<Row> {
             ask("n2")
                 .own(store(std::slice::from_ref(&one)))
                 .cib(intending(std::slice::from_ref(&one), &intent)),
-            Is::Refused(vec![not_an_heir(intent.clone())]),
+            Is::Refused(vec![not_an_heir(intent.as_carried_out())]),
         ),
         (
             "so does one of the absent primary itself",
             ask("n2")
                 .own(store(std::slice::from_ref(&one)))
                 .cib(intending(std::slice::from_ref(&one), &entry(1, 5, 9, "n1", "n3"))),
-            Is::Refused(vec![not_an_heir(entry(1, 5, 9, "n1", "n3"))]),
+            Is::Refused(vec![not_an_heir(entry(1, 5, 9, "n1", "n3").as_carried_out())]),
         ),
         (
             "an intent of a present node that was not carried out is void",
