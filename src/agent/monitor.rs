@@ -29,7 +29,7 @@ use crate::decide::sync::{HEIR_SCORE, PRIMARY_SCORE};
 use crate::decide::token;
 use crate::decide::unwatched;
 use crate::postgres::conninfo::Conninfo;
-use crate::sys;
+use crate::runtime::look::identity;
 
 /// How long the first care after a promotion waits: it is a dozen programs, on the machine that has to
 /// set up the service's address just now.
@@ -117,6 +117,7 @@ impl Agent<'_> {
             return outcome;
         }
         let verdict = judge(expected, &instance);
+        self.note_hung(&instance);
         if self.standalone {
             return verdict.into();
         }
@@ -194,9 +195,16 @@ impl Agent<'_> {
         }
     }
 
+    /// Notes a postmaster that hangs, for what is done about it.
+    fn note_hung(&mut self, instance: &Instance) {
+        let hung = (instance.sql == Sql::Hung).then(|| identity(&instance.process)).flatten();
+        self.cache.hung = hung.unwrap_or_default();
+    }
+
     /// The monitor of an instance one of whose parameters is malformed.
     fn judge_malformed(&mut self, expected: Expected, words: String) -> Outcome {
         let instance = self.pg.look(&self.deadline.within(self.sql_limit()));
+        self.note_hung(&instance);
         malformed(judge(expected, &instance), words).into()
     }
 
@@ -513,14 +521,5 @@ impl Agent<'_> {
             Known::Unknown(why) => Known::Unknown(why),
         };
         self.elect(view, &file, instance, position, Purpose::ColdStart).0
-    }
-}
-
-/// A postmaster beyond doubt, in this boot: its process id and when it started.
-fn identity(process: &Process) -> Option<String> {
-    let Process::Running { pid, .. } = process else { return None };
-    match sys::process::process(*pid) {
-        sys::process::Process::Present(facts) => Some(format!("{pid}-{}", facts.start_ticks)),
-        sys::process::Process::Gone | sys::process::Process::Unknown(_) => None,
     }
 }

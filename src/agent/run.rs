@@ -167,6 +167,10 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         }
     }
     let cache = home.cache();
+    let pg = match action {
+        Action::Monitor => pg,
+        _ => pg.seen_to_hang(&cache.hung),
+    };
     let mut agent = Agent {
         params,
         env,

@@ -52,7 +52,11 @@ impl Agent<'_> {
         if instance.process == Process::None {
             return Outcome::ok();
         }
-        if let Err(why) = self.pg.stop(&self.deadline) {
+        let ended = match instance.sql {
+            Sql::Hung => self.pg.stop_hung(&self.deadline),
+            _ => self.pg.stop(&self.deadline),
+        };
+        if let Err(why) = ended {
             return Outcome::error(why);
         }
         if was_primary && !self.standalone {

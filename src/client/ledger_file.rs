@@ -142,6 +142,8 @@ pub struct Cache {
     /// When this node took the right to be promoted from itself, in seconds of uptime; 0: it has not,
     /// or has a score again.
     pub barred: u64,
+    /// The postmaster that the last monitor found to hang; empty: it found none.
+    pub hung: String,
     /// The designated controller was on this node at the last look.
     pub controller_here: bool,
     /// The right to be promoted is to be taken from this node before its demotion.

@@ -48,6 +48,8 @@ const KEPT_LOGIN: &str = "pgtwin.primary_conninfo";
 const QUICK: Duration = Duration::from_secs(5);
 /// What a look at the data directory gets in any case: less than the margin of any honest deadline.
 const AT_LEAST: Duration = Duration::from_millis(200);
+/// How long one that was just seen to hang is waited for.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 /// A startup process that did nothing for so long waits for WAL.
 const IDLE_FOR: Duration = Duration::from_millis(300);
 
@@ -62,6 +64,7 @@ pub struct Postgres<'a> {
     copies: Copies,
     in_use: OnceCell<Option<PathBuf>>,
     until: Option<Deadline>,
+    hung: String,
 }
 
 impl<'a> Postgres<'a> {
@@ -83,6 +86,7 @@ impl<'a> Postgres<'a> {
             copies: Copies::None,
             in_use: OnceCell::new(),
             until: None,
+            hung: String::new(),
         })
     }
 
@@ -98,6 +102,19 @@ impl<'a> Postgres<'a> {
     pub fn until(mut self, deadline: Deadline) -> Self {
         self.until = Some(deadline);
         self
+    }
+
+    /// The same, where a monitor has just found that this postmaster ([`look::identity`]) hangs: what is done about that
+    /// does not wait for its answers once more.
+    #[must_use]
+    pub fn seen_to_hang(mut self, postmaster: &str) -> Self {
+        postmaster.clone_into(&mut self.hung);
+        self
+    }
+
+    fn was_seen_to_hang(&self) -> bool {
+        !self.hung.is_empty()
+            && look::identity(&self.runtime.process()).is_some_and(|one| one == self.hung)
     }
 
     /// `time`, or what is left of all.
@@ -140,7 +157,9 @@ impl<'a> Postgres<'a> {
     /// answer says more than its control file, and a quiet monitor executes no program.
     pub fn look(&self, deadline: &Deadline) -> Instance {
         let session = self.session.borrow_mut().take();
-        let seen = look::look(self.runtime(), session, deadline);
+        let hangs = self.was_seen_to_hang();
+        let bound = if hangs { deadline.within(ONCE_MORE) } else { *deadline };
+        let seen = look::look(self.runtime(), session, &bound);
         let answered = seen.connection.is_some();
         *self.session.borrow_mut() = seen.connection;
         let data = if answered {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::client::sql::{self, Connection, Endpoint, SqlError};
 use crate::decide::facts::{Process, Sql};
 use crate::postgres::postmaster_pid::PostmasterStatus;
-use crate::sys::deadline::Deadline;
+use crate::sys::{self, deadline::Deadline};
 
 use super::{Place, Runtime};
 
@@ -44,6 +44,15 @@ pub fn look(runtime: &dyn Runtime, session: Option<Connection>, deadline: &Deadl
         }
     };
     Look { process, sql, connection }
+}
+
+/// A postmaster beyond doubt, in this boot: its process id and when it started.
+pub fn identity(process: &Process) -> Option<String> {
+    let Process::Running { pid, .. } = process else { return None };
+    match sys::process::process(*pid) {
+        sys::process::Process::Present(facts) => Some(format!("{pid}-{}", facts.start_ticks)),
+        sys::process::Process::Gone | sys::process::Process::Unknown(_) => None,
+    }
 }
 
 /// Where the instance listens, by its own word or by ours. `Err` is the answer when it does not.

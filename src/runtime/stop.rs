@@ -22,22 +22,30 @@ pub enum Stopped {
     After(Shutdown),
 }
 
-/// How long each way of stopping is given before the next one.
+/// How long each way of stopping is given before the next one. All the rest is for the last, `Kill`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Kept for `Immediate`.
+    /// For `Fast`.
+    pub fast: Duration,
+    /// For `Immediate`.
     pub immediate: Duration,
-    /// Kept for `Kill`.
-    pub kill: Duration,
 }
 
 impl Patience {
     /// A quarter of the time for each of the two harsher ways, 15 s and 10 s at most; all the rest
     /// is for the orderly one.
     pub fn of(time: Duration) -> Self {
+        let immediate = (time / 4).min(Duration::from_secs(15));
+        let kill = (time / 4).min(Duration::from_secs(10));
+        Self { fast: time.saturating_sub(immediate).saturating_sub(kill), immediate }
+    }
+
+    /// A quarter of the time for each of the milder ways, 15 s and 5 s at most: one that answers nobody mostly ends
+    /// by neither, and the service waits for its end.
+    pub fn with_one_that_hangs(time: Duration) -> Self {
         Self {
-            immediate: (time / 4).min(Duration::from_secs(15)),
-            kill: (time / 4).min(Duration::from_secs(10)),
+            fast: (time / 4).min(Duration::from_secs(15)),
+            immediate: (time / 4).min(Duration::from_secs(5)),
         }
     }
 }
@@ -56,8 +64,8 @@ pub fn stop(
         return Ok(Stopped::NotRunning);
     }
     let phases = [
-        (Shutdown::Fast, deadline.less(patience.immediate.saturating_add(patience.kill))),
-        (Shutdown::Immediate, deadline.less(patience.kill)),
+        (Shutdown::Fast, deadline.within(patience.fast)),
+        (Shutdown::Immediate, deadline.within(patience.fast.saturating_add(patience.immediate))),
         (Shutdown::Kill, *deadline),
     ];
     let mut obstacle = None;
@@ -118,10 +126,19 @@ mod tests {
 
     #[test]
     fn most_of_the_time_is_for_an_orderly_end() {
-        for (seconds, immediate, kill) in [(114, 15, 10), (20, 5, 5), (0, 0, 0)] {
+        for (seconds, fast, immediate) in [(114, 89, 15), (20, 10, 5), (0, 0, 0)] {
             let patience = Patience::of(Duration::from_secs(seconds));
+            assert_eq!(patience.fast, Duration::from_secs(fast), "{seconds}");
             assert_eq!(patience.immediate, Duration::from_secs(immediate), "{seconds}");
-            assert_eq!(patience.kill, Duration::from_secs(kill), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed_before_most_of_the_time_is_over() {
+        for (seconds, fast, immediate) in [(114, 15, 5), (20, 5, 5), (0, 0, 0)] {
+            let patience = Patience::with_one_that_hangs(Duration::from_secs(seconds));
+            assert_eq!(patience.fast, Duration::from_secs(fast), "{seconds}");
+            assert_eq!(patience.immediate, Duration::from_secs(immediate), "{seconds}");
         }
     }
 

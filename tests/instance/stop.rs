@@ -15,6 +15,7 @@ use pgtwin::ocf::params::Params;
 use pgtwin::postgres::control_data::{ClusterState, ControlData};
 use pgtwin::postgres::lsn::Timeline;
 use pgtwin::runtime::instance::Postgres;
+use pgtwin::runtime::look::identity;
 use pgtwin::sys::deadline::Deadline;
 use pgtwin::sys::exec::System;
 
@@ -162,6 +163,33 @@ fn a_stopped_postmaster_hangs_and_is_stopped_all_the_same() {
         later.stop(&soon()).unwrap();
         assert_eq!(later.runtime().process(), Process::None);
         assert_eq!(control(&later).state, ClusterState::ShutDown);
+    });
+}
+
+/// What is done about it, after a monitor has seen it.
+#[test]
+fn a_postmaster_that_was_seen_to_hang_is_asked_once_more_and_may_have_recovered() {
+    on_every_version(|place| {
+        let (pg, port) = started_primary(place, "n1");
+        signal(pid(&pg), Signal::SIGSTOP);
+        let stopped = |process: &Process| matches!(process, Process::Running { stopped: true, .. });
+        let process = await_process(&pg, stopped);
+        let mark = identity(&process).unwrap();
+        let later = place.instance("n1", port).seen_to_hang(&mark);
+        assert_eq!(later.look(&soon()).sql, Sql::Hung);
+        signal(pid(&pg), Signal::SIGCONT);
+        await_process(&pg, |process| !stopped(process));
+        assert!(matches!(later.look(&soon()).sql, Sql::Primary(_)));
+        signal(pid(&pg), Signal::SIGSTOP);
+        await_process(&pg, stopped);
+        later.stop_hung(&soon()).unwrap();
+        assert_eq!(later.runtime().process(), Process::None);
+        assert_eq!(control(&later).state, ClusterState::ShutDown, "in order, for it could");
+        // A mark is about one postmaster.
+        pg.start(&soon()).unwrap();
+        let again = await_process(&pg, |process| matches!(process, Process::Running { .. }));
+        assert_ne!(identity(&again), Some(mark));
+        pg.stop(&soon()).unwrap();
     });
 }
 

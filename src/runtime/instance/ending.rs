@@ -9,7 +9,7 @@ use crate::sys::deadline::{Deadline, poll_until};
 
 use super::Postgres;
 use crate::runtime::shutdown::{self, Usher, Walsenders};
-use crate::runtime::stop::{self, Patience, Stopped};
+use crate::runtime::stop::{self, Patience};
 use crate::runtime::{Shutdown, look};
 
 /// How long the logger may outlive the postmaster: it ends once it has written what it got.
@@ -19,8 +19,13 @@ impl Postgres<'_> {
     /// Stops it: in order, then at once, then by force. `Ok`: the postmaster and all of its
     /// children are gone.
     pub fn stop(&self, deadline: &Deadline) -> Result<(), String> {
-        let patience = Patience::of(deadline.left());
-        self.end(patience, deadline).map(|_| ())
+        let walsenders = self.walsenders_before(deadline);
+        self.end(walsenders, Patience::of(deadline.left()), deadline)
+    }
+
+    /// The same for one that answers nobody: it gets some time to end in order, and no more.
+    pub fn stop_hung(&self, deadline: &Deadline) -> Result<(), String> {
+        self.end(Walsenders::default(), Patience::with_one_that_hangs(deadline.left()), deadline)
     }
 
     /// Shuts a primary down so that it ends with a shutdown checkpoint which its standbys have
@@ -53,12 +58,17 @@ impl Postgres<'_> {
         gone.unwrap_or_else(|| Err("the fast shutdown did not end in time".to_owned()))
     }
 
-    fn end(&self, patience: Patience, deadline: &Deadline) -> Result<Stopped, String> {
-        let walsenders = self.walsenders_before(deadline);
+    fn end(
+        &self,
+        walsenders: Walsenders,
+        patience: Patience,
+        deadline: &Deadline,
+    ) -> Result<(), String> {
         // The session must not keep the server from ending.
         *self.session.borrow_mut() = None;
         let mut usher = Usher::new(self.runtime(), walsenders, half_of(deadline));
         stop::stop(self.runtime(), Shutdown::Fast, patience, deadline, &mut || usher.help())
+            .map(|_| ())
             .map_err(|error| chain(&error))
     }
 
