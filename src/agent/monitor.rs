@@ -195,10 +195,15 @@ impl Agent<'_> {
         }
     }
 
-    /// Notes a postmaster that hangs, for what is done about it.
+    /// Notes a postmaster that hangs, for what is done about it: that may begin before this monitor is over, which
+    /// takes the right to be promoted from the node.
     fn note_hung(&mut self, instance: &Instance) {
         let hung = (instance.sql == Sql::Hung).then(|| identity(&instance.process)).flatten();
-        self.cache.hung = hung.unwrap_or_default();
+        let hung = hung.unwrap_or_default();
+        if hung != self.cache.hung {
+            self.cache.hung = hung;
+            self.home.keep(&self.cache);
+        }
     }
 
     /// The monitor of an instance one of whose parameters is malformed.
