@@ -22,7 +22,7 @@ const NOT_PLAYED: &[(&str, &str, &str)] = &[
     (
         "compare-measured.md",
         "cargo run -p lab -- compare",
-        "three hours; full::compare plays one round of one fault",
+        "two hours; full::compare plays one round of one fault",
     ),
     ("concepts.md", "applications --->", "no command"),
     ("cli.md", "*", "made from the program; tests/manual compares"),
