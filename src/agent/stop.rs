@@ -52,9 +52,11 @@ impl Agent<'_> {
         if instance.process == Process::None {
             return Outcome::ok();
         }
-        let ended = match instance.sql {
-            Sql::Hung => self.pg.stop_hung(&self.deadline),
-            _ => self.pg.stop(&self.deadline),
+        // One that is only slow to answer now may need its time for an orderly end.
+        let ended = if instance.sql == Sql::Hung && self.pg.was_seen_to_hang() {
+            self.pg.stop_hung(&self.deadline)
+        } else {
+            self.pg.stop(&self.deadline)
         };
         if let Err(why) = ended {
             return Outcome::error(why);

@@ -112,7 +112,8 @@ impl<'a> Postgres<'a> {
         self
     }
 
-    fn was_seen_to_hang(&self) -> bool {
+    /// Whether this postmaster is the one that a monitor has found to hang.
+    pub fn was_seen_to_hang(&self) -> bool {
         !self.hung.is_empty()
             && look::identity(&self.runtime.process()).is_some_and(|one| one == self.hung)
     }
