@@ -167,6 +167,7 @@ pub fn run(action: Action, vars: &BTreeMap<String, String>, exec: &dyn Exec) -> 
         }
     }
     let cache = home.cache();
+    // A monitor judges anew, and gives it all of its time.
     let pg = match action {
         Action::Monitor => pg,
         _ => pg.seen_to_hang(&cache.hung),

@@ -12,7 +12,7 @@ use crate::client::pacemaker::{Attribute, News};
 use crate::cluster::known::Known;
 use crate::cluster::position::Shutdown;
 use crate::decide::facts::{DataDir, Process, Sql};
-use crate::decide::stop::goodbye;
+use crate::decide::stop::{goodbye, hangs};
 use crate::decide::token::BARRED;
 use crate::postgres::control_data::ClusterState;
 use crate::runtime::container::withdraw;
@@ -52,8 +52,7 @@ impl Agent<'_> {
         if instance.process == Process::None {
             return Outcome::ok();
         }
-        // One that is only slow to answer now may need its time for an orderly end.
-        let ended = if instance.sql == Sql::Hung && self.pg.was_seen_to_hang() {
+        let ended = if hangs(&instance.sql, self.pg.was_seen_to_hang()) {
             self.pg.stop_hung(&self.deadline)
         } else {
             self.pg.stop(&self.deadline)

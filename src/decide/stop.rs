@@ -3,6 +3,7 @@
 
 use crate::cluster::ledger::Own;
 use crate::cluster::node::NodeName;
+use crate::decide::facts::Sql;
 use crate::decide::token;
 
 /// What is said before the end.
@@ -24,6 +25,13 @@ pub fn goodbye(ended: bool, laid_down: bool, own: Option<&Own>, me: &NodeName) -
         // Nobody waits for the word of a primary that has crashed, and the service does for this stop.
         confirms: !(ended && token::is_named(own, me)),
     }
+}
+
+/// Whether a server gets only a short time to end in order: a monitor has found this postmaster to hang, and it
+/// still does. One that is only slow to answer now may need its time.
+#[must_use]
+pub fn hangs(sql: &Sql, seen_to_hang: bool) -> bool {
+    seen_to_hang && *sql == Sql::Hung
 }
 
 #[cfg(test)]
@@ -51,6 +59,19 @@ mod tests {
         ] {
             let expected = Goodbye { takes_back, confirms };
             assert_eq!(goodbye(ended, laid_down, own, &node("n1")), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_one_that_was_seen_to_hang_and_still_does_gets_a_short_time() {
+        for (sql, seen, expected) in [
+            (Sql::Hung, true, true),
+            (Sql::Hung, false, false),
+            (Sql::Busy("full".into()), true, false),
+            (Sql::Unknown("why".into()), true, false),
+            (Sql::NotAsked, true, false),
+        ] {
+            assert_eq!(hangs(&sql, seen), expected, "{sql:?} {seen}");
         }
     }
 }

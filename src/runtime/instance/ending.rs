@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::client::sql::acts;
 use crate::decide::facts::{Process, Sql};
 use crate::sys::chain;
@@ -9,7 +11,7 @@ use crate::sys::deadline::{Deadline, poll_until};
 
 use super::Postgres;
 use crate::runtime::shutdown::{self, Usher, Walsenders};
-use crate::runtime::stop::{self, Patience};
+use crate::runtime::stop::{self, Patience, Stopped};
 use crate::runtime::{Shutdown, look};
 
 /// How long the logger may outlive the postmaster: it ends once it has written what it got.
@@ -67,9 +69,19 @@ impl Postgres<'_> {
         // The session must not keep the server from ending.
         *self.session.borrow_mut() = None;
         let mut usher = Usher::new(self.runtime(), walsenders, half_of(deadline));
-        stop::stop(self.runtime(), Shutdown::Fast, patience, deadline, &mut || usher.help())
-            .map(|_| ())
-            .map_err(|error| chain(&error))
+        let fast = Shutdown::Fast;
+        match stop::stop(self.runtime(), fast, patience, deadline, &mut || usher.help()) {
+            Ok(Stopped::NotRunning | Stopped::After(Shutdown::Fast)) => Ok(()),
+            Ok(Stopped::After(Shutdown::Immediate)) => {
+                warn!("PostgreSQL did not end in order in time: it was told to end at once");
+                Ok(())
+            }
+            Ok(Stopped::After(Shutdown::Kill)) => {
+                warn!("PostgreSQL ended neither in order nor when told to at once: it was killed");
+                Ok(())
+            }
+            Err(error) => Err(chain(&error)),
+        }
     }
 
     /// The walsenders of a server that answers, after those that are not waited for were sent away.
